@@ -1,0 +1,68 @@
+/** The events of both heartbeat streams. */
+import { type Static, Type } from '@sinclair/typebox';
+import { HiveInfo, HiveState, NodeStats } from './hive.js';
+import { parser } from './schema.js';
+import { HttpUrl, Id, Labels, nullable, Timestamp, WorkerId } from './status.js';
+import { WorkerStats } from './worker.js';
+
+/** Bounds of a hive's tick, in ms: shorter would flood a queen, longer would hide a dead hive for ten minutes and more. */
+export const INTERVAL_MS = { default: 1000, min: 100, max: 60_000 } as const;
+
+/** What a hive streams each tick. Only `type`, `hive_id` and `workers` are required of a foreign one. */
+export const HiveHeartbeat = Type.Object({
+  type: Type.Literal('telemetry'),
+  hive_id: Id,
+  hive_info: Type.Optional(Type.Partial(HiveInfo)),
+  timestamp: Type.Optional(Timestamp),
+  interval_ms: Type.Optional(Type.Integer({ minimum: INTERVAL_MS.min, maximum: INTERVAL_MS.max })),
+  node: Type.Optional(nullable(NodeStats)),
+  workers: Type.Array(WorkerStats, { maxItems: 1024 }),
+});
+export type HiveHeartbeat = Static<typeof HiveHeartbeat>;
+export const parseHiveHeartbeat = parser(HiveHeartbeat);
+
+/** A hive's event as the queen passes it on. */
+export const HiveTelemetry = Type.Object({
+  type: Type.Literal('hive_telemetry'),
+  hive_id: Id,
+  timestamp: nullable(Timestamp),
+  received_at: Timestamp,
+  node: nullable(NodeStats),
+  workers: Type.Array(WorkerStats),
+  labels: Type.Optional(Labels),
+});
+export type HiveTelemetry = Static<typeof HiveTelemetry>;
+
+/** A change of the queen's tie to a hive. */
+export const HiveStateChange = Type.Object({
+  type: Type.Literal('hive_state'),
+  hive_id: Id,
+  hive_url: HttpUrl,
+  state: Type.Union([...HiveState.anyOf, Type.Literal('forgotten')]),
+  stale: Type.Boolean(),
+  reason: nullable(Type.String()),
+  since: Timestamp,
+  next_attempt_at: nullable(Timestamp),
+});
+export type HiveStateChange = Static<typeof HiveStateChange>;
+
+/** The whole swarm in numbers, every 5 s and first of all. */
+export const QueenSnapshot = Type.Object({
+  type: Type.Literal('queen'),
+  timestamp: Timestamp,
+  workers_online: Type.Integer(),
+  workers_available: Type.Integer(),
+  hives_online: Type.Integer(),
+  hives_available: Type.Integer(),
+  worker_ids: Type.Array(WorkerId),
+  hive_ids: Type.Array(Id),
+});
+export type QueenSnapshot = Static<typeof QueenSnapshot>;
+
+export const QueenHeartbeat = Type.Union([HiveTelemetry, HiveStateChange, QueenSnapshot]);
+export type QueenHeartbeat = Static<typeof QueenHeartbeat>;
+
+/** `event: lagged`: how many events a slow reader lost. */
+export const Lagged = Type.Object({ missed: Type.Integer() });
+/** `event: bye`: why a stream ended in order. */
+export const Bye = Type.Object({ reason: Type.String({ maxLength: 256 }) });

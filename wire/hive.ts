@@ -1,0 +1,100 @@
+/** What is said of a hive: its devices, its machine, its announcement, and its entry on the queen. */
+import { type Static, Type } from '@sinclair/typebox';
+import { HealthStatus, HttpUrl, Id, Labels, Measure, nullable, OperationalStatus, Timestamp } from './status.js';
+import { WorkerStats } from './worker.js';
+
+/** Something that a worker can run on. */
+export const Device = Type.Object({
+  id: Type.String({ maxLength: 64 }),
+  name: Type.String({ maxLength: 256 }),
+  device_type: Type.String({ maxLength: 32, description: 'cuda, rocm, metal or cpu' }),
+  vram_gb: Measure,
+  compute_capability: nullable(Type.String({ maxLength: 32 })),
+});
+export type Device = Static<typeof Device>;
+
+/** The answer to `GET /capabilities`. */
+export const Capabilities = Type.Object({ hive_id: Id, devices: Type.Array(Device, { maxItems: 256 }) });
+export type Capabilities = Static<typeof Capabilities>;
+
+/** One GPU as it was last measured. */
+export const Gpu = Type.Object({
+  id: Type.String({ maxLength: 64 }),
+  name: nullable(Type.String({ maxLength: 256 })),
+  util_pct: Measure,
+  vram_used_mb: Measure,
+  vram_total_mb: Measure,
+  temp_c: Measure,
+  power_w: Type.Optional(Measure),
+  measured_at: Type.Optional(nullable(Timestamp)),
+});
+export type Gpu = Static<typeof Gpu>;
+
+/** The machine as it was last measured; `errors` says what could not be, and why. */
+export const NodeStats = Type.Object({
+  cpu_pct: Measure,
+  ram_used_mb: Measure,
+  ram_total_mb: Measure,
+  gpus: Type.Array(Gpu, { maxItems: 256 }),
+  errors: Type.Optional(Type.Array(Type.String({ maxLength: 2048 }), { maxItems: 64 })),
+});
+export type NodeStats = Static<typeof NodeStats>;
+
+/** What a hive says of itself with each event. */
+export const HiveInfo = Type.Object({
+  id: Id,
+  hostname: Type.String({ maxLength: 256 }),
+  port: Type.Integer({ minimum: 0, maximum: 65535 }),
+  operational_status: OperationalStatus,
+  health_status: HealthStatus,
+  version: Type.String({ maxLength: 64 }),
+  labels: Type.Optional(Labels),
+});
+export type HiveInfo = Static<typeof HiveInfo>;
+
+/** `POST /v1/hive/ready`: "I exist, connect to me". */
+export const HiveReady = Type.Object({ hive_id: Id, hive_url: HttpUrl });
+export type HiveReady = Static<typeof HiveReady>;
+
+/** The queen's yes. An older queen leaves her id out. */
+export const HiveReadyAnswer = Type.Object({
+  status: Type.String(),
+  message: Type.Optional(Type.String()),
+  queen_id: Type.Optional(Id),
+});
+export type HiveReadyAnswer = Static<typeof HiveReadyAnswer>;
+
+export const HiveState = Type.Union([Type.Literal('connecting'), Type.Literal('streaming'), Type.Literal('lost')]);
+export type HiveState = Static<typeof HiveState>;
+
+/** One hive in `GET /v1/hives`. */
+export const HiveEntry = Type.Object({
+  hive_id: Id,
+  hive_url: HttpUrl,
+  state: HiveState,
+  stale: Type.Boolean(),
+  since: Timestamp,
+  reason: nullable(Type.String()),
+  next_attempt_at: nullable(Timestamp),
+  last_telemetry_at: nullable(Timestamp),
+  operational_status: nullable(OperationalStatus),
+  health_status: nullable(HealthStatus),
+  node: nullable(NodeStats),
+  devices: nullable(Type.Array(Device)),
+  workers: Type.Array(WorkerStats),
+  labels: Labels,
+});
+export type HiveEntry = Static<typeof HiveEntry>;
+
+/** A hive that asked to be connected and was refused: another holds the name, or it speaks another protocol. */
+export const HiveConflict = Type.Object({
+  hive_id: Id,
+  hive_url: HttpUrl,
+  holder_url: nullable(HttpUrl),
+  reason: Type.String(),
+  since: Timestamp,
+});
+export type HiveConflict = Static<typeof HiveConflict>;
+
+export const HiveList = Type.Object({ hives: Type.Array(HiveEntry), conflicts: Type.Array(HiveConflict) });
+export type HiveList = Static<typeof HiveList>;

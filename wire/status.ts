@@ -1,0 +1,113 @@
+/** What every process shares: identifiers, units, versions and the states of components. */
+import { type Static, Type } from '@sinclair/typebox';
+
+/** The number every rbee process sends with its requests and answers, as `Rbee-Protocol`. */
+export const PROTOCOL_VERSION = '1';
+
+/** Header names, in the lower case in which Node delivers them. */
+export const HEADER = {
+  /** Protocol number, on every request and answer between rbee processes. */
+  protocol: 'rbee-protocol',
+  /** A UUID that a hive keeps in its state: tells a hive that moved from another hive of the same name. */
+  instance: 'rbee-instance',
+  /** The id of the queen that opens a hive's stream. */
+  queen: 'rbee-queen',
+  /** The id of the hive that answers with a stream. */
+  hive: 'rbee-hive',
+} as const;
+
+/** Default ports, as in the table of processes. */
+export const PORT = { registry: 7830, queen: 7833, hive: 7835, keeper: 7811 } as const;
+
+/** Where hives and queens serve telemetry, and where a hive announces itself. */
+export const PATH = {
+  heartbeats: '/v1/heartbeats/stream',
+  hiveReady: '/v1/hive/ready',
+  capabilities: '/capabilities',
+  health: '/health',
+} as const;
+
+const ID_RULE = '1 to 64 letters, digits, ".", "_" or "-"';
+
+/** Any id but a worker's. */
+export const Id = Type.String({
+  pattern: '^[A-Za-z0-9._-]{1,64}$',
+  description: ID_RULE,
+  errorMessage: `expected ${ID_RULE}`,
+});
+
+const ID = /^[A-Za-z0-9._-]{1,64}$/;
+/** Whether a word is an id: for those that come in headers and queries. */
+export const isId = (text: string): boolean => ID.test(text);
+
+/** Any name made to fit: what an id may not hold becomes "-". */
+export function toId(name: string): string {
+  return name.replace(/[^A-Za-z0-9._-]+/g, '-').slice(0, 64) || 'unnamed';
+}
+
+/** `worker-<type>-<port>@<spawner's id>`: room for a spawner's whole id behind the worker's own part. */
+export const WorkerId = Type.String({
+  pattern: '^[A-Za-z0-9._@-]{1,128}$',
+  description: '1 to 128 letters, digits, ".", "_", "-" or "@"',
+  errorMessage: 'expected 1 to 128 letters, digits, ".", "_", "-" or "@"',
+});
+
+/** An http(s) URL; `normaliseUrl` decides what else it must be. */
+export const HttpUrl = Type.String({
+  minLength: 1,
+  maxLength: 2048,
+  description: 'an http or https URL without credentials',
+  errorMessage: 'expected an http or https URL of at most 2048 characters',
+});
+
+/** RFC 3339, UTC, milliseconds: the sender's clock, for people only. */
+export const Timestamp = Type.String({ maxLength: 64, description: 'RFC 3339 in UTC with milliseconds' });
+
+export const Labels = Type.Record(Type.String({ maxLength: 64 }), Type.String({ maxLength: 256 }), {
+  maxProperties: 32,
+  description: 'free words about a component, carried untouched',
+});
+
+export const nullable = <S extends Parameters<typeof Type.Union>[0][number]>(schema: S) =>
+  Type.Union([schema, Type.Null()]);
+
+/** A measured number; `null` when it could not be measured. */
+export const Measure = nullable(Type.Number());
+
+export const OperationalStatus = Type.Union(
+  (['starting', 'ready', 'busy', 'stopping', 'stopped'] as const).map((s) => Type.Literal(s)),
+  { errorMessage: 'expected starting, ready, busy, stopping or stopped' },
+);
+export type OperationalStatus = 'starting' | 'ready' | 'busy' | 'stopping' | 'stopped';
+
+export const HealthStatus = Type.Object({
+  status: Type.Union(
+    (['healthy', 'degraded', 'unhealthy'] as const).map((s) => Type.Literal(s)),
+    { errorMessage: 'expected healthy, degraded or unhealthy' },
+  ),
+  reason: Type.Optional(Type.String({ maxLength: 2048 })),
+});
+export type HealthStatus = Static<typeof HealthStatus>;
+
+/** The answer to a message that needs no more than a yes. */
+export const Ok = Type.Object({ status: Type.Literal('ok'), message: Type.Optional(Type.String()) });
+
+/** `GET /v1/info` of every process. */
+export const Info = Type.Object({
+  name: Type.String({ description: 'queen, hive, …' }),
+  id: Id,
+  version: Type.String(),
+  uptime_s: Type.Number(),
+  started_at: Timestamp,
+  url: HttpUrl,
+});
+export type Info = Static<typeof Info>;
+
+/** The line of JSON that a process prints on stdout once it listens. */
+export const Listening = Type.Object({
+  event: Type.Literal('listening'),
+  process: Type.String(),
+  id: Id,
+  url: HttpUrl,
+});
+export type Listening = Static<typeof Listening>;

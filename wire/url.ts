@@ -1,0 +1,60 @@
+/** URLs as rbee compares them: WHATWG-normalised, http(s) only, no credentials, no query or fragment, no trailing slash. */
+
+const URL_CHARS_MAX = 2048;
+
+export type ParsedUrl = { ok: true; url: string } | { ok: false; detail: string };
+
+/** The one spelling of `text` under which two URLs are the same peer, or one sentence on why it is none. */
+export function normaliseUrl(text: string): ParsedUrl {
+  if (text.length > URL_CHARS_MAX) return { ok: false, detail: `expected at most ${URL_CHARS_MAX} characters` };
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    return { ok: false, detail: 'expected an absolute URL such as http://192.168.1.100:7835' };
+  }
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') {
+    return { ok: false, detail: `expected http or https, not ${url.protocol.slice(0, 16)}` };
+  }
+  if (url.username || url.password) return { ok: false, detail: 'expected a URL without credentials: use --token' };
+  if (url.search || url.hash) return { ok: false, detail: 'expected a URL without a query or fragment' };
+  if (url.port === '0') return { ok: false, detail: 'expected a port other than 0' };
+  return { ok: true, url: url.href.replace(/\/+$/, '') };
+}
+
+/** The host of a URL without the brackets of IPv6. */
+export function hostOf(url: string): string {
+  return new URL(url).hostname.replace(/^\[|\]$/g, '');
+}
+
+/** An address as it stands in a URL: IPv6 in brackets, IPv4-mapped IPv6 as the IPv4 that it is. */
+export function hostForUrl(address: string): string {
+  const plain = unmapped(address);
+  return plain.includes(':') ? `[${plain.replace(/%.*$/, '')}]` : plain;
+}
+
+/** `::ffff:192.168.1.5` as `192.168.1.5`. */
+export function unmapped(address: string): string {
+  return address.replace(/^::ffff:(?=\d+\.)/i, '');
+}
+
+/** Whether a host or address can only be this very machine: 127.0.0.0/8, ::1, localhost. */
+export function isLoopback(host: string): boolean {
+  const plain = unmapped(host).toLowerCase();
+  return plain === 'localhost' || plain.endsWith('.localhost') || plain === '::1' || /^127(\.\d{1,3}){3}$/.test(plain);
+}
+
+/** RFC 1918, RFC 6598, RFC 3927, RFC 4193 and IPv6 link-local: addresses that no router passes on to the internet. */
+export function isPrivate(address: string): boolean {
+  const plain = unmapped(address).toLowerCase();
+  const v4 = /^(\d{1,3})\.(\d{1,3})\.\d{1,3}\.\d{1,3}$/.exec(plain);
+  if (!v4) return /^f[cd][0-9a-f]{2}:/.test(plain) || /^fe[89ab][0-9a-f]:/.test(plain);
+  const [a, b] = [Number(v4[1]), Number(v4[2])];
+  return (
+    a === 10 ||
+    (a === 172 && b >= 16 && b <= 31) ||
+    (a === 192 && b === 168) ||
+    (a === 100 && b >= 64 && b <= 127) ||
+    (a === 169 && b === 254)
+  );
+}

@@ -1,0 +1,68 @@
+/** What is said of a worker: measured by its hive, told by itself, and listed by the queen. */
+import { type Static, Type } from '@sinclair/typebox';
+import { HttpUrl, Id, Labels, Measure, nullable, Timestamp, WorkerId } from './status.js';
+
+const name = (maxLength: number) => nullable(Type.String({ maxLength }));
+const port = nullable(Type.Integer({ minimum: 0, maximum: 65535 }));
+
+/** One worker as its hive measures it. A foreign hive may send any part of it. */
+export const WorkerStats = Type.Object({
+  worker_id: Type.Optional(WorkerId),
+  pid: Type.Optional(nullable(Type.Integer({ minimum: 0 }))),
+  group: Type.Optional(name(64)),
+  instance: Type.Optional(name(64)),
+  port: Type.Optional(port),
+  url: Type.Optional(nullable(HttpUrl)),
+  model: Type.Optional(name(1024)),
+  device: Type.Optional(name(64)),
+  status: Type.Optional(name(32)),
+  cpu_pct: Type.Optional(Measure),
+  rss_mb: Type.Optional(Measure),
+  io_r_mb_s: Type.Optional(Measure),
+  io_w_mb_s: Type.Optional(Measure),
+  uptime_s: Type.Optional(Measure),
+  gpu_util_pct: Type.Optional(Measure),
+  vram_mb: Type.Optional(Measure),
+  total_vram_mb: Type.Optional(Measure),
+  labels: Type.Optional(Labels),
+});
+export type WorkerStats = Static<typeof WorkerStats>;
+
+/** What a worker says of itself. `hive_id` is null for the keeper's. */
+export const WorkerInfo = Type.Object({
+  id: WorkerId,
+  model_id: nullable(Type.String({ maxLength: 1024 })),
+  device: nullable(Type.String({ maxLength: 64 })),
+  port: Type.Integer({ minimum: 1, maximum: 65535 }),
+  url: HttpUrl,
+  hive_id: nullable(Id),
+  status: Type.String({ maxLength: 32 }),
+  implementation: Type.Optional(Type.String({ maxLength: 64 })),
+  version: Type.Optional(Type.String({ maxLength: 64 })),
+  labels: Type.Optional(Labels),
+});
+export type WorkerInfo = Static<typeof WorkerInfo>;
+
+/** `POST /v1/worker-heartbeat`. */
+export const WorkerHeartbeat = Type.Object({ worker: WorkerInfo, timestamp: Type.Optional(Timestamp) });
+export type WorkerHeartbeat = Static<typeof WorkerHeartbeat>;
+
+/** One worker in `GET /v1/workers`; measurements are there when its hive streams. */
+export const WorkerEntry = Type.Composite([
+  Type.Omit(WorkerStats, ['worker_id', 'url']),
+  Type.Object({
+    worker_id: WorkerId,
+    hive_id: nullable(Id),
+    url: nullable(HttpUrl),
+    online: Type.Boolean(),
+    available: Type.Boolean(),
+    reason: nullable(Type.String({ description: 'why it is not online' })),
+    last_seen_at: nullable(Timestamp),
+    implementation: Type.Optional(Type.String()),
+    version: Type.Optional(Type.String()),
+  }),
+]);
+export type WorkerEntry = Static<typeof WorkerEntry>;
+
+export const WorkerList = Type.Object({ workers: Type.Array(WorkerEntry) });
+export type WorkerList = Static<typeof WorkerList>;
