@@ -1,0 +1,48 @@
+/** How long to wait before the next attempt: plain arithmetic, all in milliseconds. */
+
+/** Before attempts 1..5 of an announcement. */
+const ANNOUNCE_MS = [0, 2_000, 4_000, 8_000, 16_000] as const;
+/** From the sixth attempt on: somewhere in here, for ever, because a hive that gave up would be lost. */
+const ANNOUNCE_LATER_MS = { min: 16_000, max: 30_000 } as const;
+/** A queen of another protocol will not change her mind within seconds: as often as one asks for a hive long gone. */
+const OTHER_PROTOCOL_MS = 60_000;
+
+/**
+ * The wait before announcement number `attempt` (1-based).
+ * wait = [0, 2 s, 4 s, 8 s, 16 s][attempt − 1], then 16 s + chance · 14 s.
+ * @param chance 0 to 1, provided by whoever owns chance; the default makes the arithmetic exact.
+ */
+export function announceDelayMs(attempt: number, chance = 0): number {
+  const exact = ANNOUNCE_MS[attempt - 1];
+  if (exact !== undefined) return exact;
+  return ANNOUNCE_LATER_MS.min + chance * (ANNOUNCE_LATER_MS.max - ANNOUNCE_LATER_MS.min);
+}
+
+/** The wait after a refusal that only a change of software can lift. */
+export function otherProtocolDelayMs(): number {
+  return OTHER_PROTOCOL_MS;
+}
+
+/** The spread of re-announcements after a queen is lost, so that a thousand hives do not call in the same millisecond. */
+export const LOST_JITTER_MS_MAX = 250;
+
+const SEEK_MS = [0, 1_000, 2_000, 4_000] as const;
+const SEEK_OFTEN = { everyMs: 5_000, forMs: 600_000 } as const;
+const SEEK_SELDOM_MS = 60_000;
+
+/**
+ * The wait before the queen asks for a hive for the `n`-th time (1-based).
+ * `lost` (in this run): 0, 1, 2, 4 s, then every 5 s for 10 min, then every 60 s.
+ * `known` (from before, or from a configuration): at once, then every 60 s.
+ */
+export function seekDelayMs(schedule: 'lost' | 'known', n: number): number {
+  if (schedule === 'known') return n === 1 ? 0 : SEEK_SELDOM_MS;
+  const exact = SEEK_MS[n - 1];
+  if (exact !== undefined) return exact;
+  return n - SEEK_MS.length <= SEEK_OFTEN.forMs / SEEK_OFTEN.everyMs ? SEEK_OFTEN.everyMs : SEEK_SELDOM_MS;
+}
+
+/** Silence, as multiples of the sender's own interval: three make stale, ten make lost. */
+export function silenceLimits(intervalMs: number): { staleMs: number; lostMs: number } {
+  return { staleMs: 3 * intervalMs, lostMs: 10 * intervalMs };
+}

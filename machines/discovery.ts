@@ -1,0 +1,46 @@
+/**
+ * The queen's search among hosts that somebody wrote down (the SSH config): at the start, again after 5 s, then every
+ * 60 s. Hives that she knows by name are searched for by their own subscriptions (`seek`).
+ */
+import { assign, fromPromise, setup } from 'xstate';
+import { asFailure, notProvided } from './failure.js';
+
+export interface SearchOutput {
+  /** Hosts listed, asked (the others are connected already, or may not be asked), and answered. */
+  listed: number;
+  asked: number;
+  answered: number;
+}
+
+export interface DiscoveryContext {
+  rounds: number;
+  last: SearchOutput | null;
+  reason: string | null;
+}
+
+export const discoveryMachine = setup({
+  types: { context: {} as DiscoveryContext },
+  actors: {
+    /** Reads the SSH config and asks every host in it that is not connected, all in parallel. */
+    searchHosts: fromPromise<SearchOutput>(() => notProvided('searchHosts')),
+  },
+  delays: {
+    /** wait = 5 s after the first round (a machine that boots with us is there by then), 60 s after the others. */
+    nextRound: ({ context }) => (context.rounds <= 1 ? 5_000 : 60_000),
+  },
+}).createMachine({
+  id: 'discovery',
+  context: { rounds: 0, last: null, reason: null },
+  initial: 'searching',
+  states: {
+    searching: {
+      entry: assign({ rounds: ({ context }) => context.rounds + 1 }),
+      invoke: {
+        src: 'searchHosts',
+        onDone: { target: 'resting', actions: assign({ last: ({ event }) => event.output, reason: null }) },
+        onError: { target: 'resting', actions: assign({ reason: ({ event }) => asFailure(event.error).message }) },
+      },
+    },
+    resting: { after: { nextRound: 'searching' } },
+  },
+});

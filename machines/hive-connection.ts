@@ -1,0 +1,263 @@
+/**
+ * A hive's tie to one queen: announcing → backoff → ready → streaming → lost (PROTOCOL, "The hive's connection to a
+ * queen"). It only says yes or no to what happened; who reads which stream is decided by its parent, `hive`.
+ */
+import { assign, cancel, fromPromise, raise, sendParent, setup } from 'xstate';
+import { announceDelayMs, otherProtocolDelayMs } from './backoff.js';
+import { asFailure, type FailureKind, notProvided } from './failure.js';
+import { queenHealthMachine } from './queen-health.js';
+
+export interface ConnectionInput {
+  id: string;
+  queenUrl: string;
+  /** False for a queen that found us by herself: dropped when she stays away for an hour. */
+  configured: boolean;
+  queenId: string | null;
+}
+
+export interface ConnectionContext {
+  id: string;
+  /** Where the next announcement goes. */
+  queenUrl: string;
+  configuredUrl: string | null;
+  /** Another URL under which she was heard of: tried in turn with the first, since either may be the one that works. */
+  otherUrl: string | null;
+  queenId: string | null;
+  /** The attempt in flight, or the last one; 0 after streaming. */
+  attempt: number;
+  failure: FailureKind | null;
+  reason: string | null;
+  /** How many of her connections read our stream. */
+  readers: number;
+  /** What we told her our URL is. */
+  hiveUrl: string | null;
+  /** She asked for an announcement while one was in flight. */
+  asked: boolean;
+  /** The announcement in flight takes longer than a live queen needs. */
+  overdue: boolean;
+}
+
+export type ConnectionEvent =
+  /** She asked us, by `GET /capabilities?queen_url=`, to announce ourselves. */
+  | { type: 'queen.asked'; url: string; queenId: string | null }
+  | { type: 'reader.opened'; queenId: string | null }
+  | { type: 'reader.closed'; reason: string }
+  /** Another connection turned out to be the same queen. */
+  | { type: 'alias'; url: string }
+  | { type: 'queen.unhealthy'; reason: string }
+  | { type: 'overdue' }
+  | { type: 'away' };
+
+export interface AnnounceInput {
+  queenUrl: string;
+  attempt: number;
+}
+export interface AnnounceOutput {
+  /** Null for an older queen, who does not say. */
+  queenId: string | null;
+  /** The URL under which we announced ourselves. */
+  hiveUrl: string;
+}
+
+/** What a connection tells the hive that owns it. */
+export type ConnectionReport =
+  | { type: 'connection.entered'; id: string; state: string; failure: FailureKind | null }
+  | { type: 'connection.accepted'; id: string; queenId: string | null }
+  | { type: 'connection.away'; id: string };
+
+const s = setup({
+  types: {
+    context: {} as ConnectionContext,
+    input: {} as ConnectionInput,
+    events: {} as ConnectionEvent,
+  },
+  actors: {
+    /** POST /v1/hive/ready. Rejects with a `Failure`. */
+    announce: fromPromise<AnnounceOutput, AnnounceInput>(() => notProvided('announce')),
+    queenHealth: queenHealthMachine,
+  },
+  actions: {
+    enter: sendParent(
+      ({ context }, { state }: { state: string }): ConnectionReport => ({
+        type: 'connection.entered',
+        id: context.id,
+        state,
+        failure: context.failure,
+      }),
+    ),
+    noteFailure: assign(({ context }, { error }: { error: unknown }) => {
+      const failure = asFailure(error);
+      const urls = [context.configuredUrl, context.otherUrl].filter((url) => url !== null);
+      return {
+        failure: failure.kind,
+        reason: failure.message,
+        queenUrl: urls.find((url) => url !== context.queenUrl) ?? context.queenUrl,
+      };
+    }),
+  },
+  delays: {
+    /** wait = announceDelayMs(next attempt); `bin/` adds chance from the sixth on. */
+    retry: ({ context }) =>
+      context.failure === 'protocol' ? otherProtocolDelayMs() : announceDelayMs(context.attempt + 1),
+    /** 0 here; `bin/` spreads it over LOST_JITTER_MS_MAX. */
+    lostJitter: 0,
+    readyTimeout: 10_000,
+    announceOverdue: 1_000,
+    awayTimeout: 3_600_000,
+  },
+});
+
+const hear = s.assign(({ context, event }) => {
+  if (event.type !== 'queen.asked') return {};
+  return {
+    queenUrl: event.url,
+    otherUrl: event.url === context.configuredUrl ? context.otherUrl : event.url,
+    queenId: event.queenId ?? context.queenId,
+    asked: false,
+  };
+});
+
+const addReader = s.assign(({ context, event }) =>
+  event.type === 'reader.opened' ? { readers: context.readers + 1, queenId: event.queenId ?? context.queenId } : {},
+);
+
+export const hiveConnectionMachine = s.createMachine({
+  id: 'hive-connection',
+  context: ({ input }) => ({
+    id: input.id,
+    queenUrl: input.queenUrl,
+    configuredUrl: input.configured ? input.queenUrl : null,
+    otherUrl: input.configured ? null : input.queenUrl,
+    queenId: input.queenId,
+    attempt: 0,
+    failure: null,
+    reason: null,
+    readers: 0,
+    hiveUrl: null,
+    asked: false,
+    overdue: false,
+  }),
+  entry: raise({ type: 'away' }, { id: 'away', delay: 'awayTimeout' }),
+  initial: 'announcing',
+  on: {
+    'queen.asked': { target: '.announcing', reenter: true, actions: hear },
+    'reader.opened': { target: '.streaming', actions: addReader },
+    'reader.closed': { actions: assign({ readers: ({ context }) => Math.max(0, context.readers - 1) }) },
+    alias: {
+      actions: assign({
+        otherUrl: ({ context, event }) => (event.url === context.configuredUrl ? context.otherUrl : event.url),
+      }),
+    },
+    away: {
+      guard: ({ context }) => context.configuredUrl === null,
+      actions: sendParent(({ context }): ConnectionReport => ({ type: 'connection.away', id: context.id })),
+    },
+  },
+  states: {
+    announcing: {
+      entry: [
+        assign({ attempt: ({ context }) => context.attempt + 1, asked: false, overdue: false }),
+        raise({ type: 'overdue' }, { id: 'overdue', delay: 'announceOverdue' }),
+        { type: 'enter', params: { state: 'announcing' } },
+      ],
+      exit: cancel('overdue'),
+      invoke: {
+        id: 'announce',
+        src: 'announce',
+        input: ({ context }) => ({ queenUrl: context.queenUrl, attempt: context.attempt }),
+        onDone: {
+          target: 'ready',
+          actions: [
+            assign({
+              queenId: ({ context, event }) => event.output.queenId ?? context.queenId,
+              hiveUrl: ({ event }) => event.output.hiveUrl,
+              failure: null,
+              reason: null,
+            }),
+            sendParent(
+              ({ context, event }): ConnectionReport => ({
+                type: 'connection.accepted',
+                id: context.id,
+                queenId: event.output.queenId ?? context.queenId,
+              }),
+            ),
+          ],
+        },
+        onError: [
+          {
+            guard: ({ context }) => context.asked,
+            target: 'announcing',
+            reenter: true,
+            actions: { type: 'noteFailure', params: ({ event }) => ({ error: event.error }) },
+          },
+          { target: 'backoff', actions: { type: 'noteFailure', params: ({ event }) => ({ error: event.error }) } },
+        ],
+      },
+      on: {
+        // A callback to the same URL is already on its way: a second one would only make her subscribe twice.
+        'queen.asked': [
+          {
+            guard: ({ context, event }) => event.url === context.queenUrl && !context.overdue,
+            actions: assign({ asked: true, queenId: ({ context, event }) => event.queenId ?? context.queenId }),
+          },
+          { target: 'announcing', reenter: true, actions: hear },
+        ],
+        overdue: [
+          { guard: ({ context }) => context.asked, target: 'announcing', reenter: true },
+          { actions: assign({ overdue: true }) },
+        ],
+      },
+    },
+    backoff: {
+      entry: { type: 'enter', params: { state: 'backoff' } },
+      after: { retry: 'announcing' },
+    },
+    ready: {
+      entry: { type: 'enter', params: { state: 'ready' } },
+      after: {
+        readyTimeout: [
+          // She said yes and keeps the connection that she already had: that is a subscription too.
+          { guard: ({ context }) => context.readers > 0, target: 'streaming' },
+          {
+            target: 'backoff',
+            actions: assign({
+              failure: 'timeout',
+              reason: ({ context }) => `she said yes but cannot reach ${context.hiveUrl}`,
+            }),
+          },
+        ],
+      },
+    },
+    streaming: {
+      entry: [
+        assign({ attempt: 0, failure: null, reason: null }),
+        cancel('away'),
+        { type: 'enter', params: { state: 'streaming' } },
+      ],
+      exit: raise({ type: 'away' }, { id: 'away', delay: 'awayTimeout' }),
+      invoke: { id: 'health', src: 'queenHealth', input: ({ context }) => ({ queenUrl: context.queenUrl }) },
+      on: {
+        'reader.opened': { actions: addReader },
+        'reader.closed': [
+          {
+            guard: ({ context }) => context.readers <= 1,
+            target: 'lost',
+            actions: assign({ readers: 0, failure: 'closed', reason: ({ event }) => event.reason }),
+          },
+          { actions: assign({ readers: ({ context }) => context.readers - 1 }) },
+        ],
+        'queen.unhealthy': {
+          target: 'lost',
+          actions: assign({
+            failure: 'timeout',
+            reason: ({ event }) => `her /health failed twice running: ${event.reason}`,
+          }),
+        },
+      },
+    },
+    lost: {
+      entry: { type: 'enter', params: { state: 'lost' } },
+      after: { lostJitter: 'announcing' },
+    },
+  },
+});
