@@ -1,0 +1,194 @@
+/**
+ * What the queen knows of every hive and worker. Telemetry comes here straight from the sockets and leaves straight to
+ * the readers; machines say only what state a hive is in.
+ */
+import { createStore } from '@xstate/store';
+import type { HiveHeartbeat, HiveStateChange, QueenSnapshot } from '../wire/heartbeat.js';
+import type { Device, HiveConflict, HiveEntry } from '../wire/hive.js';
+import type { WorkerStats } from '../wire/worker.js';
+import { createWorkers, type Now } from './workers.js';
+
+/** A refused hive tries again at least every 30 s: one that has not for so long is gone. */
+const CONFLICT_KEPT_MS = 90_000;
+const CONFLICTS_MAX = 1_000;
+
+export type FleetEvent =
+  | { type: 'telemetry'; hive: HiveEntry; heartbeat: HiveHeartbeat; receivedAt: string }
+  | { type: 'state'; change: HiveStateChange };
+
+export type Fleet = ReturnType<typeof createFleet>;
+
+export function createFleet() {
+  const hives = new Map<string, HiveEntry>();
+  const conflicts = new Map<string, HiveConflict & { at: number }>();
+  const workers = createWorkers(hives);
+  const listeners = new Set<(event: FleetEvent) => void>();
+
+  function tell(event: FleetEvent): void {
+    for (const listener of listeners) {
+      try {
+        listener(event);
+      } catch {
+        // One reader's fault is not the others': it is dropped.
+        listeners.delete(listener);
+      }
+    }
+  }
+
+  const store = createStore({
+    context: { version: 0 },
+    on: {
+      telemetry: (context, event: { heartbeat: HiveHeartbeat; receivedAt: string }, enqueue) => {
+        const { heartbeat, receivedAt } = event;
+        const hive = hives.get(heartbeat.hive_id);
+        if (!hive) return context;
+        hive.last_telemetry_at = receivedAt;
+        hive.node = heartbeat.node ?? null;
+        hive.workers = named(heartbeat);
+        hive.operational_status = heartbeat.hive_info?.operational_status ?? null;
+        hive.health_status = heartbeat.hive_info?.health_status ?? null;
+        hive.labels = heartbeat.hive_info?.labels ?? {};
+        enqueue.effect(() => tell({ type: 'telemetry', hive, heartbeat, receivedAt }));
+        return { version: context.version + 1 };
+      },
+      shown: (context, event: Shown, enqueue) => {
+        if (event.state === 'forgotten') hives.delete(event.hiveId);
+        else show(event, event.state);
+        const change = changeOf(event, hives.get(event.hiveId));
+        enqueue.effect(() => tell({ type: 'state', change }));
+        return { version: context.version + 1 };
+      },
+      devices: (context, event: { hiveId: string; devices: Device[] }) => {
+        const hive = hives.get(event.hiveId);
+        if (hive) hive.devices = event.devices;
+        return { version: context.version + 1 };
+      },
+    },
+  });
+
+  function show(event: Shown, state: HiveEntry['state']): void {
+    const known = hives.get(event.hiveId);
+    const same = known?.state === state && known.stale === event.stale;
+    const entry: HiveEntry = {
+      ...(known ?? blank(event.hiveId)),
+      hive_url: event.hiveUrl,
+      state,
+      stale: event.stale,
+      since: same ? known.since : (event.since ?? event.now.iso),
+      reason: event.reason,
+      next_attempt_at: event.nextAttemptAt,
+    };
+    hives.set(event.hiveId, entry);
+    if (state === 'lost' && known?.state !== 'lost') workers.voidHive(event.hiveId, event.now.ms);
+  }
+
+  const isOnline = (hive: HiveEntry) => hive.state === 'streaming';
+  const isAvailable = (hive: HiveEntry) => isOnline(hive) && !hive.stale && hive.health_status?.status !== 'unhealthy';
+
+  return {
+    /** Feeds. */
+    telemetry: store.trigger.telemetry,
+    shown: store.trigger.shown,
+    devices: store.trigger.devices,
+    refused: (conflict: Omit<HiveConflict, 'since'>, now: Now): void => {
+      const key = `${conflict.hive_id} ${conflict.hive_url}`;
+      const known = conflicts.get(key);
+      if (!known && conflicts.size >= CONFLICTS_MAX) return;
+      conflicts.set(key, { ...conflict, since: known?.since ?? now.iso, at: now.ms });
+    },
+    accepted: (hiveId: string, hiveUrl: string): void => {
+      conflicts.delete(`${hiveId} ${hiveUrl}`);
+    },
+    expire: (now: number): void => {
+      workers.expire(now);
+      for (const [key, { at }] of conflicts) if (now - at > CONFLICT_KEPT_MS) conflicts.delete(key);
+    },
+    /** Reads. */
+    follow: (listener: (event: FleetEvent) => void): (() => void) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    workers,
+    hive: (id: string): HiveEntry | undefined => hives.get(id),
+    hives: (): HiveEntry[] => [...hives.values()],
+    conflicts: (now: number): HiveConflict[] =>
+      [...conflicts.values()].filter(({ at }) => now - at <= CONFLICT_KEPT_MS).map(({ at: _, ...shown }) => shown),
+    changeOf: (hive: HiveEntry): HiveStateChange => ({
+      type: 'hive_state',
+      hive_id: hive.hive_id,
+      hive_url: hive.hive_url,
+      state: hive.state,
+      stale: hive.stale,
+      reason: hive.reason,
+      since: hive.since,
+      next_attempt_at: hive.next_attempt_at,
+    }),
+    snapshot: (now: Now): QueenSnapshot => {
+      const online = [...hives.values()].filter(isOnline);
+      const onlineWorkers = workers.list(now.ms).filter((worker) => worker.online);
+      return {
+        type: 'queen',
+        timestamp: now.iso,
+        workers_online: onlineWorkers.length,
+        workers_available: onlineWorkers.filter((worker) => worker.available).length,
+        hives_online: online.length,
+        hives_available: online.filter(isAvailable).length,
+        worker_ids: onlineWorkers.map((worker) => worker.worker_id),
+        hive_ids: online.map((hive) => hive.hive_id),
+      };
+    },
+  };
+}
+
+/** A state to show; `since` only where it began before this process did. */
+export interface Shown {
+  hiveId: string;
+  hiveUrl: string;
+  state: HiveStateChange['state'];
+  stale: boolean;
+  reason: string | null;
+  nextAttemptAt: string | null;
+  since?: string;
+  now: Now;
+}
+
+function changeOf(event: Shown, hive: HiveEntry | undefined): HiveStateChange {
+  return {
+    type: 'hive_state',
+    hive_id: event.hiveId,
+    hive_url: event.hiveUrl,
+    state: event.state,
+    stale: event.stale,
+    reason: event.reason,
+    since: hive?.since ?? event.now.iso,
+    next_attempt_at: event.nextAttemptAt,
+  };
+}
+
+function blank(hiveId: string): HiveEntry {
+  return {
+    hive_id: hiveId,
+    hive_url: '',
+    state: 'connecting',
+    stale: false,
+    since: '',
+    reason: null,
+    next_attempt_at: null,
+    last_telemetry_at: null,
+    operational_status: null,
+    health_status: null,
+    node: null,
+    devices: null,
+    workers: [],
+    labels: {},
+  };
+}
+
+/** A foreign hive names no workers: group and instance make a name, or the process id. */
+function named({ hive_id, workers }: HiveHeartbeat): WorkerStats[] {
+  return workers.map((worker) => {
+    if (worker.worker_id !== undefined) return worker;
+    const own = worker.group && worker.instance ? `${worker.group}-${worker.instance}` : `pid-${worker.pid ?? 0}`;
+    return { ...worker, worker_id: `worker-${own.replace(/[^A-Za-z0-9._-]/g, '-')}@${hive_id}` };
+  });
+}

@@ -1,0 +1,136 @@
+/**
+ * The live machines of a process and their last transitions: what `GET /v1/machines` shows. Fed by the actor system's
+ * inspection; snapshots are turned into plain data only when somebody asks.
+ */
+import type { AnyActorRef, InspectionEvent, MachineSnapshot } from 'xstate';
+import { type MachineEntry, type MachineEvent, TRANSITIONS_MAX, type Transition } from '../wire/machines.js';
+
+type AnySnapshot = MachineSnapshot<object, never, never, never, never, never, never, never>;
+
+interface Record {
+  path: string;
+  machine: string;
+  ref: AnyActorRef;
+  at: string;
+  transitions: Transition[];
+}
+
+export interface MachineLog {
+  /** Pass as `inspect` to the root actor. */
+  observe: (event: InspectionEvent) => void;
+  list: () => MachineEntry[];
+  /** Whole entries first, then transitions as they happen. Listeners that throw are dropped. */
+  follow: (listener: (event: MachineEvent) => void) => () => void;
+}
+
+/** @param now the wall clock, for people: RFC 3339. */
+export function createMachineLog(now: () => string): MachineLog {
+  const records = new Map<string, Record>();
+  const listeners = new Set<(event: MachineEvent) => void>();
+
+  function tell(event: MachineEvent): void {
+    for (const listener of listeners) {
+      try {
+        listener(event);
+      } catch {
+        listeners.delete(listener);
+      }
+    }
+  }
+
+  function begin(ref: AnyActorRef, snapshot: AnySnapshot): Record {
+    const record = {
+      path: pathOf(ref),
+      machine: snapshot.machine.id,
+      ref,
+      at: statePath(snapshot.value),
+      transitions: [],
+    };
+    records.set(ref.sessionId, record);
+    return record;
+  }
+
+  function end(ref: AnyActorRef): void {
+    const record = records.get(ref.sessionId);
+    if (!record) return;
+    records.delete(ref.sessionId);
+    tell({ type: 'stopped', id: record.path, machine: record.machine });
+  }
+
+  return {
+    observe: (event) => {
+      const actorRef = event.actorRef as AnyActorRef;
+      if (event.type === '@xstate.event' && event.event.type === 'xstate.stop') end(actorRef);
+      if (event.type !== '@xstate.snapshot' || !isMachineSnapshot(event.snapshot)) return;
+      const { snapshot } = event;
+      const known = records.get(actorRef.sessionId);
+      const record = known ?? begin(actorRef, snapshot);
+      const to = statePath(snapshot.value);
+      if (known && to === known.at) {
+        if (snapshot.status !== 'active') end(actorRef);
+        return;
+      }
+      const transition: Transition = {
+        at: now(),
+        event: event.event.type,
+        from: known ? known.at : null,
+        to,
+        reason: reasonOf(snapshot),
+      };
+      record.at = to;
+      record.transitions.push(transition);
+      if (record.transitions.length > TRANSITIONS_MAX) record.transitions.shift();
+      if (listeners.size > 0) {
+        tell(
+          known
+            ? { type: 'transition', id: record.path, machine: record.machine, ...shown(snapshot), transition }
+            : { type: 'machine', ...entryOf(record) },
+        );
+      }
+      if (snapshot.status !== 'active') end(actorRef);
+    },
+    list: () => [...records.values()].map(entryOf),
+    follow: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+}
+
+function isMachineSnapshot(snapshot: unknown): snapshot is AnySnapshot {
+  return typeof snapshot === 'object' && snapshot !== null && 'machine' in snapshot && 'value' in snapshot;
+}
+
+function entryOf({ path, machine, ref, transitions }: Record): MachineEntry {
+  const snapshot = ref.getSnapshot() as AnySnapshot;
+  const definition: unknown = snapshot.machine.definition;
+  return { id: path, machine, definition: plain(definition), ...shown(snapshot), transitions: [...transitions] };
+}
+
+function shown(snapshot: AnySnapshot): { state: string; value: unknown; context: unknown } {
+  const path = statePath(snapshot.value);
+  return { state: path.split('.')[0] ?? path, value: snapshot.value, context: plain(snapshot.context) };
+}
+
+/** `streaming.fresh` for {streaming: 'fresh'}; a machine of one state has the empty path, shown as `active`. */
+function statePath(value: unknown): string {
+  if (typeof value === 'string') return value;
+  const parts = Object.entries(value as object).map(([key, inner]) => `${key}.${statePath(inner)}`);
+  return parts.join(' ') || 'active';
+}
+
+/** `hive/connection-1`: unique, and it shows whose child an actor is. */
+function pathOf(ref: AnyActorRef): string {
+  const parent = ref._parent;
+  return parent ? `${pathOf(parent)}/${ref.id}` : ref.id;
+}
+
+function reasonOf(snapshot: AnySnapshot): string | null {
+  const { reason } = snapshot.context as { reason?: unknown };
+  return typeof reason === 'string' ? reason : null;
+}
+
+/** Data only: functions and references to actors are left out. */
+function plain(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value ?? null)) as unknown;
+}
