@@ -1,0 +1,29 @@
+/** POST /v1/hive/ready: "I exist, connect to me" (PROTOCOL, "Discovery: the handshake"). */
+import { fromPromise } from 'xstate';
+import type { AnnounceInput, AnnounceOutput } from '../machines/hive-connection.js';
+import { HiveReadyAnswer } from '../wire/hive.js';
+import { parser } from '../wire/schema.js';
+import { HEADER, PATH } from '../wire/status.js';
+import { type Door, urlTowards } from './door.js';
+import { ask, type Outgoing } from './http.js';
+
+const parseAnswer = parser(HiveReadyAnswer);
+
+export function createAnnounce(deps: { outgoing: Outgoing; door: Door; hiveId: string; instance: string }) {
+  return fromPromise<AnnounceOutput, AnnounceInput>(async ({ input, signal }) => {
+    let hiveUrl = '';
+    const { body } = await ask(deps.outgoing, input.queenUrl + PATH.hiveReady, {
+      method: 'POST',
+      headers: { [HEADER.instance]: deps.instance },
+      body: (socket) => {
+        hiveUrl = urlTowards(deps.door, socket);
+        return { hive_id: deps.hiveId, hive_url: hiveUrl };
+      },
+      // Queens are configured, or asked us over a request that presented the token.
+      trusted: true,
+      signal,
+    });
+    const answer = parseAnswer(body);
+    return { queenId: answer.ok ? (answer.value.queen_id ?? null) : null, hiveUrl };
+  });
+}

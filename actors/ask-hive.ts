@@ -1,0 +1,82 @@
+/**
+ * GET /capabilities of a hive: for its devices, and, with our own URL in the query, to make it announce itself. All
+ * searches share one bound, so that a hundred dead hosts delay no live one.
+ */
+import pLimit from 'p-limit';
+import { fromPromise } from 'xstate';
+import type { SubscribeInput } from '../machines/hive-subscription.js';
+import type { AskInput } from '../machines/seek.js';
+import { Capabilities, type Device } from '../wire/hive.js';
+import { parser } from '../wire/schema.js';
+import { PATH } from '../wire/status.js';
+import { type Door, urlTowards } from './door.js';
+import { PeerFailure } from './failure.js';
+import { type Ask, ask, type Outgoing } from './http.js';
+
+/** Asks in flight at once, the time to connect, and the time in all (PROTOCOL, "Discovery"). */
+const IN_FLIGHT_MAX = 256;
+const CONNECT_MS = 1_000;
+const TIMEOUT_MS = 5_000;
+
+export interface HiveAsker {
+  /** Asks a URL for its hive; with `invite`, also to announce itself here. Rejects with a PeerFailure. */
+  capabilities: (
+    hiveUrl: string,
+    options: Pick<Ask, 'trusted' | 'signal'> & { invite: boolean },
+  ) => Promise<Capabilities>;
+}
+
+const parseCapabilities = parser(Capabilities);
+
+export function createHiveAsker(deps: { outgoing: Outgoing; door: Door; queenId: string }): HiveAsker {
+  const limit = pLimit(IN_FLIGHT_MAX);
+  return {
+    capabilities: (hiveUrl, { trusted, signal, invite }) =>
+      limit(async () => {
+        signal?.throwIfAborted();
+        const { body } = await ask(deps.outgoing, hiveUrl + PATH.capabilities, {
+          trusted,
+          ...(signal ? { signal } : {}),
+          ...(invite
+            ? { query: (socket) => ({ queen_url: urlTowards(deps.door, socket), queen_id: deps.queenId }) }
+            : {}),
+          connectMs: CONNECT_MS,
+          timeoutMs: TIMEOUT_MS,
+        });
+        const answer = parseCapabilities(body);
+        if (!answer.ok) throw new PeerFailure('broken', `${hiveUrl} answers, but not as a hive does`);
+        return answer.value;
+      }),
+  };
+}
+
+export interface AskDeps {
+  asker: HiveAsker;
+  /** Why this URL must not be asked now (another hive that streams holds it, …), or null. */
+  whyNot: (hiveUrl: string, hiveId: string) => string | null;
+  onDevices: (hiveId: string, devices: Device[]) => void;
+}
+
+/** Asks a hive that we know by name. An answer under another name is another hive: ports get reused. */
+export function createAsk({ asker, whyNot, onDevices }: AskDeps) {
+  return fromPromise<void, AskInput>(async ({ input, signal }) => {
+    const reason = whyNot(input.hiveUrl, input.hiveId);
+    if (reason !== null) throw new PeerFailure('identity', reason);
+    const { hive_id, devices } = await asker.capabilities(input.hiveUrl, {
+      trusted: input.trusted,
+      signal,
+      invite: true,
+    });
+    if (hive_id !== input.hiveId) throw new PeerFailure('identity', `${input.hiveUrl} is hive ${hive_id} now`);
+    onDevices(hive_id, devices);
+  });
+}
+
+/** Learns the devices of a hive whose stream is open. */
+export function createFetchDevices({ asker, onDevices }: Omit<AskDeps, 'whyNot'>) {
+  return fromPromise<void, SubscribeInput>(async ({ input, signal }) => {
+    const { hiveUrl, trusted, hiveId } = input;
+    const { hive_id, devices } = await asker.capabilities(hiveUrl, { trusted, signal, invite: false });
+    if (hive_id === hiveId) onDevices(hiveId, devices);
+  });
+}

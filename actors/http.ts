@@ -1,0 +1,225 @@
+/**
+ * Every request that rbee makes. It connects first and asks then, over that very connection: so it knows its own
+ * address towards the peer before it announces it, and the peer's real address before it decides whether to send a
+ * token. Nothing is redirected, decompressed or read without bound.
+ */
+import { lookup } from 'node:dns';
+import http from 'node:http';
+import https from 'node:https';
+import net, { type LookupFunction } from 'node:net';
+import tls from 'node:tls';
+import fetch, { type Response } from 'node-fetch';
+import { PROBLEM_TYPE } from '../wire/problem.js';
+import { HEADER, PROTOCOL_VERSION } from '../wire/status.js';
+import { hostOf, isLoopback } from '../wire/url.js';
+import { PeerFailure, peerFailure } from './failure.js';
+
+/** What is the same for all requests of one process. */
+export interface Outgoing {
+  /** Sent to peers that may know it. */
+  token: string | null;
+  /** PEM of an authority of one's own, beside the usual ones. */
+  ca: string | null;
+  /** True in a process bound to loopback: it speaks with loopback peers only. */
+  loopbackOnly: boolean;
+  /** 4 when this process listens on IPv4 only, so that the address it announces is one it listens on. */
+  family: 4 | 6 | 0;
+}
+
+export interface Ask {
+  method?: 'GET' | 'POST' | 'DELETE';
+  headers?: Record<string, string>;
+  /** Made when the connection stands, since they may hold our own address. */
+  body?: (socket: net.Socket) => unknown;
+  query?: (socket: net.Socket) => Record<string, string>;
+  /** Whether this peer may be sent the token; a function is asked with the address that was reached. */
+  trusted: boolean | ((remoteAddress: string) => boolean);
+  signal?: AbortSignal;
+  /** The whole exchange, in ms. */
+  timeoutMs?: number;
+  /** Until the connection stands, in ms. */
+  connectMs?: number;
+}
+
+export interface Answer {
+  status: number;
+  headers: Response['headers'];
+  /** Parsed when it is JSON, else text. */
+  body: unknown;
+}
+
+const ANSWER_BYTES_MAX = 1024 * 1024;
+const TIMEOUT_MS = 5_000;
+
+/** One exchange. Rejects with a PeerFailure, also for any status but 2xx. */
+export async function ask(outgoing: Outgoing, url: string, options: Ask): Promise<Answer> {
+  const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+  const deadline = AbortSignal.timeout(timeoutMs);
+  const signal = options.signal ? AbortSignal.any([options.signal, deadline]) : deadline;
+  try {
+    const { response } = await send(outgoing, url, { ...options, signal });
+    return { status: response.status, headers: response.headers, body: parse(await text(response)) };
+  } catch (error) {
+    if (deadline.aborted) throw new PeerFailure('timeout', `${url}: no answer within ${timeoutMs / 1000} s`);
+    throw peerFailure(url, error);
+  }
+}
+
+/** Opens an answer whose body is read by the caller. The connection is the answer's own and ends with it. */
+export async function send(
+  outgoing: Outgoing,
+  url: string,
+  options: Ask,
+): Promise<{ response: Response; socket: net.Socket }> {
+  const socket = await connect(outgoing, url, options);
+  const abort = () => socket.destroy();
+  options.signal?.addEventListener('abort', abort, { once: true });
+  socket.once('close', () => options.signal?.removeEventListener('abort', abort));
+  const trusted = typeof options.trusted === 'function' ? options.trusted(socket.remoteAddress ?? '') : options.trusted;
+  const body = options.body?.(socket);
+  const query = options.query && new URLSearchParams(options.query(socket));
+  const response = await fetch(query ? `${url}?${query}` : url, {
+    method: options.method ?? 'GET',
+    headers: {
+      Accept: '*/*',
+      Connection: 'close',
+      [HEADER.protocol]: PROTOCOL_VERSION,
+      ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+      ...(trusted && outgoing.token !== null ? { Authorization: `Bearer ${outgoing.token}` } : {}),
+      ...options.headers,
+    },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    ...(options.signal ? { signal: options.signal } : {}),
+    agent: agentOver(url, socket),
+    redirect: 'manual',
+    compress: false,
+    size: 0,
+  });
+  if (!response.ok) throw await refusal(url, response, trusted || outgoing.token === null);
+  const theirs = response.headers.get(HEADER.protocol);
+  if (theirs !== null && theirs !== PROTOCOL_VERSION) {
+    socket.destroy();
+    throw new PeerFailure('protocol', `${url} speaks protocol ${theirs.slice(0, 32)}, we speak ${PROTOCOL_VERSION}`);
+  }
+  return { response, socket };
+}
+
+/** A status that is no success, in words that say what to do. */
+async function refusal(url: string, response: Response, toldToken: boolean): Promise<PeerFailure> {
+  const { status } = response;
+  if (status >= 300 && status < 400) {
+    response.body?.resume?.();
+    return new PeerFailure('status', `${url} answered ${status}: redirects are not followed`);
+  }
+  const detail = await detailOf(response).catch(() => '');
+  if (status === 401) {
+    const why = toldToken
+      ? 'it wants another token than ours: set the same --token on both'
+      : 'it was not sent our token';
+    return new PeerFailure('unauthorized', `${url} answered 401: ${why}`);
+  }
+  const theirs = response.headers.get(HEADER.protocol);
+  if (theirs !== null && theirs !== PROTOCOL_VERSION) {
+    return new PeerFailure('protocol', `${url} speaks protocol ${theirs.slice(0, 32)}, we speak ${PROTOCOL_VERSION}`);
+  }
+  return new PeerFailure(status === 409 ? 'conflict' : 'status', `${url} answered ${status}${detail && `: ${detail}`}`);
+}
+
+async function detailOf(response: Response): Promise<string> {
+  const body = await text(response);
+  if (!(response.headers.get('content-type') ?? '').includes(PROBLEM_TYPE)) return '';
+  const { detail } = (parse(body) ?? {}) as { detail?: unknown };
+  return typeof detail === 'string' ? detail.slice(0, 500) : '';
+}
+
+async function text(response: Response): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of response.body ?? []) {
+    const buffer = Buffer.from(chunk);
+    bytes += buffer.length;
+    if (bytes > ANSWER_BYTES_MAX) throw new PeerFailure('broken', `answer of more than ${ANSWER_BYTES_MAX} bytes`);
+    chunks.push(buffer);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function parse(body: string): unknown {
+  try {
+    return JSON.parse(body) as unknown;
+  } catch {
+    return body;
+  }
+}
+
+/** A connection to the peer, TLS and all. */
+async function connect(outgoing: Outgoing, url: string, { signal, connectMs }: Ask): Promise<net.Socket> {
+  const { protocol, port } = new URL(url);
+  const host = hostOf(url);
+  const secure = protocol === 'https:';
+  const options = {
+    host,
+    port: Number(port) || (secure ? 443 : 80),
+    family: outgoing.family,
+    lookup: outgoing.loopbackOnly ? loopbackLookup : lookup,
+    autoSelectFamily: outgoing.family === 0,
+  } as net.TcpNetConnectOpts;
+  if (outgoing.loopbackOnly && net.isIP(host) !== 0 && !isLoopback(host)) throw notLoopback(host);
+  signal?.throwIfAborted();
+  const socket = secure
+    ? tls.connect({
+        ...options,
+        ...(net.isIP(host) === 0 ? { servername: host } : {}),
+        ...(outgoing.ca === null ? {} : { ca: [...tls.rootCertificates, outgoing.ca] }),
+      } as tls.ConnectionOptions)
+    : net.connect(options);
+  socket.setNoDelay(true);
+  return new Promise((resolve, reject) => {
+    const timer = connectMs === undefined ? undefined : setTimeout(() => fail(timedOut()), connectMs);
+    const timedOut = () => new PeerFailure('timeout', `${url}: no connection within ${(connectMs ?? 0) / 1000} s`);
+    const onAbort = () => fail(signal?.reason);
+    const settle = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+      socket.off('error', fail);
+    };
+    function fail(error: unknown) {
+      settle();
+      socket.on('error', () => {});
+      socket.destroy();
+      reject(error);
+    }
+    signal?.addEventListener('abort', onAbort, { once: true });
+    socket.once('error', fail);
+    socket.once(secure ? 'secureConnect' : 'connect', () => {
+      settle();
+      // Between here and the request nobody else listens, and an error without a listener ends the process.
+      socket.on('error', () => {});
+      resolve(socket);
+    });
+  });
+}
+
+/** Names resolve as usual, but only loopback addresses are taken: a process on loopback reaches nobody else. */
+const loopbackLookup: LookupFunction = (hostname, options, callback) => {
+  lookup(hostname, { ...options, all: true }, (error, addresses) => {
+    const loopback = (addresses ?? []).filter(({ address }) => isLoopback(address));
+    const first = loopback[0];
+    if (error || !first) callback(error ?? notLoopback(hostname), '', 0);
+    else if (options.all) callback(null, loopback);
+    else callback(null, first.address, first.family);
+  });
+};
+
+function notLoopback(host: string): PeerFailure {
+  return new PeerFailure(
+    'not-allowed',
+    `${host} is not on this machine, and this process listens on loopback only: set --bind 0.0.0.0 and --token to go further`,
+  );
+}
+
+function agentOver(url: string, socket: net.Socket): http.Agent {
+  const agent = url.startsWith('https:') ? new https.Agent() : new http.Agent();
+  (agent as unknown as { createConnection: () => net.Socket }).createConnection = () => socket;
+  return agent;
+}

@@ -1,0 +1,101 @@
+/** The hives that a queen has seen, in one small file: what she searches for first after a restart. */
+import { Type } from '@sinclair/typebox';
+import type { KnownHive } from '../machines/hive-subscription.js';
+import { parser } from '../wire/schema.js';
+import { HttpUrl, Id, nullable, Timestamp } from '../wire/status.js';
+import type { StateDir } from './state-dir.js';
+
+const FILE = 'hives.json';
+/** A burst of changes is one write. */
+const WRITE_AFTER_MS = 200;
+
+const KnownFile = Type.Object({
+  version: Type.Literal(1),
+  hives: Type.Array(
+    Type.Object({
+      hive_id: Id,
+      hive_url: HttpUrl,
+      instance: nullable(Type.String({ maxLength: 64 })),
+      trusted: Type.Boolean(),
+      last_seen_at: Timestamp,
+    }),
+  ),
+  forgotten_urls: Type.Array(HttpUrl, { maxItems: 1000 }),
+});
+const parseFile = parser(KnownFile);
+
+export interface RememberedHive extends KnownHive {
+  lastSeenAt: string;
+}
+
+export interface KnownHives {
+  /** As they were at the start, most recently seen first. */
+  atStart: RememberedHive[];
+  remember: (hive: RememberedHive) => void;
+  /** It was seen just now. */
+  touch: (hiveId: string, lastSeenAt: string) => void;
+  /** Not asked for again until it calls by itself. */
+  forget: (hiveId: string, hiveUrl: string) => void;
+  isForgotten: (hiveUrl: string) => boolean;
+  /** Writes what is not written yet. */
+  flush: () => void;
+}
+
+export function openKnownHives(state: StateDir, warn: (message: string) => void): KnownHives {
+  const file = state.read(FILE, (value) => {
+    const parsed = parseFile(value);
+    return parsed.ok ? parsed.value : null;
+  });
+  const hives = new Map<string, RememberedHive>();
+  for (const one of file?.hives ?? []) {
+    const { hive_id: hiveId, hive_url: hiveUrl, instance, trusted, last_seen_at: lastSeenAt } = one;
+    hives.set(hiveId, { hiveId, hiveUrl, instance, trusted, lastSeenAt });
+  }
+  const forgotten = new Set(file?.forgotten_urls ?? []);
+  let timer: NodeJS.Timeout | undefined;
+
+  const flush = () => {
+    if (!timer) return;
+    clearTimeout(timer);
+    timer = undefined;
+    try {
+      state.write(FILE, {
+        version: 1,
+        hives: [...hives.values()].map(({ hiveId, hiveUrl, instance, trusted, lastSeenAt }) => ({
+          hive_id: hiveId,
+          hive_url: hiveUrl,
+          instance,
+          trusted,
+          last_seen_at: lastSeenAt,
+        })),
+        forgotten_urls: [...forgotten].slice(-1000),
+      });
+    } catch (error) {
+      warn(`cannot keep the known hives: ${(error as Error).message}`);
+    }
+  };
+  const later = () => {
+    timer ??= setTimeout(flush, WRITE_AFTER_MS);
+  };
+
+  return {
+    atStart: [...hives.values()].sort((a, b) => b.lastSeenAt.localeCompare(a.lastSeenAt)),
+    remember: (hive) => {
+      hives.set(hive.hiveId, hive);
+      forgotten.delete(hive.hiveUrl);
+      later();
+    },
+    touch: (hiveId, lastSeenAt) => {
+      const hive = hives.get(hiveId);
+      if (hive) hives.set(hiveId, { ...hive, lastSeenAt });
+      later();
+    },
+    forget: (hiveId, hiveUrl) => {
+      hives.delete(hiveId);
+      forgotten.add(hiveUrl);
+      later();
+    },
+    isForgotten: (hiveUrl) => forgotten.has(hiveUrl),
+    flush,
+  };
+}

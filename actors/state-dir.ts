@@ -1,0 +1,143 @@
+/**
+ * What a process keeps between runs: `<state dir>/<process>/<id>/`, readable by its owner only, locked while in use.
+ * Files are replaced whole, so that a crash leaves the old one or the new one; a broken one is set aside and named.
+ */
+import { randomUUID } from 'node:crypto';
+import {
+  closeSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { homedir } from 'node:os';
+import path from 'node:path';
+import { identityOf, isSameProcess, type ProcessIdentity } from './process-identity.js';
+
+/** Another process of this name runs; the message says which. */
+export class StateInUse extends Error {}
+/** The directory cannot be made, read or written; the message says why and what to set. */
+export class StateUnusable extends Error {}
+
+export interface StateDir {
+  path: string;
+  /** What the file holds, as `check` accepts it; else null, and a broken file is set aside. */
+  read: <T>(name: string, check: (value: unknown) => T | null) => T | null;
+  /** Replaces the file atomically. Throws what the file system throws. */
+  write: (name: string, value: unknown) => void;
+  release: () => void;
+}
+
+/** `$XDG_STATE_HOME/rbee`, else `~/.local/state/rbee` (XDG Base Directory Specification). */
+export function defaultStateDir(env: NodeJS.ProcessEnv = process.env): string {
+  return path.join(env.XDG_STATE_HOME || path.join(homedir(), '.local', 'state'), 'rbee');
+}
+
+/** @throws StateInUse, StateUnusable */
+export function openStateDir(
+  { root, process: name, id }: { root: string; process: string; id: string },
+  warn: (message: string) => void,
+): StateDir {
+  const dir = path.join(root, name, id);
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new StateUnusable(
+      `cannot use the state directory ${dir}: ${(error as Error).message}; choose another with --state-dir`,
+    );
+  }
+  const lock = path.join(dir, 'lock');
+  takeLock(lock, `${name} ${id}`);
+
+  return {
+    path: dir,
+    read: (file, check) => {
+      const full = path.join(dir, file);
+      let text: string;
+      try {
+        text = readFileSync(full, 'utf8');
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
+          warn(`cannot read ${full}: ${(error as Error).message}`);
+        return null;
+      }
+      const value = parse(text);
+      const checked = value === undefined ? null : check(value);
+      if (checked === null) {
+        const aside = `${full}.broken-${new Date().toISOString().replace(/[:.]/g, '-')}`;
+        try {
+          renameSync(full, aside);
+          warn(`${full} is broken: set aside as ${path.basename(aside)}, starting without it`);
+        } catch (error) {
+          warn(`${full} is broken and cannot be set aside: ${(error as Error).message}`);
+        }
+      }
+      return checked;
+    },
+    write: (file, value) => replaceFile(path.join(dir, file), `${JSON.stringify(value, null, 2)}\n`),
+    release: () => rmSync(lock, { force: true }),
+  };
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+function replaceFile(file: string, text: string): void {
+  const draft = `${file}.${randomUUID()}.tmp`;
+  const descriptor = openSync(draft, 'wx', 0o600);
+  try {
+    writeSync(descriptor, text);
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+  renameSync(draft, file);
+}
+
+/** The lock names its holder; the lock of a process that lives no more is taken over. */
+function takeLock(lock: string, who: string): void {
+  const draft = `${lock}.${randomUUID()}.tmp`;
+  const mine = identityOf(process.pid) as ProcessIdentity;
+  try {
+    const descriptor = openSync(draft, 'wx', 0o600);
+    writeSync(descriptor, JSON.stringify(mine));
+    closeSync(descriptor);
+    // A link is made whole or not at all: nobody ever reads half a lock.
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        linkSync(draft, lock);
+        return;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      }
+      const holder = readHolder(lock);
+      if (holder && isSameProcess(holder, identityOf(holder.pid))) {
+        throw new StateInUse(`${who} runs already, as process ${holder.pid}: stop it, or choose another name`);
+      }
+      if (attempt > 3) throw new StateInUse(`${who} is being started by somebody else just now`);
+      rmSync(lock, { force: true });
+    }
+  } catch (error) {
+    if (error instanceof StateInUse) throw error;
+    throw new StateUnusable(`cannot lock ${lock}: ${(error as Error).message}; choose another --state-dir`);
+  } finally {
+    rmSync(draft, { force: true });
+  }
+}
+
+function readHolder(lock: string): ProcessIdentity | null {
+  try {
+    return JSON.parse(readFileSync(lock, 'utf8')) as ProcessIdentity;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,178 @@
+/**
+ * Opens a hive's stream and reads it: bytes → events → checked once → the store. The machine hears only what changes
+ * its state: opened, silent, heard again, closed.
+ */
+import { StringDecoder } from 'node:string_decoder';
+import { createParser, type EventSourceMessage } from 'eventsource-parser';
+import { fromCallback } from 'xstate';
+import { silenceLimits } from '../machines/backoff.js';
+import type { SubscribeInput, SubscriptionEvent } from '../machines/hive-subscription.js';
+import { type HiveHeartbeat, INTERVAL_MS, parseHiveHeartbeat } from '../wire/heartbeat.js';
+import { HEADER, PATH } from '../wire/status.js';
+import type { AwakeClock } from './awake-clock.js';
+import { PeerFailure, peerFailure } from './failure.js';
+import { type Outgoing, send } from './http.js';
+
+/** One event may be so long: a thousand workers of 1 KB each. */
+const EVENT_CHARS_MAX = 1024 * 1024;
+/** A hive that sends more in a second is read no faster than this, so that it takes nothing from the others. */
+const PACE = { bytes: 2 * 1024 * 1024, events: 64, windowMs: 1_000 } as const;
+
+export interface SubscribeDeps {
+  outgoing: Outgoing;
+  queenId: string;
+  clock: AwakeClock;
+  onTelemetry: (heartbeat: HiveHeartbeat) => void;
+  /** An event that is not what it should be: named, left out, and the stream goes on. */
+  onInvalid: (hiveId: string, detail: string) => void;
+}
+
+export function createSubscriber(deps: SubscribeDeps) {
+  return fromCallback<SubscriptionEvent, SubscribeInput>(({ input, sendBack }) => {
+    const controller = new AbortController();
+    read(deps, input, controller.signal, sendBack).catch((error: unknown) => {
+      if (controller.signal.aborted) return;
+      controller.abort();
+      sendBack({ type: 'failed', failure: peerFailure(input.hiveUrl, error) });
+    });
+    return () => controller.abort();
+  });
+}
+
+async function read(
+  { outgoing, queenId, clock, onTelemetry, onInvalid }: SubscribeDeps,
+  { hiveId, hiveUrl, trusted }: SubscribeInput,
+  signal: AbortSignal,
+  sendBack: (event: SubscriptionEvent) => void,
+): Promise<void> {
+  const { response, socket } = await send(outgoing, hiveUrl + PATH.heartbeats, {
+    headers: { Accept: 'text/event-stream', [HEADER.queen]: queenId },
+    trusted,
+    signal,
+  });
+  const body = response.body;
+  if (!body || !(response.headers.get('content-type') ?? '').startsWith('text/event-stream')) {
+    socket.destroy();
+    throw new PeerFailure('broken', `${hiveUrl} answered with something that is no stream`);
+  }
+  const holder = response.headers.get(HEADER.hive);
+  if (holder !== null && holder !== hiveId) {
+    socket.destroy();
+    throw new PeerFailure('identity', `${hiveUrl} is hive ${holder.slice(0, 64)} now`);
+  }
+  sendBack({ type: 'opened' });
+
+  const silence = watchSilence(clock, sendBack);
+  signal.addEventListener('abort', silence.stop, { once: true });
+  let events = 0;
+  let bye: string | null = null;
+
+  const parser = createParser({
+    maxBufferSize: EVENT_CHARS_MAX,
+    onError: (error) => {
+      if (error.type === 'max-buffer-size-exceeded') {
+        throw new PeerFailure('broken', `${hiveUrl} sent an event of more than ${EVENT_CHARS_MAX} characters`);
+      }
+    },
+    onEvent: (message) => {
+      events += 1;
+      if (message.event === 'bye') bye = reasonOf(message);
+      if (message.event !== 'heartbeat') return;
+      const heartbeat = parseHiveHeartbeat(json(message.data));
+      if (!heartbeat.ok) {
+        const { pointer, detail } = heartbeat.errors[0] ?? { pointer: '', detail: 'not understood' };
+        onInvalid(hiveId, `${pointer || 'the event'}: ${detail}`);
+        return;
+      }
+      if (heartbeat.value.hive_id !== hiveId) {
+        throw new PeerFailure('identity', `${hiveUrl} sends telemetry of hive ${heartbeat.value.hive_id}`);
+      }
+      const intervalMs = heartbeat.value.interval_ms ?? INTERVAL_MS.default;
+      if (intervalMs !== silence.intervalMs()) {
+        silence.setInterval(intervalMs);
+        sendBack({ type: 'interval', ms: intervalMs });
+      }
+      onTelemetry(heartbeat.value);
+    },
+  });
+
+  const decoder = new StringDecoder('utf8');
+  let window = { endsAt: clock.now() + PACE.windowMs, bytes: 0 };
+  try {
+    for await (const chunk of body) {
+      if (signal.aborted) return;
+      silence.heard();
+      const buffer = Buffer.from(chunk);
+      parser.feed(decoder.write(buffer));
+      window.bytes += buffer.length;
+      const left = window.endsAt - clock.now();
+      if (left <= 0) {
+        window = { endsAt: clock.now() + PACE.windowMs, bytes: 0 };
+        events = 0;
+      } else if (window.bytes > PACE.bytes || events > PACE.events) {
+        // Not reading fills the sender's buffers: it waits, and its own bound on slow readers takes hold.
+        await new Promise((resolve) => setTimeout(resolve, left));
+      }
+    }
+  } finally {
+    silence.stop();
+  }
+  if (!signal.aborted)
+    sendBack({ type: 'closed', reason: bye === null ? 'it closed the stream' : `it said bye: ${bye}` });
+}
+
+/** Tells the machine once when silence reaches each limit, and once when it ends. */
+function watchSilence(clock: AwakeClock, sendBack: (event: SubscriptionEvent) => void) {
+  let intervalMs: number = INTERVAL_MS.default;
+  let heardAt = clock.now();
+  let stale = false;
+  let timer: unknown;
+
+  // Armed for the limit and, since bytes only move `heardAt`, armed again for what is left: no timer is touched per event.
+  const arm = () => {
+    const { staleMs, lostMs } = silenceLimits(intervalMs);
+    timer = clock.setTimeout(
+      () => {
+        const ms = clock.now() - heardAt;
+        if (ms >= lostMs) return sendBack({ type: 'silent', ms });
+        if (ms >= staleMs && !stale) {
+          stale = true;
+          sendBack({ type: 'silent', ms });
+        }
+        arm();
+      },
+      Math.max(1, (stale ? lostMs : staleMs) - (clock.now() - heardAt)),
+    );
+  };
+  arm();
+  return {
+    intervalMs: () => intervalMs,
+    setInterval: (ms: number) => {
+      intervalMs = ms;
+      clock.clearTimeout(timer);
+      arm();
+    },
+    heard: () => {
+      heardAt = clock.now();
+      if (!stale) return;
+      stale = false;
+      clock.clearTimeout(timer);
+      arm();
+      sendBack({ type: 'heard' });
+    },
+    stop: () => clock.clearTimeout(timer),
+  };
+}
+
+function json(data: string): unknown {
+  try {
+    return JSON.parse(data) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+function reasonOf({ data }: EventSourceMessage): string {
+  const { reason } = (json(data) ?? {}) as { reason?: unknown };
+  return typeof reason === 'string' ? reason.replace(/[^\x20-\x7e]/g, '').slice(0, 100) : 'no reason given';
+}
