@@ -1,0 +1,50 @@
+/** Request bodies: JSON in UTF-8, at most 1 MiB, checked against a schema. */
+import type { Context } from 'koa';
+import type { Parsed } from '../wire/schema.js';
+import { HttpProblem } from './problem.js';
+
+export const BODY_BYTES_MAX = 1024 * 1024;
+
+/** @throws HttpProblem 400, 413, 415, 422 */
+export async function readBody<T>(ctx: Context, parse: (value: unknown) => Parsed<T>): Promise<T> {
+  const parsed = parse(await readJson(ctx));
+  if (!parsed.ok) throw new HttpProblem(422, 'the body is not what this route takes', { errors: parsed.errors });
+  return parsed.value;
+}
+
+async function readJson(ctx: Context): Promise<unknown> {
+  if (ctx.get('content-encoding') !== '' && ctx.get('content-encoding') !== 'identity') {
+    throw new HttpProblem(415, 'send the body without Content-Encoding');
+  }
+  if (!ctx.is('json', '+json')) throw new HttpProblem(415, 'send JSON, with Content-Type: application/json');
+  const bytes = await readBytes(ctx);
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as unknown;
+  } catch (error) {
+    throw new HttpProblem(400, `the body is not JSON in UTF-8: ${(error as Error).message.slice(0, 200)}`);
+  }
+}
+
+/** So much of a body that is too large is read and thrown away, that its sender hears the answer; then it is cut off. */
+const DRAINED_BYTES_MAX = 64 * 1024 * 1024;
+
+async function readBytes(ctx: Context): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  return new Promise((resolve, reject) => {
+    const cutShort = () => reject(new HttpProblem(400, 'the body ended before it was whole'));
+    ctx.req.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes <= BODY_BYTES_MAX) {
+        chunks.push(chunk);
+        return;
+      }
+      chunks.length = 0;
+      reject(new HttpProblem(413, `the body is larger than ${BODY_BYTES_MAX} bytes`));
+      if (bytes > DRAINED_BYTES_MAX) ctx.req.destroy();
+    });
+    ctx.req.once('end', () => resolve(Buffer.concat(chunks)));
+    ctx.req.once('error', cutShort);
+    ctx.req.once('close', cutShort);
+  });
+}

@@ -1,0 +1,138 @@
+/** The doors of a hive: its telemetry stream, and the capabilities by which a queen finds it. */
+import type { Context } from 'koa';
+import type { HiveEvent, QueenAskedAnswer } from '../machines/hive.js';
+import { HiveHeartbeat } from '../wire/heartbeat.js';
+import { Capabilities, type Device } from '../wire/hive.js';
+import { HEADER, HttpUrl, Id, isId } from '../wire/status.js';
+import { hostOf, isLoopback, normaliseUrl } from '../wire/url.js';
+import { refuseOtherProtocol } from './app.js';
+import { HttpProblem } from './problem.js';
+import { answer, type Route } from './route.js';
+import { Broadcast, frame, type ReaderHandle } from './sse.js';
+
+/** Past so many events a reader loses the oldest (PROTOCOL, "Telemetry"). */
+const FRAMES_MAX = 100;
+
+export interface HiveDoorsInput {
+  hiveId: string;
+  /** True when only this machine can reach us: then a queen elsewhere could not. */
+  loopbackOnly: boolean;
+  send: (event: HiveEvent) => void;
+  devices: () => Device[];
+}
+
+export interface HiveDoors {
+  routes: Route[];
+  stream: Broadcast;
+  /** Serialises one event, once, for all readers. */
+  publish: (heartbeat: HiveHeartbeat) => void;
+  closeReaders: (readerIds: string[]) => void;
+}
+
+export function hiveDoors({ hiveId, loopbackOnly, send, devices }: HiveDoorsInput): HiveDoors {
+  let latest: Buffer | null = null;
+  const readers = new Map<string, ReaderHandle>();
+  let opened = 0;
+  const stream = new Broadcast({
+    framesMax: FRAMES_MAX,
+    coalesceMs: 0,
+    snapshot: () => (latest === null ? [] : [latest]),
+    snapshotAfterLag: false,
+  });
+
+  async function openStream(ctx: Context): Promise<void> {
+    refuseOtherProtocol(ctx);
+    const named = ctx.get(HEADER.queen);
+    if (named !== '' && !isId(named)) throw new HttpProblem(400, `${HEADER.queen} is not an id`);
+    ctx.set('Rbee-Hive', hiveId);
+    opened += 1;
+    const readerId = `reader-${opened}`;
+    const reader = await stream.open(ctx, {
+      onClose: (reason) => {
+        readers.delete(readerId);
+        send({ type: 'reader.closed', readerId, reason });
+      },
+    });
+    if (!reader) return;
+    readers.set(readerId, reader);
+    send({ type: 'reader.opened', readerId, queenId: named === '' ? null : named });
+  }
+
+  function answerCapabilities(ctx: Context): void {
+    const { queen_url: url, queen_id: id } = ctx.query;
+    if (url !== undefined) {
+      refuseOtherProtocol(ctx);
+      invite(url, id);
+    }
+    answer(ctx, { hive_id: hiveId, devices: devices() });
+  }
+
+  /** The queen at `url` asks us to announce ourselves. @throws HttpProblem 409, 422 */
+  function invite(url: string | string[], id: string | string[] | undefined): void {
+    const wrong = (name: string, detail: string) =>
+      new HttpProblem(422, `${name} is not what it must be: ${detail}`, { errors: [{ pointer: `/${name}`, detail }] });
+    if (typeof url !== 'string') throw wrong('queen_url', 'expected it once');
+    const normal = normaliseUrl(url);
+    if (!normal.ok) throw wrong('queen_url', normal.detail);
+    if (id !== undefined && (typeof id !== 'string' || !isId(id))) throw wrong('queen_id', 'expected an id');
+    const host = hostOf(normal.url);
+    if (loopbackOnly && !isLoopback(host)) {
+      throw wrong('queen_url', 'this hive listens on loopback only and cannot be reached from there: see --bind');
+    }
+    let outcome: QueenAskedAnswer | undefined;
+    send({
+      type: 'queen.asked',
+      url: normal.url,
+      queenId: id ?? null,
+      respond: (said) => {
+        outcome = said;
+      },
+    });
+    if (outcome === 'full') throw new HttpProblem(409, 'this hive has as many queens as it takes');
+  }
+
+  const capabilities = (path: string): Route => ({
+    method: 'GET',
+    path,
+    summary: 'The devices of this machine; with queen_url, the hive also announces itself to that queen at once.',
+    query: {
+      queen_url: { description: 'Where the queen can be reached.', schema: HttpUrl },
+      queen_id: { description: 'Her id.', schema: Id },
+    },
+    answers: {
+      200: { description: 'Devices.', schema: Capabilities },
+      409: { description: 'As many queens as it takes.' },
+      422: { description: 'queen_url or queen_id is invalid; nothing was changed.' },
+    },
+    handle: answerCapabilities,
+  });
+
+  return {
+    stream,
+    publish: (heartbeat) => {
+      latest = frame('heartbeat', JSON.stringify(heartbeat));
+      stream.push(latest);
+    },
+    closeReaders: (readerIds) => {
+      for (const id of readerIds) readers.get(id)?.close('its queen was found gone');
+    },
+    routes: [
+      {
+        method: 'GET',
+        path: '/v1/heartbeats/stream',
+        summary: 'Telemetry: the latest event at once, then one a tick.',
+        headers: { 'Rbee-Queen': 'The id of the queen that subscribes.' },
+        answers: {
+          200: {
+            description: '`event: heartbeat`, `event: lagged`, `event: bye`',
+            schema: HiveHeartbeat,
+            type: 'text/event-stream',
+          },
+        },
+        handle: openStream,
+      },
+      capabilities('/capabilities'),
+      capabilities('/v1/capabilities'),
+    ],
+  };
+}

@@ -1,0 +1,93 @@
+/** `GET /metrics` in Prometheus' text format. The library is loaded when somebody first asks: most never do. */
+import type { Registry } from 'prom-client';
+
+/** One number with a name that ends in its unit, read when it is scraped. */
+export interface Metric {
+  name: string;
+  help: string;
+  type: 'counter' | 'gauge';
+  /** A number, or one a label value. */
+  read: () => number | Record<string, number>;
+  label?: string;
+}
+
+export function createMetrics(metrics: Metric[]): { text: () => Promise<string>; contentType: string } {
+  let registry: Promise<Registry> | undefined;
+  return {
+    contentType: 'text/plain; version=0.0.4; charset=utf-8',
+    text: async () => {
+      registry ??= load(metrics);
+      return (await registry).metrics();
+    },
+  };
+}
+
+async function load(metrics: Metric[]): Promise<Registry> {
+  const { Counter, collectDefaultMetrics, Gauge, Registry } = (await import('prom-client')).default;
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  for (const { name, help, type, read, label } of metrics) {
+    const options = { name, help, registers: [registry], labelNames: label ? [label] : [] };
+    if (type === 'gauge') {
+      new Gauge({
+        ...options,
+        collect() {
+          this.reset();
+          each(read(), label, (labels, value) => this.set(labels, value));
+        },
+      });
+    } else {
+      new Counter({
+        ...options,
+        collect() {
+          this.reset();
+          each(read(), label, (labels, value) => this.inc(labels, value));
+        },
+      });
+    }
+  }
+  return registry;
+}
+
+function each(
+  value: number | Record<string, number>,
+  label: string | undefined,
+  set: (labels: Record<string, string>, value: number) => void,
+): void {
+  if (typeof value === 'number') set({}, value);
+  else for (const [key, number] of Object.entries(value)) set({ [label as string]: key }, number);
+}
+
+/** The metrics of an SSE stream. */
+export function streamMetrics(
+  stream: string,
+  stats: () => { readers: number; events: number; delivered: number; missed: number; bytes: number },
+): Metric[] {
+  return [
+    { name: `rbee_${stream}_readers`, help: 'Open readers of the stream.', type: 'gauge', read: () => stats().readers },
+    {
+      name: `rbee_${stream}_events_total`,
+      help: 'Events put on the stream.',
+      type: 'counter',
+      read: () => stats().events,
+    },
+    {
+      name: `rbee_${stream}_delivered_total`,
+      help: 'Events handed to readers.',
+      type: 'counter',
+      read: () => stats().delivered,
+    },
+    {
+      name: `rbee_${stream}_missed_total`,
+      help: 'Events that slow readers lost.',
+      type: 'counter',
+      read: () => stats().missed,
+    },
+    {
+      name: `rbee_${stream}_ring_bytes`,
+      help: 'Bytes kept for slow readers.',
+      type: 'gauge',
+      read: () => stats().bytes,
+    },
+  ];
+}

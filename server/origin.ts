@@ -1,0 +1,72 @@
+/**
+ * Against other people's web pages, which reach loopback through the user's own browser: cross-site requests, foreign
+ * origins, and names that somebody else's DNS points at us (DNS rebinding) are refused.
+ */
+import { hostname, networkInterfaces } from 'node:os';
+import type { Middleware } from 'koa';
+import { isLoopback, unmapped } from '../wire/url.js';
+import { HttpProblem } from './problem.js';
+
+export interface OriginRules {
+  /** Names under which this process may be asked, beside its own: `--allow-host`, the host of `--advertise-url`. */
+  allowHosts: string[];
+  /** Origins whose pages may ask: `--allow-origin`. */
+  allowOrigins: string[];
+}
+
+/** Addresses change (a VPN comes up): read again after so long. */
+const ADDRESSES_MS = 10_000;
+
+export function checkOrigin({ allowHosts, allowOrigins }: OriginRules): Middleware {
+  const allowed = new Set(allowHosts.map((host) => host.toLowerCase()));
+  const names = new Set([hostname().toLowerCase(), `${hostname().toLowerCase()}.local`]);
+  let addresses = new Set<string>();
+  let readAt = Number.NEGATIVE_INFINITY;
+
+  const isOwnAddress = (host: string) => {
+    if (performance.now() - readAt > ADDRESSES_MS) {
+      readAt = performance.now();
+      addresses = new Set(
+        Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => unmapped(address))),
+      );
+    }
+    return addresses.has(unmapped(host));
+  };
+  const isOwn = (host: string) => isLoopback(host) || names.has(host) || allowed.has(host) || isOwnAddress(host);
+
+  return async (ctx, next) => {
+    const host = ctx.get('host');
+    const name = hostName(host);
+    // Only HTTP/1.0 comes without Host, and no browser speaks that.
+    if (host !== '' && (name === null || !isOwn(name))) {
+      throw new HttpProblem(403, `this process is not called ${host.slice(0, 100)}: --allow-host adds a name`);
+    }
+    const origin = ctx.get('origin');
+    const known = origin === '' || allowOrigins.includes(origin);
+    if (!known && !isSameOrigin(origin, host)) {
+      throw new HttpProblem(403, `pages of ${origin.slice(0, 100)} may not ask: --allow-origin lets them`);
+    }
+    if (ctx.get('sec-fetch-site') === 'cross-site' && (origin === '' || !known)) {
+      throw new HttpProblem(403, 'pages of other sites may not ask');
+    }
+    await next();
+  };
+}
+
+function hostName(host: string): string | null {
+  try {
+    return new URL(`http://${host}`).hostname.replace(/^\[|\]$/g, '').toLowerCase();
+  } catch {
+    return null;
+  }
+}
+
+/** Behind a proxy that ends TLS the schemes differ: host and port decide, each with its scheme's default port. */
+function isSameOrigin(origin: string, host: string): boolean {
+  try {
+    const { protocol, host: theirs } = new URL(origin);
+    return theirs === new URL(`${protocol}//${host}`).host;
+  } catch {
+    return false;
+  }
+}

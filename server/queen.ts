@@ -1,0 +1,265 @@
+/** The doors of a queen: callbacks in, the swarm out. */
+import type { Context } from 'koa';
+import type { ForgetAnswer, ReadyAnswer } from '../machines/hive-subscription.js';
+import type { QueenEvent } from '../machines/queen.js';
+import type { Fleet } from '../stores/fleet.js';
+import type { Now } from '../stores/workers.js';
+import { type HiveTelemetry, QueenHeartbeat } from '../wire/heartbeat.js';
+import { HiveEntry, HiveList, HiveReady, HiveReadyAnswer } from '../wire/hive.js';
+import { parser } from '../wire/schema.js';
+import { HEADER, isId, Ok } from '../wire/status.js';
+import { hostOf, isLoopback, normaliseUrl } from '../wire/url.js';
+import { WorkerEntry, WorkerHeartbeat, WorkerList } from '../wire/worker.js';
+import { refuseOtherProtocol } from './app.js';
+import { readBody } from './body.js';
+import { HttpProblem } from './problem.js';
+import { answer, type Route } from './route.js';
+import { Broadcast, frame } from './sse.js';
+
+/** What is kept for readers that do not keep up (PROTOCOL, "Telemetry"). */
+const RING_BYTES_MAX = 8 * 1024 * 1024;
+/** "What arrives within a few tens of ms leaves in one write." */
+const COALESCE_MS = 40;
+
+export interface QueenDoorsInput {
+  queenId: string;
+  loopbackOnly: boolean;
+  /** A token is wanted, so whoever calls has presented it. */
+  secured: boolean;
+  send: (event: QueenEvent) => void;
+  fleet: Fleet;
+  now: () => Now;
+}
+
+export interface QueenDoors {
+  routes: Route[];
+  stream: Broadcast;
+  /** Puts the swarm in numbers on the stream. */
+  publishSnapshot: () => void;
+}
+
+const parseReady = parser(HiveReady);
+const parseWorkerHeartbeat = parser(WorkerHeartbeat);
+
+export function queenDoors(input: QueenDoorsInput): QueenDoors {
+  const { stream, publishSnapshot } = queenStream(input);
+  return { stream, publishSnapshot, routes: [...callbacks(input), ...queries(input), streamRoute(stream)] };
+}
+
+/** Feeds the stream from the fleet: each event serialised once, the latest of each hive kept for new readers. */
+function queenStream({ fleet, now }: QueenDoorsInput): { stream: Broadcast; publishSnapshot: () => void } {
+  const latest = new Map<string, Buffer>();
+  const heartbeat = (data: QueenHeartbeat) => frame('heartbeat', JSON.stringify(data));
+  const stream = new Broadcast({
+    bytesMax: RING_BYTES_MAX,
+    coalesceMs: COALESCE_MS,
+    snapshotAfterLag: true,
+    snapshot: () => {
+      const frames = [heartbeat(fleet.snapshot(now()))];
+      for (const hive of fleet.hives()) {
+        frames.push(heartbeat(fleet.changeOf(hive)));
+        const last = hive.state === 'streaming' ? latest.get(hive.hive_id) : undefined;
+        if (last) frames.push(last);
+      }
+      return frames;
+    },
+  });
+  fleet.follow((event) => {
+    if (event.type === 'state') {
+      if (event.change.state !== 'streaming') latest.delete(event.change.hive_id);
+      stream.push(heartbeat(event.change));
+      return;
+    }
+    const { hive, heartbeat: beat, receivedAt } = event;
+    const telemetry: HiveTelemetry = {
+      type: 'hive_telemetry',
+      hive_id: hive.hive_id,
+      timestamp: beat.timestamp ?? null,
+      received_at: receivedAt,
+      node: hive.node,
+      workers: hive.workers,
+      ...(beat.hive_info?.labels ? { labels: beat.hive_info.labels } : {}),
+    };
+    const framed = heartbeat(telemetry);
+    latest.set(hive.hive_id, framed);
+    stream.push(framed);
+  });
+  return { stream, publishSnapshot: () => stream.push(heartbeat(fleet.snapshot(now()))) };
+}
+
+function streamRoute(stream: Broadcast): Route {
+  return {
+    method: 'GET',
+    path: '/v1/heartbeats/stream',
+    summary: 'The whole swarm: a snapshot first, then each event as it arrives.',
+    answers: {
+      200: {
+        description: '`event: heartbeat`, `event: lagged`, `event: bye`',
+        schema: QueenHeartbeat,
+        type: 'text/event-stream',
+      },
+    },
+    handle: async (ctx) => {
+      await stream.open(ctx);
+    },
+  };
+}
+
+function callbacks({ queenId, loopbackOnly, secured, send, fleet, now }: QueenDoorsInput): Route[] {
+  async function hiveReady(ctx: Context): Promise<void> {
+    const { hive_id: hiveId, hive_url } = await readBody(ctx, parseReady);
+    const hiveUrl = checkUrl(hive_url, '/hive_url', loopbackOnly);
+    try {
+      refuseOtherProtocol(ctx);
+    } catch (error) {
+      fleet.refused({ hive_id: hiveId, hive_url: hiveUrl, holder_url: null, reason: (error as Error).message }, now());
+      throw error;
+    }
+    const instance = ctx.get(HEADER.instance);
+    if (instance !== '' && !isId(instance)) throw new HttpProblem(400, 'Rbee-Instance is not a UUID');
+    let said: ReadyAnswer | undefined;
+    send({
+      type: 'hive.ready',
+      hiveId,
+      hiveUrl,
+      instance: instance || null,
+      trusted: secured,
+      at: now().ms,
+      respond: (outcome) => {
+        said = outcome;
+      },
+    });
+    if (said?.outcome !== 'subscribed') throw refusal(hiveId, hiveUrl, said);
+    fleet.accepted(hiveId, hiveUrl);
+    answer(ctx, { status: 'ok', message: `Subscribed to hive ${hiveId} SSE stream`, queen_id: queenId });
+  }
+
+  function refusal(hiveId: string, hiveUrl: string, said: ReadyAnswer | undefined): HttpProblem {
+    if (said?.outcome !== 'conflict' && said?.outcome !== 'moving') {
+      return new HttpProblem(503, 'this queen has as many hives as she takes: see --max-hives', {
+        headers: { 'Retry-After': '30' },
+      });
+    }
+    const reason =
+      said.outcome === 'conflict'
+        ? `${said.holderUrl} holds the name ${hiveId}: choose another for one of them with --hive-id`
+        : `${said.holderUrl} and ${hiveUrl} call in turn as one and the same ${hiveId}: give each machine a state directory of its own, or another name with --hive-id`;
+    fleet.refused({ hive_id: hiveId, hive_url: hiveUrl, holder_url: said.holderUrl, reason }, now());
+    return new HttpProblem(409, reason);
+  }
+
+  async function workerHeartbeat(ctx: Context): Promise<void> {
+    const { worker } = await readBody(ctx, parseWorkerHeartbeat);
+    const url = checkUrl(worker.url, '/worker/url', loopbackOnly);
+    const info = { ...worker, url };
+    if (!fleet.workers.seen({ id: worker.id, hiveId: worker.hive_id, info }, now())) {
+      throw new HttpProblem(503, 'this queen knows as many workers as she takes', { headers: { 'Retry-After': '30' } });
+    }
+    answer(ctx, { status: 'ok' });
+  }
+
+  return [
+    {
+      method: 'POST',
+      path: '/v1/hive/ready',
+      summary: 'A hive announces itself; the queen subscribes to its stream.',
+      headers: { 'Rbee-Instance': 'A UUID that the hive keeps in its state.' },
+      body: HiveReady,
+      answers: {
+        200: { description: 'The queen subscribes.', schema: HiveReadyAnswer },
+        409: { description: 'Another hive holds the name.' },
+        422: { description: 'A field is wrong.' },
+        503: { description: 'As many hives as she takes.' },
+      },
+      handle: hiveReady,
+    },
+    {
+      method: 'POST',
+      path: '/v1/worker-heartbeat',
+      summary: 'A worker says that it is there.',
+      body: WorkerHeartbeat,
+      answers: { 200: { description: 'Heard.', schema: Ok }, 422: { description: 'A field is wrong.' } },
+      handle: workerHeartbeat,
+    },
+  ];
+}
+
+/** @throws HttpProblem 422 */
+function checkUrl(text: string, pointer: string, loopbackOnly: boolean): string {
+  const wrong = (detail: string) =>
+    new HttpProblem(422, `${pointer.slice(1)} is not what it must be: ${detail}`, { errors: [{ pointer, detail }] });
+  const normal = normaliseUrl(text);
+  if (!normal.ok) throw wrong(normal.detail);
+  if (loopbackOnly && !isLoopback(hostOf(normal.url))) {
+    throw wrong('this queen listens on loopback only and asks nobody elsewhere: see --bind');
+  }
+  return normal.url;
+}
+
+function queries({ send, fleet, now }: QueenDoorsInput): Route[] {
+  const unknown = (what: string, id: string | undefined) =>
+    new HttpProblem(404, `no ${what} ${(id ?? '').slice(0, 128)}`);
+  return [
+    {
+      method: 'GET',
+      path: '/v1/hives',
+      summary: 'Every hive that she knows, and every name conflict.',
+      answers: { 200: { description: 'Hives.', schema: HiveList } },
+      handle: (ctx) => answer(ctx, { hives: fleet.hives(), conflicts: fleet.conflicts(now().ms) }),
+    },
+    {
+      method: 'GET',
+      path: '/v1/hives/:id',
+      summary: 'One hive.',
+      answers: { 200: { description: 'The hive.', schema: HiveEntry }, 404: { description: 'No such hive.' } },
+      handle: (ctx, { id }) => {
+        const hive = fleet.hive(id ?? '');
+        if (!hive) throw unknown('hive', id);
+        answer(ctx, hive);
+      },
+    },
+    {
+      method: 'DELETE',
+      path: '/v1/hives/:id',
+      summary: 'Forgets a hive that is not streaming, and asks for it no more; its own callback brings it back.',
+      answers: {
+        200: { description: 'Forgotten.', schema: Ok },
+        404: { description: 'No such hive.' },
+        409: { description: 'It streams.' },
+      },
+      handle: (ctx, { id = '' }) => {
+        let said: ForgetAnswer = 'unknown';
+        send({
+          type: 'hive.forget',
+          hiveId: id,
+          respond: (outcome) => {
+            said = outcome;
+          },
+        });
+        if ((said as ForgetAnswer) === 'streaming') {
+          throw new HttpProblem(409, `hive ${id} is streaming: stop it first, it would be back at once`);
+        }
+        if ((said as ForgetAnswer) === 'unknown') throw unknown('hive', id);
+        answer(ctx, { status: 'ok', message: `forgot hive ${id}` });
+      },
+    },
+    {
+      method: 'GET',
+      path: '/v1/workers',
+      summary: 'Every worker that she knows.',
+      answers: { 200: { description: 'Workers.', schema: WorkerList } },
+      handle: (ctx) => answer(ctx, { workers: fleet.workers.list(now().ms) }),
+    },
+    {
+      method: 'GET',
+      path: '/v1/workers/:id',
+      summary: 'One worker.',
+      answers: { 200: { description: 'The worker.', schema: WorkerEntry }, 404: { description: 'No such worker.' } },
+      handle: (ctx, { id }) => {
+        const worker = fleet.workers.get(id ?? '', now().ms);
+        if (!worker) throw unknown('worker', id);
+        answer(ctx, worker);
+      },
+    },
+  ];
+}

@@ -1,0 +1,33 @@
+/** A route says what it takes and gives; its documentation and its checks come from the same words. */
+import type { TSchema } from '@sinclair/typebox';
+import type { Context } from 'koa';
+
+export interface AnswerDoc {
+  description: string;
+  schema?: TSchema;
+  /** Media type; application/json unless said otherwise. */
+  type?: string;
+}
+
+export interface QueryDoc {
+  description: string;
+  schema: TSchema;
+}
+
+export interface Route {
+  method: 'GET' | 'POST' | 'DELETE';
+  /** With `:name` for parameters. */
+  path: string;
+  summary: string;
+  body?: TSchema;
+  headers?: Record<string, string>;
+  query?: Record<string, QueryDoc>;
+  answers: Record<number, AnswerDoc>;
+  handle: (ctx: Context, params: Record<string, string>) => void | Promise<void>;
+}
+
+/** JSON answers are sent as such, whatever their value is. */
+export function answer(ctx: Context, body: object, status = 200): void {
+  ctx.status = status;
+  ctx.body = body;
+}

@@ -1,0 +1,300 @@
+/**
+ * The one place that frames and fans out events (WHATWG HTML, "Server-sent events"). An event is serialised once, into
+ * one Buffer in a ring that all readers share; a reader is a cursor into it. What arrives within `coalesceMs` leaves
+ * in one write, and readers that stand at the same place are sent the same Buffer. A reader that does not keep up
+ * loses its oldest events and is told how many; it costs a cursor, and what its socket holds.
+ *
+ * koa-sse-stream opens the response and is its pipe. It has no backpressure, serialises each event for each reader and
+ * pings from a timer that it never clears, so frames are pushed past its `send`, and its `_read` is the pump.
+ */
+import type { Socket } from 'node:net';
+import type { Transform } from 'node:stream';
+import type { Context } from 'koa';
+import koaSse from 'koa-sse-stream';
+import { HttpProblem } from './problem.js';
+
+/** Comments keep idle connections open through proxies (PROTOCOL: every 15 s). */
+const IDLE_COMMENT_MS = 15_000;
+/** A reader that takes nothing for so many checks in a row is closed; time in which we slept has no checks. */
+const STALL = { checkMs: 1_000, checksMax: 10 } as const;
+/** No single write is larger: what a reader holds beyond the ring is bounded by this. */
+const WRITE_BYTES_MAX = 256 * 1024;
+const READERS_MAX = 10_000;
+
+const RETRY = Buffer.from('retry: 2000\n\n');
+const COMMENT = Buffer.from(':\n\n');
+
+/** One event as it goes over the wire. `json` must be one line, as JSON.stringify makes it. */
+export function frame(event: string, json: string): Buffer {
+  return Buffer.from(`event: ${event}\ndata: ${json}\n\n`);
+}
+
+export interface BroadcastOptions {
+  /** Oldest events beyond either bound are dropped. */
+  framesMax?: number;
+  bytesMax?: number;
+  /** What arrives within so many ms leaves in one write; 0 sends within the same turn of the event loop. */
+  coalesceMs: number;
+  /** What a new reader gets first: references, never copies. */
+  snapshot: () => Buffer[];
+  /** Whether a reader that lost events gets the snapshot again, so that it is whole. */
+  snapshotAfterLag: boolean;
+}
+
+export interface ReaderInput {
+  /** Told once, when the reader is gone. */
+  onClose?: (reason: string) => void;
+}
+
+export interface BroadcastStats {
+  readers: number;
+  events: number;
+  delivered: number;
+  missed: number;
+  /** Bytes that the ring holds. */
+  bytes: number;
+}
+
+const openers = { pool: openStream() };
+
+/** koa-sse-stream's ping timer can neither be cleared nor does it let the process end: its timer is unref'd as it is made. */
+function openStream() {
+  const { setInterval } = globalThis;
+  globalThis.setInterval = ((...args: Parameters<typeof setInterval>) =>
+    setInterval(...args).unref()) as typeof setInterval;
+  try {
+    return koaSse({ maxClients: READERS_MAX, pingInterval: 2 ** 31 - 1 });
+  } finally {
+    globalThis.setInterval = setInterval;
+  }
+}
+
+class Reader {
+  cursor: number;
+  /** Sent before anything of the ring. */
+  private first: Buffer[];
+  private writable = true;
+  private stalledChecks = 0;
+  private unsent = 0;
+  private closed: string | null = null;
+
+  constructor(
+    private readonly broadcast: Broadcast,
+    private readonly stream: Transform,
+    private readonly socket: Socket,
+    private readonly onClose: (reason: string) => void,
+  ) {
+    this.cursor = broadcast.head;
+    this.first = [RETRY, ...broadcast.options.snapshot()];
+    // The pipe asks for more: its consumer has taken what was written.
+    stream._read = () => {
+      this.writable = true;
+      this.pump();
+    };
+    stream.once('close', () => this.finish('it closed the connection'));
+    stream.on('error', () => this.finish('its connection failed'));
+  }
+
+  /** Writes until the socket pushes back or nothing is left. */
+  pump(): void {
+    while (this.writable && this.closed === null) {
+      const chunk = this.next();
+      if (chunk === null) return;
+      this.writable = this.stream.push(chunk);
+    }
+  }
+
+  private next(): Buffer | null {
+    const { broadcast } = this;
+    if (this.first.length > 0) {
+      const [chunk, taken] = join(this.first, 0);
+      this.first = this.first.slice(taken);
+      return chunk;
+    }
+    if (this.cursor < broadcast.tail) {
+      const missed = broadcast.tail - this.cursor;
+      broadcast.missed += missed;
+      this.first = [frame('lagged', JSON.stringify({ missed }))];
+      this.cursor = broadcast.tail;
+      if (broadcast.options.snapshotAfterLag) {
+        this.cursor = broadcast.head;
+        this.first.push(...broadcast.options.snapshot());
+      }
+      return this.next();
+    }
+    if (this.cursor === broadcast.head) return null;
+    const { chunk, count } = broadcast.batchAt(this.cursor);
+    this.cursor += count;
+    broadcast.delivered += count;
+    return chunk;
+  }
+
+  /** Nothing written for long, and nothing waiting: says that we are still there. */
+  comment(): void {
+    if (this.writable && this.closed === null) this.writable = this.stream.push(COMMENT);
+  }
+
+  /** Counts checks in which bytes waited and none was taken. */
+  check(): void {
+    const handle = (this.socket as unknown as { _handle?: { writeQueueSize?: number } | null })._handle;
+    const unsent = this.socket.writableLength + (handle?.writeQueueSize ?? 0);
+    const stuck = (unsent > 0 || !this.writable) && unsent === this.unsent;
+    this.unsent = unsent;
+    this.stalledChecks = stuck ? this.stalledChecks + 1 : 0;
+    if (this.stalledChecks >= STALL.checksMax) {
+      this.close(`it took nothing for ${(STALL.checkMs * STALL.checksMax) / 1000} s`);
+    }
+  }
+
+  /** The last words of a stream that ends in order. */
+  end(reason: string): void {
+    if (this.closed !== null) return;
+    this.pump();
+    this.stream.push(frame('bye', JSON.stringify({ reason })));
+    this.stream.push(null);
+    this.finish(reason);
+  }
+
+  /** Ends it without a word. */
+  close(reason: string): void {
+    this.finish(reason);
+    this.socket.destroy();
+  }
+
+  private finish(reason: string): void {
+    if (this.closed !== null) return;
+    this.closed = reason;
+    this.first = [];
+    this.broadcast.readers.delete(this);
+    this.onClose(reason);
+  }
+}
+
+/** As many of the Buffers from `from` on as one write takes, as one Buffer. */
+function join(buffers: Buffer[], from: number): [chunk: Buffer, taken: number] {
+  let bytes = 0;
+  let taken = 0;
+  for (let i = from; i < buffers.length; i += 1) {
+    const { length } = buffers[i] as Buffer;
+    if (taken > 0 && bytes + length > WRITE_BYTES_MAX) break;
+    bytes += length;
+    taken += 1;
+  }
+  if (taken === 1) return [buffers[from] as Buffer, 1];
+  return [Buffer.concat(buffers.slice(from, from + taken), bytes), taken];
+}
+
+export type ReaderHandle = Pick<Reader, 'close'>;
+
+/** A stream of events with any number of readers. */
+export class Broadcast {
+  readonly readers = new Set<Reader>();
+  /** The number of the oldest event kept, and of the next one to come. */
+  tail = 0;
+  head = 0;
+  delivered = 0;
+  missed = 0;
+  private ring: Buffer[] = [];
+  private ringFrom = 0;
+  private bytes = 0;
+  private batches = new Map<number, { chunk: Buffer; count: number }>();
+  private flushing = false;
+  private quietSince = performance.now();
+  private readonly timers: NodeJS.Timeout[];
+  private ended = false;
+
+  constructor(readonly options: BroadcastOptions) {
+    this.timers = [
+      setInterval(() => this.check(), STALL.checkMs),
+      setInterval(() => this.commentWhenIdle(), IDLE_COMMENT_MS / 3),
+    ];
+    for (const timer of this.timers) timer.unref();
+  }
+
+  /** Opens a stream as the answer to `ctx`. @throws HttpProblem 503 when there are too many readers. */
+  async open(ctx: Context, { onClose = () => {} }: ReaderInput = {}): Promise<ReaderHandle | null> {
+    if (this.ended) throw new HttpProblem(503, 'this process is shutting down', { headers: { 'Retry-After': '2' } });
+    if (ctx.method === 'HEAD') {
+      ctx.type = 'text/event-stream';
+      ctx.status = 200;
+      return null;
+    }
+    let reader: Reader | null = null;
+    await openers.pool(ctx as never, async () => {
+      const { sse } = ctx as unknown as { sse?: Transform };
+      if (!sse) throw new HttpProblem(503, `more than ${READERS_MAX} readers`, { headers: { 'Retry-After': '5' } });
+      ctx.set('Cache-Control', 'no-cache');
+      ctx.status = 200;
+      reader = new Reader(this, sse, ctx.req.socket, onClose);
+      this.readers.add(reader);
+    });
+    const opened = reader as Reader | null;
+    opened?.pump();
+    return opened;
+  }
+
+  /** Adds an event for all readers. */
+  push(event: Buffer): void {
+    this.ring.push(event);
+    this.head += 1;
+    this.bytes += event.length;
+    const { framesMax = Number.POSITIVE_INFINITY, bytesMax = Number.POSITIVE_INFINITY } = this.options;
+    while (this.head - this.tail > framesMax || this.bytes > bytesMax) this.drop();
+    if (this.flushing || this.readers.size === 0) return;
+    this.flushing = true;
+    if (this.options.coalesceMs === 0) setImmediate(() => this.flush());
+    else setTimeout(() => this.flush(), this.options.coalesceMs);
+  }
+
+  private drop(): void {
+    this.bytes -= (this.ring[this.ringFrom] as Buffer).length;
+    this.ringFrom += 1;
+    this.tail += 1;
+    // Shifting an array of thousands at each event would cost more than the events.
+    if (this.ringFrom > 1024 && this.ringFrom * 2 > this.ring.length) {
+      this.ring = this.ring.slice(this.ringFrom);
+      this.ringFrom = 0;
+    }
+  }
+
+  private flush(): void {
+    this.flushing = false;
+    this.batches.clear();
+    this.quietSince = performance.now();
+    for (const reader of this.readers) reader.pump();
+    this.batches.clear();
+  }
+
+  /** What stands in the ring from `cursor` on, made once for all readers that stand there. */
+  batchAt(cursor: number): { chunk: Buffer; count: number } {
+    const made = this.batches.get(cursor);
+    if (made) return made;
+    const [chunk, count] = join(this.ring, this.ringFrom + cursor - this.tail);
+    const batch = { chunk, count };
+    if (this.batches.size < 64) this.batches.set(cursor, batch);
+    return batch;
+  }
+
+  private check(): void {
+    for (const reader of this.readers) reader.check();
+  }
+
+  private commentWhenIdle(): void {
+    const now = performance.now();
+    if (now - this.quietSince < IDLE_COMMENT_MS * 0.6) return;
+    this.quietSince = now;
+    for (const reader of this.readers) reader.comment();
+  }
+
+  stats(): BroadcastStats {
+    const { head, delivered, missed, bytes } = this;
+    return { readers: this.readers.size, events: head, delivered, missed, bytes };
+  }
+
+  /** Says bye to everybody and takes nobody any more. */
+  end(reason: string): void {
+    this.ended = true;
+    for (const timer of this.timers) clearInterval(timer);
+    for (const reader of [...this.readers]) reader.end(reason);
+  }
+}
