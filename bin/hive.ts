@@ -1,0 +1,211 @@
+#!/usr/bin/env node
+/** rbee hive: one a machine. Measures it, streams that, and announces itself to its queens. */
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import { Command, Option } from 'commander';
+import { createActor } from 'xstate';
+import { createAnnounce } from '../actors/announce.js';
+import { createCheckHealth } from '../actors/check-health.js';
+import { cpuDevice } from '../actors/list-devices.js';
+import { sampleGpus } from '../actors/sample-gpus.js';
+import { sampleHost } from '../actors/sample-host.js';
+import { tick } from '../actors/tick.js';
+import { announceDelayMs, LOST_JITTER_MS_MAX, otherProtocolDelayMs } from '../machines/backoff.js';
+import { hiveMachine, QUEENS_MAX } from '../machines/hive.js';
+import { hiveConnectionMachine } from '../machines/hive-connection.js';
+import { queenHealthMachine } from '../machines/queen-health.js';
+import { hiveDoors } from '../server/hive.js';
+import { streamMetrics } from '../server/metrics.js';
+import { createLatest, type HiveIdentity } from '../stores/latest.js';
+import { INTERVAL_MS } from '../wire/heartbeat.js';
+import { isId, PORT, toId } from '../wire/status.js';
+import { hostOf, isLoopback } from '../wire/url.js';
+import {
+  addProcessOptions,
+  list,
+  type ProcessOptions,
+  parseDuration,
+  parseId,
+  parseLabel,
+  parseUrl,
+  UsageError,
+} from './options.js';
+import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';
+import { version } from './version.js';
+
+interface HiveOptions extends ProcessOptions {
+  hiveId: string;
+  queenUrl: string[];
+  interval: number;
+  label: [string, string][];
+  sysfsRoot?: string;
+}
+
+const EXAMPLES = `
+Examples:
+  rbee hive                                             waits on loopback to be found by a queen
+  rbee hive --queen-url http://desk:7833 --bind 0.0.0.0 --token "$TOKEN"
+                                                        joins the swarm of the queen on "desk"
+  curl -N http://127.0.0.1:7835/v1/heartbeats/stream    what it streams
+
+Without --queen-url it streams all the same, and joins any queen that finds it (by her SSH config, or because she knew
+it before). Every flag has an environment variable; --token by RBEE_TOKEN keeps it out of the process list.`;
+
+export function hiveCommand(): Command {
+  const command = new Command('hive')
+    .description('Runs on each machine: measures it, streams that, and announces itself to its queens.')
+    .addOption(
+      new Option('--queen-url <url>', `queen to announce to (repeatable, up to ${QUEENS_MAX})`)
+        .env('RBEE_QUEEN_URL')
+        .argParser(list(parseUrl))
+        .default([], 'none: it waits to be found'),
+    )
+    .addOption(
+      new Option('--hive-id <id>', 'name of this hive, unlike any other in the swarm')
+        .env('RBEE_HIVE_ID')
+        .argParser(parseId)
+        .default(toId(hostname()), 'the name of the host'),
+    )
+    .addOption(
+      new Option('--interval <duration>', 'time between two events')
+        .env('RBEE_INTERVAL')
+        .argParser(parseDuration)
+        .default(INTERVAL_MS.default, '1s'),
+    )
+    .addOption(
+      new Option('--label <name=value>', 'free words about this machine, such as rack=b (repeatable)')
+        .env('RBEE_LABEL')
+        .argParser(list(parseLabel))
+        .default([], 'none'),
+    )
+    .addOption(
+      new Option('--sysfs-root <dir>', 'where AMD GPUs are read from')
+        .env('RBEE_SYSFS_ROOT')
+        .default(undefined, '/sys'),
+    );
+  return addProcessOptions(command, PORT.hive)
+    .addHelpText('after', EXAMPLES)
+    .action(async (options: HiveOptions) => {
+      const queenUrls = [...new Set(options.queenUrl)];
+      if (queenUrls.length > QUEENS_MAX) throw new UsageError(`--queen-url: a hive takes at most ${QUEENS_MAX} queens`);
+      if (options.interval < INTERVAL_MS.min || options.interval > INTERVAL_MS.max) {
+        throw new UsageError(`--interval: expected ${INTERVAL_MS.min}ms to ${INTERVAL_MS.max / 1000}s`);
+      }
+      await runProcess({
+        name: 'hive',
+        id: options.hiveId,
+        options,
+        build: (ground) => buildHive(ground, { ...options, queenUrl: queenUrls }),
+      });
+    });
+}
+
+function buildHive(ground: Ground, options: HiveOptions): Built {
+  const { id, log, door, outgoing, machineLog, now, fail } = ground;
+  const latest = createLatest(cpuDevice());
+  const instance = instanceOf(ground);
+  const connection = hiveConnectionMachine.provide({
+    actors: {
+      announce: createAnnounce({ outgoing, door, hiveId: id, instance }),
+      queenHealth: queenHealthMachine.provide({ actors: { checkHealth: createCheckHealth(outgoing) } }),
+    },
+    delays: {
+      retry: ({ context }) =>
+        context.failure === 'protocol' ? otherProtocolDelayMs() : announceDelayMs(context.attempt + 1, Math.random()),
+      lostJitter: () => Math.random() * LOST_JITTER_MS_MAX,
+    },
+  });
+  const actor = createActor(
+    hiveMachine.provide({
+      actors: { connection },
+      actions: { closeReaders: (_, { readerIds }) => doors.closeReaders(readerIds) },
+    }),
+    { id: 'hive', input: { queenUrls: options.queenUrl }, inspect: ground.inspect },
+  );
+  actor.subscribe({ error: fail });
+  const doors = hiveDoors({
+    hiveId: id,
+    loopbackOnly: outgoing.loopbackOnly,
+    send: (event) => actor.send(event),
+    devices: latest.devices,
+  });
+  machineLog.follow((event) => {
+    if (event.type !== 'transition' || event.machine !== 'hive-connection') return;
+    const { queenUrl, queenId } = event.context as { queenUrl: string; queenId: string | null };
+    const { from, to, reason } = event.transition;
+    const line = `queen ${queenId ?? queenUrl}: ${from} → ${to}${reason === null ? '' : ` (${reason})`}`;
+    if (to === 'streaming' || to === 'lost') log.info(line);
+    else if (to === 'backoff') log.warn(line);
+    else log.debug(line);
+  });
+
+  const identity = (): HiveIdentity => ({
+    id,
+    hostname: addressToTell(options, door.address),
+    port: door.port,
+    version,
+    labels: Object.fromEntries(options.label),
+    intervalMs: options.interval,
+  });
+  const publish = () => doors.publish(latest.heartbeat(identity(), now()));
+  const stops: (() => void)[] = [];
+
+  return {
+    routes: doors.routes,
+    streams: [doors.stream],
+    metrics: streamMetrics('heartbeat_stream', () => doors.stream.stats()),
+    start: () => {
+      stops.push(
+        sampleHost({ intervalMs: options.interval, onReading: latest.host }),
+        sampleGpus({
+          intervalMs: options.interval,
+          onReading: latest.gpu,
+          log: (message) => log.debug(message),
+          ...(options.sysfsRoot === undefined ? {} : { sysfsRoot: options.sysfsRoot }),
+        }),
+      );
+      latest.status('ready');
+      stops.push(tick(options.interval, publish));
+      warnOfUnreachableQueens(options, ground);
+      actor.start();
+    },
+    stop: () => {
+      latest.status('stopping');
+      publish();
+      actor.stop();
+      for (const stop of stops) stop();
+    },
+  };
+}
+
+/** A UUID that tells this hive, when it moves, from another of the same name. */
+function instanceOf({ state, log }: Ground): string {
+  const kept = state.read('instance.json', (value) => {
+    const { instance } = (value ?? {}) as { instance?: unknown };
+    return typeof instance === 'string' && isId(instance) ? instance : null;
+  });
+  if (kept !== null) return kept;
+  const instance = randomUUID();
+  try {
+    state.write('instance.json', { instance });
+  } catch (error) {
+    log.warn(`cannot keep this hive's instance id, a move will look like a name conflict: ${(error as Error).message}`);
+  }
+  return instance;
+}
+
+/** For people, in each event: an address under which this machine is known. */
+function addressToTell({ advertiseUrl }: HiveOptions, address: string): string {
+  if (advertiseUrl !== undefined) return hostOf(advertiseUrl);
+  return address === '0.0.0.0' || address === '::' ? hostname() : address;
+}
+
+function warnOfUnreachableQueens({ queenUrl }: HiveOptions, { outgoing, log }: Ground): void {
+  const elsewhere = queenUrl.filter((url) => !isLoopback(hostOf(url)));
+  if (!outgoing.loopbackOnly || elsewhere.length === 0) return;
+  log.warn(
+    `this hive listens on loopback only, where ${elsewhere.join(' and ')} cannot reach it: set --bind 0.0.0.0 and --token`,
+  );
+}
+
+if (isMain(import.meta.url)) await runCommand(hiveCommand().name('rbee-hive'), process.argv);

@@ -1,0 +1,24 @@
+/** Logs on stderr: one readable line each, coloured on a terminal only; JSON lines for programs. */
+import { type Logger, pino } from 'pino';
+import pretty from 'pino-pretty';
+
+export type { Logger };
+
+export interface LoggerInput {
+  level: string;
+  format: 'text' | 'json';
+}
+
+export function createLogger({ level, format }: LoggerInput): Logger {
+  const options = { level, base: null, redact: ['token', '*.token', 'authorization', '*.authorization'] };
+  if (format === 'json') return pino(options, pino.destination({ dest: 2, sync: true }));
+  const stream = pretty({
+    destination: 2,
+    sync: true,
+    colorize: process.stderr.isTTY === true && !process.env.NO_COLOR,
+    translateTime: 'SYS:HH:MM:ss.l',
+    singleLine: true,
+    ignore: 'pid,hostname',
+  });
+  return pino(options, stream);
+}

@@ -1,0 +1,177 @@
+/** The life of a process: what it needs before it runs, the line that says that it listens, and an end in order. */
+import { realpathSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
+import type { Command } from 'commander';
+import type { InspectionEvent } from 'xstate';
+import type { Door } from '../actors/door.js';
+import { familyOf, isLoopbackOnly, localUrl } from '../actors/door.js';
+import type { Outgoing } from '../actors/http.js';
+import { openStateDir, type StateDir, StateInUse, StateUnusable } from '../actors/state-dir.js';
+import { createApp } from '../server/app.js';
+import { commonRoutes } from '../server/common.js';
+import { CannotListen, listen } from '../server/listen.js';
+import type { Metric } from '../server/metrics.js';
+import type { Route } from '../server/route.js';
+import type { Broadcast } from '../server/sse.js';
+import { createMachineLog, type MachineLog } from '../stores/machine-log.js';
+import { hostOf } from '../wire/url.js';
+import { createLogger, type Logger } from './logger.js';
+import { type ProcessOptions, type Security, securityOf, UsageError } from './options.js';
+import { version } from './version.js';
+
+/** 0 in order, 1 failed, 2 wrong usage, 3 the name or the port is taken. */
+export const EXIT = { ok: 0, failed: 1, usage: 2, taken: 3 } as const;
+
+/** Everything ends within 5 s: streams have so long to take their last words, and then the process ends anyway. */
+const GRACE_MS = 1_000;
+const END_MS = 4_000;
+
+/** What a kind of process is given to build itself from. */
+export interface Ground {
+  id: string;
+  log: Logger;
+  state: StateDir;
+  security: Security;
+  /** Complete once the process listens; actors read it later than that. */
+  door: Door;
+  outgoing: Outgoing;
+  machineLog: MachineLog;
+  /** For the root actor. */
+  inspect: (event: InspectionEvent) => void;
+  now: () => string;
+  /** Ends the process because it cannot go on. */
+  fail: (error: unknown) => void;
+}
+
+/** What it builds. */
+export interface Built {
+  routes: Route[];
+  streams: Broadcast[];
+  metrics: Metric[];
+  /** Called once the process listens. */
+  start: () => void;
+  /** Called first when it ends. */
+  stop: () => void | Promise<void>;
+}
+
+export interface ProcessInput {
+  name: string;
+  id: string;
+  options: ProcessOptions;
+  build: (ground: Ground) => Built;
+}
+
+export async function runProcess({ name, id, options, build }: ProcessInput): Promise<void> {
+  const startedAt = new Date();
+  const security = securityOf(options);
+  const log = createLogger({ level: options.logLevel, format: options.logFormat });
+  const state = openStateDir({ root: options.stateDir, process: name, id }, (message) => log.warn(message));
+  const now = () => new Date().toISOString();
+  const machineLog = createMachineLog(now);
+  const door: Door = {
+    scheme: security.tls ? 'https' : 'http',
+    address: options.bind === 'localhost' ? '127.0.0.1' : options.bind,
+    port: options.port,
+    advertiseUrl: options.advertiseUrl ?? null,
+  };
+  const outgoing: Outgoing = {
+    token: security.tokens[0] ?? null,
+    ca: security.ca,
+    loopbackOnly: isLoopbackOnly(door),
+    family: familyOf(door),
+  };
+
+  let ending = false;
+  const end = async (reason: string, code: number): Promise<void> => {
+    if (ending) return;
+    ending = true;
+    log.info(`${name} ${id} ends: ${reason}`);
+    setTimeout(() => process.exit(code), END_MS);
+    await built.stop();
+    for (const stream of streams) stream.end('shutdown');
+    await listener?.close(GRACE_MS);
+    state.release();
+    process.exit(code);
+  };
+  const fail = (error: unknown) => {
+    log.fatal({ err: error }, `${name} ${id} cannot go on`);
+    void end('it failed', EXIT.failed);
+  };
+
+  const inspect = machineLog.observe;
+  const built = build({ id, log, state, security, door, outgoing, machineLog, inspect, now, fail });
+  const common = commonRoutes(
+    {
+      name,
+      version,
+      tokens: security.tokens,
+      machineLog,
+      metrics: built.metrics,
+      info: () => ({
+        name,
+        id,
+        version,
+        uptime_s: Math.round((Date.now() - startedAt.getTime()) / 1000),
+        started_at: startedAt.toISOString(),
+        url: localUrl(door),
+      }),
+      shutdown: (reason) => void end(reason, EXIT.ok),
+    },
+    built.routes,
+  );
+  const streams = [...built.streams, ...common.streams];
+  const app = createApp({
+    doors: {
+      tokens: security.tokens,
+      allowHosts: [...options.allowHost, ...(options.advertiseUrl ? [hostOf(options.advertiseUrl)] : [])],
+      allowOrigins: options.allowOrigin,
+    },
+    routes: common.routes,
+    log,
+  });
+  let listener: Awaited<ReturnType<typeof listen>> | undefined;
+  try {
+    listener = await listen({ app, bind: door.address, port: options.port, tls: security.tls });
+  } catch (error) {
+    state.release();
+    throw error;
+  }
+  door.address = listener.address;
+  door.port = listener.port;
+
+  process.on('SIGTERM', () => void end('SIGTERM', EXIT.ok));
+  process.on('SIGINT', () => void end('SIGINT', EXIT.ok));
+  process.on('uncaughtException', fail);
+  process.on('unhandledRejection', fail);
+
+  const url = localUrl(door);
+  built.start();
+  process.stdout.write(`${JSON.stringify({ event: 'listening', process: name, id, url })}\n`);
+  log.info(`${name} ${id} listens at ${url}`);
+  if (options.inspect) log.info(`state machines, live: ${url}/inspect`);
+}
+
+/** Runs a command line to its exit code: one sentence for what the user can mend, the whole error for what only we can. */
+export async function runCommand(command: Command, argv: string[]): Promise<void> {
+  try {
+    await command.parseAsync(argv);
+  } catch (error) {
+    const code =
+      error instanceof UsageError
+        ? EXIT.usage
+        : error instanceof StateInUse || error instanceof CannotListen
+          ? EXIT.taken
+          : EXIT.failed;
+    const known = code !== EXIT.failed || error instanceof StateUnusable;
+    process.stderr.write(
+      `${command.name()}: ${known ? (error as Error).message : ((error as Error).stack ?? error)}\n`,
+    );
+    process.exit(code);
+  }
+}
+
+/** Whether the module at `url` is what the user started, through a link or not. */
+export function isMain(url: string): boolean {
+  const started = process.argv[1];
+  return started !== undefined && pathToFileURL(realpathSync(started)).href === url;
+}

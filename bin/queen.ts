@@ -1,0 +1,268 @@
+#!/usr/bin/env node
+/** rbee queen: finds hives, subscribes to each one's stream, and serves the whole swarm. */
+import { homedir, hostname } from 'node:os';
+import path from 'node:path';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { createActor } from 'xstate';
+import { createAsk, createFetchDevices, createHiveAsker } from '../actors/ask-hive.js';
+import { createAskWorkers } from '../actors/ask-workers.js';
+import { createAwakeClock } from '../actors/awake-clock.js';
+import { type KnownHives, openKnownHives } from '../actors/known-hives.js';
+import { createSearchHosts } from '../actors/search-hosts.js';
+import { createSubscriber } from '../actors/subscribe.js';
+import { tick } from '../actors/tick.js';
+import { discoveryMachine } from '../machines/discovery.js';
+import { hiveSubscriptionMachine } from '../machines/hive-subscription.js';
+import { queenMachine, supervisorMachine } from '../machines/queen.js';
+import { seekMachine } from '../machines/seek.js';
+import { streamMetrics } from '../server/metrics.js';
+import { queenDoors } from '../server/queen.js';
+import { createFleet, type Fleet } from '../stores/fleet.js';
+import type { Now } from '../stores/workers.js';
+import type { Device } from '../wire/hive.js';
+import { PORT, toId } from '../wire/status.js';
+import { addProcessOptions, type ProcessOptions, parseId, parsePort } from './options.js';
+import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';
+
+interface QueenOptions extends ProcessOptions {
+  queenId: string;
+  sshConfig: string;
+  hivePort: number;
+  maxHives: number;
+}
+
+/** PROTOCOL: `queen` events every 5 s. */
+const SNAPSHOT_MS = 5_000;
+/** How old "last seen" may be in the file of known hives, after a queen was killed. */
+const REMEMBER_MS = 60_000;
+
+const EXAMPLES = `
+Examples:
+  rbee queen                                            on loopback, for hives on this machine
+  rbee queen --bind 0.0.0.0 --token "$TOKEN"            for hives on other machines with the same token
+  curl -N http://127.0.0.1:7833/v1/heartbeats/stream    everything, live
+  rbee watch                                            the same as a table
+
+Hives find her by their --queen-url. She finds them among those she knew before, and on the hosts of the SSH config:
+on each she asks port 7835 (--hive-port) whether a hive runs there. Nothing in that file is executed.`;
+
+function parseCount(text: string): number {
+  if (!/^[1-9]\d{0,5}$/.test(text)) throw new InvalidArgumentError('expected a number from 1 to 999999.');
+  return Number(text);
+}
+
+export function queenCommand(): Command {
+  const command = new Command('queen')
+    .description('Finds hives, subscribes to their streams, and serves the whole swarm.')
+    .addOption(
+      new Option('--queen-id <id>', 'name of this queen')
+        .env('RBEE_QUEEN_ID')
+        .argParser(parseId)
+        .default(toId(`queen-${hostname()}`), 'queen-<host>'),
+    )
+    .addOption(
+      new Option('--ssh-config <file>', 'whose hosts to search for hives; /dev/null searches none')
+        .env('RBEE_SSH_CONFIG')
+        .default(path.join(homedir(), '.ssh', 'config'), '~/.ssh/config'),
+    )
+    .addOption(
+      new Option('--hive-port <port>', 'where to ask hosts of the SSH config')
+        .env('RBEE_HIVE_PORT')
+        .argParser(parsePort)
+        .default(PORT.hive),
+    )
+    .addOption(
+      new Option('--max-hives <count>', 'more names than this are refused')
+        .env('RBEE_MAX_HIVES')
+        .argParser(parseCount)
+        .default(20_000),
+    );
+  return addProcessOptions(command, PORT.queen)
+    .addHelpText('after', EXAMPLES)
+    .action(async (options: QueenOptions) => {
+      await runProcess({
+        name: 'queen',
+        id: options.queenId,
+        options,
+        build: (ground) => buildQueen(ground, options),
+      });
+    });
+}
+
+function buildQueen(ground: Ground, options: QueenOptions): Built {
+  const { id, log, state, security, door, outgoing, fail } = ground;
+  const clock = createAwakeClock((ms) =>
+    log.warn(`this process was not awake for ${(ms / 1000).toFixed(1)} s: that time counts as nobody's silence`),
+  );
+  const now = (): Now => ({ ms: clock.now(), iso: ground.now() });
+  const known = openKnownHives(state, (message) => log.warn(message));
+  const fleet = createFleet();
+  const counts = { telemetry: 0, invalid: 0 };
+
+  const asker = createHiveAsker({ outgoing, door, queenId: id });
+  const onDevices = (hiveId: string, devices: Device[]) => fleet.devices({ hiveId, devices });
+  const lastSeenAtStart = new Map(known.atStart.map(({ hiveId, lastSeenAt }) => [hiveId, lastSeenAt]));
+  const streamingAt = new Map<string, string>();
+  const whyNot = (hiveUrl: string, hiveId: string | null): string | null => {
+    const holder = streamingAt.get(hiveUrl);
+    if (holder !== undefined) return `${hiveUrl} is hive ${holder} now`;
+    if (hiveId !== null && fleet.hive(hiveId)?.state === 'streaming') return `hive ${hiveId} streams already`;
+    if (known.isForgotten(hiveUrl)) return `${hiveUrl} was forgotten`;
+    return fleet.conflicts(now().ms).some(({ hive_url }) => hive_url === hiveUrl) ? `${hiveUrl} is in conflict` : null;
+  };
+
+  const subscription = hiveSubscriptionMachine.provide({
+    actors: {
+      subscriber: createSubscriber({
+        outgoing,
+        queenId: id,
+        clock,
+        onTelemetry: (heartbeat) => {
+          counts.telemetry += 1;
+          fleet.telemetry({ heartbeat, receivedAt: ground.now() });
+        },
+        onInvalid: (hiveId, detail) => {
+          counts.invalid += 1;
+          // A hive that is wrong is wrong every second: the first time tells all, the metric counts the rest.
+          if (Math.log10(counts.invalid) % 1 === 0)
+            log.warn(`hive ${hiveId} sent an event that is left out: ${detail}`);
+        },
+      }),
+      fetchDevices: createFetchDevices({ asker, onDevices }),
+      askWorkers: createAskWorkers({
+        outgoing,
+        workersOf: (hiveId) => fleet.workers.list(now().ms).filter((worker) => worker.hive_id === hiveId),
+        onHealthy: (worker) => fleet.workers.seen({ id: worker.worker_id, hiveId: worker.hive_id, info: null }, now()),
+        onUnreachable: (worker, reason) => fleet.workers.unreachable(worker.worker_id, reason),
+      }),
+      seek: seekMachine.provide({ actors: { ask: createAsk({ asker, whyNot, onDevices }) } }),
+    },
+    actions: {
+      publish: ({ context }, { state: shown, stale }) => {
+        const { hiveId, hiveUrl, reason, seekReason, nextAttemptMs, instance, trusted } = context;
+        const shownAt = fleet.hive(hiveId)?.hive_url ?? '';
+        if (streamingAt.get(shownAt) === hiveId) streamingAt.delete(shownAt);
+        if (shown === 'streaming') {
+          streamingAt.set(hiveUrl, hiveId);
+          known.remember({ hiveId, hiveUrl, instance, trusted, lastSeenAt: ground.now() });
+        }
+        if (shown === 'forgotten') known.forget(hiveId, hiveUrl);
+        const since = context.streamed ? undefined : lastSeenAtStart.get(hiveId);
+        fleet.shown({
+          hiveId,
+          hiveUrl,
+          state: shown,
+          stale,
+          reason: shown === 'lost' ? (seekReason ?? reason) : stale ? 'silent' : null,
+          nextAttemptAt: shown === 'lost' && nextAttemptMs !== null ? isoAfter(nextAttemptMs) : null,
+          ...(since === undefined ? {} : { since }),
+          now: now(),
+        });
+      },
+    },
+  });
+  const discovery = discoveryMachine.provide({
+    actors: {
+      searchHosts: createSearchHosts({
+        asker,
+        sshConfig: options.sshConfig,
+        hivePort: options.hivePort,
+        // Hosts of a swarm that speaks TLS speak it all.
+        scheme: security.tls || security.ca ? 'https' : 'http',
+        whyNot,
+        log: { debug: (message) => log.debug(message), info: (message) => log.info(message) },
+      }),
+    },
+  });
+  const actor = createActor(
+    queenMachine.provide({
+      actors: { discovery, supervisor: supervisorMachine.provide({ actors: { subscription } }) },
+    }),
+    {
+      id: 'queen',
+      clock,
+      input: { known: known.atStart, hivesMax: options.maxHives },
+      inspect: ground.inspect,
+    },
+  );
+  actor.subscribe({ error: fail });
+
+  const doors = queenDoors({
+    queenId: id,
+    loopbackOnly: outgoing.loopbackOnly,
+    secured: security.tokens.length > 0,
+    send: (event) => actor.send(event),
+    fleet,
+    now,
+  });
+  tellChanges(fleet, log);
+  const stops: (() => void)[] = [];
+
+  return {
+    routes: doors.routes,
+    streams: [doors.stream],
+    metrics: [
+      ...streamMetrics('heartbeat_stream', () => doors.stream.stats()),
+      { name: 'rbee_hives', help: 'Hives by state.', type: 'gauge', label: 'state', read: () => countStates(fleet) },
+      {
+        name: 'rbee_hive_events_total',
+        help: 'Events received from hives.',
+        type: 'counter',
+        read: () => counts.telemetry,
+      },
+      {
+        name: 'rbee_hive_events_invalid_total',
+        help: 'Events from hives that were left out because they were not what they should be.',
+        type: 'counter',
+        read: () => counts.invalid,
+      },
+    ],
+    start: () => {
+      actor.start();
+      stops.push(
+        tick(SNAPSHOT_MS, () => {
+          fleet.expire(clock.now());
+          doors.publishSnapshot();
+        }),
+        tick(REMEMBER_MS, () => rememberStreaming(fleet, known, ground.now())),
+      );
+    },
+    stop: () => {
+      for (const stop of stops) stop();
+      rememberStreaming(fleet, known, ground.now());
+      actor.stop();
+      clock.stop();
+      known.flush();
+    },
+  };
+}
+
+const isoAfter = (ms: number): string => new Date(Date.now() + ms).toISOString();
+
+function rememberStreaming(fleet: Fleet, known: KnownHives, lastSeenAt: string): void {
+  for (const hive of fleet.hives()) if (hive.state === 'streaming') known.touch(hive.hive_id, lastSeenAt);
+}
+
+function countStates(fleet: Fleet): Record<string, number> {
+  const states: Record<string, number> = { connecting: 0, streaming: 0, lost: 0 };
+  for (const { state } of fleet.hives()) states[state] = (states[state] ?? 0) + 1;
+  return states;
+}
+
+/** A line a change: a lost hive's next attempts are not changes. */
+function tellChanges(fleet: Fleet, log: Ground['log']): void {
+  const told = new Map<string, string>();
+  fleet.follow((event) => {
+    if (event.type !== 'state') return;
+    const { hive_id, hive_url, state, stale, reason } = event.change;
+    const now = `${stale ? 'stale' : state}${reason === null ? '' : `: ${reason}`}`;
+    if (told.get(hive_id) === now) return;
+    if (state === 'forgotten') told.delete(hive_id);
+    else told.set(hive_id, now);
+    const line = `hive ${hive_id} at ${hive_url} is ${now}`;
+    if (state === 'lost' || stale) log.warn(line);
+    else log.info(line);
+  });
+}
+
+if (isMain(import.meta.url)) await runCommand(queenCommand().name('queen-rbee'), process.argv);

@@ -1,0 +1,37 @@
+#!/usr/bin/env node
+/** rbee: every process and every question, by one name. A command's module is loaded only when it is the one asked for. */
+import { Command } from 'commander';
+import { runCommand } from './process.js';
+import { version } from './version.js';
+
+const PROCESSES: Record<string, () => Promise<Command>> = {
+  up: async () => (await import('./up.js')).upCommand(),
+  queen: async () => (await import('./queen.js')).queenCommand(),
+  hive: async () => (await import('./hive.js')).hiveCommand(),
+};
+
+const program = new Command('rbee')
+  .description('One live swarm out of the computers you already own.')
+  .version(version)
+  .showSuggestionAfterError()
+  .addHelpText(
+    'after',
+    `
+Start here:
+  rbee up          a swarm on this machine, in this terminal
+  rbee watch       what it does, live
+
+Then, on each machine:  rbee hive --queen-url http://<queen's host>:7833 --bind 0.0.0.0   (with RBEE_TOKEN set)
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the name or port is taken, or nobody answers.`,
+  );
+
+const asked = process.argv[2] ?? '';
+const only = PROCESSES[asked];
+if (only) {
+  program.addCommand(await only());
+} else {
+  for (const load of Object.values(PROCESSES)) program.addCommand(await load());
+  const { addQueryCommands } = await import('./queries.js');
+  addQueryCommands(program);
+}
+await runCommand(program, process.argv);

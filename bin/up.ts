@@ -1,0 +1,154 @@
+/** rbee up: a swarm in one terminal. Runs each process as a child, prefixes its lines, starts it again when it dies. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { Command, Option } from 'commander';
+import colors from 'picocolors';
+import type { Listening } from '../wire/status.js';
+import { PORT } from '../wire/status.js';
+import { parsePort } from './options.js';
+import { EXIT } from './process.js';
+
+interface UpOptions {
+  queenPort: number;
+  hivePort: number;
+  stateDir?: string;
+  logLevel: string;
+  inspect: boolean;
+}
+
+interface Member {
+  name: string;
+  args: string[];
+  paint: (text: string) => string;
+}
+
+/** A child that dies within this of its start was not well: after so many of those in a row the swarm gives up. */
+const WELL_MS = 10_000;
+const FAILED_STARTS_MAX = 5;
+const RESTART_MS = 1_000;
+/** Children end in order within 5 s; then they are killed. */
+const END_MS = 6_000;
+
+const EXAMPLES = `
+While it runs, in another terminal:
+  rbee watch                                            the swarm as a live table
+  curl -N http://127.0.0.1:7833/v1/heartbeats/stream    the swarm as a stream
+
+Kill any of its processes and see it heal. Ctrl-C ends all of them.`;
+
+export function upCommand(): Command {
+  return new Command('up')
+    .description('Runs a swarm on loopback in this terminal: a queen, and a hive that measures this machine.')
+    .addOption(
+      new Option('--queen-port <port>', 'port of the queen; 0 picks a free one')
+        .env('RBEE_QUEEN_PORT')
+        .argParser(parsePort)
+        .default(PORT.queen),
+    )
+    .addOption(
+      new Option('--hive-port <port>', 'port of the hive; 0 picks a free one')
+        .env('RBEE_HIVE_PORT')
+        .argParser(parsePort)
+        .default(PORT.hive),
+    )
+    .addOption(new Option('--state-dir <dir>', 'where to keep what must survive a restart').env('RBEE_STATE_DIR'))
+    .addOption(new Option('--log-level <level>', 'debug, info, warn or error').env('RBEE_LOG_LEVEL').default('info'))
+    .addOption(
+      new Option('--inspect', 'show the live state machines in the browser').env('RBEE_INSPECT').default(false),
+    )
+    .addHelpText('after', EXAMPLES)
+    .action(async (options: UpOptions) => {
+      process.exitCode = await runSwarm(options);
+    });
+}
+
+/** @returns the exit code */
+async function runSwarm(options: UpOptions): Promise<number> {
+  const shared = [
+    ...['--log-level', options.logLevel],
+    ...(options.stateDir === undefined ? [] : ['--state-dir', options.stateDir]),
+    ...(options.inspect ? ['--inspect'] : []),
+  ];
+  const width = 'queen'.length;
+  const say = (name: string, paint: Member['paint'], line: string) =>
+    process.stderr.write(`${paint(`${name.padEnd(width)} │`)} ${line}\n`);
+  let ending = false;
+  let code: number = EXIT.ok;
+  const running = new Map<string, ChildProcess>();
+
+  return new Promise<number>((resolve) => {
+    const end = (exitCode: number) => {
+      if (ending) return;
+      ending = true;
+      code = exitCode;
+      for (const child of running.values()) child.kill('SIGTERM');
+      setTimeout(() => {
+        for (const child of running.values()) child.kill('SIGKILL');
+      }, END_MS).unref();
+      if (running.size === 0) resolve(code);
+    };
+    process.on('SIGINT', () => end(EXIT.ok));
+    process.on('SIGTERM', () => end(EXIT.ok));
+
+    const start = (member: Member, failedStarts: number, onListening: (line: Listening) => void) => {
+      if (ending) return;
+      const startedAt = performance.now();
+      const child = spawn(process.execPath, [fileURLToPath(new URL('./rbee.js', import.meta.url)), ...member.args], {
+        stdio: ['ignore', 'pipe', 'pipe'],
+        // The terminal's Ctrl-C comes to us alone: we end them, once, in order.
+        detached: true,
+        env: { ...process.env, ...(process.stderr.isTTY && !process.env.NO_COLOR ? { FORCE_COLOR: '1' } : {}) },
+      });
+      running.set(member.name, child);
+      eachLine(child.stdout, (line) => onListening(JSON.parse(line) as Listening));
+      eachLine(child.stderr, (line) => say(member.name, member.paint, line));
+      child.once('exit', (exitCode, signal) => {
+        running.delete(member.name);
+        if (ending) {
+          if (running.size === 0) resolve(code);
+          return;
+        }
+        const well = performance.now() - startedAt > WELL_MS;
+        const failed = well ? 0 : failedStarts + 1;
+        if (exitCode === EXIT.taken || exitCode === EXIT.usage || failed >= FAILED_STARTS_MAX) {
+          say(member.name, colors.red, 'it cannot run: the swarm ends');
+          end(exitCode ?? EXIT.failed);
+          return;
+        }
+        say(member.name, colors.yellow, `ended by ${signal ?? `exit code ${exitCode}`}: starting it again`);
+        setTimeout(() => start(member, failed, onListening), RESTART_MS);
+      });
+    };
+
+    const queen: Member = {
+      name: 'queen',
+      args: ['queen', '--port', String(options.queenPort), ...shared],
+      paint: colors.magenta,
+    };
+    let hiveStarted = false;
+    start(queen, 0, ({ url }) => {
+      // A queen with a free port of her own comes back on another: the hive learns it when she asks for it.
+      if (hiveStarted) return;
+      hiveStarted = true;
+      const args = ['hive', '--port', String(options.hivePort), '--queen-url', url, ...shared];
+      start({ name: 'hive', args, paint: colors.cyan }, 0, () => welcome(url, options.inspect));
+    });
+  });
+}
+
+function welcome(queenUrl: string, inspect: boolean): void {
+  const line = (text: string) => process.stdout.write(`${text}\n`);
+  line('');
+  line(`  ${colors.bold('The swarm is up.')} Its queen listens at ${queenUrl}`);
+  line(`  See it live:   curl -N ${queenUrl}/v1/heartbeats/stream`);
+  line(`  As a table:    node dist/bin/rbee.js watch --url ${queenUrl}`);
+  if (inspect) line(`  Its machines:  ${queenUrl}/inspect`);
+  line('  End it:        Ctrl-C');
+  line('');
+}
+
+function eachLine(stream: Readable, onLine: (line: string) => void): void {
+  createInterface({ input: stream }).on('line', onLine);
+}
