@@ -1,0 +1,211 @@
+import t from 'tap';
+import { fromPromise } from 'xstate';
+import { announceDelayMs, otherProtocolDelayMs, seekDelayMs } from '../../machines/backoff.js';
+import type { Failure } from '../../machines/failure.js';
+import { type AnnounceOutput, hiveConnectionMachine } from '../../machines/hive-connection.js';
+import { queenHealthMachine } from '../../machines/queen-health.js';
+import { act, createScript, type Script } from './transcript.js';
+
+type Answer = Failure | { queenId: string | null } | 'hangs';
+
+/** A connection to a queen who gives `answers` in turn, the last one for ever. */
+function connect(
+  script: Script,
+  { answers, health = [], configured = true }: { answers: Answer[]; health?: boolean[]; configured?: boolean },
+) {
+  let announced = 0;
+  let checked = 0;
+  const machine = hiveConnectionMachine.provide({
+    actors: {
+      announce: fromPromise<AnnounceOutput, { queenUrl: string; attempt: number }>(async ({ input, signal }) => {
+        const answer = answers[Math.min(announced, answers.length - 1)] as Answer;
+        announced += 1;
+        script.say(`announce to ${input.queenUrl}, attempt ${input.attempt}`);
+        if (answer === 'hangs')
+          return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+        if ('kind' in answer) throw answer;
+        return { ...answer, hiveUrl: 'http://hive:7835' };
+      }),
+      queenHealth: queenHealthMachine.provide({
+        actors: {
+          checkHealth: fromPromise(async () => {
+            const healthy = health[checked] ?? true;
+            checked += 1;
+            script.say(`health of the queen: ${healthy ? 'ok' : 'fails'}`);
+            if (!healthy) throw { kind: 'timeout', message: 'no answer within 5 s' };
+          }),
+        },
+      }),
+    },
+  });
+  return act(script, 'connection', machine, {
+    id: 'connection-1',
+    queenUrl: 'http://queen:7833',
+    configured,
+    queenId: null,
+  });
+}
+
+const refused: Failure = { kind: 'refused', message: 'connection refused' };
+const yes = { queenId: 'queen-desk' };
+
+t.test('before attempts 1 to 5 a hive waits exactly 0, 2, 4, 8, 16 s, and then 16 to 30 s', async (t) => {
+  t.same(
+    [1, 2, 3, 4, 5].map((n) => announceDelayMs(n, 0.7)),
+    [0, 2_000, 4_000, 8_000, 16_000],
+  );
+  t.equal(announceDelayMs(6, 0), 16_000);
+  t.equal(announceDelayMs(60, 1), 30_000);
+  t.equal(otherProtocolDelayMs(), 60_000);
+});
+
+t.test('a lost hive is asked for after 0, 1, 2, 4 s, every 5 s for 10 min, then every 60 s', async (t) => {
+  t.same(
+    [1, 2, 3, 4, 5, 124].map((n) => seekDelayMs('lost', n)),
+    [0, 1_000, 2_000, 4_000, 5_000, 5_000],
+  );
+  t.equal(seekDelayMs('lost', 125), 60_000);
+  t.same(
+    [1, 2, 3].map((n) => seekDelayMs('known', n)),
+    [0, 60_000, 60_000],
+  );
+});
+
+t.test('a queen that is not there is called for ever', async (t) => {
+  const script = createScript();
+  const actor = connect(script, { answers: [refused] });
+  await script.pass(80_000);
+  actor.stop();
+  t.matchSnapshot(script.lines.join('\n'));
+});
+
+t.test('she says yes, subscribes, goes, and is called again at once', async (t) => {
+  const script = createScript();
+  const actor = connect(script, { answers: [yes, refused, yes] });
+  await script.pass(50);
+  actor.send({ type: 'reader.opened', queenId: 'queen-desk' });
+  await script.pass(1_000);
+  actor.send({ type: 'reader.closed', reason: 'it closed the connection' });
+  await script.pass(2_500);
+  actor.send({ type: 'reader.opened', queenId: 'queen-desk' });
+  await script.pass(50);
+  t.equal(actor.getSnapshot().context.attempt, 0, 'the attempts start over after streaming');
+  actor.stop();
+  t.matchSnapshot(script.lines.join('\n'));
+});
+
+t.test('she says yes and never subscribes: a failed attempt that says why', async (t) => {
+  const script = createScript();
+  const actor = connect(script, { answers: [yes] });
+  await script.pass(14_000);
+  actor.stop();
+  t.matchSnapshot(script.lines.join('\n'));
+});
+
+t.test('her subscription outruns her yes', async (t) => {
+  const script = createScript();
+  const actor = connect(script, { answers: ['hangs'] });
+  await script.pass(100);
+  actor.send({ type: 'reader.opened', queenId: 'queen-desk' });
+  await script.pass(20_000);
+  t.equal(actor.getSnapshot().value, 'streaming');
+  actor.stop();
+  t.matchSnapshot(script.lines.join('\n'));
+});
+
+t.test('two failures of her health running end a stream, one does not', async (t) => {
+  const script = createScript();
+  const actor = connect(script, { answers: [yes], health: [false, true, false, false] });
+  await script.pass(50);
+  actor.send({ type: 'reader.opened', queenId: 'queen-desk' });
+  await script.pass(61_000);
+  actor.stop();
+  t.matchSnapshot(script.lines.join('\n'));
+});
+
+t.test('a queen that asks is called at once, whatever the hive was doing', async (t) => {
+  const asked = { type: 'queen.asked', url: 'http://queen:7833', queenId: 'queen-desk' } as const;
+  const script = createScript();
+  const actor = connect(script, { answers: [refused, refused, yes, yes, yes] });
+  await script.pass(2_100);
+  script.say('-- in backoff');
+  actor.send(asked);
+  await script.pass(50);
+  script.say('-- in ready');
+  actor.send(asked);
+  await script.pass(50);
+  actor.send({ type: 'reader.opened', queenId: 'queen-desk' });
+  script.say('-- in streaming: the stream stays until it is replaced');
+  actor.send(asked);
+  await script.pass(50);
+  actor.send({ type: 'reader.closed', reason: 'replaced' });
+  actor.send({ type: 'reader.opened', queenId: 'queen-desk' });
+  await script.pass(50);
+  t.match(actor.getSnapshot(), { value: 'streaming', context: { readers: 1 } });
+  actor.stop();
+  t.matchSnapshot(script.lines.join('\n'));
+});
+
+t.test('a queen that asks from another port is called there, and at either place afterwards', async (t) => {
+  const script = createScript();
+  const actor = connect(script, { answers: [refused] });
+  await script.pass(100);
+  actor.send({ type: 'queen.asked', url: 'http://queen:9999', queenId: 'queen-desk' });
+  await script.pass(15_000);
+  actor.stop();
+  t.matchSnapshot(script.lines.join('\n'));
+});
+
+t.test('a queen of another protocol is not called every few seconds', async (t) => {
+  const script = createScript();
+  const actor = connect(script, { answers: [{ kind: 'protocol', message: 'it speaks protocol 2' }] });
+  await script.pass(119_000);
+  actor.stop();
+  t.equal(script.lines.filter((line) => line.includes('announce to')).length, 2);
+});
+
+for (const [configured, dropped] of [
+  [true, false],
+  [false, true],
+] as const) {
+  t.test(
+    `a ${configured ? 'configured' : 'discovered'} queen away for an hour is ${dropped ? 'dropped' : 'kept'}`,
+    async (t) => {
+      const script = createScript();
+      const seen: string[] = [];
+      const actor = connect(script, { answers: [refused], configured });
+      actor.root.system.inspect((event) => {
+        if (event.type === '@xstate.event') seen.push(event.event.type);
+      });
+      script.clock.increment(3_599_000);
+      t.notOk(seen.includes('away'));
+      script.clock.increment(1_000);
+      t.ok(seen.includes('away'));
+      actor.stop();
+    },
+  );
+}
+
+t.test('a stream replaced by a new one is no loss', async (t) => {
+  const script = createScript();
+  const actor = connect(script, { answers: [yes] });
+  await script.pass(50);
+  actor.send({ type: 'reader.opened', queenId: 'queen-desk' });
+  actor.send({ type: 'reader.opened', queenId: 'queen-desk' });
+  actor.send({ type: 'reader.closed', reason: 'replaced' });
+  t.match(actor.getSnapshot(), { value: 'streaming', context: { readers: 1 } });
+  actor.stop();
+});
+
+t.test('an actor that nobody provided says its name', async (t) => {
+  const script = createScript();
+  const actor = act(script, 'connection', hiveConnectionMachine, {
+    id: 'connection-1',
+    queenUrl: 'http://queen:7833',
+    configured: true,
+    queenId: null,
+  });
+  await script.pass(50);
+  t.match(actor.getSnapshot().context.reason, /'announce' was not provided/);
+  actor.stop();
+});

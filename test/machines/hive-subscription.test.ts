@@ -1,0 +1,207 @@
+import t from 'tap';
+import { fromCallback, fromPromise } from 'xstate';
+import {
+  hiveSubscriptionMachine,
+  type ReadyAnswer,
+  type ReadyEvent,
+  type SubscribeInput,
+  type SubscriptionEvent,
+  type SubscriptionInput,
+} from '../../machines/hive-subscription.js';
+import { type AskInput, seekMachine } from '../../machines/seek.js';
+import { act, createScript, type Script } from './transcript.js';
+
+const HIVE = { hiveId: 'gpu-0', hiveUrl: 'http://a:7835', instance: 'one', trusted: false };
+
+function subscribe(script: Script, input: Partial<SubscriptionInput> = {}) {
+  let live = 0;
+  const shown: string[] = [];
+  const machine = hiveSubscriptionMachine.provide({
+    actors: {
+      subscriber: fromCallback<SubscriptionEvent, SubscribeInput>(({ input }) => {
+        live += 1;
+        script.say(`open ${input.hiveUrl}`);
+        return () => {
+          live -= 1;
+          script.say(`close ${input.hiveUrl}`);
+        };
+      }),
+      fetchDevices: fromPromise(async () => {}),
+      askWorkers: fromCallback(() => {}),
+      seek: seekMachine.provide({
+        actors: {
+          ask: fromPromise<void, AskInput>(async ({ input }) => {
+            script.say(`ask ${input.hiveUrl}`);
+            throw { kind: 'refused', message: 'connection refused' };
+          }),
+        },
+      }),
+    },
+    actions: {
+      publish: ({ context }, { state, stale }) => {
+        const line = `show ${state}${stale ? ', stale' : ''}${state === 'lost' ? ` (${context.reason})` : ''}`;
+        if (shown.at(-1) !== line) script.say(line);
+        shown.push(line);
+      },
+    },
+  });
+  const actor = act(script, 'subscription', machine, { ...HIVE, origin: 'callback', ...input });
+  return {
+    actor,
+    shown,
+    live: () => live,
+    ready: (event: Partial<ReadyEvent> = {}) => {
+      let said: ReadyAnswer | undefined;
+      actor.send({
+        type: 'hive.ready',
+        ...HIVE,
+        at: script.clock.now(),
+        respond: (answer) => (said = answer),
+        ...event,
+      });
+      return said?.outcome;
+    },
+  };
+}
+
+t.test('a hive is shown when its stream is open, not before', async (t) => {
+  const script = createScript();
+  const { actor, shown } = subscribe(script);
+  await script.pass(100);
+  t.same(shown, []);
+  actor.send({ type: 'opened' });
+  t.same(shown, ['show streaming']);
+  actor.stop();
+});
+
+t.test('a hive whose stream never opens leaves nothing', async (t) => {
+  const script = createScript();
+  const { actor, shown, live } = subscribe(script);
+  await script.pass(5_000);
+  t.equal(actor.getSnapshot().status, 'done');
+  t.same(shown, []);
+  t.equal(live(), 0);
+  actor.stop();
+});
+
+t.test('silence makes stale, then lost, and the search begins', async (t) => {
+  const script = createScript();
+  const { actor } = subscribe(script);
+  actor.send({ type: 'opened' });
+  await script.pass(100);
+  actor.send({ type: 'silent', ms: 3_000 });
+  actor.send({ type: 'heard' });
+  actor.send({ type: 'silent', ms: 3_000 });
+  actor.send({ type: 'silent', ms: 10_000 });
+  await script.pass(20_000);
+  actor.stop();
+  t.matchSnapshot(script.lines.join('\n'));
+});
+
+t.test('the limits of silence are three and ten of the hive’s own intervals', async (t) => {
+  const script = createScript();
+  const { actor, shown } = subscribe(script);
+  actor.send({ type: 'opened' });
+  actor.send({ type: 'interval', ms: 5_000 });
+  actor.send({ type: 'silent', ms: 14_999 });
+  t.same(shown, ['show streaming']);
+  actor.send({ type: 'silent', ms: 15_000 });
+  t.same(shown.at(-1), 'show streaming, stale');
+  actor.send({ type: 'silent', ms: 49_999 });
+  t.same(shown.at(-1), 'show streaming, stale');
+  actor.send({ type: 'silent', ms: 50_000 });
+  t.match(shown.at(-1), /^show lost/);
+  actor.stop();
+});
+
+t.test('a new callback replaces the stream: the old one is closed first, what is shown stays', async (t) => {
+  const script = createScript();
+  const { actor, ready, live } = subscribe(script);
+  actor.send({ type: 'opened' });
+  t.equal(ready(), 'subscribed');
+  t.equal(live(), 1);
+  await script.pass(1_000);
+  actor.send({ type: 'opened' });
+  t.equal(live(), 1);
+  actor.stop();
+  t.matchSnapshot(script.lines.join('\n'));
+});
+
+t.test('a replacement that does not open within 5 s is a loss', async (t) => {
+  const script = createScript();
+  const { actor, ready, shown } = subscribe(script);
+  actor.send({ type: 'opened' });
+  ready();
+  await script.pass(4_900);
+  t.same(shown.at(-1), 'show streaming');
+  await script.pass(100);
+  t.match(shown.at(-1), /^show lost .*did not open its stream within 5 s/);
+  actor.stop();
+});
+
+t.test('a stream that opens and closes at once is not asked for in a loop', async (t) => {
+  const script = createScript();
+  const { actor, ready } = subscribe(script);
+  for (let i = 0; i < 4; i += 1) {
+    actor.send({ type: 'opened' });
+    actor.send({ type: 'closed', reason: 'it closed the stream' });
+    await script.pass(50);
+    ready();
+  }
+  t.equal(script.lines.filter((line) => line.includes('ask ')).length, 1, 'asked at once after the first loss only');
+  actor.stop();
+});
+
+t.test('the same instance from another URL has moved, at most three times in 10 s', async (t) => {
+  const script = createScript();
+  const { actor, ready } = subscribe(script);
+  actor.send({ type: 'opened' });
+  t.equal(ready({ hiveUrl: 'http://b:7835' }), 'subscribed');
+  t.equal(ready({ hiveUrl: 'http://a:7835' }), 'subscribed');
+  t.equal(ready({ hiveUrl: 'http://b:7835' }), 'subscribed');
+  t.equal(ready({ hiveUrl: 'http://a:7835' }), 'moving');
+  await script.pass(10_000);
+  t.equal(ready({ hiveUrl: 'http://a:7835' }), 'subscribed');
+  actor.stop();
+});
+
+for (const instance of ['two', null]) {
+  t.test(
+    `${instance ? 'another instance' : 'no instance'} from another URL is refused while the holder streams`,
+    async (t) => {
+      const script = createScript();
+      const { actor, ready } = subscribe(script);
+      actor.send({ type: 'opened' });
+      t.equal(ready({ hiveUrl: 'http://b:7835', instance }), 'conflict');
+      actor.send({ type: 'silent', ms: 3_000 });
+      t.equal(ready({ hiveUrl: 'http://b:7835', instance }), 'conflict', 'a stale holder streams still');
+      actor.send({ type: 'closed', reason: 'it closed the stream' });
+      t.equal(ready({ hiveUrl: 'http://b:7835', instance }), 'subscribed');
+      t.match(actor.getSnapshot().context, { hiveUrl: 'http://b:7835' });
+      actor.stop();
+    },
+  );
+}
+
+t.test('a hive from before the restart is connecting, then lost, and is asked for every 60 s', async (t) => {
+  const script = createScript();
+  const { actor } = subscribe(script, { origin: 'known' });
+  await script.pass(125_000);
+  actor.stop();
+  t.matchSnapshot(script.lines.join('\n'));
+});
+
+t.test('a streaming hive cannot be forgotten, a lost one is, and is asked for no more', async (t) => {
+  const script = createScript();
+  const { actor, shown } = subscribe(script);
+  const said: string[] = [];
+  const forget = () => actor.send({ type: 'hive.forget', respond: (answer) => said.push(answer) });
+  actor.send({ type: 'opened' });
+  forget();
+  actor.send({ type: 'closed', reason: 'it closed the stream' });
+  forget();
+  t.same(said, ['streaming', 'forgotten']);
+  t.equal(shown.at(-1), 'show forgotten');
+  t.equal(actor.getSnapshot().status, 'done');
+  actor.stop();
+});

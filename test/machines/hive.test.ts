@@ -1,0 +1,169 @@
+import t from 'tap';
+import { createActor, fromPromise, SimulatedClock } from 'xstate';
+import { hiveMachine, QUEENS_MAX } from '../../machines/hive.js';
+import { type AnnounceInput, type AnnounceOutput, hiveConnectionMachine } from '../../machines/hive-connection.js';
+import { settle } from './transcript.js';
+
+interface Queens {
+  /** Who answers at which URL; nobody else does. */
+  [url: string]: { queenId: string | null };
+}
+
+async function start(queenUrls: string[], queens: Queens) {
+  const clock = new SimulatedClock();
+  const closed: string[] = [];
+  const connection = hiveConnectionMachine.provide({
+    actors: {
+      announce: fromPromise<AnnounceOutput, AnnounceInput>(async ({ input }) => {
+        const queen = queens[input.queenUrl];
+        if (!queen) throw { kind: 'refused', message: 'connection refused' };
+        return { ...queen, hiveUrl: 'http://hive:7835' };
+      }),
+    },
+  });
+  const actor = createActor(
+    hiveMachine.provide({
+      actors: { connection },
+      actions: { closeReaders: (_, { readerIds }) => closed.push(...readerIds) },
+    }),
+    { input: { queenUrls }, clock },
+  );
+  actor.start();
+  const turn = async (ms = 0) => {
+    await settle();
+    clock.increment(ms);
+    await settle();
+  };
+  await turn();
+  return {
+    actor,
+    turn,
+    closed,
+    states: () =>
+      Object.values(actor.getSnapshot().children).map((child) => {
+        const { context, value } = (
+          child as { getSnapshot: () => { context: { queenUrl: string }; value: string } }
+        ).getSnapshot();
+        return `${context.queenUrl} ${value}`;
+      }),
+    read: (readerId: string, queenId: string | null) => actor.send({ type: 'reader.opened', readerId, queenId }),
+    ask: (url: string, queenId: string | null) => {
+      let said: string | undefined;
+      actor.send({ type: 'queen.asked', url, queenId, respond: (answer) => (said = answer) });
+      return said;
+    },
+  };
+}
+
+t.test('each queen has a connection of her own, and her reader is known by her name', async (t) => {
+  const hive = await start(['http://a', 'http://b'], { 'http://a': { queenId: 'qa' }, 'http://b': { queenId: 'qb' } });
+  t.same(hive.states(), ['http://a ready', 'http://b ready']);
+  hive.read('r1', 'qb');
+  t.same(hive.states(), ['http://a ready', 'http://b streaming']);
+  hive.actor.stop();
+});
+
+t.test('one queen under two URLs becomes one connection, the configured URL that came first staying', async (t) => {
+  const queens = { 'http://localhost': { queenId: 'q' }, 'http://127.0.0.1': { queenId: 'q' } };
+  const hive = await start(['http://localhost', 'http://127.0.0.1'], queens);
+  await hive.turn();
+  t.same(hive.states(), ['http://localhost ready']);
+  hive.read('r1', 'q');
+  t.same(hive.states(), ['http://localhost streaming']);
+  hive.actor.stop();
+});
+
+t.test('a discovered connection gives way to the configured one, and its reader moves along', async (t) => {
+  const queens: Queens = { 'http://found': { queenId: 'q' } };
+  const hive = await start(['http://configured'], queens);
+  t.equal(hive.ask('http://found', null), 'announcing');
+  await hive.turn();
+  hive.read('r1', 'q');
+  t.same(hive.states(), ['http://configured backoff', 'http://found streaming']);
+  queens['http://configured'] = { queenId: 'q' };
+  await hive.turn(2_000);
+  await hive.turn();
+  t.equal(hive.states().length, 1);
+  t.match(hive.states()[0], /^http:\/\/configured (ready|streaming)$/);
+  hive.actor.send({ type: 'reader.closed', readerId: 'r1', reason: 'gone' });
+  hive.actor.stop();
+});
+
+t.test('a queen known by her id that asks from another URL gets no second connection', async (t) => {
+  const hive = await start(['http://a'], { 'http://a': { queenId: 'q' }, 'http://a:2': { queenId: 'q' } });
+  hive.ask('http://a:2', 'q');
+  await hive.turn();
+  t.same(hive.states(), ['http://a:2 ready']);
+  hive.actor.stop();
+});
+
+t.test('an older queen is recognised by the first nameless reader after her yes', async (t) => {
+  const hive = await start(['http://old'], { 'http://old': { queenId: null } });
+  t.same(hive.states(), ['http://old ready']);
+  hive.read('r1', null);
+  t.same(hive.states(), ['http://old streaming']);
+  hive.actor.send({ type: 'reader.closed', readerId: 'r1', reason: 'gone' });
+  t.same(hive.states(), ['http://old lost']);
+  hive.actor.stop();
+});
+
+t.test('a nameless reader is nobody’s when the queen gave her name', async (t) => {
+  const hive = await start(['http://a'], { 'http://a': { queenId: 'q' } });
+  hive.read('curl', null);
+  t.same(hive.states(), ['http://a ready']);
+  hive.actor.stop();
+});
+
+t.test('a named reader that outruns her yes is hers when only one queen can be meant', async (t) => {
+  const hive = await start([], {});
+  hive.ask('http://slow', null);
+  hive.read('r1', 'q');
+  t.same(hive.states(), ['http://slow streaming']);
+  hive.actor.stop();
+});
+
+t.test('a named reader that outruns her yes waits for it when two queens could be meant', async (t) => {
+  const hive = await start([], { 'http://a': { queenId: 'qa' }, 'http://b': { queenId: 'qb' } });
+  hive.ask('http://a', null);
+  hive.ask('http://b', null);
+  hive.read('r1', 'qb');
+  t.same(hive.states(), ['http://a announcing', 'http://b announcing']);
+  await hive.turn();
+  await hive.turn();
+  t.same(hive.states(), ['http://a ready', 'http://b streaming']);
+  hive.actor.stop();
+});
+
+t.test('a queen that refused does not become the owner of somebody’s reader', async (t) => {
+  const hive = await start(['http://nobody'], {});
+  hive.read('r1', 'stranger');
+  t.same(hive.states(), ['http://nobody backoff']);
+  hive.actor.stop();
+});
+
+t.test('a hive takes eight queens, and one more only in place of a discovered one that is away', async (t) => {
+  const queens: Queens = {};
+  for (let i = 1; i <= QUEENS_MAX; i += 1) queens[`http://q${i}`] = { queenId: `q${i}` };
+  const hive = await start([], queens);
+  for (let i = 1; i <= QUEENS_MAX; i += 1) t.equal(hive.ask(`http://q${i}`, `q${i}`), 'announcing');
+  await hive.turn();
+  t.equal(hive.ask('http://ninth', 'ninth'), 'full');
+  t.equal(hive.states().length, QUEENS_MAX);
+  delete queens['http://q3'];
+  hive.ask('http://q3', 'q3');
+  await hive.turn();
+  t.ok(hive.states().includes('http://q3 backoff'));
+  t.equal(hive.ask('http://ninth', 'ninth'), 'announcing');
+  t.equal(hive.states().length, QUEENS_MAX);
+  t.notOk(hive.states().some((state) => state.startsWith('http://q3 ')));
+  hive.actor.stop();
+});
+
+t.test('a discovered queen away for an hour is dropped, a configured one never', async (t) => {
+  const hive = await start(['http://configured'], {});
+  hive.ask('http://found', null);
+  await hive.turn(3_600_000);
+  t.match(hive.states(), [/^http:\/\/configured /]);
+  t.equal(hive.states().length, 1);
+  hive.actor.stop();
+});
