@@ -8,6 +8,7 @@ import type { StateDir } from './state-dir.js';
 const FILE = 'hives.json';
 /** A burst of changes is one write. */
 const WRITE_AFTER_MS = 200;
+const FORGOTTEN_MAX = 1_000;
 
 const KnownFile = Type.Object({
   version: Type.Literal(1),
@@ -20,7 +21,7 @@ const KnownFile = Type.Object({
       last_seen_at: Timestamp,
     }),
   ),
-  forgotten_urls: Type.Array(HttpUrl, { maxItems: 1000 }),
+  forgotten: Type.Array(Type.Object({ hive_id: Id, hive_url: HttpUrl }), { maxItems: FORGOTTEN_MAX }),
 });
 const parseFile = parser(KnownFile);
 
@@ -36,7 +37,9 @@ export interface KnownHives {
   touch: (hiveId: string, lastSeenAt: string) => void;
   /** Not asked for again until it calls by itself. */
   forget: (hiveId: string, hiveUrl: string) => void;
-  isForgotten: (hiveUrl: string) => boolean;
+  isForgotten: (hiveUrl: string, hiveId: string | null) => boolean;
+  /** Whether any is: then a host of unknown name is asked for its name before it is invited. */
+  anyForgotten: () => boolean;
   /** Writes what is not written yet. */
   flush: () => void;
 }
@@ -51,7 +54,7 @@ export function openKnownHives(state: StateDir, warn: (message: string) => void)
     const { hive_id: hiveId, hive_url: hiveUrl, instance, trusted, last_seen_at: lastSeenAt } = one;
     hives.set(hiveId, { hiveId, hiveUrl, instance, trusted, lastSeenAt });
   }
-  const forgotten = new Set(file?.forgotten_urls ?? []);
+  const forgotten = new Map((file?.forgotten ?? []).map((one) => [one.hive_id, one.hive_url]));
   let timer: NodeJS.Timeout | undefined;
 
   const flush = () => {
@@ -68,7 +71,7 @@ export function openKnownHives(state: StateDir, warn: (message: string) => void)
           trusted,
           last_seen_at: lastSeenAt,
         })),
-        forgotten_urls: [...forgotten].slice(-1000),
+        forgotten: [...forgotten].map(([hive_id, hive_url]) => ({ hive_id, hive_url })),
       });
     } catch (error) {
       warn(`cannot keep the known hives: ${(error as Error).message}`);
@@ -82,7 +85,7 @@ export function openKnownHives(state: StateDir, warn: (message: string) => void)
     atStart: [...hives.values()].sort((a, b) => b.lastSeenAt.localeCompare(a.lastSeenAt)),
     remember: (hive) => {
       hives.set(hive.hiveId, hive);
-      forgotten.delete(hive.hiveUrl);
+      forgotten.delete(hive.hiveId);
       later();
     },
     touch: (hiveId, lastSeenAt) => {
@@ -92,10 +95,14 @@ export function openKnownHives(state: StateDir, warn: (message: string) => void)
     },
     forget: (hiveId, hiveUrl) => {
       hives.delete(hiveId);
-      forgotten.add(hiveUrl);
+      forgotten.set(hiveId, hiveUrl);
+      const [eldest] = forgotten.keys();
+      if (forgotten.size > FORGOTTEN_MAX && eldest !== undefined) forgotten.delete(eldest);
       later();
     },
-    isForgotten: (hiveUrl) => forgotten.has(hiveUrl),
+    isForgotten: (hiveUrl, hiveId) =>
+      hiveId === null ? [...forgotten.values()].includes(hiveUrl) : forgotten.has(hiveId),
+    anyForgotten: () => forgotten.size > 0,
     flush,
   };
 }

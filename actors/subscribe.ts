@@ -5,7 +5,6 @@
 import { StringDecoder } from 'node:string_decoder';
 import { createParser, type EventSourceMessage } from 'eventsource-parser';
 import { fromCallback } from 'xstate';
-import { silenceLimits } from '../machines/backoff.js';
 import type { SubscribeInput, SubscriptionEvent } from '../machines/hive-subscription.js';
 import { type HiveHeartbeat, INTERVAL_MS, parseHiveHeartbeat } from '../wire/heartbeat.js';
 import { HEADER, PATH } from '../wire/status.js';
@@ -22,6 +21,8 @@ export interface SubscribeDeps {
   outgoing: Outgoing;
   queenId: string;
   clock: AwakeClock;
+  /** How long silence makes a hive of this interval stale, and lost: the machines' own law. */
+  silenceLimits: (intervalMs: number) => { staleMs: number; lostMs: number };
   onTelemetry: (heartbeat: HiveHeartbeat) => void;
   /** An event that is not what it should be: named, left out, and the stream goes on. */
   onInvalid: (hiveId: string, detail: string) => void;
@@ -40,7 +41,7 @@ export function createSubscriber(deps: SubscribeDeps) {
 }
 
 async function read(
-  { outgoing, queenId, clock, onTelemetry, onInvalid }: SubscribeDeps,
+  { outgoing, queenId, clock, silenceLimits, onTelemetry, onInvalid }: SubscribeDeps,
   { hiveId, hiveUrl, trusted }: SubscribeInput,
   signal: AbortSignal,
   sendBack: (event: SubscriptionEvent) => void,
@@ -62,7 +63,7 @@ async function read(
   }
   sendBack({ type: 'opened' });
 
-  const silence = watchSilence(clock, sendBack);
+  const silence = watchSilence({ clock, silenceLimits }, sendBack);
   signal.addEventListener('abort', silence.stop, { once: true });
   let events = 0;
   let bye: string | null = null;
@@ -122,7 +123,10 @@ async function read(
 }
 
 /** Tells the machine once when silence reaches each limit, and once when it ends. */
-function watchSilence(clock: AwakeClock, sendBack: (event: SubscriptionEvent) => void) {
+function watchSilence(
+  { clock, silenceLimits }: Pick<SubscribeDeps, 'clock' | 'silenceLimits'>,
+  sendBack: (event: SubscriptionEvent) => void,
+) {
   let intervalMs: number = INTERVAL_MS.default;
   let heardAt = clock.now();
   let stale = false;

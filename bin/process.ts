@@ -9,7 +9,7 @@ import type { Outgoing } from '../actors/http.js';
 import { openStateDir, type StateDir, StateInUse, StateUnusable } from '../actors/state-dir.js';
 import { createApp } from '../server/app.js';
 import { commonRoutes } from '../server/common.js';
-import { CannotListen, listen } from '../server/listen.js';
+import { CannotListen, type Listener, listen } from '../server/listen.js';
 import type { Metric } from '../server/metrics.js';
 import type { Route } from '../server/route.js';
 import type { Broadcast } from '../server/sse.js';
@@ -129,7 +129,11 @@ export async function runProcess({ name, id, options, build }: ProcessInput): Pr
     routes: common.routes,
     log,
   });
-  let listener: Awaited<ReturnType<typeof listen>> | undefined;
+  let listener: Listener | undefined;
+  process.on('SIGTERM', () => void end('SIGTERM', EXIT.ok));
+  process.on('SIGINT', () => void end('SIGINT', EXIT.ok));
+  process.on('uncaughtException', fail);
+  process.on('unhandledRejection', fail);
   try {
     listener = await listen({ app, bind: door.address, port: options.port, tls: security.tls });
   } catch (error) {
@@ -138,11 +142,6 @@ export async function runProcess({ name, id, options, build }: ProcessInput): Pr
   }
   door.address = listener.address;
   door.port = listener.port;
-
-  process.on('SIGTERM', () => void end('SIGTERM', EXIT.ok));
-  process.on('SIGINT', () => void end('SIGINT', EXIT.ok));
-  process.on('uncaughtException', fail);
-  process.on('unhandledRejection', fail);
 
   const url = localUrl(door);
   built.start();
@@ -153,6 +152,9 @@ export async function runProcess({ name, id, options, build }: ProcessInput): Pr
 
 /** Runs a command line to its exit code: one sentence for what the user can mend, the whole error for what only we can. */
 export async function runCommand(command: Command, argv: string[]): Promise<void> {
+  for (const one of [command, ...command.commands]) {
+    one.exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? EXIT.ok : EXIT.usage));
+  }
   try {
     await command.parseAsync(argv);
   } catch (error) {

@@ -11,6 +11,7 @@ import { type KnownHives, openKnownHives } from '../actors/known-hives.js';
 import { createSearchHosts } from '../actors/search-hosts.js';
 import { createSubscriber } from '../actors/subscribe.js';
 import { tick } from '../actors/tick.js';
+import { silenceLimits } from '../machines/backoff.js';
 import { discoveryMachine } from '../machines/discovery.js';
 import { hiveSubscriptionMachine } from '../machines/hive-subscription.js';
 import { queenMachine, supervisorMachine } from '../machines/queen.js';
@@ -107,7 +108,7 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
     const holder = streamingAt.get(hiveUrl);
     if (holder !== undefined) return `${hiveUrl} is hive ${holder} now`;
     if (hiveId !== null && fleet.hive(hiveId)?.state === 'streaming') return `hive ${hiveId} streams already`;
-    if (known.isForgotten(hiveUrl)) return `${hiveUrl} was forgotten`;
+    if (known.isForgotten(hiveUrl, hiveId)) return `${hiveUrl} was forgotten`;
     return fleet.conflicts(now().ms).some(({ hive_url }) => hive_url === hiveUrl) ? `${hiveUrl} is in conflict` : null;
   };
 
@@ -117,6 +118,7 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
         outgoing,
         queenId: id,
         clock,
+        silenceLimits,
         onTelemetry: (heartbeat) => {
           counts.telemetry += 1;
           fleet.telemetry({ heartbeat, receivedAt: ground.now() });
@@ -170,6 +172,8 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
         // Hosts of a swarm that speaks TLS speak it all.
         scheme: security.tls || security.ca ? 'https' : 'http',
         whyNot,
+        namesFirst: known.anyForgotten,
+        loopbackOnly: outgoing.loopbackOnly,
         log: { debug: (message) => log.debug(message), info: (message) => log.info(message) },
       }),
     },

@@ -1,0 +1,49 @@
+# `make` alone prints the targets; what stands behind ## is what it prints.
+MAKEFLAGS += --no-print-directory
+NODE := $(shell command -v node 2>/dev/null)
+BIN := node_modules/.bin
+QUIET := --no-fund --no-audit --loglevel=error
+# The compiler keeps its own account of what changed (tsc --incremental).
+SOURCES = $(shell find wire machines stores actors server bin client test bench types -name '*.ts' 2>/dev/null)
+
+.PHONY: help run build test check format bench inspect clean node
+.DEFAULT_GOAL := help
+
+help: ## print this
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+run: build ## start the whole of rbee on this machine
+	@node dist/bin/rbee.js up
+
+build: dist/.built ## install what is missing and compile what changed
+
+test: build ## run the tests (ONLY=part-of-a-path for some of them)
+	@node dist/test/run.js $(ONLY)
+
+check: node_modules/.package-lock.json ## lint, check the format and the types
+	@$(BIN)/biome check .
+	@$(BIN)/tsc --noEmit --incremental false
+
+format: node_modules/.package-lock.json ## format the sources and fix what can be fixed
+	@$(BIN)/biome check --write .
+
+bench: build ## measure, and print the ratio to each peer (ONLY=part-of-a-path)
+	@node dist/bench/run.js $(ONLY)
+
+inspect: build ## as run, with the state machines shown live
+	@node dist/bin/rbee.js up --inspect
+
+clean: ## remove what was built
+	@rm -rf dist
+
+node:
+	@test -n "$(NODE)" || { echo "rbee needs Node 20.11 or newer, and there is no node on the PATH: see https://nodejs.org"; exit 1; }
+	@node -e 'const [a, b] = process.versions.node.split(".").map(Number); if (a < 20 || (a === 20 && b < 11)) { console.error("rbee needs Node 20.11 or newer, and this is Node " + process.versions.node + ": see https://nodejs.org"); process.exit(1); }'
+
+node_modules/.package-lock.json: package-lock.json | node
+	@npm ci $(QUIET)
+	@touch $@
+
+dist/.built: node_modules/.package-lock.json tsconfig.json package.json $(SOURCES) | node
+	@$(BIN)/tsc
+	@touch $@

@@ -1,0 +1,200 @@
+/**
+ * Runs the compiled tests, each file in a process of its own: `node dist/test/run.js [part of a path …]`.
+ * The last line is `N passed, N failed`. What counts is an innermost `t.test`; an assertion outside any counts for
+ * itself. `TEST_JOBS` files run at a time (2), each for at most `TEST_TIMEOUT_S` seconds (180). `TAP_SNAPSHOT=1` writes the
+ * snapshots anew instead of comparing them.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import pc from 'picocolors';
+import { Parser } from 'tap-parser';
+import { count, type Tally } from './helpers/tally.js';
+
+/** Of a failing file's output, this much of its end is shown. */
+const OUTPUT_BYTES_MAX = 256 * 1024;
+/** What a file gets to say which tests were pending, once its time is over. */
+const LAST_WORDS_MS = 2000;
+/** What the pipes of a process that has ended get to close. */
+const PIPES_MS = 1000;
+
+const DIST = fileURLToPath(new URL('..', import.meta.url));
+const ROOT = path.dirname(path.resolve(DIST));
+const jobs = atLeastOne('TEST_JOBS', 2);
+const timeoutS = atLeastOne('TEST_TIMEOUT_S', 180);
+const colour = pc.createColors(process.stdout.isTTY === true && !process.env.NO_COLOR);
+
+interface Outcome extends Tally {
+  /** Path of the source, from the root of the repository. */
+  source: string;
+  output: string;
+  tookMs: number;
+}
+
+const running = new Set<number>();
+const stateDir = mkdtempSync(path.join(tmpdir(), 'rbee-test-'));
+process.on('exit', () => {
+  for (const pid of running) killGroup(pid, 'SIGKILL');
+  rmSync(stateDir, { recursive: true, force: true, maxRetries: 3 });
+});
+process.on('SIGINT', () => process.exit(130));
+process.on('SIGTERM', () => process.exit(143));
+
+const files = testFiles(process.argv.slice(2));
+const outcomes = [
+  ...(await runAll(files.filter((file) => !isSystem(file)))),
+  ...(await runAll(files.filter(isSystem))),
+];
+
+for (const { source, failed } of outcomes) {
+  for (const name of failed) console.log(colour.red(`FAILED ${source}: ${name}`));
+}
+if (files.length === 0) console.log('no test file matches');
+const skipped = outcomes.reduce((sum, outcome) => sum + outcome.skipped, 0);
+if (skipped > 0) console.log(`${skipped} skipped`);
+const passed = outcomes.reduce((sum, outcome) => sum + outcome.passed, 0);
+const failures = outcomes.reduce((sum, outcome) => sum + outcome.failed.length, 0);
+process.exitCode = failures > 0 || passed === 0 ? 1 : 0;
+console.log(`${passed} passed, ${failures} failed`);
+
+/** Compiled tests whose source still exists: the compiler leaves the output of deleted files behind. */
+function testFiles(filters: string[]): string[] {
+  const found = readdirSync(path.join(DIST, 'test'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.test.js'))
+    .map((name) => path.join('test', name))
+    .filter((name) => existsSync(path.join(ROOT, sourceOf(name))))
+    .sort();
+  if (filters.length === 0) return found;
+  return found.filter((name) => filters.some((filter) => name.includes(filter) || sourceOf(name).includes(filter)));
+}
+
+function sourceOf(file: string): string {
+  return file.replace(/\.js$/, '.ts');
+}
+
+function isSystem(file: string): boolean {
+  return file.startsWith(path.join('test', 'system') + path.sep);
+}
+
+async function runAll(queue: string[]): Promise<Outcome[]> {
+  const todo = [...queue];
+  const done: Outcome[] = [];
+  async function worker(): Promise<void> {
+    for (let file = todo.shift(); file !== undefined; file = todo.shift()) {
+      const outcome = await runFile(file);
+      report(outcome);
+      done.push(outcome);
+    }
+  }
+  await Promise.all(Array.from({ length: jobs }, worker));
+  return done.sort((a, b) => a.source.localeCompare(b.source));
+}
+
+async function runFile(file: string): Promise<Outcome> {
+  const startedAt = performance.now();
+  const home = path.join(stateDir, file.replaceAll(path.sep, '-'));
+  mkdirSync(home);
+  // A group of its own, so that whatever the test leaves running ends with it.
+  const child = spawn(process.execPath, ['--enable-source-maps', path.join(DIST, file)], {
+    cwd: ROOT,
+    env: environment(home),
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
+  const { pid } = child;
+  if (pid !== undefined) running.add(pid);
+
+  const tally: Tally = { passed: 0, skipped: 0, failed: [] };
+  const parser = new Parser();
+  count(parser, tally);
+  const output = tail();
+  child.stdout.on('data', (chunk: Buffer) => {
+    output.add(chunk);
+    parser.write(chunk);
+  });
+  child.stderr.on('data', (chunk: Buffer) => output.add(chunk));
+
+  let late = false;
+  let lastWords: NodeJS.Timeout | undefined;
+  const limit = setTimeout(() => {
+    late = true;
+    child.kill('SIGALRM'); // tap answers it with the names of what is pending
+    lastWords = setTimeout(() => child.kill('SIGKILL'), LAST_WORDS_MS);
+  }, timeoutS * 1000);
+  const end = await new Promise<string | undefined>((resolve) => {
+    let how: string | undefined;
+    child.on('error', (error) => resolve(error.message));
+    child.on('exit', (code, signal) => {
+      if (pid !== undefined) killGroup(pid, 'SIGKILL'); // left-over processes would keep our pipes open
+      if (code !== 0) how = signal ? `ended by ${signal}` : `exit code ${code}`;
+      setTimeout(() => resolve(how), PIPES_MS).unref(); // one that left the group keeps them open all the same
+    });
+    child.on('close', () => resolve(how));
+  });
+  clearTimeout(limit);
+  clearTimeout(lastWords);
+  if (pid !== undefined) running.delete(pid);
+  parser.end();
+
+  if (late) tally.failed.push(`took longer than ${timeoutS} s`);
+  else if (tally.failed.length > 0) {
+    // The names say more than the exit code would.
+  } else if (end !== undefined) tally.failed.push(end);
+  else if (!parser.results?.ok) tally.failed.push('its TAP is not complete');
+  else if (tally.passed === 0) tally.failed.push('ran no test');
+  return { ...tally, source: sourceOf(file), output: output.text(), tookMs: performance.now() - startedAt };
+}
+
+/** Our own variables would change what the tested processes do. */
+function environment(home: string): NodeJS.ProcessEnv {
+  const env: NodeJS.ProcessEnv = {};
+  for (const [name, value] of Object.entries(process.env)) {
+    if (!name.startsWith('RBEE_') && name !== 'FORCE_COLOR') env[name] = value;
+  }
+  // No limit of tap's own (30 s): ours names what was pending, too.
+  return { ...env, XDG_STATE_HOME: home, TMPDIR: home, NO_COLOR: '1', TAP_TIMEOUT: '0' };
+}
+
+function report({ source, passed, skipped, failed, tookMs, output }: Outcome): void {
+  const counts = [`${passed} passed`];
+  if (failed.length > 0) counts.push(`${failed.length} failed`);
+  if (skipped > 0) counts.push(`${skipped} skipped`);
+  const verdict = failed.length > 0 ? colour.red('FAIL') : colour.green('ok  ');
+  console.log(`${verdict} ${source}  ${counts.join(', ')}  ${(tookMs / 1000).toFixed(1)} s`);
+  if (failed.length > 0) console.log(output.replace(/^(?=.)/gm, '     | '));
+}
+
+function tail() {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  let lost = 0;
+  return {
+    add(chunk: Buffer): void {
+      chunks.push(chunk);
+      size += chunk.length;
+      while (chunks[0] !== undefined && size - chunks[0].length > OUTPUT_BYTES_MAX) {
+        size -= chunks[0].length;
+        lost += chunks[0].length;
+        chunks.shift();
+      }
+    },
+    text: (): string => `${lost > 0 ? `(${lost} bytes before this are left out)\n` : ''}${Buffer.concat(chunks)}`,
+  };
+}
+
+function killGroup(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // Nobody is left in it.
+  }
+}
+
+function atLeastOne(variable: string, otherwise: number): number {
+  const value = Number(process.env[variable] || otherwise);
+  if (value >= 1) return value;
+  console.error(`${variable} must be a number of at least 1, not ${process.env[variable]}`);
+  process.exit(2);
+}
