@@ -4,7 +4,7 @@ import type { ForgetAnswer, ReadyAnswer } from '../machines/hive-subscription.js
 import type { QueenEvent } from '../machines/queen.js';
 import type { Fleet } from '../stores/fleet.js';
 import type { Now } from '../stores/workers.js';
-import { type HiveTelemetry, QueenHeartbeat } from '../wire/heartbeat.js';
+import { type HiveHeartbeat, type HiveTelemetry, QueenHeartbeat } from '../wire/heartbeat.js';
 import { HiveEntry, HiveList, HiveReady, HiveReadyAnswer } from '../wire/hive.js';
 import { parser } from '../wire/schema.js';
 import { HEADER, isId, Ok } from '../wire/status.js';
@@ -78,13 +78,23 @@ function queenStream({ fleet, now }: QueenDoorsInput): { stream: Broadcast; publ
       received_at: receivedAt,
       node: hive.node,
       workers: hive.workers,
-      ...(beat.hive_info?.labels ? { labels: beat.hive_info.labels } : {}),
+      ...told(beat),
     };
     const framed = heartbeat(telemetry);
     latest.set(hive.hive_id, framed);
     stream.push(framed);
   });
   return { stream, publishSnapshot: () => stream.push(heartbeat(fleet.snapshot(now()))) };
+}
+
+/** What a hive says of itself, where it does. */
+function told({ hive_info }: HiveHeartbeat): Pick<HiveTelemetry, 'operational_status' | 'health_status' | 'labels'> {
+  const { operational_status, health_status, labels } = hive_info ?? {};
+  return {
+    ...(operational_status ? { operational_status } : {}),
+    ...(health_status ? { health_status } : {}),
+    ...(labels ? { labels } : {}),
+  };
 }
 
 function streamRoute(stream: Broadcast): Route {

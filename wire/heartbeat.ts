@@ -2,7 +2,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { HiveInfo, HiveState, NodeStats } from './hive.js';
 import { parser } from './schema.js';
-import { HttpUrl, Id, Labels, nullable, Timestamp, WorkerId } from './status.js';
+import { HealthStatus, HttpUrl, Id, Labels, nullable, OperationalStatus, Timestamp, WorkerId } from './status.js';
 import { WorkerStats } from './worker.js';
 
 /** Bounds of a hive's tick, in ms: shorter would flood a queen, longer would hide a dead hive for ten minutes and more. */
@@ -29,6 +29,8 @@ export const HiveTelemetry = Type.Object({
   received_at: Timestamp,
   node: nullable(NodeStats),
   workers: Type.Array(WorkerStats),
+  operational_status: Type.Optional(OperationalStatus),
+  health_status: Type.Optional(HealthStatus),
   labels: Type.Optional(Labels),
 });
 export type HiveTelemetry = Static<typeof HiveTelemetry>;

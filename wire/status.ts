@@ -28,21 +28,24 @@ export const PATH = {
 } as const;
 
 const ID_RULE = '1 to 64 letters, digits, ".", "_" or "-"';
+/** Not "." and "..": ids are parts of paths, where those mean something else. */
+const ID_PATTERN = '^(?!\\.{1,2}$)[A-Za-z0-9._-]{1,64}$';
 
 /** Any id but a worker's. */
 export const Id = Type.String({
-  pattern: '^[A-Za-z0-9._-]{1,64}$',
+  pattern: ID_PATTERN,
   description: ID_RULE,
   errorMessage: `expected ${ID_RULE}`,
 });
 
-const ID = /^[A-Za-z0-9._-]{1,64}$/;
+const ID = new RegExp(ID_PATTERN);
 /** Whether a word is an id: for those that come in headers and queries. */
 export const isId = (text: string): boolean => ID.test(text);
 
 /** Any name made to fit: what an id may not hold becomes "-". */
 export function toId(name: string): string {
-  return name.replace(/[^A-Za-z0-9._-]+/g, '-').slice(0, 64) || 'unnamed';
+  const id = name.replace(/[^A-Za-z0-9._-]+/g, '-').slice(0, 64);
+  return isId(id) ? id : 'unnamed';
 }
 
 /** `worker-<type>-<port>@<spawner's id>`: room for a spawner's whole id behind the worker's own part. */

@@ -24,7 +24,7 @@ export function edgePaths(model: AnyStateMachine): Path[] {
     ]),
   );
   const paths: Path[] = [];
-  const edges = getAdjacencyMap(model as never, {}) as Record<string, Node>;
+  const edges = getAdjacencyMap(model as never, {}) as unknown as Record<string, Node>;
   for (const { state, transitions } of Object.values(edges)) {
     const from = key(state.value);
     for (const { event, state: next } of Object.values(transitions)) {

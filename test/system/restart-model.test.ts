@@ -121,7 +121,7 @@ t.test(
     const a = await startProcess(t, { name: 'queen', args: ['--queen-id', 'qa'] });
     const b = await startProcess(t, { name: 'queen', args: ['--queen-id', 'qb'] });
     const urls = ['--queen-url', a.url, '--queen-url', b.url];
-    const hive = await startProcess(t, { name: 'hive', args: ['--hive-id', 'gpu-0', ...urls] });
+    await startProcess(t, { name: 'hive', args: ['--hive-id', 'gpu-0', ...urls] });
     const streams = (queen: RbeeProcess) =>
       waitFor('a stream', async () => (await getJson(`${queen.url}/v1/hives`)).body.hives[0]?.state === 'streaming');
     await Promise.all([streams(a), streams(b)]);
