@@ -19,7 +19,7 @@ import { streamMetrics } from '../server/metrics.js';
 import { createLatest, type HiveIdentity } from '../stores/latest.js';
 import { INTERVAL_MS } from '../wire/heartbeat.js';
 import { isId, PORT, toId } from '../wire/status.js';
-import { hostOf, isLoopback } from '../wire/url.js';
+import { hostOf } from '../wire/url.js';
 import {
   addProcessOptions,
   list,
@@ -101,7 +101,7 @@ export function hiveCommand(): Command {
 }
 
 function buildHive(ground: Ground, options: HiveOptions): Built {
-  const { id, log, door, outgoing, machineLog, now, fail } = ground;
+  const { id, log, door, outgoing, now, fail } = ground;
   const latest = createLatest(cpuDevice());
   const instance = instanceOf(ground);
   const connection = hiveConnectionMachine.provide({
@@ -129,15 +129,7 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
     send: (event) => actor.send(event),
     devices: latest.devices,
   });
-  machineLog.follow((event) => {
-    if (event.type !== 'transition' || event.machine !== 'hive-connection') return;
-    const { queenUrl, queenId } = event.context as { queenUrl: string; queenId: string | null };
-    const { from, to, reason } = event.transition;
-    const line = `queen ${queenId ?? queenUrl}: ${from} → ${to}${reason === null ? '' : ` (${reason})`}`;
-    if (to === 'streaming' || to === 'lost') log.info(line);
-    else if (to === 'backoff') log.warn(line);
-    else log.debug(line);
-  });
+  tellConnections(ground);
 
   const identity = (): HiveIdentity => ({
     id,
@@ -166,7 +158,6 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
       );
       latest.status('ready');
       stops.push(tick(options.interval, publish));
-      warnOfUnreachableQueens(options, ground);
       actor.start();
     },
     stop: () => {
@@ -176,6 +167,22 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
       for (const stop of stops) stop();
     },
   };
+}
+
+/** A line a change; why an attempt failed is said once, until it fails for another reason or streams. */
+function tellConnections({ machineLog, log }: Ground): void {
+  const told = new Map<string, string | null>();
+  machineLog.follow((event) => {
+    if (event.type !== 'transition' || event.machine !== 'hive-connection') return;
+    const { queenUrl, queenId } = event.context as { queenUrl: string; queenId: string | null };
+    const { from, to, reason } = event.transition;
+    const line = `queen ${queenId ?? queenUrl}: ${from} → ${to}${reason === null ? '' : ` (${reason})`}`;
+    const again = told.get(event.id) === reason;
+    if (to === 'backoff' || to === 'streaming') told.set(event.id, reason);
+    if (to === 'streaming' || to === 'lost') log.info(line);
+    else if (to === 'backoff' && !again) log.warn(`${line}; it is tried again, for ever`);
+    else log.debug(line);
+  });
 }
 
 /** A UUID that tells this hive, when it moves, from another of the same name. */
@@ -198,14 +205,6 @@ function instanceOf({ state, log }: Ground): string {
 function addressToTell({ advertiseUrl }: HiveOptions, address: string): string {
   if (advertiseUrl !== undefined) return hostOf(advertiseUrl);
   return address === '0.0.0.0' || address === '::' ? hostname() : address;
-}
-
-function warnOfUnreachableQueens({ queenUrl }: HiveOptions, { outgoing, log }: Ground): void {
-  const elsewhere = queenUrl.filter((url) => !isLoopback(hostOf(url)));
-  if (!outgoing.loopbackOnly || elsewhere.length === 0) return;
-  log.warn(
-    `this hive listens on loopback only, where ${elsewhere.join(' and ')} cannot reach it: set --bind 0.0.0.0 and --token`,
-  );
 }
 
 if (isMain(import.meta.url)) await runCommand(hiveCommand().name('rbee-hive'), process.argv);

@@ -30,7 +30,7 @@ interface Query {
 
 /** Adds `status`, `hives`, `forget` and `watch`. */
 export function addQueryCommands(program: Command): void {
-  query(program, 'status', 'the swarm on one screen, and what needs attention first', [
+  query(program, 'status', 'Shows the swarm on one screen, and what needs attention first.', [
     'rbee status',
     'RBEE_TOKEN=… rbee status --url https://queen.lan:7833 --tls-ca ca.pem',
     'rbee status --json | jq \'.hives[] | select(.state == "lost") | .hive_id\'',

@@ -16,7 +16,8 @@ async function readJson(ctx: Context): Promise<unknown> {
   if (ctx.get('content-encoding') !== '' && ctx.get('content-encoding') !== 'identity') {
     throw new HttpProblem(415, 'send the body without Content-Encoding');
   }
-  if (!ctx.is('json', '+json')) throw new HttpProblem(415, 'send JSON, with Content-Type: application/json');
+  if (!/^application\/([\w.-]+\+)?json$/i.test(ctx.request.type))
+    throw new HttpProblem(415, 'send JSON, with Content-Type: application/json');
   const bytes = await readBytes(ctx);
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as unknown;

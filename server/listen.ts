@@ -32,8 +32,18 @@ const CONNECTIONS_MAX = 16_384;
 
 /** @throws CannotListen */
 export async function listen({ app, bind, port, tls }: ListenInput): Promise<Listener> {
-  const limits = { headersTimeout: HEADERS_MS, requestTimeout: REQUEST_MS, keepAliveTimeout: KEEP_ALIVE_MS };
-  const handler = app.callback();
+  const limits = {
+    headersTimeout: HEADERS_MS,
+    requestTimeout: REQUEST_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    // Node would refuse a request without Host in words of its own; our doors refuse it in ours.
+    requireHostHeader: false,
+  };
+  const koa = app.callback();
+  const handler: http.RequestListener = (request, response) => {
+    if (takeTarget(request)) void koa(request, response);
+    else answerBare(response, 400, 'the request target is not a path or an http URL');
+  };
   let server: http.Server | https.Server;
   try {
     server = tls ? https.createServer({ ...limits, ...tls }, handler) : http.createServer(limits, handler);
@@ -42,6 +52,8 @@ export async function listen({ app, bind, port, tls }: ListenInput): Promise<Lis
   }
   server.maxConnections = CONNECTIONS_MAX;
   server.on('clientError', answerClientError);
+  server.on('checkExpectation', (_, response) => answerBare(response, 417, 'the only expectation met is 100-continue'));
+  server.on('connect', (_, socket: Socket) => endWith(socket, 405, 'this is no proxy: CONNECT is not answered'));
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => reject(cannotListen(error, bind, port)));
     server.listen({ port, host: bind }, resolve);
@@ -75,18 +87,44 @@ function cannotListen(error: NodeJS.ErrnoException, bind: string, port: number):
   });
 }
 
+/**
+ * Brings a request target to the form of a path (RFC 9112, 3.2). False for one that is neither a path nor a URL.
+ * In absolute form the URL's own host counts, whatever the Host header says.
+ */
+function takeTarget(request: http.IncomingMessage): boolean {
+  const target = request.url ?? '';
+  if (target.startsWith('/') || target === '*') return true;
+  if (!/^https?:\/\//i.test(target) || !URL.canParse(target)) return false;
+  const { host, pathname, search } = new URL(target);
+  request.url = pathname + search;
+  request.headers.host = host;
+  return true;
+}
+
+function answerBare(response: http.ServerResponse, status: number, detail: string): void {
+  const body = JSON.stringify(problemOf(status, detail));
+  response.writeHead(status, {
+    'Content-Type': PROBLEM_TYPE,
+    'Content-Length': Buffer.byteLength(body),
+    Connection: 'close',
+  });
+  response.end(body);
+}
+
 /** What is not even HTTP gets a problem too, where there is still somebody to hear it. */
 function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
-  const [status, detail] =
-    error.code === 'HPE_HEADER_OVERFLOW'
-      ? [431, 'the headers are larger than 16 KiB']
-      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? [408, 'the request did not become whole in time']
-        : [400, 'this is not an HTTP/1.1 request'];
-  const body = JSON.stringify(problemOf(status as number, detail as string));
+  if (error.code === 'ECONNRESET') socket.destroy();
+  else if (error.code === 'HPE_HEADER_OVERFLOW') endWith(socket, 431, 'the headers are larger than 16 KiB');
+  else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') endWith(socket, 408, 'the request did not become whole in time');
+  else endWith(socket, 400, 'this is not an HTTP/1.1 request');
+}
+
+function endWith(socket: Socket, status: number, detail: string): void {
+  if (!socket.writable) return void socket.destroy();
+  const body = JSON.stringify(problemOf(status, detail));
+  socket.on('error', () => socket.destroy());
   socket.end(
-    `HTTP/1.1 ${status} ${http.STATUS_CODES[status as number]}\r\nContent-Type: ${PROBLEM_TYPE}\r\n` +
+    `HTTP/1.1 ${status} ${http.STATUS_CODES[status]}\r\nContent-Type: ${PROBLEM_TYPE}\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
 }

@@ -37,7 +37,8 @@ export function checkOrigin({ allowHosts, allowOrigins }: OriginRules): Middlewa
   return async (ctx, next) => {
     const host = ctx.get('host');
     const name = hostName(host);
-    // Only HTTP/1.0 comes without Host, and no browser speaks that.
+    // HTTP/1.0 knows no Host, and no browser speaks it.
+    if (host === '' && ctx.req.httpVersion !== '1.0') throw new HttpProblem(400, 'HTTP/1.1 wants a Host header');
     if (host !== '' && (name === null || !isOwn(name))) {
       throw new HttpProblem(403, `this process is not called ${host.slice(0, 100)}: --allow-host adds a name`);
     }
@@ -53,12 +54,13 @@ export function checkOrigin({ allowHosts, allowOrigins }: OriginRules): Middlewa
   };
 }
 
+/** Host = uri-host [":" port] (RFC 9110, 7.2): nothing else that a URL parser would let pass. */
+const HOST = /^(\[[0-9a-f:.]+\]|[a-z0-9._~%-]+)(:\d{1,5})?$/i;
+
 function hostName(host: string): string | null {
-  try {
-    return new URL(`http://${host}`).hostname.replace(/^\[|\]$/g, '').toLowerCase();
-  } catch {
-    return null;
-  }
+  const [, name] = HOST.exec(host) ?? [];
+  if (name === undefined || !URL.canParse(`http://${name}`)) return null;
+  return new URL(`http://${name}`).hostname.replace(/^\[|\]$/g, '').toLowerCase();
 }
 
 /** Behind a proxy that ends TLS the schemes differ: host and port decide, each with its scheme's default port. */
