@@ -89,7 +89,8 @@ export function createMachineLog(now: () => string): MachineLog {
       }
       if (snapshot.status !== 'active') end(actorRef);
     },
-    list: () => [...records.values()].map(entryOf),
+    // Parents before their children, whoever was started first.
+    list: () => [...records.values()].sort((a, b) => (a.path < b.path ? -1 : 1)).map(entryOf),
     follow: (listener) => {
       listeners.add(listener);
       return () => listeners.delete(listener);

@@ -1,0 +1,130 @@
+import t from 'tap';
+import { createFleet } from '../../stores/fleet.js';
+import type { HiveHeartbeat } from '../../wire/heartbeat.js';
+
+const at = (s: number) => ({ ms: s * 1000, iso: new Date(s * 1000).toISOString() });
+
+function create() {
+  const fleet = createFleet();
+  const show = (state: 'connecting' | 'streaming' | 'lost', s: number, stale = false) =>
+    fleet.shown({ hiveId: 'gpu-0', hiveUrl: 'http://a', state, stale, reason: null, nextAttemptAt: null, now: at(s) });
+  const tell = (beat: Partial<HiveHeartbeat>) =>
+    fleet.telemetry({
+      heartbeat: { type: 'telemetry', hive_id: 'gpu-0', workers: [], ...beat },
+      receivedAt: at(1).iso,
+    });
+  const online = (s: number) =>
+    fleet.workers
+      .list(s * 1000)
+      .filter((worker) => worker.online)
+      .map(({ worker_id }) => worker_id);
+  return { fleet, show, tell, online };
+}
+
+const worker = (id: string, status = 'ready') => ({ worker_id: id, status });
+const info = (id: string, hive_id: string | null) => ({
+  id,
+  model_id: 'tiny',
+  device: null,
+  port: 8080,
+  url: 'http://a:8080',
+  hive_id,
+  status: 'ready',
+});
+
+t.test('telemetry of a hive that nobody subscribed to is nowhere', async (t) => {
+  const { fleet, tell } = create();
+  tell({});
+  t.same(fleet.hives(), []);
+});
+
+t.test('a state keeps the moment in which it began', async (t) => {
+  const { fleet, show } = create();
+  show('lost', 10);
+  show('lost', 20);
+  t.equal(fleet.hive('gpu-0')?.since, at(10).iso);
+  show('streaming', 30);
+  t.equal(fleet.hive('gpu-0')?.since, at(30).iso);
+});
+
+t.test('a streaming hive decides for its own workers', async (t) => {
+  const { fleet, show, tell, online } = create();
+  show('streaming', 0);
+  tell({ workers: [worker('w1@gpu-0')] });
+  fleet.workers.seen({ id: 'w2@gpu-0', hiveId: 'gpu-0', info: info('w2@gpu-0', 'gpu-0') }, at(1));
+  t.same(online(1), ['w1@gpu-0']);
+  t.match(fleet.workers.get('w2@gpu-0', 1000)?.reason, /does not list it/);
+});
+
+t.test('a lost hive voids what was known of its workers, and a sign of life brings one back', async (t) => {
+  const { fleet, show, tell, online } = create();
+  show('streaming', 0);
+  tell({ workers: [worker('w1@gpu-0'), worker('w2@gpu-0')] });
+  fleet.workers.seen({ id: 'w1@gpu-0', hiveId: 'gpu-0', info: info('w1@gpu-0', 'gpu-0') }, at(1));
+  show('lost', 2);
+  t.same(online(2), []);
+  t.match(fleet.snapshot(at(2)), { hives_online: 0, workers_online: 0, hive_ids: [], worker_ids: [] });
+  fleet.workers.seen({ id: 'w2@gpu-0', hiveId: 'gpu-0', info: null }, at(3));
+  t.same(online(3), ['w2@gpu-0']);
+  t.same(online(93), [], 'for 90 s');
+});
+
+t.test('a worker of no hive is online for 90 s after its last heartbeat', async (t) => {
+  const { fleet, online } = create();
+  fleet.workers.seen({ id: 'k', hiveId: null, info: info('k', null) }, at(0));
+  t.same([online(89), online(90)], [['k'], []]);
+  fleet.workers.unreachable('k', 'connection refused');
+  t.match(fleet.workers.get('k', 1000), { online: false, reason: 'connection refused' });
+});
+
+t.test('available is online, ready or busy, on a hive that is neither stale nor unhealthy', async (t) => {
+  const { fleet, show, tell } = create();
+  const available = () => fleet.workers.list(1000).filter((one) => one.available).length;
+  show('streaming', 0);
+  const hive_info = (status: 'healthy' | 'degraded' | 'unhealthy') => ({ hive_info: { health_status: { status } } });
+  tell({ workers: [worker('a', 'ready'), worker('b', 'busy'), worker('c', 'starting')] });
+  t.equal(available(), 2);
+  tell({ workers: [worker('a', 'ready')], ...hive_info('degraded') });
+  t.equal(available(), 1);
+  tell({ workers: [worker('a', 'ready')], ...hive_info('unhealthy') });
+  t.equal(available(), 0);
+  t.match(fleet.snapshot(at(1)), { hives_online: 1, hives_available: 0 });
+  tell({ workers: [worker('a', 'ready')] });
+  show('streaming', 3, true);
+  t.equal(available(), 0);
+  t.match(fleet.snapshot(at(3)), { hives_online: 1, hives_available: 0, workers_online: 1 });
+});
+
+t.test('workers that a foreign hive does not name get names', async (t) => {
+  const { fleet, show, tell } = create();
+  show('streaming', 0);
+  tell({ workers: [{ group: 'llm', instance: '8080' }, { pid: 7 }] });
+  t.same(
+    fleet.workers.list(1000).map(({ worker_id }) => worker_id),
+    ['worker-llm-8080@gpu-0', 'worker-pid-7@gpu-0'],
+  );
+});
+
+t.test('a listener that throws is dropped, and the others hear on', async (t) => {
+  const { fleet, show } = create();
+  let heard = 0;
+  fleet.follow(() => {
+    throw new Error('broken');
+  });
+  fleet.follow(() => {
+    heard += 1;
+  });
+  show('streaming', 0);
+  show('lost', 1);
+  t.equal(heard, 2);
+});
+
+t.test('a conflict is listed until it is over or was not repeated for 90 s', async (t) => {
+  const { fleet } = create();
+  fleet.refused({ hive_id: 'gpu-0', hive_url: 'http://b', holder_url: 'http://a', reason: 'held' }, at(0));
+  fleet.refused({ hive_id: 'gpu-0', hive_url: 'http://b', holder_url: 'http://a', reason: 'held' }, at(30));
+  t.match(fleet.conflicts(31_000), [{ since: at(0).iso }]);
+  t.equal(fleet.conflicts(121_000).length, 0);
+  fleet.accepted('gpu-0', 'http://b');
+  t.equal(fleet.conflicts(31_000).length, 0);
+});
