@@ -111,8 +111,11 @@ async function read(
         window = { endsAt: clock.now() + PACE.windowMs, bytes: 0 };
         events = 0;
       } else if (window.bytes > PACE.bytes || events > PACE.events) {
-        // Not reading fills the sender's buffers: it waits, and its own bound on slow readers takes hold.
+        // Not reading fills the sender's buffers: it waits, and its own bound on slow readers takes hold. Meanwhile
+        // its silence is our doing.
+        silence.hold();
         await new Promise((resolve) => setTimeout(resolve, left));
+        if (!signal.aborted) silence.release();
       }
     }
   } finally {
@@ -163,6 +166,11 @@ function watchSilence(
       clock.clearTimeout(timer);
       arm();
       sendBack({ type: 'heard' });
+    },
+    hold: () => clock.clearTimeout(timer),
+    release: () => {
+      heardAt = clock.now();
+      arm();
     },
     stop: () => clock.clearTimeout(timer),
   };

@@ -18,7 +18,7 @@ import { hiveDoors } from '../server/hive.js';
 import { streamMetrics } from '../server/metrics.js';
 import { createLatest, type HiveIdentity } from '../stores/latest.js';
 import { INTERVAL_MS } from '../wire/heartbeat.js';
-import { isId, PORT, toId } from '../wire/status.js';
+import { isId, LABELS_MAX, PORT, toId } from '../wire/status.js';
 import { hostOf } from '../wire/url.js';
 import {
   addProcessOptions,
@@ -88,6 +88,7 @@ export function hiveCommand(): Command {
     .action(async (options: HiveOptions) => {
       const queenUrls = [...new Set(options.queenUrl)];
       if (queenUrls.length > QUEENS_MAX) throw new UsageError(`--queen-url: a hive takes at most ${QUEENS_MAX} queens`);
+      if (options.label.length > LABELS_MAX) throw new UsageError(`--label: a hive carries at most ${LABELS_MAX}`);
       if (options.interval < INTERVAL_MS.min || options.interval > INTERVAL_MS.max) {
         throw new UsageError(`--interval: expected ${INTERVAL_MS.min}ms to ${INTERVAL_MS.max / 1000}s`);
       }

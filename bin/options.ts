@@ -48,11 +48,11 @@ export function parsePort(text: string): number {
   return port;
 }
 
-/** `500ms`, `2s`, `1m` as milliseconds. */
+/** `500ms`, `2s`, `1m` as whole milliseconds. */
 export function parseDuration(text: string): number {
   const [, amount, unit] = /^(\d+(?:\.\d+)?)(ms|s|m)$/.exec(text.trim()) ?? [];
   if (amount === undefined) throw new InvalidArgumentError('expected a duration such as 500ms, 2s or 1m.');
-  return Number(amount) * { ms: 1, s: 1000, m: 60_000 }[unit as 'ms' | 's' | 'm'];
+  return Math.round(Number(amount) * { ms: 1, s: 1000, m: 60_000 }[unit as 'ms' | 's' | 'm']);
 }
 
 export function parseUrl(text: string): string {

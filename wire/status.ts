@@ -66,8 +66,11 @@ export const HttpUrl = Type.String({
 /** RFC 3339, UTC, milliseconds: the sender's clock, for people only. */
 export const Timestamp = Type.String({ maxLength: 64, description: 'RFC 3339 in UTC with milliseconds' });
 
+/** A component carries at most so many labels. */
+export const LABELS_MAX = 32;
+
 export const Labels = Type.Record(Type.String({ maxLength: 64 }), Type.String({ maxLength: 256 }), {
-  maxProperties: 32,
+  maxProperties: LABELS_MAX,
   description: 'free words about a component, carried untouched',
 });
 
