@@ -6,7 +6,7 @@ QUIET := --no-fund --no-audit --loglevel=error
 # The compiler keeps its own account of what changed (tsc --incremental).
 SOURCES = $(shell find wire machines stores actors server bin client test bench types -name '*.ts' 2>/dev/null)
 
-.PHONY: help run build test check format bench inspect clean node
+.PHONY: help run build test check format bench fuzz inspect clean node
 .DEFAULT_GOAL := help
 
 help: ## print this
@@ -29,6 +29,9 @@ format: node_modules/.package-lock.json ## format the sources and fix what can b
 
 bench: build ## measure, and print the ratio to each peer (ONLY=part-of-a-path)
 	@node dist/bench/run.js $(ONLY)
+
+fuzz: build ## throw everything at a queen and a hive (SECONDS=60, SEED=to-repeat)
+	@node dist/test/fuzz.js --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
 inspect: build ## as run, with the state machines shown live
 	@node dist/bin/rbee.js up --inspect

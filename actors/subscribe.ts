@@ -14,8 +14,14 @@ import { type Outgoing, send } from './http.js';
 
 /** One event may be so long: a thousand workers of 1 KB each. */
 const EVENT_CHARS_MAX = 1024 * 1024;
-/** A hive that sends more in a second is read no faster than this, so that it takes nothing from the others. */
-const PACE = { bytes: 2 * 1024 * 1024, events: 64, windowMs: 1_000 } as const;
+/**
+ * How fast a hive is read: so much at once (what piled up while we were frozen must not be shown as news for a minute),
+ * and so much a second for as long as it likes. One that sends more takes nothing from the others.
+ */
+const PACE = {
+  bytes: { burst: 4 * 1024 * 1024, perS: 256 * 1024 },
+  events: { burst: 4_000, perS: 200 },
+} as const;
 
 export interface SubscribeDeps {
   outgoing: Outgoing;
@@ -23,7 +29,8 @@ export interface SubscribeDeps {
   clock: AwakeClock;
   /** How long silence makes a hive of this interval stale, and lost: the machines' own law. */
   silenceLimits: (intervalMs: number) => { staleMs: number; lostMs: number };
-  onTelemetry: (heartbeat: HiveHeartbeat) => void;
+  /** `first`: of this subscription. */
+  onTelemetry: (heartbeat: HiveHeartbeat, first: boolean) => void;
   /** An event that is not what it should be: named, left out, and the stream goes on. */
   onInvalid: (hiveId: string, detail: string) => void;
 }
@@ -66,6 +73,7 @@ async function read(
   const silence = watchSilence({ clock, silenceLimits }, sendBack);
   signal.addEventListener('abort', silence.stop, { once: true });
   let events = 0;
+  let first = true;
   let bye: string | null = null;
 
   const parser = createParser({
@@ -93,36 +101,47 @@ async function read(
         silence.setInterval(intervalMs);
         sendBack({ type: 'interval', ms: intervalMs });
       }
-      onTelemetry(heartbeat.value);
+      onTelemetry(heartbeat.value, first);
+      first = false;
     },
   });
 
   const decoder = new StringDecoder('utf8');
-  let window = { endsAt: clock.now() + PACE.windowMs, bytes: 0 };
+  const pace = [createBucket(clock, PACE.bytes), createBucket(clock, PACE.events)] as const;
   try {
     for await (const chunk of body) {
       if (signal.aborted) return;
       silence.heard();
       const buffer = Buffer.from(chunk);
+      events = 0;
       parser.feed(decoder.write(buffer));
-      window.bytes += buffer.length;
-      const left = window.endsAt - clock.now();
-      if (left <= 0) {
-        window = { endsAt: clock.now() + PACE.windowMs, bytes: 0 };
-        events = 0;
-      } else if (window.bytes > PACE.bytes || events > PACE.events) {
-        // Not reading fills the sender's buffers: it waits, and its own bound on slow readers takes hold. Meanwhile
-        // its silence is our doing.
-        silence.hold();
-        await new Promise((resolve) => setTimeout(resolve, left));
-        if (!signal.aborted) silence.release();
-      }
+      const waitMs = Math.max(pace[0].take(buffer.length), pace[1].take(events));
+      if (waitMs === 0) continue;
+      // Not reading fills the sender's buffers: it waits, and its own bound on slow readers takes hold. Meanwhile its
+      // silence is our doing.
+      silence.hold();
+      await new Promise((resolve) => setTimeout(resolve, waitMs));
+      if (!signal.aborted) silence.release();
     }
   } finally {
     silence.stop();
   }
   if (!signal.aborted)
     sendBack({ type: 'closed', reason: bye === null ? 'it closed the stream' : `it said bye: ${bye}` });
+}
+
+/** A token bucket: says how many ms to wait after taking `amount`; 0 while there is enough. */
+function createBucket(clock: AwakeClock, { burst, perS }: { burst: number; perS: number }) {
+  let level: number = burst;
+  let at = clock.now();
+  return {
+    take: (amount: number): number => {
+      const now = clock.now();
+      level = Math.min(burst, level + ((now - at) * perS) / 1000) - amount;
+      at = now;
+      return level >= 0 ? 0 : (-level / perS) * 1000;
+    },
+  };
 }
 
 /** Tells the machine once when silence reaches each limit, and once when it ends. */

@@ -119,9 +119,9 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
         queenId: id,
         clock,
         silenceLimits,
-        onTelemetry: (heartbeat) => {
+        onTelemetry: (heartbeat, first) => {
           counts.telemetry += 1;
-          fleet.telemetry({ heartbeat, receivedAt: ground.now() });
+          fleet.telemetry({ heartbeat, receivedAt: ground.now(), first });
         },
         onInvalid: (hiveId, detail) => {
           counts.invalid += 1;

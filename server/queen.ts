@@ -66,7 +66,7 @@ function queenStream({ fleet, now }: QueenDoorsInput): { stream: Broadcast; publ
   });
   fleet.follow((event) => {
     if (event.type === 'state') {
-      if (event.change.state !== 'streaming') latest.delete(event.change.hive_id);
+      if (event.change.state === 'forgotten') latest.delete(event.change.hive_id);
       stream.push(heartbeat(event.change));
       return;
     }

@@ -12,6 +12,14 @@ import { createWorkers, type Now } from './workers.js';
 const CONFLICT_KEPT_MS = 90_000;
 const CONFLICTS_MAX = 1_000;
 
+export interface TelemetryInput {
+  heartbeat: HiveHeartbeat;
+  /** RFC 3339. */
+  receivedAt: string;
+  /** The first event of a subscription. */
+  first: boolean;
+}
+
 export type FleetEvent =
   | { type: 'telemetry'; hive: HiveEntry; heartbeat: HiveHeartbeat; receivedAt: string }
   | { type: 'state'; change: HiveStateChange };
@@ -21,6 +29,8 @@ export type Fleet = ReturnType<typeof createFleet>;
 export function createFleet() {
   const hives = new Map<string, HiveEntry>();
   const conflicts = new Map<string, HiveConflict & { at: number }>();
+  /** The sender's own, of each hive's latest event. */
+  const timestamps = new Map<string, string | null>();
   const workers = createWorkers(hives);
   const listeners = new Set<(event: FleetEvent) => void>();
 
@@ -38,10 +48,14 @@ export function createFleet() {
   const store = createStore({
     context: { version: 0 },
     on: {
-      telemetry: (context, event: { heartbeat: HiveHeartbeat; receivedAt: string }, enqueue) => {
-        const { heartbeat, receivedAt } = event;
+      telemetry: (context, event: TelemetryInput, enqueue) => {
+        const { heartbeat, receivedAt, first } = event;
         const hive = hives.get(heartbeat.hive_id);
         if (!hive) return context;
+        // A new subscription begins with the latest event, which the one before may have brought already.
+        const { timestamp = null } = heartbeat;
+        if (first && timestamp !== null && timestamps.get(hive.hive_id) === timestamp) return context;
+        timestamps.set(hive.hive_id, timestamp);
         hive.last_telemetry_at = receivedAt;
         hive.node = heartbeat.node ?? null;
         hive.workers = named(heartbeat);
@@ -52,8 +66,10 @@ export function createFleet() {
         return { version: context.version + 1 };
       },
       shown: (context, event: Shown, enqueue) => {
-        if (event.state === 'forgotten') hives.delete(event.hiveId);
-        else show(event, event.state);
+        if (event.state === 'forgotten') {
+          hives.delete(event.hiveId);
+          timestamps.delete(event.hiveId);
+        } else show(event, event.state);
         const change = changeOf(event, hives.get(event.hiveId));
         enqueue.effect(() => tell({ type: 'state', change }));
         return { version: context.version + 1 };

@@ -8,10 +8,11 @@ function create() {
   const fleet = createFleet();
   const show = (state: 'connecting' | 'streaming' | 'lost', s: number, stale = false) =>
     fleet.shown({ hiveId: 'gpu-0', hiveUrl: 'http://a', state, stale, reason: null, nextAttemptAt: null, now: at(s) });
-  const tell = (beat: Partial<HiveHeartbeat>) =>
+  const tell = (beat: Partial<HiveHeartbeat>, first = false) =>
     fleet.telemetry({
       heartbeat: { type: 'telemetry', hive_id: 'gpu-0', workers: [], ...beat },
       receivedAt: at(1).iso,
+      first,
     });
   const online = (s: number) =>
     fleet.workers
@@ -127,4 +128,22 @@ t.test('a conflict is listed until it is over or was not repeated for 90 s', asy
   t.equal(fleet.conflicts(121_000).length, 0);
   fleet.accepted('gpu-0', 'http://b');
   t.equal(fleet.conflicts(31_000).length, 0);
+});
+
+t.test('the latest event, repeated at the start of a new subscription, is told once', async (t) => {
+  const { fleet, show, tell } = create();
+  let told = 0;
+  show('streaming', 0);
+  fleet.follow(({ type }) => {
+    if (type === 'telemetry') told += 1;
+  });
+  tell({ timestamp: 'a' }, true);
+  tell({ timestamp: 'b' });
+  tell({ timestamp: 'b' }, true);
+  t.equal(told, 2);
+  tell({ timestamp: 'b' });
+  t.equal(told, 3, 'a hive with a coarse clock is not mistaken for it');
+  tell({}, true);
+  tell({}, true);
+  t.equal(told, 5, 'nor is one without a clock');
 });

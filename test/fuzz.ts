@@ -1,0 +1,51 @@
+/**
+ * `make fuzz SECONDS=600 [SEED=…]`: runs the fuzzers against a real queen and a real hive for as long as it is told, each
+ * round with a seed of its own. What a round finds is printed with the seed that finds it again.
+ */
+import { randomInt } from 'node:crypto';
+import { parseArgs } from 'node:util';
+import { expectAlive, fuzzBytes, fuzzRoutes, HOSTILE, playGzipBomb, playHostile, playNames } from './helpers/fuzz.js';
+import { startProcess } from './helpers/process.js';
+
+const ROUND = { requests: 300, bytes: 40, names: 200 } as const;
+
+const { values } = parseArgs({
+  options: { seconds: { type: 'string', default: '60' }, seed: { type: 'string' } },
+});
+const seconds = Number(values.seconds);
+if (!(seconds > 0)) {
+  console.error('fuzz: --seconds wants a number above 0');
+  process.exit(2);
+}
+
+const teardowns: (() => unknown)[] = [];
+const t = { teardown: (end: () => unknown) => void teardowns.push(end) } as never;
+const queen = await startProcess(t, { name: 'queen', args: ['--max-hives', '1000'] });
+const hive = await startProcess(t, { name: 'hive', args: ['--queen-url', queen.url] });
+
+let rounds = 0;
+let seed = values.seed === undefined ? randomInt(2 ** 31) : Number(values.seed);
+try {
+  for (const endsAt = performance.now() + seconds * 1000; performance.now() < endsAt; seed = randomInt(2 ** 31)) {
+    const kind = HOSTILE[seed % HOSTILE.length] as string;
+    console.log(`round ${rounds + 1}, seed ${seed}: requests, bytes, invented names, a hive that streams ${kind}`);
+    for (const target of [queen, hive]) {
+      await fuzzRoutes(target, { seed, runs: ROUND.requests });
+      await fuzzBytes(target, { seed, runs: ROUND.bytes });
+    }
+    await playHostile(t, queen, kind);
+    await playGzipBomb(t, queen);
+    await playNames(queen, ROUND.names);
+    await expectAlive(queen);
+    await expectAlive(hive);
+    rounds += 1;
+  }
+  console.log(`${rounds} rounds, nothing found`);
+} catch (error) {
+  console.error(`found with seed ${seed} (again with: make fuzz SEED=${seed}):`);
+  console.error((error as Error).message);
+  process.exitCode = 1;
+} finally {
+  for (const end of teardowns.reverse()) await end();
+}
+process.exit();
