@@ -73,9 +73,14 @@ export function createAsk({ asker, whyNot, onDevices }: AskDeps) {
 }
 
 /** Learns the devices of a hive whose stream is open. */
-export function createFetchDevices({ asker, onDevices }: Omit<AskDeps, 'whyNot'>) {
+export function createFetchDevices({
+  asker,
+  onDevices,
+  isFresh,
+}: Omit<AskDeps, 'whyNot'> & { isFresh: (hiveId: string) => boolean }) {
   return fromPromise<void, SubscribeInput>(async ({ input, signal }) => {
     const { hiveUrl, trusted, hiveId } = input;
+    if (isFresh(hiveId)) return;
     const { hive_id, devices } = await asker.capabilities(hiveUrl, { trusted, signal, invite: false });
     if (hive_id === hiveId) onDevices(hiveId, devices);
   });

@@ -54,14 +54,24 @@ const TIMEOUT_MS = 5_000;
 /** One exchange. Rejects with a PeerFailure, also for any status but 2xx. */
 export async function ask(outgoing: Outgoing, url: string, options: Ask): Promise<Answer> {
   const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
-  const deadline = AbortSignal.timeout(timeoutMs);
-  const signal = options.signal ? AbortSignal.any([options.signal, deadline]) : deadline;
+  const controller = new AbortController();
+  let late = false;
+  const abort = () => controller.abort();
+  const timer = setTimeout(() => {
+    late = true;
+    abort();
+  }, timeoutMs);
+  if (options.signal?.aborted) abort();
+  options.signal?.addEventListener('abort', abort, { once: true });
   try {
-    const { response } = await send(outgoing, url, { ...options, signal });
+    const { response } = await send(outgoing, url, { ...options, signal: controller.signal });
     return { status: response.status, headers: response.headers, body: parse(await text(response)) };
   } catch (error) {
-    if (deadline.aborted) throw new PeerFailure('timeout', `${url}: no answer within ${timeoutMs / 1000} s`);
+    if (late) throw new PeerFailure('timeout', `${url}: no answer within ${timeoutMs / 1000} s`);
     throw peerFailure(url, error);
+  } finally {
+    clearTimeout(timer);
+    options.signal?.removeEventListener('abort', abort);
   }
 }
 

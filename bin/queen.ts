@@ -7,6 +7,7 @@ import { createActor } from 'xstate';
 import { createAsk, createFetchDevices, createHiveAsker } from '../actors/ask-hive.js';
 import { createAskWorkers } from '../actors/ask-workers.js';
 import { createAwakeClock } from '../actors/awake-clock.js';
+import { isolate } from '../actors/isolate.js';
 import { type KnownHives, openKnownHives } from '../actors/known-hives.js';
 import { createSearchHosts } from '../actors/search-hosts.js';
 import { createSubscriber } from '../actors/subscribe.js';
@@ -14,7 +15,7 @@ import { tick } from '../actors/tick.js';
 import { silenceLimits } from '../machines/backoff.js';
 import { discoveryMachine } from '../machines/discovery.js';
 import { hiveSubscriptionMachine } from '../machines/hive-subscription.js';
-import { queenMachine, supervisorMachine } from '../machines/queen.js';
+import { queenMachine, subscriptionName, supervisorMachine } from '../machines/queen.js';
 import { seekMachine } from '../machines/seek.js';
 import { streamMetrics } from '../server/metrics.js';
 import { queenDoors } from '../server/queen.js';
@@ -36,6 +37,9 @@ interface QueenOptions extends ProcessOptions {
 const SNAPSHOT_MS = 5_000;
 /** How old "last seen" may be in the file of known hives, after a queen was killed. */
 const REMEMBER_MS = 60_000;
+
+/** Devices that came with the answer to an ask need no second one. */
+const DEVICES_FRESH_MS = 10_000;
 
 const EXAMPLES = `
 Examples:
@@ -101,7 +105,11 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
   const counts = { telemetry: 0, invalid: 0 };
 
   const asker = createHiveAsker({ outgoing, door, queenId: id });
-  const onDevices = (hiveId: string, devices: Device[]) => fleet.devices({ hiveId, devices });
+  const devicesAt = new Map<string, number>();
+  const onDevices = (hiveId: string, devices: Device[]) => {
+    devicesAt.set(hiveId, clock.now());
+    fleet.devices({ hiveId, devices });
+  };
   const lastSeenAtStart = new Map(known.atStart.map(({ hiveId, lastSeenAt }) => [hiveId, lastSeenAt]));
   const streamingAt = new Map<string, string>();
   const whyNot = (hiveUrl: string, hiveId: string | null): string | null => {
@@ -130,7 +138,11 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
             log.warn(`hive ${hiveId} sent an event that is left out: ${detail}`);
         },
       }),
-      fetchDevices: createFetchDevices({ asker, onDevices }),
+      fetchDevices: createFetchDevices({
+        asker,
+        onDevices,
+        isFresh: (hiveId) => clock.now() - (devicesAt.get(hiveId) ?? Number.NEGATIVE_INFINITY) < DEVICES_FRESH_MS,
+      }),
       askWorkers: createAskWorkers({
         outgoing,
         workersOf: (hiveId) => fleet.workers.list(now().ms).filter((worker) => worker.hive_id === hiveId),
@@ -148,7 +160,10 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
           streamingAt.set(hiveUrl, hiveId);
           known.remember({ hiveId, hiveUrl, instance, trusted, lastSeenAt: ground.now() });
         }
-        if (shown === 'forgotten') known.forget(hiveId, hiveUrl);
+        if (shown === 'forgotten') {
+          known.forget(hiveId, hiveUrl);
+          devicesAt.delete(hiveId);
+        }
         const since = context.streamed ? undefined : lastSeenAtStart.get(hiveId);
         fleet.shown({
           hiveId,
@@ -178,17 +193,23 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
       }),
     },
   });
-  const actor = createActor(
-    queenMachine.provide({
-      actors: { discovery, supervisor: supervisorMachine.provide({ actors: { subscription } }) },
-    }),
-    {
-      id: 'queen',
-      clock,
-      input: { known: known.atStart, hivesMax: options.maxHives },
-      inspect: ground.inspect,
+  const supervisor = supervisorMachine.provide({
+    actors: {
+      subscription: isolate({
+        machine: subscription,
+        clock,
+        inspect: ground.inspect,
+        nameOf: ({ hiveId }) => subscriptionName(hiveId),
+        onError: (error) => log.error({ err: error }, 'a subscription failed'),
+      }),
     },
-  );
+  });
+  const actor = createActor(queenMachine.provide({ actors: { discovery, supervisor } }), {
+    id: 'queen',
+    clock,
+    input: { known: known.atStart, hivesMax: options.maxHives },
+    inspect: ground.inspect,
+  });
   actor.subscribe({ error: fail });
 
   const doors = queenDoors({

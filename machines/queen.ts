@@ -3,15 +3,10 @@
  * siblings), and the search for hives that nobody announced. Subscriptions are found by name, through the actor
  * system, so an event costs the same with ten hives and with ten thousand.
  */
-import { type ActorRefFrom, assign, sendParent, setup } from 'xstate';
+import { type ActorRefFrom, assign, fromCallback, sendParent, setup } from 'xstate';
 import { discoveryMachine } from './discovery.js';
-import {
-  type ForgetAnswer,
-  hiveSubscriptionMachine,
-  type KnownHive,
-  type ReadyEvent,
-  type SubscriptionInput,
-} from './hive-subscription.js';
+import { notProvided } from './failure.js';
+import type { ForgetAnswer, KnownHive, ReadyEvent, SubscriptionEvent, SubscriptionInput } from './hive-subscription.js';
 
 /** Children of one supervisor. */
 const SUPERVISED_MAX = 100;
@@ -37,25 +32,23 @@ export type QueenEvent =
   | { type: 'adopt'; inputs: SubscriptionInput[] }
   | { type: 'supervisor.freed'; id: string };
 
-type SupervisorEvent = { type: 'adopt'; input: SubscriptionInput };
+type SupervisorEvent = { type: 'adopt'; input: SubscriptionInput } | { type: 'isolated.done'; id: string };
 
 /** The name under which a hive's subscription is known in the actor system. */
 export const subscriptionName = (hiveId: string): string => `hive-subscription/${hiveId}`;
 
 const sup = setup({
   types: { context: {} as { id: string }, input: {} as { id: string }, events: {} as SupervisorEvent },
-  actors: { subscription: hiveSubscriptionMachine },
+  actors: {
+    /** A `hive-subscription` in an actor system of its own; it takes that machine's events. */
+    subscription: fromCallback<SubscriptionEvent, SubscriptionInput>(() => notProvided('subscription')),
+  },
 });
 
-/** A finished child stays among the children until it is stopped, and one that failed would fail its parent. */
+/** A finished child stays among the children, under its name, until it is stopped. */
 const release = sup.enqueueActions(({ event, enqueue }) => {
-  enqueue.stopChild((event as unknown as { actorId: string }).actorId);
+  if (event.type === 'isolated.done') enqueue.stopChild(event.id);
 });
-const tellFreed = sendParent(({ context }: { context: { id: string } }) => ({
-  type: 'supervisor.freed',
-  id: context.id,
-}));
-
 export const supervisorMachine = sup.createMachine({
   id: 'supervisor',
   context: ({ input }) => ({ id: input.id }),
@@ -67,8 +60,9 @@ export const supervisorMachine = sup.createMachine({
         enqueue.spawnChild('subscription', { id: hiveId, systemId: subscriptionName(hiveId), input: event.input });
       }),
     },
-    'xstate.done.actor.*': { actions: [release, tellFreed] },
-    'xstate.error.actor.*': { actions: [release, tellFreed] },
+    'isolated.done': {
+      actions: [release, sendParent(({ context }) => ({ type: 'supervisor.freed', id: context.id }))],
+    },
   },
 });
 

@@ -36,9 +36,10 @@ export function commonRoutes(input: CommonInput, own: Route[]): { routes: Route[
     snapshot: () => machineLog.list().map((entry) => machineFrame({ type: 'machine', ...entry })),
     snapshotAfterLag: true,
   });
-  machineLog.follow((event) => {
-    if (machines.readers.size > 0) machines.push(machineFrame(event));
-  });
+  machineLog.follow(
+    (event) => machines.push(machineFrame(event)),
+    () => machines.readers.size > 0,
+  );
   const metrics = createMetrics([...input.metrics, ...streamMetrics('machine_stream', () => machines.stats())]);
 
   const routes: Route[] = [

@@ -19,17 +19,23 @@ export interface MachineLog {
   /** Pass as `inspect` to the root actor. */
   observe: (event: InspectionEvent) => void;
   list: () => MachineEntry[];
-  /** Whole entries first, then transitions as they happen. Listeners that throw are dropped. */
-  follow: (listener: (event: MachineEvent) => void) => () => void;
+  /**
+   * A machine's whole entry when it begins, then transitions as they happen. Listeners that throw are dropped; `wants`
+   * says whether anybody hears them now, since making an event costs more than having none.
+   */
+  follow: (listener: (event: MachineEvent) => void, wants?: () => boolean) => () => void;
 }
 
 /** @param now the wall clock, for people: RFC 3339. */
 export function createMachineLog(now: () => string): MachineLog {
   const records = new Map<string, Record>();
-  const listeners = new Set<(event: MachineEvent) => void>();
+  const listeners = new Map<(event: MachineEvent) => void, () => boolean>();
 
-  function tell(event: MachineEvent): void {
-    for (const listener of listeners) {
+  function tell(make: () => MachineEvent): void {
+    let event: MachineEvent | undefined;
+    for (const [listener, wants] of listeners) {
+      if (!wants()) continue;
+      event ??= make();
       try {
         listener(event);
       } catch {
@@ -54,7 +60,7 @@ export function createMachineLog(now: () => string): MachineLog {
     const record = records.get(ref.sessionId);
     if (!record) return;
     records.delete(ref.sessionId);
-    tell({ type: 'stopped', id: record.path, machine: record.machine });
+    tell(() => ({ type: 'stopped', id: record.path, machine: record.machine }));
   }
 
   return {
@@ -80,19 +86,17 @@ export function createMachineLog(now: () => string): MachineLog {
       record.at = to;
       record.transitions.push(transition);
       if (record.transitions.length > TRANSITIONS_MAX) record.transitions.shift();
-      if (listeners.size > 0) {
-        tell(
-          known
-            ? { type: 'transition', id: record.path, machine: record.machine, ...shown(snapshot), transition }
-            : { type: 'machine', ...entryOf(record) },
-        );
-      }
+      tell(() =>
+        known
+          ? { type: 'transition', id: record.path, machine: record.machine, ...shown(snapshot), transition }
+          : { type: 'machine', ...entryOf(record) },
+      );
       if (snapshot.status !== 'active') end(actorRef);
     },
     // Parents before their children, whoever was started first.
     list: () => [...records.values()].sort((a, b) => (a.path < b.path ? -1 : 1)).map(entryOf),
-    follow: (listener) => {
-      listeners.add(listener);
+    follow: (listener, wants = () => true) => {
+      listeners.set(listener, wants);
       return () => listeners.delete(listener);
     },
   };
