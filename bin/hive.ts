@@ -119,7 +119,7 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
   const actor = createActor(
     hiveMachine.provide({
       actors: { connection },
-      actions: { closeReaders: (_, { readerIds }) => doors.closeReaders(readerIds) },
+      actions: { closeReaders: (_, { readerIds, reason }) => doors.closeReaders(readerIds, reason) },
     }),
     { id: 'hive', input: { queenUrls: options.queenUrl }, inspect: ground.inspect },
   );

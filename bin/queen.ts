@@ -278,6 +278,10 @@ function countStates(fleet: Fleet): Record<string, number> {
 function tellChanges(fleet: Fleet, log: Ground['log']): void {
   const told = new Map<string, string>();
   fleet.follow((event) => {
+    if (event.type === 'refused') {
+      const { hive_id, hive_url, reason } = event.conflict;
+      log.warn(`hive ${hive_id} at ${hive_url} is refused: ${reason}`);
+    }
     if (event.type !== 'state') return;
     const { hive_id, hive_url, state, stale, reason } = event.change;
     const now = `${stale ? 'stale' : state}${reason === null ? '' : `: ${reason}`}`;

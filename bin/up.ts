@@ -20,9 +20,14 @@ interface UpOptions {
 
 interface Member {
   name: string;
+  /** All but the port. */
   args: string[];
+  /** 0 until it listened for the first time: it comes back where the others know it. */
+  port: number;
   paint: (text: string) => string;
 }
+
+const RBEE = fileURLToPath(new URL('./rbee.js', import.meta.url));
 
 /** A child that dies within this of its start was not well: after so many of those in a row the swarm gives up. */
 const WELL_MS = 10_000;
@@ -95,14 +100,18 @@ async function runSwarm(options: UpOptions): Promise<number> {
     const start = (member: Member, failedStarts: number, onListening: (line: Listening) => void) => {
       if (ending) return;
       const startedAt = performance.now();
-      const child = spawn(process.execPath, [fileURLToPath(new URL('./rbee.js', import.meta.url)), ...member.args], {
+      const child = spawn(process.execPath, [RBEE, ...member.args, '--port', String(member.port)], {
         stdio: ['ignore', 'pipe', 'pipe'],
         // The terminal's Ctrl-C comes to us alone: we end them, once, in order.
         detached: true,
         env: { ...process.env, ...(process.stderr.isTTY && !process.env.NO_COLOR ? { FORCE_COLOR: '1' } : {}) },
       });
       running.set(member.name, child);
-      eachLine(child.stdout, (line) => onListening(JSON.parse(line) as Listening));
+      eachLine(child.stdout, (line) => {
+        const listening = JSON.parse(line) as Listening;
+        member.port = Number(new URL(listening.url).port);
+        onListening(listening);
+      });
       eachLine(child.stderr, (line) => say(member.name, member.paint, line));
       child.once('exit', (exitCode, signal) => {
         running.delete(member.name);
@@ -124,16 +133,20 @@ async function runSwarm(options: UpOptions): Promise<number> {
 
     const queen: Member = {
       name: 'queen',
-      args: ['queen', '--port', String(options.queenPort), ...shared],
+      args: ['queen', ...shared],
+      port: options.queenPort,
       paint: colors.magenta,
     };
     let hiveStarted = false;
     start(queen, 0, ({ url }) => {
-      // A queen with a free port of her own comes back on another: the hive learns it when she asks for it.
       if (hiveStarted) return;
       hiveStarted = true;
-      const args = ['hive', '--port', String(options.hivePort), '--queen-url', url, ...shared];
-      start({ name: 'hive', args, paint: colors.cyan }, 0, () => welcome(url, options.inspect));
+      const args = ['hive', '--queen-url', url, ...shared];
+      let welcomed = false;
+      start({ name: 'hive', args, port: options.hivePort, paint: colors.cyan }, 0, () => {
+        if (!welcomed) welcome(url, options.inspect);
+        welcomed = true;
+      });
     });
   });
 }

@@ -57,8 +57,8 @@ const s = setup({
   types: { context: {} as HiveContext, input: {} as HiveInput, events: {} as HiveEvent },
   actors: { connection: hiveConnectionMachine },
   actions: {
-    /** Ends the streams of a queen that was found gone, so that none is left over when she returns. */
-    closeReaders: (_, _params: { readerIds: string[] }) => {},
+    /** Ends streams that nobody reads any more, so that none is left over. */
+    closeReaders: (_, _params: { readerIds: string[]; reason: string }) => {},
   },
 });
 
@@ -150,6 +150,10 @@ const seatReader = s.enqueueActions(({ context, event, enqueue }) => {
   if (!tie) return;
   enqueue.assign(({ context }) => patchTie(context, tie.id, { queenId: queenId ?? tie.queenId }));
   enqueue.sendTo(tie.id, { type: 'reader.opened', queenId });
+  // A queen has one subscription: a new one means that hers before is over, though its connection may have died so
+  // silently (a power cut, a firewall that forgot it) that the kernel will believe in it for a quarter of an hour.
+  const older = queenId === null ? [] : context.readers.filter((one) => one.tie === tie.id && one.queenId === queenId);
+  enqueue({ type: 'closeReaders', params: { readerIds: older.map(({ id }) => id), reason: 'replaced by a new one' } });
 });
 
 const unseatReader = s.enqueueActions(({ context, event, enqueue }) => {
@@ -209,7 +213,7 @@ const followConnection = s.enqueueActions(({ context, event, enqueue }) => {
   });
   if (state === 'lost') {
     const readerIds = context.readers.filter((reader) => reader.tie === id).map((reader) => reader.id);
-    enqueue({ type: 'closeReaders', params: { readerIds } });
+    enqueue({ type: 'closeReaders', params: { readerIds, reason: 'its queen was found gone' } });
   }
 });
 

@@ -26,24 +26,19 @@ async function readJson(ctx: Context): Promise<unknown> {
   }
 }
 
-/** So much of a body that is too large is read and thrown away, that its sender hears the answer; then it is cut off. */
-const DRAINED_BYTES_MAX = 64 * 1024 * 1024;
-
 async function readBytes(ctx: Context): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   return new Promise((resolve, reject) => {
     const cutShort = () => reject(new HttpProblem(400, 'the body ended before it was whole'));
-    ctx.req.on('data', (chunk: Buffer) => {
+    const take = (chunk: Buffer) => {
       bytes += chunk.length;
-      if (bytes <= BODY_BYTES_MAX) {
-        chunks.push(chunk);
-        return;
-      }
-      chunks.length = 0;
+      chunks.push(chunk);
+      if (bytes <= BODY_BYTES_MAX) return;
+      ctx.req.off('data', take).pause();
       reject(new HttpProblem(413, `the body is larger than ${BODY_BYTES_MAX} bytes`));
-      if (bytes > DRAINED_BYTES_MAX) ctx.req.destroy();
-    });
+    };
+    ctx.req.on('data', take);
     ctx.req.once('end', () => resolve(Buffer.concat(chunks)));
     ctx.req.once('error', cutShort);
     ctx.req.once('close', cutShort);

@@ -26,7 +26,7 @@ export interface HiveDoors {
   stream: Broadcast;
   /** Serialises one event, once, for all readers. */
   publish: (heartbeat: HiveHeartbeat) => void;
-  closeReaders: (readerIds: string[]) => void;
+  closeReaders: (readerIds: string[], reason: string) => void;
 }
 
 export function hiveDoors({ hiveId, loopbackOnly, send, devices }: HiveDoorsInput): HiveDoors {
@@ -113,8 +113,8 @@ export function hiveDoors({ hiveId, loopbackOnly, send, devices }: HiveDoorsInpu
       latest = frame('heartbeat', JSON.stringify(heartbeat));
       stream.push(latest);
     },
-    closeReaders: (readerIds) => {
-      for (const id of readerIds) readers.get(id)?.close('its queen was found gone');
+    closeReaders: (readerIds, reason) => {
+      for (const id of readerIds) readers.get(id)?.close(reason);
     },
     routes: [
       {

@@ -3,6 +3,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Context, Middleware } from 'koa';
 import { PROBLEM_TYPE, type Problem } from '../wire/problem.js';
 import type { FieldError } from '../wire/schema.js';
+import { drainBody } from './drain.js';
 
 /** An answer that is no success. `detail` is shown to the peer. */
 export class HttpProblem extends Error {
@@ -41,6 +42,7 @@ export function problems(onUnforeseen: (error: unknown, ctx: Context) => void): 
       await next();
     } catch (error) {
       answerProblem(ctx, asProblem(error) ?? unforeseen(error, ctx));
+      await drainBody(ctx);
     }
   };
 

@@ -55,13 +55,13 @@ function queenStream({ fleet, now }: QueenDoorsInput): { stream: Broadcast; publ
     coalesceMs: COALESCE_MS,
     snapshotAfterLag: true,
     snapshot: () => {
-      const frames = [heartbeat(fleet.snapshot(now()))];
-      for (const hive of fleet.hives()) {
-        frames.push(heartbeat(fleet.changeOf(hive)));
-        const last = hive.state === 'streaming' ? latest.get(hive.hive_id) : undefined;
-        if (last) frames.push(last);
-      }
-      return frames;
+      const hives = fleet.hives();
+      const online = hives.filter(({ state }) => state === 'streaming');
+      return [
+        heartbeat(fleet.snapshot(now())),
+        ...hives.map((hive) => heartbeat(fleet.changeOf(hive))),
+        ...online.flatMap(({ hive_id }) => latest.get(hive_id) ?? []),
+      ];
     },
   });
   fleet.follow((event) => {
@@ -70,6 +70,7 @@ function queenStream({ fleet, now }: QueenDoorsInput): { stream: Broadcast; publ
       stream.push(heartbeat(event.change));
       return;
     }
+    if (event.type !== 'telemetry') return;
     const { hive, heartbeat: beat, receivedAt } = event;
     const telemetry: HiveTelemetry = {
       type: 'hive_telemetry',

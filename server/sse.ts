@@ -112,14 +112,12 @@ class Reader {
       return chunk;
     }
     if (this.cursor < broadcast.tail) {
-      const missed = broadcast.tail - this.cursor;
+      const { snapshotAfterLag, snapshot } = broadcast.options;
+      const from = snapshotAfterLag ? broadcast.head : broadcast.tail;
+      const missed = from - this.cursor;
       broadcast.missed += missed;
-      this.first = [frame('lagged', JSON.stringify({ missed }))];
-      this.cursor = broadcast.tail;
-      if (broadcast.options.snapshotAfterLag) {
-        this.cursor = broadcast.head;
-        this.first.push(...broadcast.options.snapshot());
-      }
+      this.cursor = from;
+      this.first = [frame('lagged', JSON.stringify({ missed })), ...(snapshotAfterLag ? snapshot() : [])];
       return this.next();
     }
     if (this.cursor === broadcast.head) return null;

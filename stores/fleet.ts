@@ -22,7 +22,9 @@ export interface TelemetryInput {
 
 export type FleetEvent =
   | { type: 'telemetry'; hive: HiveEntry; heartbeat: HiveHeartbeat; receivedAt: string }
-  | { type: 'state'; change: HiveStateChange };
+  | { type: 'state'; change: HiveStateChange }
+  /** A hive is refused for the first time, or again after it was gone. */
+  | { type: 'refused'; conflict: HiveConflict };
 
 export type Fleet = ReturnType<typeof createFleet>;
 
@@ -110,7 +112,9 @@ export function createFleet() {
       const key = `${conflict.hive_id} ${conflict.hive_url}`;
       const known = conflicts.get(key);
       if (!known && conflicts.size >= CONFLICTS_MAX) return;
-      conflicts.set(key, { ...conflict, since: known?.since ?? now.iso, at: now.ms });
+      const entry = { ...conflict, since: known?.since ?? now.iso };
+      conflicts.set(key, { ...entry, at: now.ms });
+      if (!known) tell({ type: 'refused', conflict: entry });
     },
     accepted: (hiveId: string, hiveUrl: string): void => {
       conflicts.delete(`${hiveId} ${hiveUrl}`);

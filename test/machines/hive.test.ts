@@ -167,3 +167,16 @@ t.test('a discovered queen away for an hour is dropped, a configured one never',
   t.equal(hive.states().length, 1);
   hive.actor.stop();
 });
+
+t.test('a new reader of a queen ends hers before, which may have died without a word', async (t) => {
+  const hive = await start(['http://a', 'http://b'], { 'http://a': { queenId: 'qa' }, 'http://b': { queenId: 'qb' } });
+  hive.read('r1', 'qa');
+  hive.read('r2', 'qb');
+  hive.read('curl', null);
+  t.same(hive.closed, []);
+  hive.read('r3', 'qa');
+  t.same(hive.closed, ['r1']);
+  hive.actor.send({ type: 'reader.closed', readerId: 'r1', reason: 'replaced by a new one' });
+  t.same(hive.states(), ['http://a streaming', 'http://b streaming']);
+  hive.actor.stop();
+});
