@@ -98,7 +98,11 @@ export async function runProcess({ name, id, options, build }: ProcessInput): Pr
     void end('it failed', EXIT.failed);
   };
 
-  const inspect = machineLog.observe;
+  const relay = options.inspect ? await loadInspector(`${name} ${id}`) : null;
+  const inspect = (event: InspectionEvent) => {
+    machineLog.observe(event);
+    relay?.observe(event);
+  };
   const built = build({ id, log, state, security, door, outgoing, machineLog, inspect, now, fail });
   const common = commonRoutes(
     {
@@ -117,9 +121,9 @@ export async function runProcess({ name, id, options, build }: ProcessInput): Pr
       }),
       shutdown: (reason) => void end(reason, EXIT.ok),
     },
-    built.routes,
+    [...built.routes, ...(relay?.routes ?? [])],
   );
-  const streams = [...built.streams, ...common.streams];
+  const streams = [...built.streams, ...common.streams, ...(relay ? [relay.stream] : [])];
   const app = createApp({
     doors: {
       tokens: security.tokens,
@@ -148,6 +152,12 @@ export async function runProcess({ name, id, options, build }: ProcessInput): Pr
   process.stdout.write(`${JSON.stringify({ event: 'listening', process: name, id, url })}\n`);
   log.info(`${name} ${id} listens at ${url}`);
   if (options.inspect) log.info(`state machines, live: ${url}/inspect`);
+}
+
+/** Loaded only where it was asked for: nobody else pays for it. */
+async function loadInspector(title: string) {
+  const { createInspectRelay } = await import('../server/inspect.js');
+  return createInspectRelay({ title });
 }
 
 /** Runs a command line to its exit code: one sentence for what the user can mend, the whole error for what only we can. */

@@ -144,8 +144,10 @@ async function runSwarm(options: UpOptions): Promise<number> {
       const args = ['hive', '--queen-url', url, ...shared];
       let welcomed = false;
       start({ name: 'hive', args, port: options.hivePort, paint: colors.cyan }, 0, () => {
-        if (!welcomed) welcome(url, options.inspect);
+        if (welcomed) return;
         welcomed = true;
+        welcome(url, options.inspect);
+        if (options.inspect) void openInBrowser(`${url}/inspect`);
       });
     });
   });
@@ -157,9 +159,18 @@ function welcome(queenUrl: string, inspect: boolean): void {
   line(`  ${colors.bold('The swarm is up.')} Its queen listens at ${queenUrl}`);
   line(`  See it live:   curl -N ${queenUrl}/v1/heartbeats/stream`);
   line(`  As a table:    node dist/bin/rbee.js watch --url ${queenUrl}`);
-  if (inspect) line(`  Its machines:  ${queenUrl}/inspect`);
+  if (inspect) line(`  Its machines:  ${queenUrl}/inspect   (and /inspect of the hive)`);
   line('  End it:        Ctrl-C');
   line('');
+}
+
+/** Where somebody sits before a screen; elsewhere the URL that was printed is all there is to do. */
+async function openInBrowser(url: string): Promise<void> {
+  const { DISPLAY, WAYLAND_DISPLAY } = process.env;
+  const hasScreen = process.platform === 'darwin' || process.platform === 'win32' || DISPLAY || WAYLAND_DISPLAY;
+  if (!process.stdout.isTTY || !hasScreen) return;
+  const { default: open } = await import('open');
+  await open(url).catch(() => {});
 }
 
 function eachLine(stream: Readable, onLine: (line: string) => void): void {

@@ -1,0 +1,116 @@
+/** Does a queen stay as she was? 200 hives at 1 Hz, 50 readers that come and go, for SOAK_MINUTES (an hour by hand). */
+import { readdirSync } from 'node:fs';
+import http from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Answer, Bench, BenchInput } from './lib/bench.js';
+import { atMost } from './lib/bench.js';
+import { cpuMs, rssMb } from './lib/proc.js';
+import { metric, type Rbee } from './lib/rbee.js';
+import { startSwarm } from './lib/swarm.js';
+
+const HIVES = 200;
+const READERS = 50;
+const READER_S = { min: 2, max: 60 } as const;
+/** The first of these are warm-up: what is compiled and cached then is no growth. */
+const SAMPLES = 13;
+
+interface Sample {
+  minute: number;
+  rssMb: number;
+  heapMb: number;
+  handles: number;
+  descriptors: number;
+  loopP99Ms: number;
+  cpuPct: number;
+  missed: number;
+}
+
+async function sample(queen: Rbee, startedAt: number, before: { cpu: number; at: number }): Promise<Sample> {
+  const now = performance.now();
+  const cpu = cpuMs([queen.pid]);
+  const taken = {
+    minute: (now - startedAt) / 60_000,
+    rssMb: rssMb([queen.pid]),
+    heapMb: (await metric(queen.url, 'nodejs_heap_size_used_bytes')) / 1024 / 1024,
+    handles: await metric(queen.url, 'nodejs_active_handles_total'),
+    descriptors: readdirSync(`/proc/${queen.pid}/fd`).length,
+    loopP99Ms: (await metric(queen.url, 'nodejs_eventloop_lag_p99_seconds')) * 1000,
+    cpuPct: ((cpu - before.cpu) / (now - before.at)) * 100,
+    missed: await metric(queen.url, 'rbee_heartbeat_stream_missed_total'),
+  };
+  Object.assign(before, { cpu, at: now });
+  return taken;
+}
+
+/** One place at the table: a reader sits there for a while, leaves, and another comes. */
+function comeAndGo(url: string, signal: AbortSignal, seen: { events: number }): void {
+  if (signal.aborted) return;
+  const request = http.get(`${url}/v1/heartbeats/stream`, { agent: false }, (response) => {
+    response.on('data', (chunk: Buffer) => {
+      seen.events += chunk.toString('latin1').split('\ndata:').length - 1;
+    });
+    response.on('error', () => {});
+  });
+  request.on('error', () => {});
+  const seconds = READER_S.min + Math.random() * (READER_S.max - READER_S.min);
+  setTimeout(() => {
+    request.destroy();
+    comeAndGo(url, signal, seen);
+  }, seconds * 1000).unref();
+}
+
+async function run({ quick, scope, say }: BenchInput): Promise<Answer> {
+  const minutes = Number(process.env.SOAK_MINUTES ?? (quick ? 0.5 : 5));
+  const { queen, received } = await startSwarm(scope, { hives: HIVES, intervalMs: 1000 });
+  const controller = new AbortController();
+  scope.onEnd(async () => controller.abort());
+  const seen = { events: 0 };
+  for (let i = 0; i < READERS; i += 1) comeAndGo(queen.url, controller.signal, seen);
+  const startedAt = performance.now();
+  const before = { cpu: cpuMs([queen.pid]), at: startedAt };
+  const samples: Sample[] = [];
+  for (let i = 0; i < SAMPLES; i += 1) {
+    await sleep((minutes * 60_000) / SAMPLES);
+    const taken = await sample(queen, startedAt, before);
+    samples.push(taken);
+    say(`minute ${taken.minute.toFixed(1)}: RSS ${taken.rssMb.toFixed(0)} MiB, ${taken.handles} handles`);
+  }
+  const [first, last] = [samples[2] as Sample, samples.at(-1) as Sample];
+  const lost = queen.said(/is lost|is stale/);
+  controller.abort();
+  return {
+    tables: [
+      {
+        title: `${HIVES} hives at 1 Hz, ${READERS} readers that stay ${READER_S.min} to ${READER_S.max} s, ${minutes} min`,
+        columns: [
+          'minute',
+          'RSS MiB',
+          'heap MiB',
+          'handles',
+          'descriptors',
+          'loop delay p99 ms',
+          'CPU %',
+          'events missed',
+        ],
+        rows: samples.map((one) => [
+          one.minute.toFixed(1),
+          one.rssMb,
+          one.heapMb,
+          one.handles,
+          one.descriptors,
+          one.loopP99Ms,
+          one.cpuPct,
+          one.missed,
+        ]),
+      },
+    ],
+    goals: [
+      atMost('RSS at the end over the start', last.rssMb / first.rssMb, 1.25, '×'),
+      atMost('handles at the end over the start', last.handles - first.handles, 20, 'handles'),
+      atMost('hives called stale or lost', lost, 0, 'hives'),
+    ],
+    notes: [`${await received()} events came in, ${seen.events} went out to readers.`],
+  };
+}
+
+export const bench: Bench = { question: 'Does a queen stay as she was for as long as she runs?', run };
