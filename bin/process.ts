@@ -162,6 +162,7 @@ async function loadInspector(title: string) {
 
 /** Runs a command line to its exit code: one sentence for what the user can mend, the whole error for what only we can. */
 export async function runCommand(command: Command, argv: string[]): Promise<void> {
+  dropUnset(process.env);
   for (const one of [command, ...command.commands]) {
     one.exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? EXIT.ok : EXIT.usage));
   }
@@ -180,6 +181,12 @@ export async function runCommand(command: Command, argv: string[]): Promise<void
     );
     process.exit(code);
   }
+}
+
+/** An empty variable is one that is not set, as compose files and units write it; a switch can be set to no. */
+function dropUnset(env: NodeJS.ProcessEnv): void {
+  for (const name of Object.keys(env)) if (name.startsWith('RBEE_') && env[name] === '') delete env[name];
+  if (/^(0|no|false|off)$/i.test(env.RBEE_INSPECT ?? '')) delete env.RBEE_INSPECT;
 }
 
 /** Whether the module at `url` is what the user started, through a link or not. */
