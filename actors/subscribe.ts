@@ -2,33 +2,23 @@
  * Opens a hive's stream and reads it: bytes → events → checked once → the store. The machine hears only what changes
  * its state: opened, silent, heard again, closed.
  */
+import type { Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { createParser, type EventSourceMessage } from 'eventsource-parser';
 import { fromCallback } from 'xstate';
 import type { SubscribeInput, SubscriptionEvent } from '../machines/hive-subscription.js';
 import { type HiveHeartbeat, INTERVAL_MS, parseHiveHeartbeat } from '../wire/heartbeat.js';
 import { HEADER, PATH } from '../wire/status.js';
-import type { AwakeClock } from './awake-clock.js';
 import { PeerFailure, peerFailure } from './failure.js';
 import { type Outgoing, send } from './http.js';
+import { readPaced } from './read-paced.js';
+import { type SilenceDeps, watchSilence } from './silence.js';
 
 /** One event may be so long: a thousand workers of 1 KB each. */
 const EVENT_CHARS_MAX = 1024 * 1024;
-/**
- * How fast a hive is read: so much at once (what piled up while we were frozen must not be shown as news for a minute),
- * and so much a second for as long as it likes. One that sends more takes nothing from the others.
- */
-const PACE = {
-  bytes: { burst: 4 * 1024 * 1024, perS: 256 * 1024 },
-  events: { burst: 4_000, perS: 200 },
-} as const;
-
-export interface SubscribeDeps {
+export interface SubscribeDeps extends SilenceDeps {
   outgoing: Outgoing;
   queenId: string;
-  clock: AwakeClock;
-  /** How long silence makes a hive of this interval stale, and lost: the machines' own law. */
-  silenceLimits: (intervalMs: number) => { staleMs: number; lostMs: number };
   /** `first`: of this subscription. */
   onTelemetry: (heartbeat: HiveHeartbeat, first: boolean) => void;
   /** An event that is not what it should be: named, left out, and the stream goes on. */
@@ -107,92 +97,22 @@ async function read(
   });
 
   const decoder = new StringDecoder('utf8');
-  const pace = [createBucket(clock, PACE.bytes), createBucket(clock, PACE.events)] as const;
   try {
-    for await (const chunk of body) {
-      if (signal.aborted) return;
-      silence.heard();
-      const buffer = Buffer.from(chunk);
-      events = 0;
-      parser.feed(decoder.write(buffer));
-      const waitMs = Math.max(pace[0].take(buffer.length), pace[1].take(events));
-      if (waitMs === 0) continue;
-      // Not reading fills the sender's buffers: it waits, and its own bound on slow readers takes hold. Meanwhile its
-      // silence is our doing.
-      silence.hold();
-      await new Promise((resolve) => setTimeout(resolve, waitMs));
-      if (!signal.aborted) silence.release();
-    }
+    await readPaced(body as Readable, clock, {
+      take: (chunk) => {
+        silence.heard();
+        events = 0;
+        parser.feed(decoder.write(chunk));
+        return events;
+      },
+      onHold: silence.hold,
+      onRelease: silence.release,
+    });
   } finally {
     silence.stop();
   }
   if (!signal.aborted)
     sendBack({ type: 'closed', reason: bye === null ? 'it closed the stream' : `it said bye: ${bye}` });
-}
-
-/** A token bucket: says how many ms to wait after taking `amount`; 0 while there is enough. */
-function createBucket(clock: AwakeClock, { burst, perS }: { burst: number; perS: number }) {
-  let level: number = burst;
-  let at = clock.now();
-  return {
-    take: (amount: number): number => {
-      const now = clock.now();
-      level = Math.min(burst, level + ((now - at) * perS) / 1000) - amount;
-      at = now;
-      return level >= 0 ? 0 : (-level / perS) * 1000;
-    },
-  };
-}
-
-/** Tells the machine once when silence reaches each limit, and once when it ends. */
-function watchSilence(
-  { clock, silenceLimits }: Pick<SubscribeDeps, 'clock' | 'silenceLimits'>,
-  sendBack: (event: SubscriptionEvent) => void,
-) {
-  let intervalMs: number = INTERVAL_MS.default;
-  let heardAt = clock.now();
-  let stale = false;
-  let timer: unknown;
-
-  // Armed for the limit and, since bytes only move `heardAt`, armed again for what is left: no timer is touched per event.
-  const arm = () => {
-    const { staleMs, lostMs } = silenceLimits(intervalMs);
-    timer = clock.setTimeout(
-      () => {
-        const ms = clock.now() - heardAt;
-        if (ms >= lostMs) return sendBack({ type: 'silent', ms });
-        if (ms >= staleMs && !stale) {
-          stale = true;
-          sendBack({ type: 'silent', ms });
-        }
-        arm();
-      },
-      Math.max(1, (stale ? lostMs : staleMs) - (clock.now() - heardAt)),
-    );
-  };
-  arm();
-  return {
-    intervalMs: () => intervalMs,
-    setInterval: (ms: number) => {
-      intervalMs = ms;
-      clock.clearTimeout(timer);
-      arm();
-    },
-    heard: () => {
-      heardAt = clock.now();
-      if (!stale) return;
-      stale = false;
-      clock.clearTimeout(timer);
-      arm();
-      sendBack({ type: 'heard' });
-    },
-    hold: () => clock.clearTimeout(timer),
-    release: () => {
-      heardAt = clock.now();
-      arm();
-    },
-    stop: () => clock.clearTimeout(timer),
-  };
 }
 
 function json(data: string): unknown {
