@@ -145,7 +145,7 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
       }),
       askWorkers: createAskWorkers({
         outgoing,
-        workersOf: (hiveId) => fleet.workers.list(now().ms).filter((worker) => worker.hive_id === hiveId),
+        workersOf: (hiveId) => fleet.workers.ofHive(hiveId, now().ms),
         onHealthy: (worker) => fleet.workers.seen({ id: worker.worker_id, hiveId: worker.hive_id, info: null }, now()),
         onUnreachable: (worker, reason) => fleet.workers.unreachable(worker.worker_id, reason),
       }),

@@ -71,12 +71,15 @@ td button { all: unset; cursor: pointer; font-weight: 600; }
 td button::before { content: '▸ '; color: var(--soft); }
 td button[aria-expanded=true]::before { content: '▾ '; }
 :focus-visible { outline: 2px solid var(--mark) !important; outline-offset: 2px; }
+time, .value { white-space: nowrap; }
 .value { padding: 0 .35rem; border: 1px solid var(--line); border-radius: .3rem; }
 .changed { animation: changed 2s ease-out; }
 @keyframes changed { from { background: var(--mark); } }
 .detail > td { padding: .4rem 0 1rem 1.2rem; }
-.detail table { font-size: .9em; }
-pre { margin: .6rem 0 0; padding: .6rem; max-height: 24rem; overflow: auto; border: 1px solid var(--line);
+.detail table, pre { max-height: 18rem; overflow: auto; }
+.detail table { display: block; font-size: .9em; }
+.detail table td { padding-right: 1.2rem; }
+pre { margin: .6rem 0 0; padding: .6rem; border: 1px solid var(--line);
   border-radius: .3rem; white-space: pre-wrap; font-size: .85em; }
 @media (prefers-reduced-motion: reduce) { .changed { animation: none; } }
 @media (max-width: 40rem) {
@@ -254,7 +257,10 @@ function drawDetail({ detail, transitions, context }) {
     row.insertCell().append(timeOf(at));
     for (const text of [event, (from ?? '') + ' → ' + to, reason ?? '']) row.insertCell().textContent = text;
   }
-  detail.cells[0].replaceChildren(list, make('pre', JSON.stringify(context, null, 2)));
+  const parts = [list, make('pre', JSON.stringify(context, null, 2))];
+  const scrolled = [...detail.cells[0].children].map((part) => part.scrollTop);
+  detail.cells[0].replaceChildren(...parts);
+  for (const i of scrolled.keys()) parts[i].scrollTop = scrolled[i];
 }
 function timeOf(at) {
   const date = new Date(at), isToday = date.toDateString() === new Date().toDateString();

@@ -48,8 +48,15 @@ export function queenDoors(input: QueenDoorsInput): QueenDoors {
 
 /** Feeds the stream from the fleet: each event serialised once, the latest of each hive kept for new readers. */
 function queenStream({ fleet, now }: QueenDoorsInput): { stream: Broadcast; publishSnapshot: () => void } {
-  const latest = new Map<string, Buffer>();
+  /** Framed when somebody first wants it: a queen whom nobody watches serialises nothing. */
+  const latest = new Map<string, { telemetry: HiveTelemetry; framed: Buffer | null }>();
   const heartbeat = (data: QueenHeartbeat) => frame('heartbeat', JSON.stringify(data));
+  const framedOf = (hiveId: string): Buffer[] => {
+    const last = latest.get(hiveId);
+    if (!last) return [];
+    last.framed ??= heartbeat(last.telemetry);
+    return [last.framed];
+  };
   const stream = new Broadcast({
     bytesMax: RING_BYTES_MAX,
     coalesceMs: COALESCE_MS,
@@ -60,7 +67,7 @@ function queenStream({ fleet, now }: QueenDoorsInput): { stream: Broadcast; publ
       return [
         heartbeat(fleet.snapshot(now())),
         ...hives.map((hive) => heartbeat(fleet.changeOf(hive))),
-        ...online.flatMap(({ hive_id }) => latest.get(hive_id) ?? []),
+        ...online.flatMap(({ hive_id }) => framedOf(hive_id)),
       ];
     },
   });
@@ -81,9 +88,9 @@ function queenStream({ fleet, now }: QueenDoorsInput): { stream: Broadcast; publ
       workers: hive.workers,
       ...told(beat),
     };
-    const framed = heartbeat(telemetry);
-    latest.set(hive.hive_id, framed);
-    stream.push(framed);
+    const framed = stream.readers.size === 0 ? null : heartbeat(telemetry);
+    latest.set(hive.hive_id, { telemetry, framed });
+    if (framed) stream.push(framed);
   });
   return { stream, publishSnapshot: () => stream.push(heartbeat(fleet.snapshot(now()))) };
 }

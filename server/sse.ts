@@ -233,15 +233,27 @@ export class Broadcast {
 
   /** Adds an event for all readers. */
   push(event: Buffer): void {
-    this.ring.push(event);
     this.head += 1;
+    if (this.readers.size === 0) {
+      this.empty();
+      return;
+    }
+    this.ring.push(event);
     this.bytes += event.length;
     const { framesMax = Number.POSITIVE_INFINITY, bytesMax = Number.POSITIVE_INFINITY } = this.options;
     while (this.head - this.tail > framesMax || this.bytes > bytesMax) this.drop();
-    if (this.flushing || this.readers.size === 0) return;
+    if (this.flushing) return;
     this.flushing = true;
     if (this.options.coalesceMs === 0) setImmediate(() => this.flush());
     else setTimeout(() => this.flush(), this.options.coalesceMs);
+  }
+
+  /** With nobody behind there is nothing to keep. */
+  private empty(): void {
+    this.tail = this.head;
+    this.ring = [];
+    this.ringFrom = 0;
+    this.bytes = 0;
   }
 
   private drop(): void {

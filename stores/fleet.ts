@@ -145,15 +145,15 @@ export function createFleet() {
     }),
     snapshot: (now: Now): QueenSnapshot => {
       const online = [...hives.values()].filter(isOnline);
-      const onlineWorkers = workers.list(now.ms).filter((worker) => worker.online);
+      const { online: workerIds, available } = workers.summary(now.ms);
       return {
         type: 'queen',
         timestamp: now.iso,
-        workers_online: onlineWorkers.length,
-        workers_available: onlineWorkers.filter((worker) => worker.available).length,
+        workers_online: workerIds.length,
+        workers_available: available,
         hives_online: online.length,
         hives_available: online.filter(isAvailable).length,
-        worker_ids: onlineWorkers.map((worker) => worker.worker_id),
+        worker_ids: workerIds,
         hive_ids: online.map((hive) => hive.hive_id),
       };
     },
