@@ -12,7 +12,7 @@ const parseAnswer = parser(HiveReadyAnswer);
 export function createAnnounce(deps: { outgoing: Outgoing; door: Door; hiveId: string; instance: string }) {
   return fromPromise<AnnounceOutput, AnnounceInput>(async ({ input, signal }) => {
     let hiveUrl = '';
-    const { body } = await ask(deps.outgoing, input.queenUrl + PATH.hiveReady, {
+    const { body, headers } = await ask(deps.outgoing, input.queenUrl + PATH.hiveReady, {
       method: 'POST',
       headers: { [HEADER.instance]: deps.instance },
       body: (socket) => {
@@ -24,6 +24,6 @@ export function createAnnounce(deps: { outgoing: Outgoing; door: Door; hiveId: s
       signal,
     });
     const answer = parseAnswer(body);
-    return { queenId: answer.ok ? (answer.value.queen_id ?? null) : null, hiveUrl };
+    return { queenId: answer.ok ? (answer.value.queen_id ?? null) : null, hiveUrl, run: headers.get(HEADER.run) };
   });
 }

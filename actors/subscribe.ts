@@ -19,6 +19,8 @@ const EVENT_CHARS_MAX = 1024 * 1024;
 export interface SubscribeDeps extends SilenceDeps {
   outgoing: Outgoing;
   queenId: string;
+  /** The queen's own, kept in her state. */
+  instance: string;
   /** `first`: of this subscription. */
   onTelemetry: (heartbeat: HiveHeartbeat, first: boolean) => void;
   /** An event that is not what it should be: named, left out, and the stream goes on. */
@@ -38,13 +40,13 @@ export function createSubscriber(deps: SubscribeDeps) {
 }
 
 async function read(
-  { outgoing, queenId, clock, silenceLimits, onTelemetry, onInvalid }: SubscribeDeps,
+  { outgoing, queenId, instance, clock, silenceLimits, onTelemetry, onInvalid }: SubscribeDeps,
   { hiveId, hiveUrl, trusted }: SubscribeInput,
   signal: AbortSignal,
   sendBack: (event: SubscriptionEvent) => void,
 ): Promise<void> {
   const { response, socket } = await send(outgoing, hiveUrl + PATH.heartbeats, {
-    headers: { Accept: 'text/event-stream', [HEADER.queen]: queenId },
+    headers: { Accept: 'text/event-stream', [HEADER.queen]: queenId, [HEADER.instance]: instance },
     trusted,
     signal,
   });

@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 /** rbee hive: one a machine. Measures it, streams that, and announces itself to its queens. */
-import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { Command, Option } from 'commander';
 import { createActor } from 'xstate';
@@ -18,7 +17,7 @@ import { hiveDoors } from '../server/hive.js';
 import { streamMetrics } from '../server/metrics.js';
 import { createLatest, type HiveIdentity } from '../stores/latest.js';
 import { INTERVAL_MS } from '../wire/heartbeat.js';
-import { isId, LABELS_MAX, PORT, toId } from '../wire/status.js';
+import { LABELS_MAX, PORT, toId } from '../wire/status.js';
 import { hostOf } from '../wire/url.js';
 import {
   addProcessOptions,
@@ -104,10 +103,9 @@ export function hiveCommand(): Command {
 function buildHive(ground: Ground, options: HiveOptions): Built {
   const { id, log, door, outgoing, now, fail } = ground;
   const latest = createLatest(cpuDevice());
-  const instance = instanceOf(ground);
   const connection = hiveConnectionMachine.provide({
     actors: {
-      announce: createAnnounce({ outgoing, door, hiveId: id, instance }),
+      announce: createAnnounce({ outgoing, door, hiveId: id, instance: ground.instance }),
       queenHealth: queenHealthMachine.provide({ actors: { checkHealth: createCheckHealth(outgoing) } }),
     },
     delays: {
@@ -119,7 +117,11 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
   const actor = createActor(
     hiveMachine.provide({
       actors: { connection },
-      actions: { closeReaders: (_, { readerIds, reason }) => doors.closeReaders(readerIds, reason) },
+      actions: {
+        closeReaders: (_, { readerIds, reason }) => doors.closeReaders(readerIds, reason),
+        warnOfTwins: (_, { queenId }) =>
+          log.warn(`two queens call themselves ${queenId}: give one of them another name with --queen-id`),
+      },
     }),
     { id: 'hive', input: { queenUrls: options.queenUrl }, inspect: ground.inspect },
   );
@@ -184,22 +186,6 @@ function tellConnections({ machineLog, log }: Ground): void {
     else if (to === 'backoff' && !again) log.warn(`${line}; it is tried again, for ever`);
     else log.debug(line);
   });
-}
-
-/** A UUID that tells this hive, when it moves, from another of the same name. */
-function instanceOf({ state, log }: Ground): string {
-  const kept = state.read('instance.json', (value) => {
-    const { instance } = (value ?? {}) as { instance?: unknown };
-    return typeof instance === 'string' && isId(instance) ? instance : null;
-  });
-  if (kept !== null) return kept;
-  const instance = randomUUID();
-  try {
-    state.write('instance.json', { instance });
-  } catch (error) {
-    log.warn(`cannot keep this hive's instance id, a move will look like a name conflict: ${(error as Error).message}`);
-  }
-  return instance;
 }
 
 /** For people, in each event: an address under which this machine is known. */

@@ -1,4 +1,5 @@
 /** The life of a process: what it needs before it runs, the line that says that it listens, and an end in order. */
+import { randomUUID } from 'node:crypto';
 import { realpathSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import type { Command } from 'commander';
@@ -14,6 +15,7 @@ import type { Metric } from '../server/metrics.js';
 import type { Route } from '../server/route.js';
 import type { Broadcast } from '../server/sse.js';
 import { createMachineLog, type MachineLog } from '../stores/machine-log.js';
+import { isId } from '../wire/status.js';
 import { hostOf } from '../wire/url.js';
 import { createLogger, type Logger } from './logger.js';
 import { type ProcessOptions, type Security, securityOf, UsageError } from './options.js';
@@ -31,6 +33,8 @@ export interface Ground {
   id: string;
   log: Logger;
   state: StateDir;
+  /** Kept in the state: a UUID. */
+  instance: string;
   security: Security;
   /** Complete once the process listens; actors read it later than that. */
   door: Door;
@@ -103,7 +107,8 @@ export async function runProcess({ name, id, options, build }: ProcessInput): Pr
     machineLog.observe(event);
     relay?.observe(event);
   };
-  const built = build({ id, log, state, security, door, outgoing, machineLog, inspect, now, fail });
+  const instance = instanceOf(state, log);
+  const built = build({ id, log, state, instance, security, door, outgoing, machineLog, inspect, now, fail });
   const common = commonRoutes(
     {
       name,
@@ -152,6 +157,22 @@ export async function runProcess({ name, id, options, build }: ProcessInput): Pr
   process.stdout.write(`${JSON.stringify({ event: 'listening', process: name, id, url })}\n`);
   log.info(`${name} ${id} listens at ${url}`);
   if (options.inspect) log.info(`state machines, live: ${url}/inspect`);
+}
+
+/** A UUID that tells this process, when it moves or returns, from another of the same name. */
+function instanceOf(state: StateDir, log: Logger): string {
+  const kept = state.read('instance.json', (value) => {
+    const { instance } = (value ?? {}) as { instance?: unknown };
+    return typeof instance === 'string' && isId(instance) ? instance : null;
+  });
+  if (kept !== null) return kept;
+  const instance = randomUUID();
+  try {
+    state.write('instance.json', { instance });
+  } catch (error) {
+    log.warn(`cannot keep the instance id, a move will look like a name conflict: ${(error as Error).message}`);
+  }
+  return instance;
 }
 
 /** Loaded only where it was asked for: nobody else pays for it. */

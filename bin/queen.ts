@@ -125,6 +125,7 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
       subscriber: createSubscriber({
         outgoing,
         queenId: id,
+        instance: ground.instance,
         clock,
         silenceLimits,
         onTelemetry: (heartbeat, first) => {
@@ -158,7 +159,8 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
         if (streamingAt.get(shownAt) === hiveId) streamingAt.delete(shownAt);
         if (shown === 'streaming') {
           streamingAt.set(hiveUrl, hiveId);
-          known.remember({ hiveId, hiveUrl, instance, trusted, lastSeenAt: ground.now() });
+          // To be found silent is not to be seen.
+          if (!stale) known.remember({ hiveId, hiveUrl, instance, trusted, lastSeenAt: ground.now() });
         }
         if (shown === 'forgotten') {
           known.forget(hiveId, hiveUrl);

@@ -31,6 +31,8 @@ export interface ConnectionContext {
   readers: number;
   /** What we told her our URL is. */
   hiveUrl: string | null;
+  /** Which run of hers said yes last. */
+  run: string | null;
   /** She asked for an announcement while one was in flight. */
   asked: boolean;
   /** The announcement in flight takes longer than a live queen needs. */
@@ -57,6 +59,8 @@ export interface AnnounceOutput {
   queenId: string | null;
   /** The URL under which we announced ourselves. */
   hiveUrl: string;
+  /** Which run of hers said yes; null for a queen that does not say. */
+  run: string | null;
 }
 
 /** What a connection tells the hive that owns it. */
@@ -134,6 +138,7 @@ export const hiveConnectionMachine = s.createMachine({
     reason: null,
     readers: 0,
     hiveUrl: null,
+    run: null,
     asked: false,
     overdue: false,
   }),
@@ -141,7 +146,8 @@ export const hiveConnectionMachine = s.createMachine({
   initial: 'announcing',
   on: {
     'queen.asked': { target: '.announcing', reenter: true, actions: hear },
-    'reader.opened': { target: '.streaming', actions: addReader },
+    // It outran her yes, or came without one: which run of hers it is of is not known.
+    'reader.opened': { target: '.streaming', actions: [addReader, assign({ run: null })] },
     'reader.closed': { actions: assign({ readers: ({ context }) => Math.max(0, context.readers - 1) }) },
     alias: {
       actions: assign({
@@ -171,6 +177,7 @@ export const hiveConnectionMachine = s.createMachine({
             assign({
               queenId: ({ context, event }) => event.output.queenId ?? context.queenId,
               hiveUrl: ({ event }) => event.output.hiveUrl,
+              run: ({ event }) => event.output.run,
               failure: null,
               reason: null,
             }),
@@ -214,6 +221,7 @@ export const hiveConnectionMachine = s.createMachine({
     },
     ready: {
       entry: { type: 'enter', params: { state: 'ready' } },
+      on: { 'reader.opened': { target: 'streaming', actions: addReader } },
       after: {
         readyTimeout: [
           // She said yes and keeps the connection that she already had: that is a subscription too.
@@ -235,7 +243,11 @@ export const hiveConnectionMachine = s.createMachine({
         { type: 'enter', params: { state: 'streaming' } },
       ],
       exit: raise({ type: 'away' }, { id: 'away', delay: 'awayTimeout' }),
-      invoke: { id: 'health', src: 'queenHealth', input: ({ context }) => ({ queenUrl: context.queenUrl }) },
+      invoke: {
+        id: 'health',
+        src: 'queenHealth',
+        input: ({ context }) => ({ queenUrl: context.queenUrl, run: context.run }),
+      },
       on: {
         'reader.opened': { actions: addReader },
         'reader.closed': [
@@ -250,7 +262,7 @@ export const hiveConnectionMachine = s.createMachine({
           target: 'lost',
           actions: assign({
             failure: 'timeout',
-            reason: ({ event }) => `her /health failed twice running: ${event.reason}`,
+            reason: ({ event }) => event.reason,
           }),
         },
       },

@@ -31,6 +31,8 @@ interface Tie {
 interface Reader {
   id: string;
   queenId: string | null;
+  /** Her Rbee-Instance, if she sends one. */
+  instance: string | null;
   seq: number;
   tie: string | null;
 }
@@ -48,7 +50,7 @@ export type QueenAskedAnswer = 'announcing' | 'full';
 
 export type HiveEvent =
   | { type: 'queen.asked'; url: string; queenId: string | null; respond: (answer: QueenAskedAnswer) => void }
-  | { type: 'reader.opened'; readerId: string; queenId: string | null }
+  | { type: 'reader.opened'; readerId: string; queenId: string | null; instance: string | null }
   | { type: 'reader.closed'; readerId: string; reason: string }
   | { type: 'merge' }
   | ConnectionReport;
@@ -58,6 +60,8 @@ const s = setup({
   actors: { connection: hiveConnectionMachine },
   actions: {
     /** Ends streams that nobody reads any more, so that none is left over. */
+    /** Two queens, each with a state of her own, go by one name: both are served, and somebody should know. */
+    warnOfTwins: (_, _params: { queenId: string }) => {},
     closeReaders: (_, _params: { readerIds: string[]; reason: string }) => {},
   },
 });
@@ -143,17 +147,23 @@ const takeOnQueen = s.enqueueActions(({ context, event, enqueue }) => {
 
 const seatReader = s.enqueueActions(({ context, event, enqueue }) => {
   if (event.type !== 'reader.opened') return;
-  const { readerId, queenId } = event;
+  const { readerId, queenId, instance } = event;
   const seq = context.seq + 1;
   const tie = tieOfReader(context.ties, queenId);
-  enqueue.assign({ seq, readers: [...context.readers, { id: readerId, queenId, seq, tie: tie?.id ?? null }] });
+  enqueue.assign({
+    seq,
+    readers: [...context.readers, { id: readerId, queenId, instance, seq, tie: tie?.id ?? null }],
+  });
   if (!tie) return;
   enqueue.assign(({ context }) => patchTie(context, tie.id, { queenId: queenId ?? tie.queenId }));
   enqueue.sendTo(tie.id, { type: 'reader.opened', queenId });
   // A queen has one subscription: a new one means that hers before is over, though its connection may have died so
   // silently (a power cut, a firewall that forgot it) that the kernel will believe in it for a quarter of an hour.
-  const older = queenId === null ? [] : context.readers.filter((one) => one.tie === tie.id && one.queenId === queenId);
+  const hers = queenId === null ? [] : context.readers.filter((one) => one.tie === tie.id && one.queenId === queenId);
+  const isTwin = (one: Reader) => one.instance !== null && instance !== null && one.instance !== instance;
+  const older = hers.filter((one) => !isTwin(one));
   enqueue({ type: 'closeReaders', params: { readerIds: older.map(({ id }) => id), reason: 'replaced by a new one' } });
+  if (queenId !== null && hers.some(isTwin)) enqueue({ type: 'warnOfTwins', params: { queenId } });
 });
 
 const unseatReader = s.enqueueActions(({ context, event, enqueue }) => {

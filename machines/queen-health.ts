@@ -1,9 +1,18 @@
-/** Asks a queen that reads our stream for her /health; two failures running mean that she is gone. */
+/**
+ * Asks a queen that reads our stream for her /health. Two failures running mean that she is gone; an answer from another
+ * run of hers means that the reader that we see is of one who is dead, however alive the kernel believes it.
+ */
 import { assign, fromPromise, sendParent, setup } from 'xstate';
 import { asFailure, notProvided } from './failure.js';
 
 export interface QueenHealthInput {
   queenUrl: string;
+  /** Which run of hers said yes, if she said. */
+  run: string | null;
+}
+
+export interface HealthOutput {
+  run: string | null;
 }
 
 export interface QueenHealthContext extends QueenHealthInput {
@@ -18,27 +27,42 @@ export const queenHealthMachine = setup({
   types: { context: {} as QueenHealthContext, input: {} as QueenHealthInput },
   actors: {
     /** Resolves when `GET {queenUrl}/health` is 2xx within 5 s. */
-    checkHealth: fromPromise<void, QueenHealthInput>(() => notProvided('checkHealth')),
+    checkHealth: fromPromise<HealthOutput, QueenHealthInput>(() => notProvided('checkHealth')),
   },
   delays: { checkEvery: 15_000 },
 }).createMachine({
   id: 'queen-health',
-  context: ({ input }) => ({ queenUrl: input.queenUrl, failures: 0, reason: null }),
+  context: ({ input }) => ({ ...input, failures: 0, reason: null }),
   initial: 'waiting',
   states: {
     waiting: { after: { checkEvery: 'checking' } },
     checking: {
       invoke: {
         src: 'checkHealth',
-        input: ({ context }) => ({ queenUrl: context.queenUrl }),
-        onDone: { target: 'waiting', actions: assign({ failures: 0, reason: null }) },
+        input: ({ context }) => ({ queenUrl: context.queenUrl, run: context.run }),
+        onDone: [
+          {
+            guard: ({ context, event }) =>
+              context.run !== null && event.output.run !== null && event.output.run !== context.run,
+            target: 'failed',
+            actions: assign({ reason: 'she was restarted, and has not read this stream since' }),
+          },
+          {
+            target: 'waiting',
+            actions: assign({
+              failures: 0,
+              reason: null,
+              run: ({ context, event }) => context.run ?? event.output.run,
+            }),
+          },
+        ],
         onError: [
           {
             guard: ({ context }) => context.failures + 1 >= FAILURES_MAX,
             target: 'failed',
             actions: assign({
               failures: ({ context }) => context.failures + 1,
-              reason: ({ event }) => asFailure(event.error).message,
+              reason: ({ event }) => `her /health failed twice running: ${asFailure(event.error).message}`,
             }),
           },
           {

@@ -1,4 +1,5 @@
 /** The Koa application of a process: its doors, in order, and its routes. */
+import { randomUUID } from 'node:crypto';
 import cors from '@koa/cors';
 import Router from '@koa/router';
 import Koa, { type Context, type Middleware } from 'koa';
@@ -35,9 +36,12 @@ export function createApp({ doors, routes, log }: AppInput): Koa {
   return app;
 }
 
-/** Answers carry our number; a peer with another one is told so before anything else is understood. */
+const RUN = randomUUID();
+
+/** Answers carry our number, and which run of this process gave them. */
 const speakProtocol: Middleware = async (ctx, next) => {
   ctx.set('Rbee-Protocol', PROTOCOL_VERSION);
+  ctx.set('Rbee-Run', RUN);
   ctx.set('X-Content-Type-Options', 'nosniff');
   const theirs = ctx.get(HEADER.protocol);
   ctx.state.protocol = theirs === '' ? null : theirs;

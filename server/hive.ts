@@ -44,6 +44,8 @@ export function hiveDoors({ hiveId, loopbackOnly, send, devices }: HiveDoorsInpu
     refuseOtherProtocol(ctx);
     const named = ctx.get(HEADER.queen);
     if (named !== '' && !isId(named)) throw new HttpProblem(400, `${HEADER.queen} is not an id`);
+    const instance = ctx.get(HEADER.instance);
+    if (instance !== '' && !isId(instance)) throw new HttpProblem(400, 'Rbee-Instance is not a UUID');
     ctx.set('Rbee-Hive', hiveId);
     opened += 1;
     const readerId = `reader-${opened}`;
@@ -55,7 +57,7 @@ export function hiveDoors({ hiveId, loopbackOnly, send, devices }: HiveDoorsInpu
     });
     if (!reader) return;
     readers.set(readerId, reader);
-    send({ type: 'reader.opened', readerId, queenId: named === '' ? null : named });
+    send({ type: 'reader.opened', readerId, queenId: named || null, instance: instance || null });
   }
 
   function answerCapabilities(ctx: Context): void {

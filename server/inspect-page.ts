@@ -66,6 +66,7 @@ caption { text-align: left; padding-bottom: .4rem; }
 th { font-weight: normal; text-align: left; }
 th, td { padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
 tbody > tr.machine { cursor: pointer; }
+tr.machine > :nth-child(2) { overflow-wrap: normal; }
 tbody > tr.machine:hover { background: color-mix(in srgb, var(--line) 35%, transparent); }
 td button { all: unset; cursor: pointer; font-weight: 600; }
 td button::before { content: '▸ '; color: var(--soft); }

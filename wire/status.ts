@@ -8,10 +8,12 @@ export const PROTOCOL_VERSION = '1';
 export const HEADER = {
   /** Protocol number, on every request and answer between rbee processes. */
   protocol: 'rbee-protocol',
-  /** A UUID that a hive keeps in its state: tells a hive that moved from another hive of the same name. */
+  /** A UUID that a hive or queen keeps in its state: tells one that moved or returned from another of the same name. */
   instance: 'rbee-instance',
   /** The id of the queen that opens a hive's stream. */
   queen: 'rbee-queen',
+  /** A UUID of this run of the process that answers: tells one that was restarted. */
+  run: 'rbee-run',
   /** The id of the hive that answers with a stream. */
   hive: 'rbee-hive',
 } as const;

@@ -3,15 +3,19 @@ import { fromPromise } from 'xstate';
 import { announceDelayMs, otherProtocolDelayMs, seekDelayMs } from '../../machines/backoff.js';
 import type { Failure } from '../../machines/failure.js';
 import { type AnnounceOutput, hiveConnectionMachine } from '../../machines/hive-connection.js';
-import { queenHealthMachine } from '../../machines/queen-health.js';
+import { type HealthOutput, type QueenHealthInput, queenHealthMachine } from '../../machines/queen-health.js';
 import { act, createScript, type Script } from './transcript.js';
 
-type Answer = Failure | { queenId: string | null } | 'hangs';
+type Answer = Failure | { queenId: string | null; run?: string } | 'hangs';
 
 /** A connection to a queen who gives `answers` in turn, the last one for ever. */
 function connect(
   script: Script,
-  { answers, health = [], configured = true }: { answers: Answer[]; health?: boolean[]; configured?: boolean },
+  {
+    answers,
+    health = [],
+    configured = true,
+  }: { answers: Answer[]; health?: (boolean | string)[]; configured?: boolean },
 ) {
   let announced = 0;
   let checked = 0;
@@ -24,15 +28,16 @@ function connect(
         if (answer === 'hangs')
           return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
         if ('kind' in answer) throw answer;
-        return { ...answer, hiveUrl: 'http://hive:7835' };
+        return { run: null, ...answer, hiveUrl: 'http://hive:7835' };
       }),
       queenHealth: queenHealthMachine.provide({
         actors: {
-          checkHealth: fromPromise(async () => {
+          checkHealth: fromPromise<HealthOutput, QueenHealthInput>(async () => {
             const healthy = health[checked] ?? true;
             checked += 1;
             script.say(`health of the queen: ${healthy ? 'ok' : 'fails'}`);
             if (!healthy) throw { kind: 'timeout', message: 'no answer within 5 s' };
+            return { run: typeof healthy === 'string' ? healthy : null };
           }),
         },
       }),
@@ -207,5 +212,31 @@ t.test('an actor that nobody provided says its name', async (t) => {
   });
   await script.pass(50);
   t.match(actor.getSnapshot().context.reason, /'announce' was not provided/);
+  actor.stop();
+});
+
+t.test('a queen that was restarted behind a connection that died silently is called again', async (t) => {
+  const script = createScript();
+  const actor = connect(script, { answers: [{ queenId: 'q', run: 'first' }], health: ['first', 'second'] });
+  await script.pass(50);
+  actor.send({ type: 'reader.opened', queenId: 'q' });
+  await script.pass(15_000);
+  t.equal(actor.getSnapshot().value, 'streaming');
+  await script.pass(15_050);
+  t.match(actor.getSnapshot(), { value: 'ready' });
+  t.ok(script.lines.some((line) => line.includes('lost (she was restarted')));
+  actor.stop();
+});
+
+t.test('a reader that outran the yes of a restarted queen is not taken for one of her last life', async (t) => {
+  const script = createScript();
+  const actor = connect(script, { answers: [{ queenId: 'q', run: 'first' }, 'hangs'], health: ['second', 'second'] });
+  await script.pass(50);
+  actor.send({ type: 'reader.opened', queenId: 'q' });
+  actor.send({ type: 'reader.closed', reason: 'it closed the connection' });
+  await script.pass(50);
+  actor.send({ type: 'reader.opened', queenId: 'q' });
+  await script.pass(31_000);
+  t.equal(actor.getSnapshot().value, 'streaming');
   actor.stop();
 });

@@ -17,7 +17,7 @@ async function start(queenUrls: string[], queens: Queens) {
       announce: fromPromise<AnnounceOutput, AnnounceInput>(async ({ input }) => {
         const queen = queens[input.queenUrl];
         if (!queen) throw { kind: 'refused', message: 'connection refused' };
-        return { ...queen, hiveUrl: 'http://hive:7835' };
+        return { ...queen, hiveUrl: 'http://hive:7835', run: null };
       }),
     },
   });
@@ -46,7 +46,8 @@ async function start(queenUrls: string[], queens: Queens) {
         ).getSnapshot();
         return `${context.queenUrl} ${value}`;
       }),
-    read: (readerId: string, queenId: string | null) => actor.send({ type: 'reader.opened', readerId, queenId }),
+    read: (readerId: string, queenId: string | null, instance: string | null = null) =>
+      actor.send({ type: 'reader.opened', readerId, queenId, instance }),
     ask: (url: string, queenId: string | null) => {
       let said: string | undefined;
       actor.send({ type: 'queen.asked', url, queenId, respond: (answer) => (said = answer) });
@@ -178,5 +179,15 @@ t.test('a new reader of a queen ends hers before, which may have died without a 
   t.same(hive.closed, ['r1']);
   hive.actor.send({ type: 'reader.closed', readerId: 'r1', reason: 'replaced by a new one' });
   t.same(hive.states(), ['http://a streaming', 'http://b streaming']);
+  hive.actor.stop();
+});
+
+t.test('two queens of one name are both served: neither takes the stream of the other', async (t) => {
+  const hive = await start(['http://a'], { 'http://a': { queenId: 'queen-ubuntu' } });
+  hive.read('r1', 'queen-ubuntu', 'one');
+  hive.read('r2', 'queen-ubuntu', 'two');
+  t.same(hive.closed, []);
+  hive.read('r3', 'queen-ubuntu', 'two');
+  t.same(hive.closed, ['r2']);
   hive.actor.stop();
 });
