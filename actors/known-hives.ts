@@ -40,6 +40,8 @@ export interface KnownHives {
   isForgotten: (hiveUrl: string, hiveId: string | null) => boolean;
   /** Whether any is: then a host of unknown name is asked for its name before it is invited. */
   anyForgotten: () => boolean;
+  /** Whether the hive of this name is this instance; true where either does not say. */
+  isInstance: (hiveId: string, instance: string) => boolean;
   /** Writes what is not written yet. */
   flush: () => void;
 }
@@ -103,6 +105,10 @@ export function openKnownHives(state: StateDir, warn: (message: string) => void)
     isForgotten: (hiveUrl, hiveId) =>
       hiveId === null ? [...forgotten.values()].includes(hiveUrl) : forgotten.has(hiveId),
     anyForgotten: () => forgotten.size > 0,
+    isInstance: (hiveId, instance) => {
+      const held = hives.get(hiveId)?.instance ?? '';
+      return held === '' || instance === '' || held === instance;
+    },
     flush,
   };
 }

@@ -46,7 +46,12 @@ async function read(
   sendBack: (event: SubscriptionEvent) => void,
 ): Promise<void> {
   const { response, socket } = await send(outgoing, hiveUrl + PATH.heartbeats, {
-    headers: { Accept: 'text/event-stream', [HEADER.queen]: queenId, [HEADER.instance]: instance },
+    headers: {
+      Accept: 'text/event-stream',
+      [HEADER.queen]: queenId,
+      [HEADER.instance]: instance,
+      [HEADER.hive]: hiveId,
+    },
     trusted,
     signal,
   });

@@ -9,7 +9,7 @@ import { cpuDevice } from '../actors/list-devices.js';
 import { sampleGpus } from '../actors/sample-gpus.js';
 import { sampleHost } from '../actors/sample-host.js';
 import { tick } from '../actors/tick.js';
-import { announceDelayMs, LOST_JITTER_MS_MAX, otherProtocolDelayMs } from '../machines/backoff.js';
+import { announceDelayMs, LOST_JITTER_MS_MAX, lostDelayMs, otherProtocolDelayMs } from '../machines/backoff.js';
 import { hiveMachine, QUEENS_MAX } from '../machines/hive.js';
 import { hiveConnectionMachine } from '../machines/hive-connection.js';
 import { queenHealthMachine } from '../machines/queen-health.js';
@@ -106,12 +106,14 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
   const connection = hiveConnectionMachine.provide({
     actors: {
       announce: createAnnounce({ outgoing, door, hiveId: id, instance: ground.instance }),
-      queenHealth: queenHealthMachine.provide({ actors: { checkHealth: createCheckHealth(outgoing) } }),
+      queenHealth: queenHealthMachine.provide({
+        actors: { checkHealth: createCheckHealth({ outgoing, hiveId: id, instance: ground.instance }) },
+      }),
     },
     delays: {
       retry: ({ context }) =>
         context.failure === 'protocol' ? otherProtocolDelayMs() : announceDelayMs(context.attempt + 1, Math.random()),
-      lostJitter: () => Math.random() * LOST_JITTER_MS_MAX,
+      lostDelay: ({ context }) => lostDelayMs(context.shortStreams) + Math.random() * LOST_JITTER_MS_MAX,
     },
   });
   const actor = createActor(

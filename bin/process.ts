@@ -9,7 +9,7 @@ import { familyOf, isLoopbackOnly, localUrl } from '../actors/door.js';
 import type { Outgoing } from '../actors/http.js';
 import { openStateDir, type StateDir, StateInUse, StateUnusable } from '../actors/state-dir.js';
 import { createApp } from '../server/app.js';
-import { commonRoutes } from '../server/common.js';
+import { type CommonInput, commonRoutes } from '../server/common.js';
 import { CannotListen, type Listener, listen } from '../server/listen.js';
 import type { Metric } from '../server/metrics.js';
 import type { Route } from '../server/route.js';
@@ -52,6 +52,7 @@ export interface Built {
   routes: Route[];
   streams: Broadcast[];
   metrics: Metric[];
+  onHealth?: CommonInput['onHealth'];
   /** Called once the process listens. */
   start: () => void;
   /** Called first when it ends. */
@@ -125,6 +126,7 @@ export async function runProcess({ name, id, options, build }: ProcessInput): Pr
         url: localUrl(door),
       }),
       shutdown: (reason) => void end(reason, EXIT.ok),
+      ...(built.onHealth ? { onHealth: built.onHealth } : {}),
     },
     [...built.routes, ...(relay?.routes ?? [])],
   );

@@ -220,6 +220,7 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
     secured: security.tokens.length > 0,
     send: (event) => actor.send(event),
     fleet,
+    reads: (hiveId, instance) => fleet.hive(hiveId)?.state === 'streaming' && known.isInstance(hiveId, instance),
     now,
   });
   tellChanges(fleet, log);
@@ -227,6 +228,7 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
 
   return {
     routes: doors.routes,
+    onHealth: doors.onHealth,
     streams: [doors.stream],
     metrics: [
       ...streamMetrics('heartbeat_stream', () => doors.stream.stats()),

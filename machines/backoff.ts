@@ -26,6 +26,15 @@ export function otherProtocolDelayMs(): number {
 /** The spread of re-announcements after a queen is lost, so that a thousand hives do not call in the same millisecond. */
 export const LOST_JITTER_MS_MAX = 250;
 
+/** Streams that end so soon after they began are not worth calling for at once for ever. */
+export const STEADY_MS = 10_000;
+const SHORT_STREAMS_MAX = 5;
+
+/** The wait after the loss of a stream: none, but after five short streams running as after failed attempts. */
+export function lostDelayMs(shortStreams: number): number {
+  return shortStreams <= SHORT_STREAMS_MAX ? 0 : announceDelayMs(shortStreams - SHORT_STREAMS_MAX + 1);
+}
+
 const SEEK_MS = [0, 1_000, 2_000, 4_000] as const;
 const SEEK_OFTEN = { everyMs: 5_000, forMs: 600_000 } as const;
 const SEEK_SELDOM_MS = 60_000;

@@ -3,7 +3,7 @@
  * queen"). It only says yes or no to what happened; who reads which stream is decided by its parent, `hive`.
  */
 import { assign, cancel, fromPromise, raise, sendParent, setup } from 'xstate';
-import { announceDelayMs, otherProtocolDelayMs } from './backoff.js';
+import { announceDelayMs, lostDelayMs, otherProtocolDelayMs, STEADY_MS } from './backoff.js';
 import { asFailure, type FailureKind, notProvided } from './failure.js';
 import { queenHealthMachine } from './queen-health.js';
 
@@ -27,6 +27,8 @@ export interface ConnectionContext {
   attempt: number;
   failure: FailureKind | null;
   reason: string | null;
+  /** How many streams running ended within STEADY_MS. */
+  shortStreams: number;
   /** How many of her connections read our stream. */
   readers: number;
   /** What we told her our URL is. */
@@ -103,8 +105,9 @@ const s = setup({
     /** wait = announceDelayMs(next attempt); `bin/` adds chance from the sixth on. */
     retry: ({ context }) =>
       context.failure === 'protocol' ? otherProtocolDelayMs() : announceDelayMs(context.attempt + 1),
-    /** 0 here; `bin/` spreads it over LOST_JITTER_MS_MAX. */
-    lostJitter: 0,
+    /** `bin/` adds up to LOST_JITTER_MS_MAX. */
+    lostDelay: ({ context }) => lostDelayMs(context.shortStreams),
+    steady: STEADY_MS,
     readyTimeout: 10_000,
     announceOverdue: 1_000,
     awayTimeout: 3_600_000,
@@ -136,6 +139,7 @@ export const hiveConnectionMachine = s.createMachine({
     attempt: 0,
     failure: null,
     reason: null,
+    shortStreams: 0,
     readers: 0,
     hiveUrl: null,
     run: null,
@@ -243,6 +247,7 @@ export const hiveConnectionMachine = s.createMachine({
         { type: 'enter', params: { state: 'streaming' } },
       ],
       exit: raise({ type: 'away' }, { id: 'away', delay: 'awayTimeout' }),
+      after: { steady: { actions: assign({ shortStreams: 0 }) } },
       invoke: {
         id: 'health',
         src: 'queenHealth',
@@ -268,8 +273,11 @@ export const hiveConnectionMachine = s.createMachine({
       },
     },
     lost: {
-      entry: { type: 'enter', params: { state: 'lost' } },
-      after: { lostJitter: 'announcing' },
+      entry: [
+        assign({ shortStreams: ({ context }) => context.shortStreams + 1 }),
+        { type: 'enter', params: { state: 'lost' } },
+      ],
+      after: { lostDelay: 'announcing' },
     },
   },
 });

@@ -1,6 +1,6 @@
 /**
  * Asks a queen that reads our stream for her /health. Two failures running mean that she is gone; an answer from another
- * run of hers means that the reader that we see is of one who is dead, however alive the kernel believes it.
+ * run of hers, or that she does not read us, means that the reader that we see is of one who is dead, however alive the kernel believes it.
  */
 import { assign, fromPromise, sendParent, setup } from 'xstate';
 import { asFailure, notProvided } from './failure.js';
@@ -13,6 +13,8 @@ export interface QueenHealthInput {
 
 export interface HealthOutput {
   run: string | null;
+  /** Whether she reads our stream; null for a queen that does not say. */
+  reads: boolean | null;
 }
 
 export interface QueenHealthContext extends QueenHealthInput {
@@ -22,6 +24,8 @@ export interface QueenHealthContext extends QueenHealthInput {
 
 /** Two, so that one lost packet or one long pause does not end a healthy stream. */
 const FAILURES_MAX = 2;
+
+const NOT_READ = 'she is there, but does not read this stream';
 
 export const queenHealthMachine = setup({
   types: { context: {} as QueenHealthContext, input: {} as QueenHealthInput },
@@ -46,6 +50,16 @@ export const queenHealthMachine = setup({
               context.run !== null && event.output.run !== null && event.output.run !== context.run,
             target: 'failed',
             actions: assign({ reason: 'she was restarted, and has not read this stream since' }),
+          },
+          {
+            guard: ({ context, event }) => event.output.reads === false && context.failures + 1 >= FAILURES_MAX,
+            target: 'failed',
+            actions: assign({ reason: NOT_READ }),
+          },
+          {
+            guard: ({ event }) => event.output.reads === false,
+            target: 'waiting',
+            actions: assign({ failures: ({ context }) => context.failures + 1, reason: NOT_READ }),
           },
           {
             target: 'waiting',

@@ -21,13 +21,12 @@ export function parseTokens(text: string | undefined): string[] {
 /** @param tokens none means that the door is open (to loopback only: the process refuses any other bind). */
 export function requireToken(tokens: string[]): Middleware {
   return async (ctx, next) => {
-    if (tokens.length > 0 && !OPEN.has(`${ctx.method} ${ctx.path}`) && !isKnown(ctx, tokens)) {
+    ctx.state.known = tokens.length === 0 || isKnown(ctx, tokens);
+    if (!ctx.state.known && !OPEN.has(`${ctx.method} ${ctx.path}`)) {
       throw new HttpProblem(401, 'this process wants its token: send Authorization: Bearer <token>', {
         headers: { 'WWW-Authenticate': REALM },
       });
     }
-    // Whoever came this far may be sent the token in turn.
-    ctx.state.trusted = true;
     await next();
   };
 }

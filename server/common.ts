@@ -1,5 +1,6 @@
 /** The routes of every process: health, info, metrics, documentation, machines, session, shutdown. */
 import { Type } from '@sinclair/typebox';
+import type { Context } from 'koa';
 import type { MachineLog } from '../stores/machine-log.js';
 import { MachineEvent, MachineList } from '../wire/machines.js';
 import { parser } from '../wire/schema.js';
@@ -19,6 +20,8 @@ export interface CommonInput {
   machineLog: MachineLog;
   metrics: Metric[];
   shutdown: (reason: string) => void;
+  /** Adds to the answer of /health, for callers who know the token. */
+  onHealth?: (ctx: Context) => void;
 }
 
 const Session = Type.Object({ token: Type.String({ minLength: 1, maxLength: 4096 }) });
@@ -52,6 +55,7 @@ export function commonRoutes(input: CommonInput, own: Route[]): { routes: Route[
       handle: (ctx) => {
         ctx.type = 'text/plain';
         ctx.body = 'ok';
+        if (ctx.state.known) input.onHealth?.(ctx);
       },
     },
     {

@@ -46,6 +46,10 @@ export function hiveDoors({ hiveId, loopbackOnly, send, devices }: HiveDoorsInpu
     if (named !== '' && !isId(named)) throw new HttpProblem(400, `${HEADER.queen} is not an id`);
     const instance = ctx.get(HEADER.instance);
     if (instance !== '' && !isId(instance)) throw new HttpProblem(400, 'Rbee-Instance is not a UUID');
+    // Before a reader is seated: one that came here for another hive must not displace its queen's own.
+    const expected = ctx.get(HEADER.hive);
+    if (expected !== '' && expected !== hiveId)
+      throw new HttpProblem(409, `this is hive ${hiveId}, not ${expected.slice(0, 64)}`);
     ctx.set('Rbee-Hive', hiveId);
     opened += 1;
     const readerId = `reader-${opened}`;

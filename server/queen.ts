@@ -28,11 +28,15 @@ export interface QueenDoorsInput {
   secured: boolean;
   send: (event: QueenEvent) => void;
   fleet: Fleet;
+  /** Whether the hive of this name and instance is read. */
+  reads: (hiveId: string, instance: string) => boolean;
   now: () => Now;
 }
 
 export interface QueenDoors {
   routes: Route[];
+  /** Tells a hive that asks for our health whether we read it. */
+  onHealth: (ctx: Context) => void;
   stream: Broadcast;
   /** Puts the swarm in numbers on the stream. */
   publishSnapshot: () => void;
@@ -43,7 +47,11 @@ const parseWorkerHeartbeat = parser(WorkerHeartbeat);
 
 export function queenDoors(input: QueenDoorsInput): QueenDoors {
   const { stream, publishSnapshot } = queenStream(input);
-  return { stream, publishSnapshot, routes: [...callbacks(input), ...queries(input), streamRoute(stream)] };
+  const onHealth = (ctx: Context) => {
+    const hiveId = ctx.get(HEADER.hive);
+    if (hiveId !== '') ctx.set('Rbee-Reads', input.reads(hiveId, ctx.get(HEADER.instance)) ? 'yes' : 'no');
+  };
+  return { stream, publishSnapshot, onHealth, routes: [...callbacks(input), ...queries(input), streamRoute(stream)] };
 }
 
 /** Feeds the stream from the fleet: each event serialised once, the latest of each hive kept for new readers. */

@@ -14,8 +14,13 @@ export const HEADER = {
   queen: 'rbee-queen',
   /** A UUID of this run of the process that answers: tells one that was restarted. */
   run: 'rbee-run',
-  /** The id of the hive that answers with a stream. */
+  /**
+   * The id of a hive: of the one that answers, of the one that is expected to answer, or, with /health, of the one that
+   * asks whether it is read.
+   */
   hive: 'rbee-hive',
+  /** `yes` or `no`: whether the queen reads the hive that asks. */
+  reads: 'rbee-reads',
 } as const;
 
 /** Default ports, as in the table of processes. */

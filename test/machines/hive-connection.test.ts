@@ -37,7 +37,10 @@ function connect(
             checked += 1;
             script.say(`health of the queen: ${healthy ? 'ok' : 'fails'}`);
             if (!healthy) throw { kind: 'timeout', message: 'no answer within 5 s' };
-            return { run: typeof healthy === 'string' ? healthy : null };
+            return {
+              run: typeof healthy === 'string' && healthy !== 'unread' ? healthy : null,
+              reads: healthy === 'unread' ? false : null,
+            };
           }),
         },
       }),
@@ -238,5 +241,34 @@ t.test('a reader that outran the yes of a restarted queen is not taken for one o
   actor.send({ type: 'reader.opened', queenId: 'q' });
   await script.pass(31_000);
   t.equal(actor.getSnapshot().value, 'streaming');
+  actor.stop();
+});
+
+t.test('a queen that is there and does not read is called again, when she said so twice', async (t) => {
+  const script = createScript();
+  const actor = connect(script, { answers: [yes], health: ['unread', true, 'unread', 'unread'] });
+  await script.pass(50);
+  actor.send({ type: 'reader.opened', queenId: 'queen-desk' });
+  await script.pass(45_500);
+  t.equal(actor.getSnapshot().value, 'streaming');
+  await script.pass(15_000);
+  t.equal(actor.getSnapshot().value, 'ready');
+  actor.stop();
+});
+
+t.test('a queen that ends every stream at once is not called in a loop', async (t) => {
+  const script = createScript();
+  const actor = connect(script, { answers: [yes] });
+  for (let i = 0; i < 100; i += 1) {
+    await script.pass(100);
+    if (actor.getSnapshot().value !== 'ready') continue;
+    actor.send({ type: 'reader.opened', queenId: 'queen-desk' });
+    actor.send({ type: 'reader.closed', reason: 'it closed the connection' });
+  }
+  t.equal(
+    script.lines.filter((line) => line.includes('announce to')).length,
+    8,
+    'six times at once, then after 2 and 4 s',
+  );
   actor.stop();
 });

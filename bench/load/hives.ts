@@ -1,0 +1,134 @@
+/**
+ * Many simulated hives behind one plain HTTP server, told apart by the path of their URLs. They speak the wire and
+ * share nothing with the real ones; their events are made once, and only the time in them is written anew.
+ */
+import http, { type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { offer } from '../lib/child.js';
+import { hiveEvent } from '../lib/event.js';
+import { evenly } from '../lib/schedule.js';
+
+interface Hive {
+  id: string;
+  url: string;
+  chunk: Buffer;
+  timestampAt: number;
+  sockets: Set<Socket>;
+}
+
+const EPOCH = '1970-01-01T00:00:00.000Z';
+const ANNOUNCING_MAX = 64;
+/** As a real one does when she said yes and did not come. */
+const AGAIN_MS = 10_000;
+const hives = new Map<string, Hive>();
+let ring: Hive[] = [];
+let sent = 0;
+let opened = 0;
+let refused = 0;
+let again = 0;
+
+const server = http.createServer(answer);
+server.keepAliveTimeout = 5_000;
+
+function makeHive(base: string, id: string, intervalMs: number): Hive {
+  const frame = `event: heartbeat\ndata: ${hiveEvent(id, intervalMs, EPOCH)}\n\n`;
+  const chunk = Buffer.from(`${Buffer.byteLength(frame).toString(16)}\r\n${frame}\r\n`);
+  return { id, url: `${base}/${id}`, chunk, timestampAt: chunk.indexOf(EPOCH), sockets: new Set() };
+}
+
+function answer(request: IncomingMessage, response: ServerResponse): void {
+  const [, id = '', ...rest] = (request.url ?? '').split('?')[0]?.split('/') ?? [];
+  const hive = hives.get(id);
+  const path = rest.join('/');
+  if (!hive) return void response.writeHead(404).end();
+  if (path === 'capabilities') {
+    const devices = [{ id: 'CPU-0', name: 'a fake', device_type: 'cpu', vram_gb: 1, compute_capability: null }];
+    response.writeHead(200, { 'content-type': 'application/json' });
+    return void response.end(JSON.stringify({ hive_id: id, devices }));
+  }
+  if (path !== 'v1/heartbeats/stream') return void response.writeHead(404).end();
+  const { socket } = request;
+  socket.setNoDelay(true);
+  response.writeHead(200, {
+    'content-type': 'text/event-stream',
+    'cache-control': 'no-cache',
+    'transfer-encoding': 'chunked',
+    'rbee-hive': id,
+    'rbee-protocol': '1',
+  });
+  response.flushHeaders();
+  hive.sockets.add(socket);
+  opened += 1;
+  socket.once('close', () => hive.sockets.delete(socket));
+  socket.on('error', () => {});
+}
+
+function emit(hive: Hive, timestamp: string): void {
+  if (hive.sockets.size === 0) return;
+  // A copy: the one before may still wait in a socket.
+  const chunk = Buffer.from(hive.chunk);
+  chunk.write(timestamp, hive.timestampAt, 'latin1');
+  for (const socket of hive.sockets) {
+    socket.write(chunk);
+    sent += 1;
+  }
+}
+
+async function announce(agent: http.Agent, queenUrl: string, { id, url }: Hive): Promise<void> {
+  for (;;) {
+    const status = await new Promise<number>((resolve) => {
+      const request = http.request(`${queenUrl}/v1/hive/ready`, {
+        method: 'POST',
+        agent,
+        headers: { 'content-type': 'application/json', 'rbee-protocol': '1', 'rbee-instance': `bench-${id}` },
+      });
+      request.on('error', () => resolve(0));
+      request.on('response', (response) => {
+        response.resume();
+        resolve(response.statusCode ?? 0);
+      });
+      request.end(JSON.stringify({ hive_id: id, hive_url: url }));
+    });
+    if (status === 200) return;
+    refused += 1;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+}
+
+async function announceUntilRead(agent: http.Agent, queenUrl: string, hive: Hive): Promise<void> {
+  await announce(agent, queenUrl, hive);
+  setTimeout(() => {
+    if (hive.sockets.size > 0) return;
+    again += 1;
+    void announceUntilRead(agent, queenUrl, hive);
+  }, AGAIN_MS);
+}
+
+const offered = {
+  /** Hives `<prefix>0` to `<prefix>(count−1)`, each with an event every `intervalMs`, spread evenly. */
+  start: async ({ count, intervalMs, prefix }: { count: number; intervalMs: number; prefix: string }) => {
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', 4096, resolve));
+    const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    for (let i = 0; i < count; i += 1) hives.set(`${prefix}${i}`, makeHive(base, `${prefix}${i}`, intervalMs));
+    ring = [...hives.values()];
+    evenly((count * 1000) / intervalMs, (n) => emit(ring[n % ring.length] as Hive, new Date().toISOString()));
+    return { urls: ring.map(({ id, url }) => ({ id, url })) };
+  },
+  /** Resolves when the queen has said yes to all; those that she does not come to announce themselves again. */
+  announce: async ({ queenUrl }: { queenUrl: string }) => {
+    const agent = new http.Agent({ keepAlive: true, maxSockets: ANNOUNCING_MAX });
+    const todo = [...ring];
+    const next = async () => {
+      for (let hive = todo.shift(); hive; hive = todo.shift()) await announceUntilRead(agent, queenUrl, hive);
+    };
+    await Promise.all(Array.from({ length: ANNOUNCING_MAX }, next));
+  },
+  /** How many have a reader; streams opened, events sent, announcements refused and made again, ever. */
+  state: () => ({
+    streaming: ring.filter(({ sockets }) => sockets.size > 0).length,
+    ...{ opened, sent, refused, again },
+  }),
+};
+
+export type Hives = typeof offered;
+offer(offered);
