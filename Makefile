@@ -6,7 +6,7 @@ QUIET := --no-fund --no-audit --loglevel=error
 # The compiler keeps its own account of what changed (tsc --incremental).
 SOURCES = $(shell find wire machines stores actors server bin client test bench types -name '*.ts' 2>/dev/null)
 
-.PHONY: help run build test check format bench fuzz inspect clean node
+.PHONY: help run build test check format bench fuzz chaos inspect clean node
 .DEFAULT_GOAL := help
 
 help: ## print this
@@ -32,6 +32,9 @@ bench: build ## measure, and print the ratio to each peer (ONLY=part-of-a-path)
 
 fuzz: build ## throw everything at a queen and a hive (SECONDS=60, SEED=to-repeat)
 	@node dist/test/fuzz.js --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
+
+chaos: build ## kill, freeze and cut a swarm at random (ARGS="--seconds 600 --seed 7")
+	@node dist/test/chaos.js $(ARGS)
 
 inspect: build ## as run, with the state machines shown live
 	@node dist/bin/rbee.js up --inspect
