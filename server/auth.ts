@@ -8,7 +8,7 @@ const SESSION_MS = 30 * 24 * 3600 * 1000;
 const REALM = 'Bearer realm="rbee"';
 
 /** Routes that need no token: /health by contract, the one that takes a token for a cookie, and a page that holds no data and asks for it. */
-const OPEN = new Set(['GET /health', 'HEAD /health', 'POST /v1/session', 'GET /inspect']);
+const OPEN = new Set(['GET /health', 'HEAD /health', 'POST /v1/session', 'GET /inspect', 'HEAD /inspect']);
 
 /** `--token a,b`: the first is sent, both are taken, so that tokens can be changed one process at a time. */
 export function parseTokens(text: string | undefined): string[] {

@@ -26,6 +26,7 @@ let sent = 0;
 let opened = 0;
 let refused = 0;
 let again = 0;
+let lateMs = () => 0;
 
 const server = http.createServer(answer);
 server.keepAliveTimeout = 5_000;
@@ -111,7 +112,7 @@ const offered = {
     const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     for (let i = 0; i < count; i += 1) hives.set(`${prefix}${i}`, makeHive(base, `${prefix}${i}`, intervalMs));
     ring = [...hives.values()];
-    evenly((count * 1000) / intervalMs, (n) => emit(ring[n % ring.length] as Hive, new Date().toISOString()));
+    lateMs = evenly((count * 1000) / intervalMs, (n) => emit(ring[n % ring.length] as Hive, new Date().toISOString()));
     return { urls: ring.map(({ id, url }) => ({ id, url })) };
   },
   /** Resolves when the queen has said yes to all; those that she does not come to announce themselves again. */
@@ -123,10 +124,12 @@ const offered = {
     };
     await Promise.all(Array.from({ length: ANNOUNCING_MAX }, next));
   },
-  /** How many have a reader; streams opened, events sent, announcements refused and made again, ever. */
+  /** How many have a reader; streams opened, events sent, announcements refused and made again, ever; how late
+   * the latest event was since last asked, which is this process's fault. */
   state: () => ({
     streaming: ring.filter(({ sockets }) => sockets.size > 0).length,
     ...{ opened, sent, refused, again },
+    lateMs: lateMs(),
   }),
 };
 

@@ -1,0 +1,162 @@
+/** What does it cost the queen to take in thousands of hives, and does any of them look silent to her for it? */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Answer, atMost, type Bench, type BenchInput, type Table } from './lib/bench.js';
+import { startChild } from './lib/child.js';
+import { EVENT_BYTES } from './lib/event.js';
+import { rssMb, watchCpu } from './lib/proc.js';
+import { profile as profiled, profileFlags } from './lib/profile.js';
+import { startSwarm } from './lib/swarm.js';
+import type { Hives } from './load/hives.js';
+import type { Client, Clients } from './peers/clients.js';
+
+interface Seen {
+  hives: number;
+  cpuPct: number;
+  usPerEvent: number;
+  rssMb: number;
+  joinedS: number;
+  msPerJoin: number;
+  again: number;
+  lateMs: number;
+  stale: number;
+  lost: number;
+  profile: Table[];
+}
+
+export const bench: Bench = {
+  question: 'What does a hive-event cost the queen at 1,000, 5,000 and 10,000 hives, and is any of them called stale?',
+  run: async (input): Promise<Answer> => {
+    const { quick, say } = input;
+    const sizes = quick ? [200, 1_000] : [1_000, 5_000, 10_000];
+    const seen: Seen[] = [];
+    for (const hives of sizes) {
+      say(`${hives} hives`);
+      seen.push(await measureQueen(input, hives));
+    }
+    const [fewest = 0] = sizes;
+    const clients: [Client, number][] = [];
+    for (const client of ['one buffer', 'sockets', 'http', 'node-fetch'] as const) {
+      say(`${fewest} hives, read by ${client} alone`);
+      clients.push([client, await measureClient(input, client, fewest)]);
+    }
+    return { tables: tables(seen, clients), goals: goals(seen), notes: [NOTE, LATE] };
+  },
+};
+
+const NOTE = `Each hive sends ${EVENT_BYTES} B at 1 Hz, evenly spread, each event on its own. The queen has no readers.`;
+
+const LATE =
+  '"sent late by": the most that the simulated hives were behind their own clock; from 2 s on, a stale hive is their fault and not hers.';
+
+async function measureQueen({ quick, profile, scope: outer }: BenchInput, hives: number): Promise<Seen> {
+  const scope = outer.inner();
+  const profiles = scope.directory('profile');
+  const { queen, received, lateMs, joined, again } = await startSwarm(scope, {
+    hives,
+    intervalMs: 1_000,
+    nodeFlags: profile ? profileFlags(profiles) : [],
+  });
+  await sleep(quick ? 2_000 : 10_000);
+  const before = await received();
+  await lateMs();
+  const watch = watchCpu([queen.pid]);
+  await sleep(quick ? 5_000 : 30_000);
+  const { cpuMs, wallMs } = watch();
+  const events = (await received()) - before;
+  const seen = {
+    hives,
+    cpuPct: (100 * cpuMs) / wallMs,
+    usPerEvent: (1000 * cpuMs) / events,
+    rssMb: rssMb([queen.pid]),
+    joinedS: joined.wallMs / 1000,
+    msPerJoin: joined.cpuMs / hives,
+    again,
+    lateMs: await lateMs(),
+    stale: queen.said(/ is stale/),
+    lost: queen.said(/ is lost/),
+  };
+  const tables = profile ? await profiled(queen.pid, profiles, `${hives} hives`, sleep(5_000)) : [];
+  await scope.end();
+  return { ...seen, profile: tables };
+}
+
+/** The same hives read by a bare program: what reading alone costs, by the client that reads. */
+async function measureClient({ quick, scope: outer }: BenchInput, client: Client, hives: number): Promise<number> {
+  const scope = outer.inner();
+  const swarm = startChild<Hives>(scope, 'load/hives.js');
+  const { urls } = await swarm.start({ count: hives, intervalMs: 1_000, prefix: 'hive-' });
+  const reader = startChild<Clients>(scope, 'peers/clients.js');
+  await reader.read({ client, urls: urls.map(({ url }) => `${url}/v1/heartbeats/stream`) });
+  await sleep(quick ? 2_000 : 5_000);
+  const before = await reader.events();
+  const watch = watchCpu([reader.pid]);
+  await sleep(quick ? 5_000 : 15_000);
+  const { cpuMs } = watch();
+  const events = (await reader.events()) - before;
+  await scope.end();
+  return (1000 * cpuMs) / events;
+}
+
+const CLIENT_NAMES: Record<Client, string> = {
+  'one buffer': 'bare sockets that read into one buffer, JSON.parse',
+  sockets: 'bare sockets, JSON.parse',
+  http: 'node:http, eventsource-parser, JSON.parse',
+  'node-fetch': 'node-fetch, eventsource-parser, JSON.parse',
+};
+
+function tables(seen: Seen[], clients: [Client, number][]): Table[] {
+  const [first] = seen;
+  return [
+    {
+      title: 'The queen',
+      columns: [
+        'hives',
+        'CPU %',
+        'µs/event',
+        'RSS MiB',
+        'KiB/hive',
+        'all stream after s',
+        'CPU ms/join',
+        'called twice',
+        'sent late by ms',
+        'stale',
+        'lost',
+      ],
+      rows: seen.map((one) => {
+        const added = one.hives - (first?.hives ?? 0);
+        const perHive = added === 0 ? null : ((one.rssMb - (first?.rssMb ?? 0)) * 1024) / added;
+        return [
+          String(one.hives),
+          one.cpuPct,
+          one.usPerEvent,
+          one.rssMb,
+          perHive,
+          one.joinedS,
+          one.msPerJoin,
+          String(one.again),
+          one.lateMs,
+          String(one.stale),
+          String(one.lost),
+        ];
+      }),
+    },
+    {
+      title: `Reading alone, ${first?.hives} hives: no validation, no store, no state machine`,
+      columns: ['client', 'µs/event', 'the queen costs × as much'],
+      rows: clients.map(([client, us]) => [CLIENT_NAMES[client], us, (first?.usPerEvent ?? 0) / us]),
+    },
+    ...seen.flatMap(({ profile }) => profile),
+  ];
+}
+
+function goals(seen: Seen[]) {
+  const most = seen.at(-1);
+  const at5000 = seen.find(({ hives }) => hives === 5_000) ?? most;
+  if (!most || !at5000) return [];
+  return [
+    atMost(`CPU per hive-event at ${at5000.hives} hives`, at5000.usPerEvent, 80, 'µs'),
+    atMost(`CPU at ${most.hives} hives`, most.cpuPct, 100, '% of a core'),
+    atMost(`stale or lost hives at ${most.hives}`, most.stale + most.lost, 0, 'hives'),
+  ];
+}

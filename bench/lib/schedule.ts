@@ -1,0 +1,20 @@
+/**
+ * Calls `act` evenly, `perSecond` times a second: what a late timer left out is made up for at once.
+ * @returns how late the latest call was since one last asked, in ms.
+ */
+export function evenly(perSecond: number, act: (count: number) => void): () => number {
+  const start = performance.now();
+  let done = 0;
+  let late = 0;
+  setInterval(() => {
+    const elapsed = performance.now() - start;
+    const due = Math.floor((elapsed / 1000) * perSecond);
+    if (due > done) late = Math.max(late, elapsed - (done / perSecond) * 1000);
+    for (; done < due; done += 1) act(done);
+  }, 2);
+  return () => {
+    const seen = late;
+    late = 0;
+    return seen;
+  };
+}

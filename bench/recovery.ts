@@ -1,0 +1,152 @@
+/** A queen is killed under a thousand hives and started again: how soon does she have them all back? */
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { waitFor } from '../test/helpers/wait.js';
+import { type Answer, atMost, type Bench, type BenchInput } from './lib/bench.js';
+import { startChild } from './lib/child.js';
+import { type Rbee, startRbee } from './lib/rbee.js';
+import { largest, percentile } from './lib/stats.js';
+import type { MachineHives } from './load/machine-hives.js';
+import type { Silent } from './load/silent.js';
+
+const QUEEN_ID = 'queen-bench';
+const DEAD = 200;
+const BACK_MS_MAX = 90_000;
+
+interface Case {
+  what: string;
+  /** Done to her state while she is dead. */
+  meanwhile: (queen: Rbee, silentPort: number) => void;
+}
+
+interface KnownFile {
+  hives: { hive_id: string; hive_url: string; instance: string | null; trusted: boolean; last_seen_at: string }[];
+}
+
+const knownFile = ({ stateDir }: Rbee) => path.join(stateDir, 'queen', QUEEN_ID, 'hives.json');
+
+const CASES: Case[] = [
+  { what: 'as it is', meanwhile: () => {} },
+  { what: `${DEAD} dead hives among the known`, meanwhile: addDead },
+  { what: 'without the file of known hives', meanwhile: (queen) => rmSync(knownFile(queen)) },
+];
+
+/** Half of them refuse connections, half take them and say nothing; all were seen last, so that they are asked first. */
+function addDead(queen: Rbee, silentPort: number): void {
+  const file = JSON.parse(readFileSync(knownFile(queen), 'utf8')) as KnownFile;
+  const dead = Array.from({ length: DEAD }, (_, i) => ({
+    hive_id: `dead-${i}`,
+    hive_url: `http://127.0.0.1:${i % 2 === 0 ? silentPort : 1}/dead-${i}`,
+    instance: null,
+    trusted: false,
+    last_seen_at: new Date(Date.now() + 1_000).toISOString(),
+  }));
+  writeFileSync(knownFile(queen), JSON.stringify({ ...file, hives: [...dead, ...file.hives] }));
+}
+
+interface Recovery {
+  what: string;
+  known: number;
+  back: number;
+  doubled: number;
+  extra: number;
+  p50: number;
+  p99: number;
+  max: number;
+}
+
+export const bench: Bench = {
+  question: 'A queen is killed and comes back: how soon do all of her hives stream to her again?',
+  run: async (input): Promise<Answer> => {
+    const hives = input.quick ? 200 : 1_000;
+    const downMs = input.quick ? 5_000 : 20_000;
+    const seen: Recovery[] = [];
+    for (const one of CASES) {
+      input.say(`${hives} hives, queen dead for ${downMs / 1000} s, ${one.what}`);
+      seen.push(await recover(input, one, hives, downMs));
+    }
+    const [plain, dead, forgotten] = seen;
+    return {
+      tables: [
+        {
+          title: `${hives} hives, queen killed for ${downMs / 1000} s: seconds from when she listens again to each hive's open stream`,
+          columns: ['case', 'known', 'back', 'p50 s', 'p99 s', 'max s', 'streams doubled', 'opened more than once'],
+          rows: seen.map(({ what, known, back, p50, p99, max, doubled, extra }) => [
+            what,
+            String(known),
+            String(back),
+            p50 / 1000,
+            p99 / 1000,
+            max / 1000,
+            String(doubled),
+            String(extra),
+          ]),
+        },
+      ],
+      goals: [
+        ...(plain ? [atMost('all back', plain.max / 1000, 5, 's')] : []),
+        ...(dead ? [atMost(`all back with ${DEAD} dead hives`, dead.max / 1000, 5, 's')] : []),
+        ...(forgotten ? [atMost('all back by backoff alone', forgotten.max / 1000, 30, 's')] : []),
+        atMost('hives left with two streams', largest(seen.map(({ doubled }) => doubled)), 0, 'hives'),
+      ],
+      notes: [
+        'All hives live in one process and share one core of it with their servers: what is measured here is slower than a real swarm.',
+        'Backoff alone: a hive that lost its queen tries after 0, 2, 4, 8, 16 s and then every 16 to 30 s, so how long it takes depends on how long she was away.',
+      ],
+    };
+  },
+};
+
+async function recover(
+  { scope: outer }: BenchInput,
+  { what, meanwhile }: Case,
+  count: number,
+  downMs: number,
+): Promise<Recovery> {
+  const scope = outer.inner();
+  try {
+    const { port: silentPort } = await startChild<Silent>(scope, 'load/silent.js').start();
+    const args = ['--queen-id', QUEEN_ID];
+    const queen = await startRbee(scope, 'queen', { args });
+    const { port } = new URL(queen.url);
+    const hives = startChild<MachineHives>(scope, 'load/machine-hives.js');
+    await hives.start({ count, queenUrl: queen.url });
+    const all = () => hives.state({ since: 0 }).then(({ streaming }) => streaming === count);
+    await waitFor('all hives to stream', all, { timeoutMs: 120_000, everyMs: 250 });
+    // Past the first minute the queen writes when she saw each hive last; sooner is enough for who they are.
+    await sleep(2_000);
+
+    await queen.end('SIGKILL');
+    meanwhile(queen, silentPort);
+    const known = knownCount(queen);
+    const diedAt = Date.now();
+    await sleep(downMs);
+    const again = await startRbee(scope, 'queen', { args: [...args, '--port', port], stateDir: queen.stateDir });
+    const back = () => hives.state({ since: diedAt }).then(({ openedAt }) => openedAt.length === count);
+    await waitFor('the hives to be back', back, { timeoutMs: BACK_MS_MAX, everyMs: 250 }).catch(() => {});
+    await sleep(2_000);
+    const { openedAt, doubled, openings, streaming } = await hives.state({ since: diedAt });
+    const took = openedAt.map((at) => at - again.listeningAt);
+    return {
+      what,
+      known,
+      back: streaming,
+      doubled,
+      extra: openings - openedAt.length,
+      p50: percentile(took, 0.5),
+      p99: percentile(took, 0.99),
+      max: took.length < count ? Number.POSITIVE_INFINITY : largest(took),
+    };
+  } finally {
+    await scope.end();
+  }
+}
+
+function knownCount(queen: Rbee): number {
+  try {
+    return (JSON.parse(readFileSync(knownFile(queen), 'utf8')) as KnownFile).hives.length;
+  } catch {
+    return 0;
+  }
+}

@@ -1,0 +1,78 @@
+/** What do ten thousand subscriptions cost the queen's machines, and does anything stay when they go? */
+import { type Answer, atMost, type Bench } from './lib/bench.js';
+import { startChild } from './lib/child.js';
+import type { Subscriptions } from './load/subscriptions.js';
+
+export const bench: Bench = {
+  question: 'How long do 10,000 subscriptions take to start and to stop, what do they hold, and what is left of them?',
+  run: async ({ quick, scope, say }): Promise<Answer> => {
+    const sizes = quick ? [100, 1_000, 2_000] : [100, 1_000, 10_000];
+    const flags = ['--expose-gc'];
+    const rows = [];
+    let last: Awaited<ReturnType<Subscriptions['run']>> | undefined;
+    for (const count of sizes) {
+      say(`${count} subscriptions`);
+      last = await startChild<Subscriptions>(scope, 'load/subscriptions.js', flags).run({ count });
+      const { spawnMs, againMs, stopMs, beforeMb, liveMb, afterMb, leftOver, streaming } = last;
+      rows.push([
+        'in the queen',
+        String(count),
+        String(streaming),
+        spawnMs / 1000,
+        (1000 * spawnMs) / count,
+        againMs / 1000,
+        stopMs / 1000,
+        liveMb - beforeMb,
+        ((liveMb - beforeMb) * 1024) / count,
+        afterMb - beforeMb,
+        String(leftOver),
+      ]);
+    }
+    const count = sizes.at(-1) ?? 0;
+    say(`${count} subscriptions, standing alone`);
+    const alone = await startChild<Subscriptions>(scope, 'load/subscriptions.js', flags).alone({ count });
+    const { spawnMs, stopMs, beforeMb, liveMb } = alone;
+    rows.push([
+      'standing alone',
+      String(count),
+      null,
+      spawnMs / 1000,
+      (1000 * spawnMs) / count,
+      null,
+      stopMs / 1000,
+      liveMb - beforeMb,
+      ((liveMb - beforeMb) * 1024) / count,
+      null,
+      null,
+    ]);
+    return {
+      tables: [
+        {
+          title: 'Subscriptions with stubs for hands',
+          columns: [
+            'where',
+            'count',
+            'streaming',
+            'start s',
+            'µs each',
+            'replace all s',
+            'stop s',
+            'heap MiB',
+            'KiB each',
+            'heap left MiB',
+            'actors left',
+          ],
+          rows,
+        },
+      ],
+      goals: last
+        ? [
+            atMost(`${count} subscriptions started`, last.spawnMs / 1000, 3, 's'),
+            atMost(`${count} subscriptions stopped`, last.stopMs / 1000, 3, 's'),
+            atMost('actors left', last.leftOver, 0, 'actors'),
+          ]
+        : [],
+      notes: ['Each subscription stands with its subscriber and its machine; heap after two full collections.'],
+    };
+  },
+};

@@ -1,0 +1,104 @@
+/** How long does a hive take from its start to its telemetry on the queen's stream, and what is that time made of? */
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { type Answer, atMost, type Bench, type Table } from './lib/bench.js';
+import { follow } from './lib/follow.js';
+import { startRbee } from './lib/rbee.js';
+import { largest, median } from './lib/stats.js';
+import type { Imported } from './load/imports.js';
+
+const DIST = new URL('..', import.meta.url);
+
+export const bench: Bench = {
+  question: "How long from starting a hive to its telemetry on the queen's stream?",
+  run: async ({ quick, scope, say }): Promise<Answer> => {
+    const rounds = quick ? 5 : 20;
+    const queen = await startRbee(scope, 'queen');
+    const stream = await follow(scope, queen.url);
+    const node: number[] = [];
+    const listening: number[] = [];
+    const streaming: number[] = [];
+    const telemetry: number[] = [];
+    for (let round = 1; round <= rounds; round += 1) {
+      say(`start ${round} of ${rounds}`);
+      node.push(await bareNode());
+      const inner = scope.inner();
+      const hiveId = `hive-${round}`;
+      const hive = await startRbee(inner, 'hive', { args: ['--hive-id', hiveId, '--queen-url', queen.url] });
+      const of = (type: string) => (data: { type: string; hive_id?: string }) =>
+        data.type === type && data.hive_id === hiveId;
+      listening.push(hive.listeningAt - hive.spawnedAt);
+      streaming.push((await stream.until('its state', hive.spawnedAt, of('hive_state'))).at - hive.spawnedAt);
+      telemetry.push((await stream.until('telemetry', hive.spawnedAt, of('hive_telemetry'))).at - hive.spawnedAt);
+      await inner.end();
+    }
+    const row = (what: string, seen: number[]) => [what, median(seen), largest(seen)];
+    return {
+      tables: [
+        {
+          title: `From spawn, ${rounds} times`,
+          columns: ['until', 'median ms', 'max ms'],
+          rows: [
+            row('an empty program of Node has run', node),
+            row('the hive listens', listening),
+            row('the queen says that it streams', streaming),
+            row("its telemetry is on the queen's stream", telemetry),
+          ],
+        },
+        await importTable(quick ? 3 : 10),
+      ],
+      goals: [atMost("spawn → telemetry on the queen's stream", median(telemetry), 500, 'ms')],
+      notes: [
+        'Packages are imported one after another, in this order: what a later one shares with an earlier one is counted with the earlier.',
+      ],
+    };
+  },
+};
+
+function bareNode(): Promise<number> {
+  const startedAt = performance.now();
+  const child = spawn(process.execPath, ['--input-type=module', '-e', ''], { stdio: 'ignore' });
+  return new Promise((resolve) => child.once('exit', () => resolve(performance.now() - startedAt)));
+}
+
+/** What the packages of this project cost to import, and then the hive's own modules. */
+async function importTable(times: number): Promise<Table> {
+  const manifest = JSON.parse(readFileSync(new URL('../package.json', DIST), 'utf8')) as {
+    dependencies: Record<string, string>;
+  };
+  const packages = Object.keys(manifest.dependencies).sort();
+  const own = new URL('bin/hive.js', DIST).href;
+  const loaded = await once(['--only-what', own]);
+  const used = packages.filter((name) => loaded.some((one) => one.name === name));
+  const runs: Imported[][] = [];
+  for (let i = 0; i < times; i += 1) runs.push(await once([...used, own]));
+  const names = runs[0]?.map(({ name }) => name) ?? [];
+  const rows = names.map((name, i) => {
+    const seen = runs.map((run) => run[i]?.ms ?? 0);
+    return [name === own ? 'modules of ours' : name, median(seen)];
+  });
+  return {
+    title: 'Import time of a hive, warm disk cache',
+    columns: ['module', 'median ms'],
+    rows: [...rows.sort((a, b) => Number(b[1]) - Number(a[1])), ['all', median(runs.map(total))]],
+  };
+}
+
+const total = (run: Imported[]) => run.reduce((sum, { ms }) => sum + ms, 0);
+
+/** Runs the importer in a fresh process and takes its one line of JSON. */
+function once(modules: string[]): Promise<Imported[]> {
+  const importer = fileURLToPath(new URL('./load/imports.js', import.meta.url));
+  const child = spawn(process.execPath, [importer, ...modules], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let text = '';
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk;
+  });
+  return new Promise((resolve, reject) => {
+    child.once('close', (code) => {
+      if (code === 0) resolve(JSON.parse(text) as Imported[]);
+      else reject(new Error(`importing ${modules.join(' ')} ended with ${code}`));
+    });
+  });
+}
