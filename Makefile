@@ -2,7 +2,7 @@
 MAKEFLAGS += --no-print-directory
 NODE := $(shell command -v node 2>/dev/null)
 BIN := node_modules/.bin
-QUIET := --no-fund --no-audit --loglevel=error
+QUIET := --no-fund --no-audit --no-update-notifier --loglevel=error
 # The compiler keeps its own account of what changed (tsc --incremental).
 SOURCES = $(shell find wire machines stores actors server bin client test bench types -name '*.ts' 2>/dev/null)
 
@@ -47,9 +47,11 @@ node:
 	@node -e 'const [a, b] = process.versions.node.split(".").map(Number); if (a < 20 || (a === 20 && b < 11)) { console.error("rbee needs Node 20.11 or newer, and this is Node " + process.versions.node + ": see https://nodejs.org"); process.exit(1); }'
 
 node_modules/.package-lock.json: package-lock.json | node
-	@npm ci $(QUIET)
+	@echo "installing packages (once, some 20 s) …" >&2
+	@npm ci $(QUIET) >&2
 	@touch $@
 
 dist/.built: node_modules/.package-lock.json tsconfig.json package.json $(SOURCES) | node
+	@echo "compiling …" >&2
 	@$(BIN)/tsc
 	@touch $@

@@ -115,6 +115,10 @@ async function read(
       onHold: silence.hold,
       onRelease: silence.release,
     });
+  } catch (error) {
+    throw error instanceof PeerFailure
+      ? error
+      : new PeerFailure('closed', 'its connection broke off', { cause: error });
   } finally {
     silence.stop();
   }
