@@ -4,9 +4,11 @@
  * in one write, and readers that stand at the same place are sent the same Buffer. A reader that does not keep up
  * loses its oldest events and is told how many; it costs a cursor, and what its socket holds.
  *
- * koa-sse-stream opens the response and is its pipe. It has no backpressure, serialises each event for each reader and
- * pings from a timer that it never clears, so frames are pushed past its `send`, and its `_read` is the pump.
+ * koa-sse-stream opens the response: the headers, the socket's options, the bound on readers. Behind the headers the
+ * fan-out takes over and writes to the socket itself, in chunks (RFC 9112, 7.1) that are framed once for all readers:
+ * a Transform, a pipe and a response between ring and socket cost more than everything else together.
  */
+import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Transform } from 'node:stream';
 import type { Context } from 'koa';
@@ -20,9 +22,9 @@ const STALL = { checkMs: 1_000, checksMax: 10 } as const;
 /** No single write is larger: what a reader holds beyond the ring is bounded by this. */
 const WRITE_BYTES_MAX = 256 * 1024;
 const READERS_MAX = 10_000;
+const RETRY_LATER = { 'Retry-After': '5' };
 
 const RETRY = Buffer.from('retry: 2000\n\n');
-const COMMENT = Buffer.from(':\n\n');
 
 /** One event as it goes over the wire. `json` must be one line, as JSON.stringify makes it. */
 export function frame(event: string, json: string): Buffer {
@@ -78,37 +80,44 @@ class Reader {
   private unsent = 0;
   private closed: string | null = null;
 
+  /** @param response its headers are out, and nothing else will be written through it. */
   constructor(
     private readonly broadcast: Broadcast,
-    private readonly stream: Transform,
+    private readonly response: ServerResponse,
     private readonly socket: Socket,
     private readonly onClose: (reason: string) => void,
   ) {
     this.cursor = broadcast.head;
     this.first = [RETRY, ...broadcast.options.snapshot()];
-    // The pipe asks for more: its consumer has taken what was written.
-    stream._read = () => {
-      this.writable = true;
-      this.pump();
-    };
-    stream.once('close', () => this.finish('it closed the connection'));
-    stream.on('error', () => this.finish('its connection failed'));
+    socket.on('drain', this.onDrain);
+    response.once('close', () => this.finish('it closed the connection'));
   }
+
+  private readonly onDrain = (): void => {
+    this.writable = true;
+    this.pump();
+  };
 
   /** Writes until the socket pushes back or nothing is left. */
   pump(): void {
     while (this.writable && this.closed === null) {
       const chunk = this.next();
       if (chunk === null) return;
-      this.writable = this.stream.push(chunk);
+      this.write(chunk);
     }
   }
 
-  private next(): Buffer | null {
+  private write(chunk: Chunk): void {
+    if (this.socket.destroyed || !this.socket.writable) this.finish('it closed the connection');
+    // HTTP/1.0 knows no chunks: there the end of the connection is the end of the stream.
+    else this.writable = this.socket.write(this.response.chunkedEncoding ? chunk.framed : chunk.raw);
+  }
+
+  private next(): Chunk | null {
     const { broadcast } = this;
     if (this.first.length > 0) {
-      const [chunk, taken] = join(this.first, 0);
-      this.first = this.first.slice(taken);
+      const chunk = join(this.first, 0);
+      this.first = this.first.slice(chunk.count);
       return chunk;
     }
     if (this.cursor < broadcast.tail) {
@@ -121,15 +130,15 @@ class Reader {
       return this.next();
     }
     if (this.cursor === broadcast.head) return null;
-    const { chunk, count } = broadcast.batchAt(this.cursor);
-    this.cursor += count;
-    broadcast.delivered += count;
+    const chunk = broadcast.batchAt(this.cursor);
+    this.cursor += chunk.count;
+    broadcast.delivered += chunk.count;
     return chunk;
   }
 
   /** Nothing written for long, and nothing waiting: says that we are still there. */
   comment(): void {
-    if (this.writable && this.closed === null) this.writable = this.stream.push(COMMENT);
+    if (this.writable && this.closed === null) this.write(COMMENT);
   }
 
   /** Counts checks in which bytes waited and none was taken. */
@@ -148,9 +157,9 @@ class Reader {
   end(reason: string): void {
     if (this.closed !== null) return;
     this.pump();
-    this.stream.push(frame('bye', JSON.stringify({ reason })));
-    this.stream.push(null);
+    this.write(chunkOf([frame('bye', JSON.stringify({ reason }))]));
     this.finish(reason);
+    this.response.end();
   }
 
   /** Ends it without a word. */
@@ -163,24 +172,41 @@ class Reader {
     if (this.closed !== null) return;
     this.closed = reason;
     this.first = [];
+    this.socket.off('drain', this.onDrain);
     this.broadcast.readers.delete(this);
     this.onClose(reason);
   }
 }
 
-/** As many of the Buffers from `from` on as one write takes, as one Buffer. */
-function join(buffers: Buffer[], from: number): [chunk: Buffer, taken: number] {
-  let bytes = 0;
-  let taken = 0;
-  for (let i = from; i < buffers.length; i += 1) {
-    const { length } = buffers[i] as Buffer;
-    if (taken > 0 && bytes + length > WRITE_BYTES_MAX) break;
-    bytes += length;
-    taken += 1;
-  }
-  if (taken === 1) return [buffers[from] as Buffer, 1];
-  return [Buffer.concat(buffers.slice(from, from + taken), bytes), taken];
+/** Some events as one write: as they are, and as one chunk of a chunked body. */
+interface Chunk {
+  raw: Buffer;
+  framed: Buffer;
+  count: number;
 }
+
+const CRLF = Buffer.from('\r\n');
+
+function chunkOf(buffers: Buffer[]): Chunk {
+  const bytes = buffers.reduce((sum, { length }) => sum + length, 0);
+  const head = Buffer.from(`${bytes.toString(16)}\r\n`);
+  const framed = Buffer.concat([head, ...buffers, CRLF]);
+  return { raw: framed.subarray(head.length, head.length + bytes), framed, count: buffers.length };
+}
+
+/** As many of the Buffers from `from` on as one write takes. */
+function join(buffers: Buffer[], from: number): Chunk {
+  let bytes = 0;
+  let end = from;
+  while (end < buffers.length) {
+    bytes += (buffers[end] as Buffer).length;
+    if (end > from && bytes > WRITE_BYTES_MAX) break;
+    end += 1;
+  }
+  return chunkOf(buffers.slice(from, end));
+}
+
+const COMMENT = chunkOf([Buffer.from(':\n\n')]);
 
 export type ReaderHandle = Pick<Reader, 'close'>;
 
@@ -195,7 +221,7 @@ export class Broadcast {
   private ring: Buffer[] = [];
   private ringFrom = 0;
   private bytes = 0;
-  private batches = new Map<number, { chunk: Buffer; count: number }>();
+  private batches = new Map<number, Chunk>();
   private flushing = false;
   private quietSince = performance.now();
   private readonly timers: NodeJS.Timeout[];
@@ -211,24 +237,32 @@ export class Broadcast {
 
   /** Opens a stream as the answer to `ctx`. @throws HttpProblem 503 when there are too many readers. */
   async open(ctx: Context, { onClose = () => {} }: ReaderInput = {}): Promise<ReaderHandle | null> {
-    if (this.ended) throw new HttpProblem(503, 'this process is shutting down', { headers: { 'Retry-After': '2' } });
+    if (this.ended) throw new HttpProblem(503, 'this process is shutting down', { headers: RETRY_LATER });
     if (ctx.method === 'HEAD') {
       ctx.type = 'text/event-stream';
       ctx.status = 200;
       return null;
     }
-    let reader: Reader | null = null;
+    const { res } = ctx;
+    const { socket } = res;
+    if (!socket) throw new HttpProblem(503, 'ask for a stream on a connection of its own', { headers: RETRY_LATER });
+    let opened: Transform | undefined;
     await openers.pool(ctx as never, async () => {
-      const { sse } = ctx as unknown as { sse?: Transform };
-      if (!sse) throw new HttpProblem(503, `more than ${READERS_MAX} readers`, { headers: { 'Retry-After': '5' } });
-      ctx.set('Cache-Control', 'no-cache');
-      ctx.status = 200;
-      reader = new Reader(this, sse, ctx.req.socket, onClose);
-      this.readers.add(reader);
+      opened = (ctx as unknown as { sse?: Transform }).sse;
     });
-    const opened = reader as Reader | null;
-    opened?.pump();
-    return opened;
+    const slot = opened;
+    if (!slot) throw new HttpProblem(503, `more than ${READERS_MAX} readers`, { headers: RETRY_LATER });
+    ctx.set('Cache-Control', 'no-cache');
+    ctx.status = 200;
+    ctx.respond = false;
+    res.flushHeaders();
+    const reader = new Reader(this, res, socket, (reason) => {
+      slot.destroy();
+      onClose(reason);
+    });
+    this.readers.add(reader);
+    reader.pump();
+    return reader;
   }
 
   /** Adds an event for all readers. */
@@ -276,11 +310,10 @@ export class Broadcast {
   }
 
   /** What stands in the ring from `cursor` on, made once for all readers that stand there. */
-  batchAt(cursor: number): { chunk: Buffer; count: number } {
+  batchAt(cursor: number): Chunk {
     const made = this.batches.get(cursor);
     if (made) return made;
-    const [chunk, count] = join(this.ring, this.ringFrom + cursor - this.tail);
-    const batch = { chunk, count };
+    const batch = join(this.ring, this.ringFrom + cursor - this.tail);
     if (this.batches.size < 64) this.batches.set(cursor, batch);
     return batch;
   }
