@@ -4,7 +4,7 @@
  * token. Nothing is redirected, decompressed or read without bound.
  */
 import { lookup } from 'node:dns';
-import http from 'node:http';
+import http, { type IncomingMessage } from 'node:http';
 import https from 'node:https';
 import net, { type LookupFunction } from 'node:net';
 import tls from 'node:tls';
@@ -64,8 +64,8 @@ export async function ask(outgoing: Outgoing, url: string, options: Ask): Promis
   if (options.signal?.aborted) abort();
   options.signal?.addEventListener('abort', abort, { once: true });
   try {
-    const { response } = await send(outgoing, url, { ...options, signal: controller.signal });
-    return { status: response.status, headers: response.headers, body: parse(await text(response)) };
+    const response = await send(outgoing, url, { ...options, signal: controller.signal });
+    return { status: response.status, headers: response.headers, body: parse(await readAll(response.body ?? [])) };
   } catch (error) {
     if (late) throw new PeerFailure('timeout', `${url}: no answer within ${timeoutMs / 1000} s`);
     throw peerFailure(url, error);
@@ -75,29 +75,14 @@ export async function ask(outgoing: Outgoing, url: string, options: Ask): Promis
   }
 }
 
-/** Opens an answer whose body is read by the caller. The connection is the answer's own and ends with it. */
-export async function send(
-  outgoing: Outgoing,
-  url: string,
-  options: Ask,
-): Promise<{ response: Response; socket: net.Socket }> {
-  const socket = await connect(outgoing, url, options);
-  const abort = () => socket.destroy();
-  options.signal?.addEventListener('abort', abort, { once: true });
-  socket.once('close', () => options.signal?.removeEventListener('abort', abort));
-  const trusted = typeof options.trusted === 'function' ? options.trusted(socket.remoteAddress ?? '') : options.trusted;
+/** Asks, and answers as soon as the headers are there. The connection is the answer's own and ends with it. */
+async function send(outgoing: Outgoing, url: string, options: Ask): Promise<Response> {
+  const { socket, trusted, headers } = await prepare(outgoing, url, options);
   const body = options.body?.(socket);
   const query = options.query && new URLSearchParams(options.query(socket));
   const response = await fetch(query ? `${url}?${query}` : url, {
     method: options.method ?? 'GET',
-    headers: {
-      Accept: '*/*',
-      Connection: 'close',
-      [HEADER.protocol]: PROTOCOL_VERSION,
-      ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
-      ...(trusted && outgoing.token !== null ? { Authorization: `Bearer ${outgoing.token}` } : {}),
-      ...options.headers,
-    },
+    headers: body === undefined ? headers : { 'Content-Type': 'application/json', ...headers },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     ...(options.signal ? { signal: options.signal } : {}),
     agent: agentOver(url, socket),
@@ -105,48 +90,92 @@ export async function send(
     compress: false,
     size: 0,
   });
-  if (!response.ok) throw await refusal(url, response, trusted || outgoing.token === null);
-  const theirs = response.headers.get(HEADER.protocol);
-  if (theirs !== null && theirs !== PROTOCOL_VERSION) {
-    socket.destroy();
-    throw new PeerFailure('protocol', `${url} speaks protocol ${theirs.slice(0, 32)}, we speak ${PROTOCOL_VERSION}`);
-  }
-  return { response, socket };
+  const theirs = { url, status: response.status, header: (name: string) => response.headers.get(name) };
+  await check(theirs, () => readAll(response.body ?? []), trusted || outgoing.token === null);
+  return response;
 }
 
-/** A status that is no success, in words that say what to do. */
-async function refusal(url: string, response: Response, toldToken: boolean): Promise<PeerFailure> {
-  const { status } = response;
-  if (status >= 300 && status < 400) {
-    response.body?.resume?.();
-    return new PeerFailure('status', `${url} answered ${status}: redirects are not followed`);
+/**
+ * Opens a stream. Not by node-fetch: a response of its kind holds a PassThrough, a Request, two Headers and signals for
+ * as long as the stream lasts, which is a third of what a queen of thousands of hives needs.
+ */
+export async function openStream(outgoing: Outgoing, url: string, options: Ask): Promise<IncomingMessage> {
+  const { socket, trusted, headers } = await prepare(outgoing, url, options);
+  const { request } = url.startsWith('https:') ? https : http;
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    request(url, { headers, agent: agentOver(url, socket) })
+      .once('response', resolve)
+      .once('error', reject)
+      .end();
+  });
+  const header = (name: string) => {
+    const value = response.headers[name];
+    return typeof value === 'string' ? value : null;
+  };
+  const theirs = { url, status: response.statusCode ?? 0, header };
+  try {
+    await check(theirs, () => readAll(response), trusted || outgoing.token === null);
+  } catch (error) {
+    socket.destroy();
+    throw error;
   }
-  const detail = await detailOf(response).catch(() => '');
+  return response;
+}
+
+/** The connection, and what goes over it before a body. */
+async function prepare(outgoing: Outgoing, url: string, options: Ask) {
+  const socket = await connect(outgoing, url, options);
+  const abort = () => socket.destroy();
+  options.signal?.addEventListener('abort', abort, { once: true });
+  socket.once('close', () => options.signal?.removeEventListener('abort', abort));
+  const trusted = typeof options.trusted === 'function' ? options.trusted(socket.remoteAddress ?? '') : options.trusted;
+  const headers: Record<string, string> = {
+    Accept: '*/*',
+    Connection: 'close',
+    [HEADER.protocol]: PROTOCOL_VERSION,
+    ...(trusted && outgoing.token !== null ? { Authorization: `Bearer ${outgoing.token}` } : {}),
+    ...options.headers,
+  };
+  return { socket, trusted, headers };
+}
+
+interface Theirs {
+  url: string;
+  status: number;
+  header: (name: string) => string | null;
+}
+
+/** @throws PeerFailure for a status that is no success, and for another protocol, in words that say what to do. */
+async function check({ url, status, header }: Theirs, body: () => Promise<string>, toldToken: boolean): Promise<void> {
+  const protocol = header(HEADER.protocol);
   if (status === 401) {
     const why = toldToken
       ? 'it wants another token than ours: set the same --token on both'
       : 'it was not sent our token';
-    return new PeerFailure('unauthorized', `${url} answered 401: ${why}`);
+    throw new PeerFailure('unauthorized', `${url} answered 401: ${why}`);
   }
-  const theirs = response.headers.get(HEADER.protocol);
-  if (theirs !== null && theirs !== PROTOCOL_VERSION) {
-    return new PeerFailure('protocol', `${url} speaks protocol ${theirs.slice(0, 32)}, we speak ${PROTOCOL_VERSION}`);
+  if (protocol !== null && protocol !== PROTOCOL_VERSION) {
+    throw new PeerFailure('protocol', `${url} speaks protocol ${protocol.slice(0, 32)}, we speak ${PROTOCOL_VERSION}`);
   }
-  return new PeerFailure(status === 409 ? 'conflict' : 'status', `${url} answered ${status}${detail && `: ${detail}`}`);
+  if (status >= 300 && status < 400) {
+    throw new PeerFailure('status', `${url} answered ${status}: redirects are not followed`);
+  }
+  if (status >= 200 && status < 300) return;
+  const isProblem = (header('content-type') ?? '').includes(PROBLEM_TYPE);
+  const detail = isProblem ? detailOf(parse(await body().catch(() => ''))) : '';
+  throw new PeerFailure(status === 409 ? 'conflict' : 'status', `${url} answered ${status}${detail && `: ${detail}`}`);
 }
 
-async function detailOf(response: Response): Promise<string> {
-  const body = await text(response);
-  if (!(response.headers.get('content-type') ?? '').includes(PROBLEM_TYPE)) return '';
-  const { detail } = (parse(body) ?? {}) as { detail?: unknown };
+function detailOf(problem: unknown): string {
+  const { detail } = (problem ?? {}) as { detail?: unknown };
   return typeof detail === 'string' ? detail.slice(0, 500) : '';
 }
 
-async function text(response: Response): Promise<string> {
+async function readAll(body: AsyncIterable<unknown> | Iterable<unknown>): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of response.body ?? []) {
-    const buffer = Buffer.from(chunk);
+  for await (const chunk of body) {
+    const buffer = chunk as Buffer;
     bytes += buffer.length;
     if (bytes > ANSWER_BYTES_MAX) throw new PeerFailure('broken', `answer of more than ${ANSWER_BYTES_MAX} bytes`);
     chunks.push(buffer);

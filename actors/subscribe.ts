@@ -2,7 +2,6 @@
  * Opens a hive's stream and reads it: bytes → events → checked once → the store. The machine hears only what changes
  * its state: opened, silent, heard again, closed.
  */
-import type { Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { createParser, type EventSourceMessage } from 'eventsource-parser';
 import { fromCallback } from 'xstate';
@@ -10,7 +9,7 @@ import type { SubscribeInput, SubscriptionEvent } from '../machines/hive-subscri
 import { type HiveHeartbeat, INTERVAL_MS, parseHiveHeartbeat } from '../wire/heartbeat.js';
 import { HEADER, PATH } from '../wire/status.js';
 import { PeerFailure, peerFailure } from './failure.js';
-import { type Outgoing, send } from './http.js';
+import { type Outgoing, openStream } from './http.js';
 import { readPaced } from './read-paced.js';
 import { type SilenceDeps, watchSilence } from './silence.js';
 
@@ -45,7 +44,7 @@ async function read(
   signal: AbortSignal,
   sendBack: (event: SubscriptionEvent) => void,
 ): Promise<void> {
-  const { response, socket } = await send(outgoing, hiveUrl + PATH.heartbeats, {
+  const stream = await openStream(outgoing, hiveUrl + PATH.heartbeats, {
     headers: {
       Accept: 'text/event-stream',
       [HEADER.queen]: queenId,
@@ -55,15 +54,14 @@ async function read(
     trusted,
     signal,
   });
-  const body = response.body;
-  if (!body || !(response.headers.get('content-type') ?? '').startsWith('text/event-stream')) {
-    socket.destroy();
+  if (!(stream.headers['content-type'] ?? '').startsWith('text/event-stream')) {
+    stream.destroy();
     throw new PeerFailure('broken', `${hiveUrl} answered with something that is no stream`);
   }
-  const holder = response.headers.get(HEADER.hive);
-  if (holder !== null && holder !== hiveId) {
-    socket.destroy();
-    throw new PeerFailure('identity', `${hiveUrl} is hive ${holder.slice(0, 64)} now`);
+  const holder = stream.headers[HEADER.hive];
+  if (holder !== undefined && holder !== hiveId) {
+    stream.destroy();
+    throw new PeerFailure('identity', `${hiveUrl} is hive ${String(holder).slice(0, 64)} now`);
   }
   sendBack({ type: 'opened' });
 
@@ -105,7 +103,7 @@ async function read(
 
   const decoder = new StringDecoder('utf8');
   try {
-    await readPaced(body as Readable, clock, {
+    await readPaced(stream, clock, {
       take: (chunk) => {
         silence.heard();
         events = 0;
