@@ -111,6 +111,84 @@ const events: Record<string, (pair: Pair) => Promise<void> | void> = {
     pair.hive = elsewhere;
     await call({ queen, hive: elsewhere });
   },
+  // Raw, so that it is not what the next subscriber is given as the latest.
+  'it sends somebody else’s telemetry': ({ hive }) =>
+    hive.emitRaw(
+      `event: heartbeat\ndata: ${JSON.stringify({ type: 'telemetry', hive_id: 'somebody-else', workers: [] })}\n\n`,
+    ),
+  'it sends nonsense': 'streaming',
+      },
+    },
+    stale: {
+        'it speaks again': 'streaming',
+        'it says nothing for 10 s': 'lost',
+        'it calls': 'streaming',
+        'it drops the stream': 'lost',,
+    },
+    lost: {
+        'it calls': 'streaming',
+        'it is forgotten': 'unknown',
+        'it calls and answers 503': 'lost',
+        'it moves': 'streaming',,
+    },
+  },
+});
+
+interface Pair {
+  queen: RbeeProcess;
+  hive: FakeHive;
+}
+
+async function shown({ queen, hive }: Pair): Promise<string> {
+  const { hives } = (await getJson(`${queen.url}/v1/hives`)).body;
+  if (hives.length > 1) throw new Error(`${hives.length} entries`);
+  const entry = hives.find(({ hive_id }: { hive_id: string }) => hive_id === hive.hiveId);
+  if (!entry) return 'unknown';
+  return entry.stale ? 'stale' : entry.state;
+}
+
+/** A hive that the queen asks would call by itself: here it calls when the path says so. */
+async function call({ queen, hive }: Pair, mode: FakeHive['mode'] = 'stream'): Promise<void> {
+  hive.mode = mode;
+  await hive.listen().catch(() => {});
+  const total = hive.subscribersTotal;
+  const { status } = await hive.announce(queen.url);
+  if (status !== 200) throw new Error(`the callback was answered ${status}`);
+  if (mode !== 'stream') return;
+  await waitFor('a subscriber', () => hive.subscribersTotal > total && hive.subscribers.length === 1);
+  hive.thaw();
+  hive.emit();
+}
+
+const events: Record<string, (pair: Pair) => Promise<void> | void> = {
+  'it calls': (pair) => call(pair),
+  'it calls twice at once': async ({ queen, hive }) => {
+    await Promise.all([hive.announce(queen.url), hive.announce(queen.url)]);
+    await waitFor('one subscriber', () => hive.subscribers.length === 1);
+  },
+  'it calls and answers 401': (pair) => call(pair, 401),
+  'it calls and answers 404': (pair) => call(pair, 404),
+  'it calls and answers 503': (pair) => call(pair, 503),
+  'it calls and redirects': (pair) => call(pair, 'redirect'),
+  'it calls and answers with a page': (pair) => call(pair, 'html'),
+  'it calls and never answers': (pair) => call(pair, 'hang'),
+  'it drops the stream': ({ hive }) => hive.dropStreams(),
+  'it goes away': ({ hive }) => hive.close(),
+  'it says nothing for 3 s': ({ hive }) => hive.freeze(),
+  'it says nothing for 10 s': () => {},
+  'it speaks again': ({ hive }) => hive.thaw(),
+  'it moves': async (pair) => {
+    const { queen, hive } = pair;
+    await hive.close();
+    const elsewhere = await fakeHive(pairTest.get(pair) as Test, {
+      hiveId: hive.hiveId,
+      instance: hive.instance,
+      tickMs: 200,
+      announcesWhenAsked: false,
+    });
+    pair.hive = elsewhere;
+    await call({ queen, hive: elsewhere });
+  },
   'it sends somebody else’s telemetry': ({ hive }) =>
     hive.emit({ type: 'telemetry', hive_id: 'somebody-else', workers: [] }),
   'it sends nonsense': ({ hive }) => hive.emitRaw('event: heartbeat\ndata: {"type":"telemetry"}\n\ndata\n\n\xff\n'),
