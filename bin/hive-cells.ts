@@ -1,7 +1,19 @@
 /** What a hive's cells say, in the one-shot tables and in the live one. Pure. */
 import type { Gpu, HiveState, NodeStats } from '../wire/hive.js';
 import { celsius, mibOf, NONE, percent } from './format.js';
-import type { Cell, Colors } from './table.js';
+import type { Cell, Colors, Column } from './table.js';
+
+/** What every table of hives begins with; on a narrow terminal a higher `drop` goes first. */
+export const HIVE_COLUMNS: readonly Column[] = [
+  { title: 'HIVE', drop: 0 },
+  { title: 'STATE', drop: 0 },
+  { title: 'CPU', align: 'right', drop: 4 },
+  { title: 'RAM', align: 'right', drop: 6 },
+  { title: 'GPU', align: 'right', drop: 2 },
+  { title: 'VRAM', align: 'right', drop: 3 },
+  { title: 'TEMP', align: 'right', drop: 7 },
+  { title: 'WORKERS', align: 'right', drop: 5 },
+];
 
 export interface Tie {
   state: HiveState | null;

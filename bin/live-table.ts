@@ -1,6 +1,6 @@
 /** The picture of `rbee watch`: a model in, lines out. Pure: no terminal, no clock. */
 import { clean, count, duration, NONE, since, truncate, until } from './format.js';
-import { gpuSummary, nodeCells, rank, stateCell } from './hive-cells.js';
+import { gpuSummary, HIVE_COLUMNS, nodeCells, rank, stateCell } from './hive-cells.js';
 import type { Model, Row } from './live-model.js';
 import { type Cell, type Column, colors, table } from './table.js';
 
@@ -17,14 +17,7 @@ export interface View {
 }
 
 const COLUMNS: readonly Column[] = [
-  { title: 'HIVE', drop: 0 },
-  { title: 'STATE', drop: 0 },
-  { title: 'CPU', align: 'right', drop: 4 },
-  { title: 'RAM', align: 'right', drop: 6 },
-  { title: 'GPU', align: 'right', drop: 2 },
-  { title: 'VRAM', align: 'right', drop: 3 },
-  { title: 'TEMP', align: 'right', drop: 7 },
-  { title: 'WORKERS', align: 'right', drop: 5 },
+  ...HIVE_COLUMNS,
   { title: 'HEARD', align: 'right', drop: 8 },
   { title: 'WHERE AND WHY', drop: 1 },
 ];

@@ -43,7 +43,7 @@ export function addQueryCommands(program: Command): void {
       print(json ? [jsonLine(all)] : statusScreen(all, { ...screen, queenNowMs: screen.queenNowMs() }));
     }),
   );
-  query(program, 'hives', 'every hive that the queen knows: load, memory, GPUs, workers, and why one is lost', [
+  query(program, 'hives', 'Lists every hive that the queen knows: load, memory, GPUs, workers, and why one is lost.', [
     'rbee hives',
     "rbee hives --json | jq -r '.hives[] | [.hive_id, .state, .reason] | @tsv'",
   ]).action(
@@ -52,7 +52,7 @@ export function addQueryCommands(program: Command): void {
       print(json ? [jsonLine(list)] : hivesScreen(list, { ...screen, queenNowMs: screen.queenNowMs() }));
     }),
   );
-  query(program, 'forget', 'make the queen forget a lost hive and stop asking for it', [
+  query(program, 'forget', 'Makes the queen forget a lost hive and stop asking for it.', [
     'rbee forget gpu-0',
     '',
     'A hive that streams is not forgotten: stop it first. One that announces itself again is back.',
@@ -64,7 +64,7 @@ export function addQueryCommands(program: Command): void {
         print([json ? jsonLine({ hive_id: hive, forgotten: true }) : `forgot ${hive}`]);
       })(options),
     );
-  query(program, 'watch', 'the swarm as it changes: a live table on a terminal, one line an event in a pipe', [
+  query(program, 'watch', 'Shows the swarm as it changes: a live table on a terminal, one line an event in a pipe.', [
     'rbee watch                     q or Ctrl-C leaves; it reconnects by itself',
     'rbee watch --json | jq -c .data',
   ]).action(

@@ -3,7 +3,7 @@ import type { HiveEntry, HiveList } from '../wire/hive.js';
 import type { Info } from '../wire/status.js';
 import type { WorkerList } from '../wire/worker.js';
 import { clean, count, duration, mibOf, NONE, since, until } from './format.js';
-import { gpuCells, nodeCells, rank, stateCell, vramOf } from './hive-cells.js';
+import { gpuCells, HIVE_COLUMNS, nodeCells, rank, stateCell, vramOf } from './hive-cells.js';
 import { type Cell, type Column, colors, table } from './table.js';
 
 export interface Screen {
@@ -81,14 +81,7 @@ function why(hive: HiveEntry, queenNowMs: number): string {
 }
 
 const HIVES: readonly Column[] = [
-  { title: 'HIVE', drop: 0 },
-  { title: 'STATE', drop: 0 },
-  { title: 'CPU', align: 'right', drop: 4 },
-  { title: 'RAM', align: 'right', drop: 6 },
-  { title: 'GPU', align: 'right', drop: 2 },
-  { title: 'VRAM', align: 'right', drop: 3 },
-  { title: 'TEMP', align: 'right', drop: 7 },
-  { title: 'WORKERS', align: 'right', drop: 5 },
+  ...HIVE_COLUMNS,
   { title: 'SINCE', align: 'right', drop: 8 },
   { title: 'HEARD', align: 'right', drop: 9 },
   { title: 'URL', drop: 10 },

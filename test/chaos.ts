@@ -3,7 +3,8 @@
  * period is one, and the end is a table. The exit code is 1 when an invariant did not hold.
  */
 import { parseArgs } from 'node:util';
-import { ChaosFailure, type ChaosReport, chaos } from './helpers/chaos.js';
+import { ChaosFailure, type ChaosReport } from './helpers/chaos/report.js';
+import { chaos } from './helpers/chaos/run.js';
 
 const HELP = `Usage: node dist/test/chaos.js [options]
 

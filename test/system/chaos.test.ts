@@ -3,7 +3,7 @@
  * runs it for as long as one likes.
  */
 import t from 'tap';
-import { chaos } from '../helpers/chaos.js';
+import { chaos } from '../helpers/chaos/run.js';
 
 const seed = Number(process.env.CHAOS_SEED || 1);
 const seconds = Number(process.env.CHAOS_SECONDS || 60);
