@@ -1,0 +1,121 @@
+/** What happens to connections between processes that all live. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { TcpProxy } from '../proxy.js';
+import { type Choice, type Drawers, type Fault, seconds } from './fault.js';
+
+/** The queen has noticed by then, after ten silent intervals; a hive that she does not tell learns it while settling. */
+const FORGOTTEN_MS = 12_000;
+
+interface Way extends Pick<Fault, 'keys' | 'touches'> {
+  words: string;
+  /** Asked when the fault happens: a hive may have moved by then. */
+  proxies: () => TcpProxy[];
+}
+
+export const wayTo = (hive: string) => `the queen's way to ${hive}`;
+export const linkKey = (way: string) => `link ${way}`;
+const wayFrom = (hive: string) => `${hive}'s way to the queen`;
+
+export function brokenLinks(choice: Choice): Drawers {
+  const { chance } = choice;
+  const links = () => drawWay(choice);
+  return {
+    cut: {
+      weight: 4,
+      make: () => {
+        const { words, keys, touches, proxies } = links();
+        const how = chance.pick(['end', 'reset'] as const);
+        const line = `${words}: every connection ends${how === 'reset' ? ' by a reset' : ''}`;
+        const run = async () => {
+          for (const proxy of proxies()) proxy.cut(how);
+        };
+        return { keys, touches, line, run };
+      },
+    },
+    refused: {
+      weight: 4,
+      make: () => {
+        const { words, keys, touches, proxies } = links();
+        const ms = chance.ms(0.5, 12);
+        const cut = chance.odds(0.7);
+        const line = `${words}: new connections are refused for ${seconds(ms)}${cut ? ', and the others end' : ''}`;
+        const act = async (proxy: TcpProxy) => {
+          await proxy.refuse();
+          if (cut) proxy.cut();
+        };
+        return { keys, touches, line, run: () => forAWhile(proxies(), ms, act) };
+      },
+    },
+    'half-open': {
+      weight: 5,
+      make: () => {
+        const { words, keys, touches, proxies } = links();
+        const ms = chance.ms(2, 15);
+        const line = `${words}: nothing passes and nothing ends for ${seconds(ms)}`;
+        return { keys, touches, line, run: () => forAWhile(proxies(), ms, (proxy) => proxy.halfOpen()) };
+      },
+    },
+    forgotten: {
+      weight: 2,
+      make: () => {
+        const { words, keys, touches, proxies } = links();
+        const line = `${words}: what stands is never forwarded again, nor ended`;
+        const run = async () => {
+          for (const proxy of proxies()) proxy.forget();
+          await sleep(FORGOTTEN_MS);
+        };
+        return { keys, touches, line, silent: true, run };
+      },
+    },
+    delayed: {
+      weight: 3,
+      make: () => {
+        const { words, keys, touches, proxies } = links();
+        const byMs = chance.ms(0.05, 2.5);
+        const ms = chance.ms(1, 8);
+        const line = `${words}: everything is ${seconds(byMs)} late for ${seconds(ms)}`;
+        return { keys, touches, line, run: () => forAWhile(proxies(), ms, (proxy) => proxy.delay(byMs)) };
+      },
+    },
+    throttled: {
+      weight: 2,
+      make: () => {
+        const { words, keys, touches, proxies } = links();
+        const bytesPerS = Math.round(100 + chance.next() * 1500);
+        const ms = chance.ms(3, 12);
+        const line = `${words}: ${bytesPerS} bytes/s for ${seconds(ms)}`;
+        return { keys, touches, line, run: () => forAWhile(proxies(), ms, (proxy) => proxy.throttle(bytesPerS)) };
+      },
+    },
+  };
+}
+
+/** Both ways of a hive at once, as a cable has them, or one proxy. */
+function drawWay(choice: Choice): Way {
+  if (choice.chance.odds(0.5)) return drawProxy(choice);
+  const one = choice.hive();
+  return {
+    words: `everything between ${one.name} and the queen`,
+    keys: [wayTo(one.name), wayFrom(one.name)].map(linkKey),
+    touches: [one.name],
+    proxies: () => [one.door, one.uplink],
+  };
+}
+
+function drawProxy(choice: Choice): Way {
+  const one = choice.hive();
+  const { front } = choice.swarm;
+  const ways: Omit<Way, 'keys'>[] = [
+    { proxies: () => [one.door], words: wayTo(one.name), touches: [one.name] },
+    { proxies: () => [one.uplink], words: wayFrom(one.name), touches: [one.name] },
+    ...(front ? [{ proxies: () => [front], words: "the queen's own URL", touches: choice.allHives }] : []),
+  ];
+  const way = choice.chance.pick(ways);
+  return { ...way, keys: [linkKey(way.words)] };
+}
+
+async function forAWhile(proxies: TcpProxy[], ms: number, act: (proxy: TcpProxy) => unknown): Promise<void> {
+  await Promise.all(proxies.map(act));
+  await sleep(ms);
+  await Promise.all(proxies.map((proxy) => proxy.heal()));
+}

@@ -1,0 +1,53 @@
+/** Hives that are taken for each other. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Choice, type Drawers, seconds } from './fault.js';
+import { linkKey, wayTo } from './links.js';
+import type { Hive } from './member.js';
+
+export function mistakenNames(choice: Choice): Drawers {
+  const { swarm, chance } = choice;
+  const { hives } = swarm;
+  return {
+    crossed: {
+      weight: hives.length > 1 ? 1 : 0,
+      make: () => {
+        const [a, b] = chance.shuffle(hives) as [Hive, Hive];
+        const ms = chance.ms(1, 8);
+        return {
+          keys: [a, b].flatMap(({ name }) => [name, linkKey(wayTo(name))]),
+          touches: [a.name, b.name],
+          line: `${a.name} and ${b.name} are found at each other's URL for ${seconds(ms)}`,
+          run: async () => {
+            for (const [at, to] of [
+              [a, b],
+              [b, a],
+            ] as const) {
+              at.door.setTarget({ port: to.port });
+              at.door.cut();
+            }
+            await sleep(ms);
+            for (const one of [a, b]) {
+              one.door.setTarget({ port: one.port });
+              one.door.cut();
+            }
+          },
+        };
+      },
+    },
+    namesake: {
+      weight: 2,
+      make: () => {
+        const who = choice.hive();
+        const ms = chance.ms(2, 12);
+        const copied = chance.odds(0.4);
+        const how = chance.pick(['SIGKILL', 'SIGTERM'] as const);
+        return {
+          keys: [`namesake of ${who.name}`, ...(copied ? [who.name] : [])],
+          touches: [who.name],
+          line: `a second ${who.name}, ${copied ? 'with a copy of its state' : 'with a state of its own'}, runs for ${seconds(ms)} and ends by ${how}`,
+          run: () => swarm.namesake(who, { ms, copied, how }),
+        };
+      },
+    },
+  };
+}

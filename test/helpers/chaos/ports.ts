@@ -1,0 +1,35 @@
+/** Ports of one swarm's own: a queen who asks for a hive where it was must not find another swarm's there. */
+import net from 'node:net';
+import type { Test } from 'tap';
+
+/** Outside of the ports that kernels give to outgoing connections, so that a port stays ours while nobody listens. */
+const PORTS = { from: 15_000, to: 30_000, block: 500 } as const;
+
+/** Gives one free port after the other. The first of its block is held for as long as the block is. */
+export async function portBlock(t: Pick<Test, 'teardown'>): Promise<() => Promise<number>> {
+  const blocks = (PORTS.to - PORTS.from) / PORTS.block;
+  for (;;) {
+    const first = PORTS.from + Math.floor(Math.random() * blocks) * PORTS.block;
+    const held = await listening(first);
+    if (!held) continue;
+    t.teardown(() => held.close());
+    let next = 0;
+    return async () => {
+      for (;;) {
+        next = (next % (PORTS.block - 1)) + 1;
+        const server = await listening(first + next);
+        if (!server) continue;
+        await new Promise((resolve) => server.close(resolve));
+        return first + next;
+      }
+    };
+  }
+}
+
+function listening(port: number): Promise<net.Server | null> {
+  return new Promise((resolve) => {
+    const server = net.createServer();
+    server.once('error', () => resolve(null));
+    server.listen(port, '127.0.0.1', () => resolve(server));
+  });
+}
