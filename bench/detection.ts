@@ -55,7 +55,7 @@ export const bench: Bench = {
       ],
       notes: [
         'At an interval of 1 s: three of them without a byte make a hive stale, ten make it lost. The silence counts from its last event, which came up to 1 s before it froze.',
-        'The queen gathers for 40 ms before she writes to her readers; that is in these figures.',
+        'A change of state leaves at once; only telemetry is gathered for 40 ms before it is written to readers.',
       ],
     };
   },

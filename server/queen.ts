@@ -82,7 +82,7 @@ function queenStream({ fleet, now }: QueenDoorsInput): { stream: Broadcast; publ
   fleet.follow((event) => {
     if (event.type === 'state') {
       if (event.change.state === 'forgotten') latest.delete(event.change.hive_id);
-      stream.push(heartbeat(event.change));
+      stream.push(heartbeat(event.change), { urgent: true });
       return;
     }
     if (event.type !== 'telemetry') return;

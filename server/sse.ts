@@ -222,7 +222,8 @@ export class Broadcast {
   private ringFrom = 0;
   private bytes = 0;
   private batches = new Map<number, Chunk>();
-  private flushing = false;
+  private flushing: 'no' | 'soon' | 'later' = 'no';
+  private later: NodeJS.Timeout | undefined;
   private quietSince = performance.now();
   private readonly timers: NodeJS.Timeout[];
   private ended = false;
@@ -265,8 +266,8 @@ export class Broadcast {
     return reader;
   }
 
-  /** Adds an event for all readers. */
-  push(event: Buffer): void {
+  /** Adds an event for all readers; an urgent one does not wait for others to leave with it. */
+  push(event: Buffer, { urgent = false } = {}): void {
     this.head += 1;
     if (this.readers.size === 0) {
       this.empty();
@@ -276,10 +277,12 @@ export class Broadcast {
     this.bytes += event.length;
     const { framesMax = Number.POSITIVE_INFINITY, bytesMax = Number.POSITIVE_INFINITY } = this.options;
     while (this.head - this.tail > framesMax || this.bytes > bytesMax) this.drop();
-    if (this.flushing) return;
-    this.flushing = true;
-    if (this.options.coalesceMs === 0) setImmediate(() => this.flush());
-    else setTimeout(() => this.flush(), this.options.coalesceMs);
+    const soon = urgent || this.options.coalesceMs === 0;
+    if (this.flushing === 'soon' || (this.flushing === 'later' && !soon)) return;
+    this.flushing = soon ? 'soon' : 'later';
+    clearTimeout(this.later);
+    if (soon) setImmediate(() => this.flush());
+    else this.later = setTimeout(() => this.flush(), this.options.coalesceMs);
   }
 
   /** With nobody behind there is nothing to keep. */
@@ -302,7 +305,7 @@ export class Broadcast {
   }
 
   private flush(): void {
-    this.flushing = false;
+    this.flushing = 'no';
     this.batches.clear();
     this.quietSince = performance.now();
     for (const reader of this.readers) reader.pump();
