@@ -57,10 +57,8 @@ export interface BroadcastStats {
   bytes: number;
 }
 
-const openers = { pool: openStream() };
-
-/** koa-sse-stream's ping timer can neither be cleared nor does it let the process end: its timer is unref'd as it is made. */
-function openStream() {
+/** koa-sse-stream's ping timer can neither be cleared nor does it let the process end: it is unref'd as it is made. */
+function createOpener() {
   const { setInterval } = globalThis;
   globalThis.setInterval = ((...args: Parameters<typeof setInterval>) =>
     setInterval(...args).unref()) as typeof setInterval;
@@ -70,6 +68,8 @@ function openStream() {
     globalThis.setInterval = setInterval;
   }
 }
+
+const openResponse = createOpener();
 
 class Reader {
   cursor: number;
@@ -248,7 +248,7 @@ export class Broadcast {
     const { socket } = res;
     if (!socket) throw new HttpProblem(503, 'ask for a stream on a connection of its own', { headers: RETRY_LATER });
     let opened: Transform | undefined;
-    await openers.pool(ctx as never, async () => {
+    await openResponse(ctx as never, async () => {
       opened = (ctx as unknown as { sse?: Transform }).sse;
     });
     const slot = opened;

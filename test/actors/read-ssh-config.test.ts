@@ -131,8 +131,8 @@ t.test('Include follows several files and wildcards in any part of a path, relat
 
 t.test('the config of the user includes relative to ~/.ssh, and ~ is the home folder', async (t) => {
   const home = t.testdir({
-    '.ssh': { config: 'Include config.d/*\nInclude ~/work/hosts\n', 'config.d': { a: 'Host a\n' } },
-    work: { hosts: 'Host b\n' },
+    '.ssh': { config: 'Include config.d/*\nInclude ~/lab/hosts\n', 'config.d': { a: 'Host a\n' } },
+    lab: { hosts: 'Host b\n' },
   });
   const before = process.env.HOME;
   process.env.HOME = home;
