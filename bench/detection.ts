@@ -49,7 +49,7 @@ export const bench: Bench = {
         },
       ],
       goals: [
-        atMost('killed → lost', largest(killed), 250, 'ms'),
+        atMost('killed → lost', largest(killed), 50, 'ms'),
         atMost('frozen → stale', largest(stale), 3_300, 'ms'),
         atMost('frozen → lost', largest(lost), 10_500, 'ms'),
       ],
