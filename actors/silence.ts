@@ -43,26 +43,28 @@ export function watchSilence({ clock, silenceLimits }: SilenceDeps, tell: (event
       Math.max(1, (stale ? lostMs : staleMs) - (clock.now() - heardAt)),
     );
   };
+  const rearm = () => {
+    clock.clearTimeout(timer);
+    arm();
+  };
   arm();
   return {
     intervalMs: () => intervalMs,
     setInterval: (ms: number) => {
       intervalMs = ms;
-      clock.clearTimeout(timer);
-      arm();
+      rearm();
     },
     heard: () => {
       heardAt = clock.now();
       if (!stale) return;
       stale = false;
-      clock.clearTimeout(timer);
-      arm();
+      rearm();
       tell({ type: 'heard' });
     },
     hold: () => clock.clearTimeout(timer),
     release: () => {
       heardAt = clock.now();
-      arm();
+      rearm();
     },
     stop: () => clock.clearTimeout(timer),
   };

@@ -15,6 +15,7 @@ import { type SilenceDeps, watchSilence } from './silence.js';
 
 /** One event may be so long: a thousand workers of 1 KB each. */
 const EVENT_CHARS_MAX = 1024 * 1024;
+
 export interface SubscribeDeps extends SilenceDeps {
   outgoing: Outgoing;
   queenId: string;

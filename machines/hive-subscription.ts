@@ -3,7 +3,7 @@
  * hive"). It lives as long as the hive's entry; each ready callback gives it a subscriber of its own, the one before
  * being stopped first. It owns the hive's name, so it alone decides who may hold it.
  */
-import { type ActorRefFrom, assign, fromCallback, fromPromise, setup, stopChild } from 'xstate';
+import { assign, fromCallback, fromPromise, setup, stopChild } from 'xstate';
 import { silenceLimits } from './backoff.js';
 import { type Failure, type FailureKind, notProvided } from './failure.js';
 import { type SeekReport, seekMachine } from './seek.js';
@@ -116,10 +116,7 @@ const s = setup({
       instance: event.instance ?? (event.hiveUrl === context.hiveUrl ? context.instance : null),
       trusted: event.trusted || (context.trusted && event.hiveUrl === context.hiveUrl),
       seekReason: null,
-      moves:
-        event.hiveUrl === context.hiveUrl
-          ? context.moves
-          : [...context.moves.filter((at) => event.at - at < MOVES_WINDOW_MS), event.at],
+      moves: event.hiveUrl === context.hiveUrl ? context.moves : [...recentMoves(context, event), event.at],
     })),
     answer: (_, { event, answer }: { event: ReadyEvent; answer: ReadyAnswer }) => event.respond(answer),
     noteLoss: assign((_, { reason }: { reason: string }) => ({ reason })),
@@ -140,6 +137,9 @@ const s = setup({
   },
 });
 
+const recentMoves = ({ moves }: Pick<SubscriptionContext, 'moves'>, event: ReadyEvent): number[] =>
+  moves.filter((at) => event.at - at < MOVES_WINDOW_MS);
+
 /** Whether a callback may have the name: its own URL always, its own instance when it moves, anybody when it is free. */
 export function judge(
   { hiveUrl, instance, shown, moves }: SubscriptionContext,
@@ -147,8 +147,7 @@ export function judge(
 ): ReadyAnswer['outcome'] {
   if (event.hiveUrl === hiveUrl) return 'subscribed';
   if (event.instance !== null && event.instance === instance) {
-    const recent = moves.filter((at) => event.at - at < MOVES_WINDOW_MS);
-    return recent.length < MOVES_MAX ? 'subscribed' : 'moving';
+    return recentMoves({ moves }, event).length < MOVES_MAX ? 'subscribed' : 'moving';
   }
   return shown === 'streaming' ? 'conflict' : 'subscribed';
 }
@@ -359,5 +358,3 @@ export const hiveSubscriptionMachine = s.createMachine({
     gone: { id: 'gone', type: 'final', entry: stopChild('subscriber') },
   },
 });
-
-export type SubscriptionRef = ActorRefFrom<typeof hiveSubscriptionMachine>;

@@ -2,7 +2,7 @@
  * A hive: one connection a queen, and who reads whose stream. It decides which connection a reader belongs to, which
  * two connections are one queen, and which queen that found us is taken on.
  */
-import { type ActorRefFrom, enqueueActions, setup } from 'xstate';
+import { enqueueActions, setup } from 'xstate';
 import type { FailureKind } from './failure.js';
 import { type ConnectionReport, hiveConnectionMachine } from './hive-connection.js';
 
@@ -256,5 +256,3 @@ export const hiveMachine = s.createMachine({
     merge: { actions: mergeTies },
   },
 });
-
-export type HiveRef = ActorRefFrom<typeof hiveMachine>;

@@ -68,11 +68,7 @@ export function createFleet() {
         return { version: context.version + 1 };
       },
       shown: (context, event: Shown, enqueue) => {
-        if (event.state === 'forgotten') {
-          hives.delete(event.hiveId);
-          timestamps.delete(event.hiveId);
-        } else show(event, event.state);
-        const change = changeOf(event, hives.get(event.hiveId));
+        const change = event.state === 'forgotten' ? forget(event) : changeOf(show(event, event.state));
         enqueue.effect(() => tell({ type: 'state', change }));
         return { version: context.version + 1 };
       },
@@ -84,7 +80,14 @@ export function createFleet() {
     },
   });
 
-  function show(event: Shown, state: HiveEntry['state']): void {
+  function forget({ hiveId, hiveUrl, reason, now }: Shown): HiveStateChange {
+    hives.delete(hiveId);
+    timestamps.delete(hiveId);
+    const gone = changeOf({ ...blank(hiveId), hive_url: hiveUrl, reason, since: now.iso });
+    return { ...gone, state: 'forgotten' };
+  }
+
+  function show(event: Shown, state: HiveEntry['state']): HiveEntry {
     const known = hives.get(event.hiveId);
     const same = known?.state === state && known.stale === event.stale;
     const entry: HiveEntry = {
@@ -98,6 +101,7 @@ export function createFleet() {
     };
     hives.set(event.hiveId, entry);
     if (state === 'lost' && known?.state !== 'lost') workers.voidHive(event.hiveId, event.now.ms);
+    return entry;
   }
 
   const isOnline = (hive: HiveEntry) => hive.state === 'streaming';
@@ -133,16 +137,7 @@ export function createFleet() {
     hives: (): HiveEntry[] => [...hives.values()],
     conflicts: (now: number): HiveConflict[] =>
       [...conflicts.values()].filter(({ at }) => now - at <= CONFLICT_KEPT_MS).map(({ at: _, ...shown }) => shown),
-    changeOf: (hive: HiveEntry): HiveStateChange => ({
-      type: 'hive_state',
-      hive_id: hive.hive_id,
-      hive_url: hive.hive_url,
-      state: hive.state,
-      stale: hive.stale,
-      reason: hive.reason,
-      since: hive.since,
-      next_attempt_at: hive.next_attempt_at,
-    }),
+    changeOf,
     snapshot: (now: Now): QueenSnapshot => {
       const online = [...hives.values()].filter(isOnline);
       const { online: workerIds, available } = workers.summary(now.ms);
@@ -172,17 +167,9 @@ export interface Shown {
   now: Now;
 }
 
-function changeOf(event: Shown, hive: HiveEntry | undefined): HiveStateChange {
-  return {
-    type: 'hive_state',
-    hive_id: event.hiveId,
-    hive_url: event.hiveUrl,
-    state: event.state,
-    stale: event.stale,
-    reason: event.reason,
-    since: hive?.since ?? event.now.iso,
-    next_attempt_at: event.nextAttemptAt,
-  };
+function changeOf(hive: HiveEntry): HiveStateChange {
+  const { hive_id, hive_url, state, stale, reason, since, next_attempt_at } = hive;
+  return { type: 'hive_state', hive_id, hive_url, state, stale, reason, since, next_attempt_at };
 }
 
 function blank(hiveId: string): HiveEntry {
