@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import cors from '@koa/cors';
 import Router from '@koa/router';
 import Koa, { type Context, type Middleware } from 'koa';
-import { HEADER, PROTOCOL_VERSION } from '../wire/status.js';
+import { PROTOCOL_VERSION } from '../wire/status.js';
 import { requireToken } from './auth.js';
 import { checkOrigin, type OriginRules } from './origin.js';
 import { HttpProblem, problems } from './problem.js';
@@ -43,17 +43,8 @@ const speakProtocol: Middleware = async (ctx, next) => {
   ctx.set('Rbee-Protocol', PROTOCOL_VERSION);
   ctx.set('Rbee-Run', RUN);
   ctx.set('X-Content-Type-Options', 'nosniff');
-  const theirs = ctx.get(HEADER.protocol);
-  ctx.state.protocol = theirs === '' ? null : theirs;
   await next();
 };
-
-/** @throws HttpProblem 400 when the request comes from a process that speaks another protocol. */
-export function refuseOtherProtocol(ctx: Context): void {
-  const theirs = ctx.state.protocol as string | null;
-  if (theirs === null || theirs === PROTOCOL_VERSION) return;
-  throw new HttpProblem(400, `you speak protocol ${theirs.slice(0, 32)}, this process speaks ${PROTOCOL_VERSION}`);
-}
 
 function allowOrigins(origins: string[]): Middleware {
   return cors({

@@ -4,14 +4,15 @@ import type { HiveEvent, QueenAskedAnswer } from '../machines/hive.js';
 import { HiveHeartbeat } from '../wire/heartbeat.js';
 import { Capabilities, type Device } from '../wire/hive.js';
 import { HEADER, HttpUrl, Id, isId } from '../wire/status.js';
-import { hostOf, isLoopback, normaliseUrl } from '../wire/url.js';
-import { refuseOtherProtocol } from './app.js';
+import { idHeader, peerUrl, refuseOtherProtocol, wrongField } from './peer.js';
 import { HttpProblem } from './problem.js';
 import { answer, type Route } from './route.js';
 import { Broadcast, frame, type ReaderHandle } from './sse.js';
 
 /** Past so many events a reader loses the oldest (PROTOCOL, "Telemetry"). */
 const FRAMES_MAX = 100;
+
+const UNREACHABLE = 'this hive listens on loopback only and cannot be reached from there: see --bind';
 
 export interface HiveDoorsInput {
   hiveId: string;
@@ -42,10 +43,8 @@ export function hiveDoors({ hiveId, loopbackOnly, send, devices }: HiveDoorsInpu
 
   async function openStream(ctx: Context): Promise<void> {
     refuseOtherProtocol(ctx);
-    const named = ctx.get(HEADER.queen);
-    if (named !== '' && !isId(named)) throw new HttpProblem(400, `${HEADER.queen} is not an id`);
-    const instance = ctx.get(HEADER.instance);
-    if (instance !== '' && !isId(instance)) throw new HttpProblem(400, 'Rbee-Instance is not a UUID');
+    const queenId = idHeader(ctx, HEADER.queen);
+    const instance = idHeader(ctx, HEADER.instance);
     // Before a reader is seated: one that came here for another hive must not displace its queen's own.
     const expected = ctx.get(HEADER.hive);
     if (expected !== '' && expected !== hiveId)
@@ -61,7 +60,7 @@ export function hiveDoors({ hiveId, loopbackOnly, send, devices }: HiveDoorsInpu
     });
     if (!reader) return;
     readers.set(readerId, reader);
-    send({ type: 'reader.opened', readerId, queenId: named || null, instance: instance || null });
+    send({ type: 'reader.opened', readerId, queenId, instance });
   }
 
   function answerCapabilities(ctx: Context): void {
@@ -75,20 +74,13 @@ export function hiveDoors({ hiveId, loopbackOnly, send, devices }: HiveDoorsInpu
 
   /** The queen at `url` asks us to announce ourselves. @throws HttpProblem 409, 422 */
   function invite(url: string | string[], id: string | string[] | undefined): void {
-    const wrong = (name: string, detail: string) =>
-      new HttpProblem(422, `${name} is not what it must be: ${detail}`, { errors: [{ pointer: `/${name}`, detail }] });
-    if (typeof url !== 'string') throw wrong('queen_url', 'expected it once');
-    const normal = normaliseUrl(url);
-    if (!normal.ok) throw wrong('queen_url', normal.detail);
-    if (id !== undefined && (typeof id !== 'string' || !isId(id))) throw wrong('queen_id', 'expected an id');
-    const host = hostOf(normal.url);
-    if (loopbackOnly && !isLoopback(host)) {
-      throw wrong('queen_url', 'this hive listens on loopback only and cannot be reached from there: see --bind');
-    }
+    if (typeof url !== 'string') throw wrongField('/queen_url', 'expected it once');
+    const queenUrl = peerUrl(url, '/queen_url', loopbackOnly ? UNREACHABLE : null);
+    if (id !== undefined && (typeof id !== 'string' || !isId(id))) throw wrongField('/queen_id', 'expected an id');
     let outcome: QueenAskedAnswer | undefined;
     send({
       type: 'queen.asked',
-      url: normal.url,
+      url: queenUrl,
       queenId: id ?? null,
       respond: (said) => {
         outcome = said;

@@ -7,11 +7,10 @@ import type { Now } from '../stores/workers.js';
 import { type HiveHeartbeat, type HiveTelemetry, QueenHeartbeat } from '../wire/heartbeat.js';
 import { HiveEntry, HiveList, HiveReady, HiveReadyAnswer } from '../wire/hive.js';
 import { parser } from '../wire/schema.js';
-import { HEADER, isId, Ok } from '../wire/status.js';
-import { hostOf, isLoopback, normaliseUrl } from '../wire/url.js';
+import { HEADER, Ok } from '../wire/status.js';
 import { WorkerEntry, WorkerHeartbeat, WorkerList } from '../wire/worker.js';
-import { refuseOtherProtocol } from './app.js';
 import { readBody } from './body.js';
+import { idHeader, peerUrl, refuseOtherProtocol } from './peer.js';
 import { HttpProblem } from './problem.js';
 import { answer, type Route } from './route.js';
 import { Broadcast, frame } from './sse.js';
@@ -20,6 +19,8 @@ import { Broadcast, frame } from './sse.js';
 const RING_BYTES_MAX = 8 * 1024 * 1024;
 /** "What arrives within a few tens of ms leaves in one write." */
 const COALESCE_MS = 40;
+
+const UNREACHABLE = 'this queen listens on loopback only and asks nobody elsewhere: see --bind';
 
 export interface QueenDoorsInput {
   queenId: string;
@@ -132,23 +133,24 @@ function streamRoute(stream: Broadcast): Route {
 }
 
 function callbacks({ queenId, loopbackOnly, secured, send, fleet, now }: QueenDoorsInput): Route[] {
+  const unreachable = loopbackOnly ? UNREACHABLE : null;
+
   async function hiveReady(ctx: Context): Promise<void> {
     const { hive_id: hiveId, hive_url } = await readBody(ctx, parseReady);
-    const hiveUrl = checkUrl(hive_url, '/hive_url', loopbackOnly);
+    const hiveUrl = peerUrl(hive_url, '/hive_url', unreachable);
     try {
       refuseOtherProtocol(ctx);
     } catch (error) {
       fleet.refused({ hive_id: hiveId, hive_url: hiveUrl, holder_url: null, reason: (error as Error).message }, now());
       throw error;
     }
-    const instance = ctx.get(HEADER.instance);
-    if (instance !== '' && !isId(instance)) throw new HttpProblem(400, 'Rbee-Instance is not a UUID');
+    const instance = idHeader(ctx, HEADER.instance);
     let said: ReadyAnswer | undefined;
     send({
       type: 'hive.ready',
       hiveId,
       hiveUrl,
-      instance: instance || null,
+      instance,
       trusted: secured,
       at: now().ms,
       respond: (outcome) => {
@@ -176,7 +178,7 @@ function callbacks({ queenId, loopbackOnly, secured, send, fleet, now }: QueenDo
 
   async function workerHeartbeat(ctx: Context): Promise<void> {
     const { worker } = await readBody(ctx, parseWorkerHeartbeat);
-    const url = checkUrl(worker.url, '/worker/url', loopbackOnly);
+    const url = peerUrl(worker.url, '/worker/url', unreachable);
     const info = { ...worker, url };
     if (!fleet.workers.seen({ id: worker.id, hiveId: worker.hive_id, info }, now())) {
       throw new HttpProblem(503, 'this queen knows as many workers as she takes', { headers: { 'Retry-After': '30' } });
@@ -208,18 +210,6 @@ function callbacks({ queenId, loopbackOnly, secured, send, fleet, now }: QueenDo
       handle: workerHeartbeat,
     },
   ];
-}
-
-/** @throws HttpProblem 422 */
-function checkUrl(text: string, pointer: string, loopbackOnly: boolean): string {
-  const wrong = (detail: string) =>
-    new HttpProblem(422, `${pointer.slice(1)} is not what it must be: ${detail}`, { errors: [{ pointer, detail }] });
-  const normal = normaliseUrl(text);
-  if (!normal.ok) throw wrong(normal.detail);
-  if (loopbackOnly && !isLoopback(hostOf(normal.url))) {
-    throw wrong('this queen listens on loopback only and asks nobody elsewhere: see --bind');
-  }
-  return normal.url;
 }
 
 function queries({ send, fleet, now }: QueenDoorsInput): Route[] {
