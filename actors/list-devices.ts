@@ -1,6 +1,6 @@
 /** The part of a machine that every machine has: its processor, as a device that a worker can run on. */
 import os from 'node:os';
-import type { Device } from '../wire/hive.js';
+import type { Device } from '../wire/device.js';
 
 const NAME_CHARS_MAX = 256;
 

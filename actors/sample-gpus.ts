@@ -1,5 +1,6 @@
 /** Measures the GPUs of a machine, whoever made them, and says what they are as devices. */
-import type { Device, Gpu } from '../wire/hive.js';
+import type { Device } from '../wire/device.js';
+import type { Gpu } from '../wire/hive.js';
 import { watchAmd } from './gpus/amd.js';
 import { watchApple } from './gpus/apple.js';
 import { watchNvidia } from './gpus/nvidia.js';

@@ -21,7 +21,7 @@ import { streamMetrics } from '../server/metrics.js';
 import { queenDoors } from '../server/queen.js';
 import { createFleet, type Fleet } from '../stores/fleet.js';
 import type { Now } from '../stores/workers.js';
-import type { Device } from '../wire/hive.js';
+import type { Device } from '../wire/device.js';
 import { PORT, toId } from '../wire/status.js';
 import { addProcessOptions, type ProcessOptions, parseId, parsePort } from './options.js';
 import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';

@@ -1,8 +1,9 @@
 /** The doors of a hive: its telemetry stream, and the capabilities by which a queen finds it. */
 import type { Context } from 'koa';
 import type { HiveEvent, QueenAskedAnswer } from '../machines/hive.js';
+import type { Device } from '../wire/device.js';
 import { HiveHeartbeat } from '../wire/heartbeat.js';
-import { Capabilities, type Device } from '../wire/hive.js';
+import { Capabilities } from '../wire/hive.js';
 import { HEADER, HttpUrl, Id, isId } from '../wire/status.js';
 import { idHeader, peerUrl, refuseOtherProtocol, wrongField } from './peer.js';
 import { HttpProblem } from './problem.js';

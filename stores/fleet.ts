@@ -3,8 +3,9 @@
  * the readers; machines say only what state a hive is in.
  */
 import { createStore } from '@xstate/store';
+import type { Device } from '../wire/device.js';
 import type { HiveHeartbeat, HiveStateChange, QueenSnapshot } from '../wire/heartbeat.js';
-import type { Device, HiveConflict, HiveEntry } from '../wire/hive.js';
+import type { HiveConflict, HiveEntry } from '../wire/hive.js';
 import type { WorkerStats } from '../wire/worker.js';
 import { createWorkers, type Now } from './workers.js';
 

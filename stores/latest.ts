@@ -1,7 +1,8 @@
 /** What a hive last measured. The tick reads it; collectors fill it at their own pace, so a slow one makes values old, never a tick late. */
 import { createStore } from '@xstate/store';
+import type { Device } from '../wire/device.js';
 import type { HiveHeartbeat } from '../wire/heartbeat.js';
-import type { Device, Gpu, HiveInfo, NodeStats } from '../wire/hive.js';
+import type { Gpu, HiveInfo, NodeStats } from '../wire/hive.js';
 import type { HealthStatus, OperationalStatus } from '../wire/status.js';
 
 export interface HostPart {

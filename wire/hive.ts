@@ -1,17 +1,8 @@
 /** What is said of a hive: its devices, its machine, its announcement, and its entry on the queen. */
 import { type Static, Type } from '@sinclair/typebox';
+import { Device } from './device.js';
 import { HealthStatus, HttpUrl, Id, Labels, Measure, nullable, OperationalStatus, Timestamp } from './status.js';
 import { WorkerStats } from './worker.js';
-
-/** Something that a worker can run on. */
-export const Device = Type.Object({
-  id: Type.String({ maxLength: 64 }),
-  name: Type.String({ maxLength: 256 }),
-  device_type: Type.String({ maxLength: 32, description: 'cuda, rocm, metal or cpu' }),
-  vram_gb: Measure,
-  compute_capability: nullable(Type.String({ maxLength: 32 })),
-});
-export type Device = Static<typeof Device>;
 
 /** The answer to `GET /capabilities`. */
 export const Capabilities = Type.Object({ hive_id: Id, devices: Type.Array(Device, { maxItems: 256 }) });

@@ -1,5 +1,6 @@
 /** What is said of a worker: measured by its hive, told by itself, and listed by the queen. */
 import { type Static, Type } from '@sinclair/typebox';
+import { Device } from './device.js';
 import { HttpUrl, Id, Labels, Measure, nullable, Timestamp, WorkerId } from './status.js';
 
 const name = (maxLength: number) => nullable(Type.String({ maxLength }));
@@ -42,6 +43,28 @@ export const WorkerInfo = Type.Object({
   labels: Type.Optional(Labels),
 });
 export type WorkerInfo = Static<typeof WorkerInfo>;
+
+/** `POST /v1/queen/register-worker`: a spawner tells a queen of a worker that is healthy. */
+export const WorkerRegistration = Type.Object({
+  worker_id: WorkerId,
+  hostname: Type.String({ minLength: 1, maxLength: 256 }),
+  port: Type.Integer({ minimum: 1, maximum: 65535 }),
+  worker_type: Type.String({ maxLength: 64 }),
+  model: nullable(Type.String({ maxLength: 1024 })),
+  spawned_by: Type.String({ maxLength: 128 }),
+  /** Where it answers, when that is more than its host and port. */
+  url: Type.Optional(HttpUrl),
+  hive_id: Type.Optional(nullable(Id)),
+});
+export type WorkerRegistration = Static<typeof WorkerRegistration>;
+
+/** `GET /capabilities` of a worker. */
+export const WorkerCapabilities = Type.Object({
+  worker_id: WorkerId,
+  devices: Type.Array(Device, { maxItems: 256 }),
+  models: Type.Array(Type.String({ maxLength: 1024 }), { maxItems: 1024 }),
+});
+export type WorkerCapabilities = Static<typeof WorkerCapabilities>;
 
 /** `POST /v1/worker-heartbeat`. */
 export const WorkerHeartbeat = Type.Object({ worker: WorkerInfo, timestamp: Type.Optional(Timestamp) });

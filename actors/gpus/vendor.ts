@@ -3,7 +3,8 @@ import { type ExecFileException, execFile } from 'node:child_process';
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import path from 'node:path';
-import type { Device, Gpu } from '../../wire/hive.js';
+import type { Device } from '../../wire/device.js';
+import type { Gpu } from '../../wire/hive.js';
 
 /** One GPU of one vendor; its id comes later, since ids count across vendors. */
 export interface VendorGpu {
