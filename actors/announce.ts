@@ -5,7 +5,7 @@ import { HiveReadyAnswer } from '../wire/hive.js';
 import { parser } from '../wire/schema.js';
 import { HEADER, PATH } from '../wire/status.js';
 import { type Door, urlTowards } from './door.js';
-import { ask, type Outgoing } from './http.js';
+import { ask, headerOf, type Outgoing } from './http.js';
 
 const parseAnswer = parser(HiveReadyAnswer);
 
@@ -24,6 +24,6 @@ export function createAnnounce(deps: { outgoing: Outgoing; door: Door; hiveId: s
       signal,
     });
     const answer = parseAnswer(body);
-    return { queenId: answer.ok ? (answer.value.queen_id ?? null) : null, hiveUrl, run: headers.get(HEADER.run) };
+    return { queenId: answer.ok ? (answer.value.queen_id ?? null) : null, hiveUrl, run: headerOf(headers, HEADER.run) };
   });
 }

@@ -13,6 +13,7 @@ import { PATH } from '../wire/status.js';
 import { type Door, urlTowards } from './door.js';
 import { PeerFailure } from './failure.js';
 import { type Ask, ask, type Outgoing } from './http.js';
+import type { KeptSockets } from './kept-sockets.js';
 
 /** Asks in flight at once, the time to connect, and the time in all (PROTOCOL, "Discovery"). */
 const IN_FLIGHT_MAX = 256;
@@ -29,7 +30,12 @@ export interface HiveAsker {
 
 const parseCapabilities = parser(Capabilities);
 
-export function createHiveAsker(deps: { outgoing: Outgoing; door: Door; queenId: string }): HiveAsker {
+export function createHiveAsker(deps: {
+  outgoing: Outgoing;
+  door: Door;
+  queenId: string;
+  keep: KeptSockets;
+}): HiveAsker {
   const limit = pLimit(IN_FLIGHT_MAX);
   return {
     capabilities: (hiveUrl, { trusted, signal, invite }) =>
@@ -39,7 +45,10 @@ export function createHiveAsker(deps: { outgoing: Outgoing; door: Door; queenId:
           trusted,
           ...(signal ? { signal } : {}),
           ...(invite
-            ? { query: (socket) => ({ queen_url: urlTowards(deps.door, socket), queen_id: deps.queenId }) }
+            ? {
+                query: (socket) => ({ queen_url: urlTowards(deps.door, socket), queen_id: deps.queenId }),
+                keep: deps.keep,
+              }
             : {}),
           connectMs: CONNECT_MS,
           timeoutMs: TIMEOUT_MS,
@@ -58,6 +67,8 @@ export interface AskDeps {
   onDevices: (hiveId: string, devices: Device[]) => void;
 }
 
+export type LearnDeps = Omit<AskDeps, 'whyNot'> & { isFresh: (hiveId: string) => boolean };
+
 /** Asks a hive that we know by name. An answer under another name is another hive: ports get reused. */
 export function createAsk({ asker, whyNot, onDevices }: AskDeps) {
   return fromPromise<void, AskInput>(async ({ input, signal }) => {
@@ -73,16 +84,13 @@ export function createAsk({ asker, whyNot, onDevices }: AskDeps) {
   });
 }
 
-/** Learns the devices of a hive whose stream is open. */
-export function createFetchDevices({
-  asker,
-  onDevices,
-  isFresh,
-}: Omit<AskDeps, 'whyNot'> & { isFresh: (hiveId: string) => boolean }) {
-  return fromPromise<void, SubscribeInput>(async ({ input, signal }) => {
-    const { hiveUrl, trusted, hiveId } = input;
+/** Learns the devices of a hive whose stream is open. What fails is not missed: its next stream asks again. */
+export function createLearnDevices({ asker, onDevices, isFresh }: LearnDeps) {
+  return ({ hiveUrl, trusted, hiveId }: SubscribeInput, signal: AbortSignal): void => {
     if (isFresh(hiveId)) return;
-    const { hive_id, devices } = await asker.capabilities(hiveUrl, { trusted, signal, invite: false });
-    if (hive_id === hiveId) onDevices(hiveId, devices);
-  });
+    asker
+      .capabilities(hiveUrl, { trusted, signal, invite: false })
+      .then(({ hive_id, devices }) => hive_id === hiveId && onDevices(hiveId, devices))
+      .catch(() => {});
+  };
 }

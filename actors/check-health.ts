@@ -2,7 +2,7 @@
 import { fromPromise } from 'xstate';
 import type { HealthOutput, QueenHealthInput } from '../machines/queen-health.js';
 import { HEADER, PATH } from '../wire/status.js';
-import { ask, type Outgoing } from './http.js';
+import { ask, headerOf, type Outgoing } from './http.js';
 
 export function createCheckHealth(deps: { outgoing: Outgoing; hiveId: string; instance: string }) {
   return fromPromise<HealthOutput, QueenHealthInput>(async ({ input, signal }) => {
@@ -12,7 +12,7 @@ export function createCheckHealth(deps: { outgoing: Outgoing; hiveId: string; in
       trusted: true,
       signal,
     });
-    const reads = headers.get(HEADER.reads);
-    return { run: headers.get(HEADER.run), reads: reads === null ? null : reads === 'yes' };
+    const reads = headerOf(headers, HEADER.reads);
+    return { run: headerOf(headers, HEADER.run), reads: reads === null ? null : reads === 'yes' };
   });
 }

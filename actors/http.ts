@@ -4,15 +4,15 @@
  * token. Nothing is redirected, decompressed or read without bound.
  */
 import { lookup } from 'node:dns';
-import http, { type IncomingMessage } from 'node:http';
+import http, { type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import https from 'node:https';
 import net, { type LookupFunction } from 'node:net';
 import tls from 'node:tls';
-import fetch, { type Response } from 'node-fetch';
 import { PROBLEM_TYPE } from '../wire/problem.js';
 import { HEADER, PROTOCOL_VERSION } from '../wire/status.js';
 import { hostOf, isLoopback } from '../wire/url.js';
 import { PeerFailure, peerFailure } from './failure.js';
+import type { KeptSockets } from './kept-sockets.js';
 
 /** What is the same for all requests of one process. */
 export interface Outgoing {
@@ -39,115 +39,108 @@ export interface Ask {
   timeoutMs?: number;
   /** Until the connection stands, in ms. */
   connectMs?: number;
+  /** Where the connection is left for a stream that is opened at once afterwards. */
+  keep?: KeptSockets;
 }
 
 export interface Answer {
   status: number;
-  headers: Response['headers'];
+  headers: IncomingHttpHeaders;
   /** Parsed when it is JSON, else text. */
   body: unknown;
 }
 
 const ANSWER_BYTES_MAX = 1024 * 1024;
 const TIMEOUT_MS = 5_000;
+/** Said on a socket whose request is over. */
+const RELEASED = 'rbee.released';
 
 /** One exchange. Rejects with a PeerFailure, also for any status but 2xx. */
 export async function ask(outgoing: Outgoing, url: string, options: Ask): Promise<Answer> {
-  const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
-  const controller = new AbortController();
-  let late = false;
-  const abort = () => controller.abort();
-  const timer = setTimeout(() => {
-    late = true;
-    abort();
-  }, timeoutMs);
-  if (options.signal?.aborted) abort();
-  options.signal?.addEventListener('abort', abort, { once: true });
+  const socket = dial(outgoing, url, { timeoutMs: TIMEOUT_MS, ...options });
   try {
-    const response = await send(outgoing, url, { ...options, signal: controller.signal });
-    return { status: response.status, headers: response.headers, body: parse(await readAll(response.body ?? [])) };
-  } catch (error) {
-    if (late) throw new PeerFailure('timeout', `${url}: no answer within ${timeoutMs / 1000} s`);
-    throw peerFailure(url, error);
-  } finally {
-    clearTimeout(timer);
-    options.signal?.removeEventListener('abort', abort);
-  }
-}
-
-/** Asks, and answers as soon as the headers are there. The connection is the answer's own and ends with it. */
-async function send(outgoing: Outgoing, url: string, options: Ask): Promise<Response> {
-  const { socket, trusted, headers } = await prepare(outgoing, url, options);
-  const body = options.body?.(socket);
-  const query = options.query && new URLSearchParams(options.query(socket));
-  const response = await fetch(query ? `${url}?${query}` : url, {
-    method: options.method ?? 'GET',
-    headers: body === undefined ? headers : { 'Content-Type': 'application/json', ...headers },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    ...(options.signal ? { signal: options.signal } : {}),
-    agent: agentOver(url, socket),
-    redirect: 'manual',
-    compress: false,
-    size: 0,
-  });
-  const theirs = { url, status: response.status, header: (name: string) => response.headers.get(name) };
-  await check(theirs, () => readAll(response.body ?? []), trusted || outgoing.token === null);
-  return response;
-}
-
-/**
- * Opens a stream. Not by node-fetch: a response of its kind holds a PassThrough, a Request, two Headers and signals for
- * as long as the stream lasts, which is a third of what a queen of thousands of hives needs.
- */
-export async function openStream(outgoing: Outgoing, url: string, options: Ask): Promise<IncomingMessage> {
-  const { socket, trusted, headers } = await prepare(outgoing, url, options);
-  const { request } = url.startsWith('https:') ? https : http;
-  const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    request(url, { headers, agent: agentOver(url, socket) })
-      .once('response', resolve)
-      .once('error', reject)
-      .end();
-  });
-  const header = (name: string) => {
-    const value = response.headers[name];
-    return typeof value === 'string' ? value : null;
-  };
-  const theirs = { url, status: response.statusCode ?? 0, header };
-  try {
-    await check(theirs, () => readAll(response), trusted || outgoing.token === null);
+    await connected(socket, url, options.connectMs);
+    const body = options.body?.(socket);
+    const query = options.query && new URLSearchParams(options.query(socket));
+    const response = await exchange(outgoing, query ? `${url}?${query}` : url, socket, {
+      ...options,
+      text: body === undefined ? null : JSON.stringify(body),
+    });
+    const answer = {
+      status: response.statusCode ?? 0,
+      headers: response.headers,
+      body: parse(await readAll(response)),
+    };
+    if (options.keep && !socket.destroyed) {
+      socket.emit(RELEASED);
+      options.keep.put(originOf(url), socket);
+    }
+    return answer;
   } catch (error) {
     socket.destroy();
-    throw error;
+    // What ended the connection says more than what the request made of it.
+    throw peerFailure(url, socket.errored ?? error);
   }
+}
+
+/** Opens a stream. Rejects with a PeerFailure, also for any status but 2xx. */
+export async function openStream(outgoing: Outgoing, url: string, options: Ask): Promise<IncomingMessage> {
+  const kept = options.keep?.take(originOf(url));
+  if (kept) {
+    try {
+      return await streamOver(outgoing, url, hold(kept, url, options), options);
+    } catch (error) {
+      // The peer may have closed it a moment before we asked: that says nothing of the peer.
+      if (options.signal?.aborted || !(error instanceof PeerFailure) || error.kind !== 'closed') throw error;
+    }
+  }
+  return streamOver(outgoing, url, dial(outgoing, url, options), options);
+}
+
+async function streamOver(outgoing: Outgoing, url: string, socket: net.Socket, options: Ask) {
+  try {
+    if (socket.connecting) await connected(socket, url, options.connectMs);
+    return await exchange(outgoing, url, socket, { ...options, text: null });
+  } catch (error) {
+    socket.destroy();
+    throw peerFailure(url, socket.errored ?? error);
+  }
+}
+
+/** Asks over a connection that stands, and answers as soon as the headers of a success are there. */
+async function exchange(
+  outgoing: Outgoing,
+  url: string,
+  socket: net.Socket,
+  { method = 'GET', headers, keep, text, trusted: trust }: Ask & { text: string | null },
+): Promise<IncomingMessage> {
+  const trusted = typeof trust === 'function' ? trust(socket.remoteAddress ?? '') : trust;
+  const { request } = url.startsWith('https:') ? https : http;
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    request(url, {
+      method,
+      headers: {
+        Accept: '*/*',
+        Connection: keep ? 'keep-alive' : 'close',
+        [HEADER.protocol]: PROTOCOL_VERSION,
+        ...(trusted && outgoing.token !== null ? { Authorization: `Bearer ${outgoing.token}` } : {}),
+        ...(text === null ? {} : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) }),
+        ...headers,
+      },
+      createConnection: () => socket,
+    })
+      .once('response', resolve)
+      .once('error', reject)
+      .end(text ?? undefined);
+  });
+  await check(url, response, trusted || outgoing.token === null);
   return response;
-}
-
-/** The connection, and what goes over it before a body. */
-async function prepare(outgoing: Outgoing, url: string, options: Ask) {
-  const socket = await connect(outgoing, url, options);
-  const abort = () => socket.destroy();
-  options.signal?.addEventListener('abort', abort, { once: true });
-  socket.once('close', () => options.signal?.removeEventListener('abort', abort));
-  const trusted = typeof options.trusted === 'function' ? options.trusted(socket.remoteAddress ?? '') : options.trusted;
-  const headers: Record<string, string> = {
-    Accept: '*/*',
-    Connection: 'close',
-    [HEADER.protocol]: PROTOCOL_VERSION,
-    ...(trusted && outgoing.token !== null ? { Authorization: `Bearer ${outgoing.token}` } : {}),
-    ...options.headers,
-  };
-  return { socket, trusted, headers };
-}
-
-interface Theirs {
-  url: string;
-  status: number;
-  header: (name: string) => string | null;
 }
 
 /** @throws PeerFailure for a status that is no success, and for another protocol, in words that say what to do. */
-async function check({ url, status, header }: Theirs, body: () => Promise<string>, toldToken: boolean): Promise<void> {
-  const protocol = header(HEADER.protocol);
+async function check(url: string, response: IncomingMessage, toldToken: boolean): Promise<void> {
+  const { statusCode: status = 0, headers } = response;
+  const protocol = headerOf(headers, HEADER.protocol);
   if (status === 401) {
     const why = toldToken
       ? 'it wants another token than ours: set the same --token on both'
@@ -161,8 +154,8 @@ async function check({ url, status, header }: Theirs, body: () => Promise<string
     throw new PeerFailure('status', `${url} answered ${status}: redirects are not followed`);
   }
   if (status >= 200 && status < 300) return;
-  const isProblem = (header('content-type') ?? '').includes(PROBLEM_TYPE);
-  const detail = isProblem ? detailOf(parse(await body().catch(() => ''))) : '';
+  const isProblem = (headers['content-type'] ?? '').includes(PROBLEM_TYPE);
+  const detail = isProblem ? detailOf(parse(await readAll(response).catch(() => ''))) : '';
   throw new PeerFailure(status === 409 ? 'conflict' : 'status', `${url} answered ${status}${detail && `: ${detail}`}`);
 }
 
@@ -171,16 +164,19 @@ function detailOf(problem: unknown): string {
   return typeof detail === 'string' ? detail.slice(0, 500) : '';
 }
 
-async function readAll(body: AsyncIterable<unknown> | Iterable<unknown>): Promise<string> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of body) {
-    const buffer = chunk as Buffer;
-    bytes += buffer.length;
-    if (bytes > ANSWER_BYTES_MAX) throw new PeerFailure('broken', `answer of more than ${ANSWER_BYTES_MAX} bytes`);
-    chunks.push(buffer);
-  }
-  return Buffer.concat(chunks).toString('utf8');
+/** By listeners: an async iterator costs several times as much. */
+function readAll(response: IncomingMessage): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    response.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes <= ANSWER_BYTES_MAX) chunks.push(chunk);
+      else response.destroy(new PeerFailure('broken', `answer of more than ${ANSWER_BYTES_MAX} bytes`));
+    });
+    response.once('end', () => resolve(Buffer.concat(chunks).toString('utf8')));
+    response.once('error', reject);
+  });
 }
 
 function parse(body: string): unknown {
@@ -191,51 +187,69 @@ function parse(body: string): unknown {
   }
 }
 
-/** A connection to the peer, TLS and all. */
-async function connect(outgoing: Outgoing, url: string, { signal, connectMs }: Ask): Promise<net.Socket> {
+/** Begins a connection to the peer, TLS and all. It ends when the request is aborted, or has taken too long. */
+function dial(outgoing: Outgoing, url: string, options: Ask): net.Socket {
   const { protocol, port } = new URL(url);
   const host = hostOf(url);
   const secure = protocol === 'https:';
-  const options = {
+  if (outgoing.loopbackOnly && net.isIP(host) !== 0 && !isLoopback(host)) throw notLoopback(host);
+  options.signal?.throwIfAborted();
+  const to = {
     host,
     port: Number(port) || (secure ? 443 : 80),
     family: outgoing.family,
     lookup: outgoing.loopbackOnly ? loopbackLookup : lookup,
     autoSelectFamily: outgoing.family === 0,
+    noDelay: true,
   } as net.TcpNetConnectOpts;
-  if (outgoing.loopbackOnly && net.isIP(host) !== 0 && !isLoopback(host)) throw notLoopback(host);
-  signal?.throwIfAborted();
   const socket = secure
     ? tls.connect({
-        ...options,
+        ...to,
         ...(net.isIP(host) === 0 ? { servername: host } : {}),
         ...(outgoing.ca === null ? {} : { ca: [...tls.rootCertificates, outgoing.ca] }),
       } as tls.ConnectionOptions)
-    : net.connect(options);
-  socket.setNoDelay(true);
+    : net.connect(to);
+  return hold(socket, url, options);
+}
+
+/** Ties a connection to what its request may take. An error without a listener would end the process. */
+function hold(socket: net.Socket, url: string, { signal, timeoutMs }: Ask): net.Socket {
+  socket.on('error', ignore);
+  const abort = () => socket.destroy();
+  const late = () =>
+    socket.destroy(new PeerFailure('timeout', `${url}: no answer within ${(timeoutMs ?? 0) / 1000} s`));
+  signal?.addEventListener('abort', abort, { once: true });
+  const timer = timeoutMs === undefined ? undefined : setTimeout(late, timeoutMs);
+  const letGo = () => {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', abort);
+    socket.off('close', letGo).off(RELEASED, letGo);
+  };
+  socket.once('close', letGo).once(RELEASED, letGo);
+  return socket;
+}
+
+const ignore = () => {};
+
+function connected(socket: net.Socket, url: string, connectMs: number | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
-    const timer = connectMs === undefined ? undefined : setTimeout(() => fail(timedOut()), connectMs);
-    const timedOut = () => new PeerFailure('timeout', `${url}: no connection within ${(connectMs ?? 0) / 1000} s`);
-    const onAbort = () => fail(signal?.reason);
+    const late = () =>
+      socket.destroy(new PeerFailure('timeout', `${url}: no connection within ${(connectMs ?? 0) / 1000} s`));
+    const timer = connectMs === undefined ? undefined : setTimeout(late, connectMs);
+    const stands = socket instanceof tls.TLSSocket ? 'secureConnect' : 'connect';
     const settle = () => {
       clearTimeout(timer);
-      signal?.removeEventListener('abort', onAbort);
-      socket.off('error', fail);
+      socket.off(stands, onConnect).off('close', onClose);
     };
-    function fail(error: unknown) {
+    const onConnect = () => {
       settle();
-      socket.on('error', () => {});
-      socket.destroy();
-      reject(error);
-    }
-    signal?.addEventListener('abort', onAbort, { once: true });
-    socket.once('error', fail);
-    socket.once(secure ? 'secureConnect' : 'connect', () => {
+      resolve();
+    };
+    const onClose = () => {
       settle();
-      // Between here and the request nobody else listens, and an error without a listener ends the process.
-      socket.on('error', () => {});
-      resolve(socket);
-    });
+      reject(socket.errored ?? new PeerFailure('closed', `${url}: given up`));
+    };
+    socket.once(stands, onConnect).once('close', onClose);
   });
 }
 
@@ -257,8 +271,10 @@ function notLoopback(host: string): PeerFailure {
   );
 }
 
-function agentOver(url: string, socket: net.Socket): http.Agent {
-  const agent = url.startsWith('https:') ? new https.Agent() : new http.Agent();
-  (agent as unknown as { createConnection: () => net.Socket }).createConnection = () => socket;
-  return agent;
+const originOf = (url: string): string => new URL(url).origin;
+
+/** A header that is there once, or null. */
+export function headerOf(headers: IncomingHttpHeaders, name: string): string | null {
+  const value = headers[name];
+  return typeof value === 'string' ? value : null;
 }

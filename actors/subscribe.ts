@@ -10,14 +10,20 @@ import { type HiveHeartbeat, INTERVAL_MS, parseHiveHeartbeat } from '../wire/hea
 import { HEADER, PATH } from '../wire/status.js';
 import { PeerFailure, peerFailure } from './failure.js';
 import { type Outgoing, openStream } from './http.js';
+import type { KeptSockets } from './kept-sockets.js';
 import { readPaced } from './read-paced.js';
 import { type SilenceDeps, watchSilence } from './silence.js';
+import { createTurns } from './turns.js';
 
 /** One event may be so long: a thousand workers of 1 KB each. */
 const EVENT_CHARS_MAX = 1024 * 1024;
 
 export interface SubscribeDeps extends SilenceDeps {
   outgoing: Outgoing;
+  /** Connections over which a hive was just asked to announce itself. */
+  keep: KeptSockets;
+  /** Called when a stream is open, to learn what else there is to know of the hive. */
+  onOpened: (input: SubscribeInput, signal: AbortSignal) => void;
   queenId: string;
   /** The queen's own, kept in her state. */
   instance: string;
@@ -28,23 +34,32 @@ export interface SubscribeDeps extends SilenceDeps {
 }
 
 export function createSubscriber(deps: SubscribeDeps) {
+  const inTurn = createTurns();
   return fromCallback<SubscriptionEvent, SubscribeInput>(({ input, sendBack }) => {
     const controller = new AbortController();
-    read(deps, input, controller.signal, sendBack).catch((error: unknown) => {
-      if (controller.signal.aborted) return;
-      controller.abort();
-      sendBack({ type: 'failed', failure: peerFailure(input.hiveUrl, error) });
-    });
+    const { signal } = controller;
+    read(deps, input, signal, sendBack).then(
+      (reason) => end({ type: 'closed', reason }),
+      (error: unknown) => end({ type: 'failed', failure: peerFailure(input.hiveUrl, error) }),
+    );
+    const end = (event: SubscriptionEvent) =>
+      inTurn(() => {
+        if (signal.aborted) return;
+        controller.abort();
+        sendBack(event);
+      });
     return () => controller.abort();
   });
 }
 
+/** Reads until the stream ends, and says why it did. Rejects when it does not end in order. */
 async function read(
-  { outgoing, queenId, instance, clock, silenceLimits, onTelemetry, onInvalid }: SubscribeDeps,
-  { hiveId, hiveUrl, trusted }: SubscribeInput,
+  { outgoing, keep, queenId, instance, clock, silenceLimits, onOpened, onTelemetry, onInvalid }: SubscribeDeps,
+  input: SubscribeInput,
   signal: AbortSignal,
   sendBack: (event: SubscriptionEvent) => void,
-): Promise<void> {
+): Promise<string> {
+  const { hiveId, hiveUrl, trusted } = input;
   const stream = await openStream(outgoing, hiveUrl + PATH.heartbeats, {
     headers: {
       Accept: 'text/event-stream',
@@ -54,6 +69,7 @@ async function read(
     },
     trusted,
     signal,
+    keep,
   });
   if (!(stream.headers['content-type'] ?? '').startsWith('text/event-stream')) {
     stream.destroy();
@@ -65,6 +81,7 @@ async function read(
     throw new PeerFailure('identity', `${hiveUrl} is hive ${String(holder).slice(0, 64)} now`);
   }
   sendBack({ type: 'opened' });
+  onOpened(input, signal);
 
   const silence = watchSilence({ clock, silenceLimits }, sendBack);
   signal.addEventListener('abort', silence.stop, { once: true });
@@ -121,8 +138,7 @@ async function read(
   } finally {
     silence.stop();
   }
-  if (!signal.aborted)
-    sendBack({ type: 'closed', reason: bye === null ? 'it closed the stream' : `it said bye: ${bye}` });
+  return bye === null ? 'it closed the stream' : `it said bye: ${bye}`;
 }
 
 function json(data: string): unknown {

@@ -9,6 +9,7 @@ import { type Rbee, startRbee } from './lib/rbee.js';
 import { largest, percentile } from './lib/stats.js';
 import type { MachineHives } from './load/machine-hives.js';
 import type { Silent } from './load/silent.js';
+import type { BareQueen } from './peers/bare-queen.js';
 
 const QUEEN_ID = 'queen-bench';
 const DEAD = 200;
@@ -18,6 +19,8 @@ interface Case {
   what: string;
   /** Done to her state while she is dead. */
   meanwhile: (queen: Rbee, silentPort: number) => void;
+  /** Who takes her place; rbee itself when nobody is named. */
+  bare?: true;
 }
 
 interface KnownFile {
@@ -30,6 +33,7 @@ const CASES: Case[] = [
   { what: 'as it is', meanwhile: () => {} },
   { what: `${DEAD} dead hives among the known`, meanwhile: addDead },
   { what: 'without the file of known hives', meanwhile: (queen) => rmSync(knownFile(queen)) },
+  { what: 'peer: bare node:http, the same three exchanges', meanwhile: () => {}, bare: true },
 ];
 
 /** Half of them refuse connections, half take them and say nothing; all were seen last, so that they are asked first. */
@@ -66,18 +70,29 @@ export const bench: Bench = {
       input.say(`${hives} hives, queen dead for ${downMs / 1000} s, ${one.what}`);
       seen.push(await recover(input, one, hives, downMs));
     }
-    const [plain, dead, forgotten] = seen;
+    const [plain, dead, forgotten, bare] = seen;
     return {
       tables: [
         {
           title: `${hives} hives, queen killed for ${downMs / 1000} s: seconds from when she listens again to each hive's open stream`,
-          columns: ['case', 'known', 'back', 'p50 s', 'p99 s', 'max s', 'streams doubled', 'opened more than once'],
+          columns: [
+            'case',
+            'known',
+            'back',
+            'p50 s',
+            'p99 s',
+            '× bare',
+            'max s',
+            'streams doubled',
+            'opened more than once',
+          ],
           rows: seen.map(({ what, known, back, p50, p99, max, doubled, extra }) => [
             what,
             String(known),
             String(back),
             p50 / 1000,
             p99 / 1000,
+            bare ? p99 / bare.p99 : null,
             max / 1000,
             String(doubled),
             String(extra),
@@ -100,7 +115,7 @@ export const bench: Bench = {
 
 async function recover(
   { scope: outer }: BenchInput,
-  { what, meanwhile }: Case,
+  { what, meanwhile, bare }: Case,
   count: number,
   downMs: number,
 ): Promise<Recovery> {
@@ -119,18 +134,20 @@ async function recover(
 
     await queen.end('SIGKILL');
     meanwhile(queen, silentPort);
-    const known = knownCount(queen);
+    const known = knownHives(queen);
     const diedAt = Date.now();
     await sleep(downMs);
-    const again = await startRbee(scope, 'queen', { args: [...args, '--port', port], stateDir: queen.stateDir });
+    const listeningAt = bare
+      ? await startChild<BareQueen>(scope, 'peers/bare-queen.js').start({ port: Number(port), hiveUrls: known })
+      : (await startRbee(scope, 'queen', { args: [...args, '--port', port], stateDir: queen.stateDir })).listeningAt;
     const back = () => hives.state({ since: diedAt }).then(({ openedAt }) => openedAt.length === count);
     await waitFor('the hives to be back', back, { timeoutMs: BACK_MS_MAX, everyMs: 250 }).catch(() => {});
     await sleep(2_000);
     const { openedAt, doubled, openings, streaming } = await hives.state({ since: diedAt });
-    const took = openedAt.map((at) => at - again.listeningAt);
+    const took = openedAt.map((at) => at - listeningAt);
     return {
       what,
-      known,
+      known: known.length,
       back: streaming,
       doubled,
       extra: openings - openedAt.length,
@@ -143,10 +160,10 @@ async function recover(
   }
 }
 
-function knownCount(queen: Rbee): number {
+function knownHives(queen: Rbee): string[] {
   try {
-    return (JSON.parse(readFileSync(knownFile(queen), 'utf8')) as KnownFile).hives.length;
+    return (JSON.parse(readFileSync(knownFile(queen), 'utf8')) as KnownFile).hives.map(({ hive_url }) => hive_url);
   } catch {
-    return 0;
+    return [];
   }
 }

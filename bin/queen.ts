@@ -4,10 +4,11 @@ import { homedir, hostname } from 'node:os';
 import path from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { createActor } from 'xstate';
-import { createAsk, createFetchDevices, createHiveAsker } from '../actors/ask-hive.js';
+import { createAsk, createHiveAsker, createLearnDevices } from '../actors/ask-hive.js';
 import { createAskWorkers } from '../actors/ask-workers.js';
 import { createAwakeClock } from '../actors/awake-clock.js';
 import { isolate } from '../actors/isolate.js';
+import { createKeptSockets } from '../actors/kept-sockets.js';
 import { type KnownHives, openKnownHives } from '../actors/known-hives.js';
 import { createSearchHosts } from '../actors/search-hosts.js';
 import { createSubscriber } from '../actors/subscribe.js';
@@ -104,7 +105,8 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
   const fleet = createFleet();
   const counts = { telemetry: 0, invalid: 0 };
 
-  const asker = createHiveAsker({ outgoing, door, queenId: id });
+  const keep = createKeptSockets();
+  const asker = createHiveAsker({ outgoing, door, queenId: id, keep });
   const devicesAt = new Map<string, number>();
   const onDevices = (hiveId: string, devices: Device[]) => {
     devicesAt.set(hiveId, clock.now());
@@ -120,10 +122,17 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
     return fleet.conflicts(now().ms).some(({ hive_url }) => hive_url === hiveUrl) ? `${hiveUrl} is in conflict` : null;
   };
 
+  const ask = createAsk({ asker, whyNot, onDevices });
   const subscription = hiveSubscriptionMachine.provide({
     actors: {
       subscriber: createSubscriber({
         outgoing,
+        keep,
+        onOpened: createLearnDevices({
+          asker,
+          onDevices,
+          isFresh: (hiveId) => clock.now() - (devicesAt.get(hiveId) ?? Number.NEGATIVE_INFINITY) < DEVICES_FRESH_MS,
+        }),
         queenId: id,
         instance: ground.instance,
         clock,
@@ -139,18 +148,14 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
             log.warn(`hive ${hiveId} sent an event that is left out: ${detail}`);
         },
       }),
-      fetchDevices: createFetchDevices({
-        asker,
-        onDevices,
-        isFresh: (hiveId) => clock.now() - (devicesAt.get(hiveId) ?? Number.NEGATIVE_INFINITY) < DEVICES_FRESH_MS,
-      }),
+      ask,
       askWorkers: createAskWorkers({
         outgoing,
         workersOf: (hiveId) => fleet.workers.ofHive(hiveId, now().ms),
         onHealthy: (worker) => fleet.workers.seen({ id: worker.worker_id, hiveId: worker.hive_id, info: null }, now()),
         onUnreachable: (worker, reason) => fleet.workers.unreachable(worker.worker_id, reason),
       }),
-      seek: seekMachine.provide({ actors: { ask: createAsk({ asker, whyNot, onDevices }) } }),
+      seek: seekMachine.provide({ actors: { ask } }),
     },
     actions: {
       publish: ({ context }, { state: shown, stale }) => {

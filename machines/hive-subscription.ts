@@ -4,9 +4,9 @@
  * being stopped first. It owns the hive's name, so it alone decides who may hold it.
  */
 import { assign, fromCallback, fromPromise, setup, stopChild } from 'xstate';
-import { silenceLimits } from './backoff.js';
-import { type Failure, type FailureKind, notProvided } from './failure.js';
-import { type SeekReport, seekMachine } from './seek.js';
+import { seekDelayMs, silenceLimits } from './backoff.js';
+import { asFailure, type Failure, type FailureKind, notProvided } from './failure.js';
+import { type AskInput, type SeekReport, seekMachine } from './seek.js';
 
 /** How often a hive of one instance may move within the window: two copies of one state directory never stop. */
 const MOVES_MAX = 3;
@@ -101,8 +101,8 @@ const s = setup({
   actors: {
     /** Opens the stream, feeds the stores, and says here only what changes the state. */
     subscriber: fromCallback<SubscriptionEvent, SubscribeInput>(() => notProvided('subscriber')),
-    /** Asks for the devices once a stream is open. */
-    fetchDevices: fromPromise<void, SubscribeInput>(() => notProvided('fetchDevices')),
+    /** Asks once for an announcement. Resolves when the expected hive answered. Rejects with a `Failure`. */
+    ask: fromPromise<void, AskInput>(() => notProvided('ask')),
     /** Asks each worker of a lost hive for its own health, for as long as the hive is lost. */
     askWorkers: fromCallback<SubscriptionEvent, { hiveId: string }>(() => notProvided('askWorkers')),
     seek: seekMachine,
@@ -156,6 +156,8 @@ function refusal(context: SubscriptionContext, event: ReadyEvent): ReadyAnswer {
   const outcome = judge(context, event) === 'moving' ? 'moving' : 'conflict';
   return { outcome, holderUrl: context.hiveUrl };
 }
+
+const scheduleOf = ({ streamed }: SubscriptionContext) => (streamed ? 'lost' : 'known');
 
 const subscribeInput = ({ context }: { context: SubscriptionContext }): SubscribeInput => ({
   hiveId: context.hiveId,
@@ -224,16 +226,13 @@ export const hiveSubscriptionMachine = s.createMachine({
         },
         /** Known from before this queen started: asked to announce itself. */
         asking: {
-          entry: { type: 'publish', params: { state: 'connecting', stale: false } },
+          entry: [assign({ asked: 1 }), { type: 'publish', params: { state: 'connecting', stale: false } }],
           invoke: {
-            src: 'seek',
-            input: ({ context }) => ({ ...subscribeInput({ context }), schedule: 'known', asked: 0 }),
-          },
-          on: {
-            'seek.scheduled': { actions: assign({ asked: ({ event }) => event.asked }) },
-            'seek.failed': {
+            src: 'ask',
+            input: subscribeInput,
+            onError: {
               target: '#lost',
-              actions: { type: 'noteLoss', params: ({ event }) => ({ reason: event.failure.message }) },
+              actions: { type: 'noteLoss', params: ({ event }) => ({ reason: asFailure(event.error).message }) },
             },
           },
           after: {
@@ -288,7 +287,6 @@ export const hiveSubscriptionMachine = s.createMachine({
         nextAttemptMs: null,
         seekReason: null,
       }),
-      invoke: { src: 'fetchDevices', input: subscribeInput, onError: {} },
       after: { steady: { actions: assign({ asked: 0 }) } },
       on: {
         interval: { actions: assign({ intervalMs: ({ event }) => event.ms }) },
@@ -323,7 +321,7 @@ export const hiveSubscriptionMachine = s.createMachine({
       id: 'lost',
       entry: [
         stopChild('subscriber'),
-        assign({ shown: 'lost', nextAttemptMs: null }),
+        assign({ shown: 'lost', nextAttemptMs: ({ context }) => seekDelayMs(scheduleOf(context), context.asked + 1) }),
         { type: 'publish', params: { state: 'lost', stale: false } },
       ],
       invoke: [
@@ -332,7 +330,7 @@ export const hiveSubscriptionMachine = s.createMachine({
           src: 'seek',
           input: ({ context }) => ({
             ...subscribeInput({ context }),
-            schedule: context.streamed ? 'lost' : 'known',
+            schedule: scheduleOf(context),
             asked: context.asked,
           }),
         },

@@ -1,4 +1,4 @@
-/** The queen's search for one hive: asks `GET /capabilities?queen_url=` again and again until she is stopped. */
+/** The queen's search for a lost hive: asks `GET /capabilities?queen_url=` again and again until she is stopped. */
 import { assign, cancel, fromPromise, raise, sendParent, setup } from 'xstate';
 import { seekDelayMs } from './backoff.js';
 import { asFailure, type Failure, notProvided } from './failure.js';
@@ -59,7 +59,7 @@ export const seekMachine = setup({
   id: 'seek',
   context: ({ input }) => ({ ...input, due: false, reason: null }),
   initial: 'waiting',
-  entry: [{ type: 'schedule' }, raise({ type: 'due' }, { id: 'due', delay: 'next' })],
+  entry: raise({ type: 'due' }, { id: 'due', delay: 'next' }),
   exit: cancel('due'),
   states: {
     waiting: {

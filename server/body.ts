@@ -39,7 +39,10 @@ async function readBytes(ctx: Context): Promise<Buffer> {
       reject(new HttpProblem(413, `the body is larger than ${BODY_BYTES_MAX} bytes`));
     };
     ctx.req.on('data', take);
-    ctx.req.once('end', () => resolve(Buffer.concat(chunks)));
+    ctx.req.once('end', () => {
+      ctx.req.off('close', cutShort);
+      resolve(Buffer.concat(chunks));
+    });
     ctx.req.once('error', cutShort);
     ctx.req.once('close', cutShort);
   });

@@ -19,6 +19,7 @@ const hands = new Map<string, (event: SubscriptionEvent) => void>();
 /** What the queen's readers would be shown. */
 const shown = new Map<string, string>();
 
+const ask = fromPromise<void, AskInput>(never<void>);
 const subscription = hiveSubscriptionMachine.provide({
   actions: {
     publish: ({ context }, { state }) => {
@@ -32,9 +33,9 @@ const subscription = hiveSubscriptionMachine.provide({
       sendBack({ type: 'opened' });
       return () => hands.delete(input.hiveId);
     }),
-    fetchDevices: fromPromise<void, SubscribeInput>(async () => {}),
     askWorkers: fromCallback(() => {}),
-    seek: seekMachine.provide({ actors: { ask: fromPromise<void, AskInput>(never<void>) } }),
+    ask,
+    seek: seekMachine.provide({ actors: { ask } }),
   },
 });
 const clock = createAwakeClock();

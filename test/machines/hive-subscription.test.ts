@@ -16,6 +16,10 @@ const HIVE = { hiveId: 'gpu-0', hiveUrl: 'http://a:7835', instance: 'one', trust
 function subscribe(script: Script, input: Partial<SubscriptionInput> = {}) {
   let live = 0;
   const shown: string[] = [];
+  const ask = fromPromise<void, AskInput>(async ({ input }) => {
+    script.say(`ask ${input.hiveUrl}`);
+    throw { kind: 'refused', message: 'connection refused' };
+  });
   const machine = hiveSubscriptionMachine.provide({
     actors: {
       subscriber: fromCallback<SubscriptionEvent, SubscribeInput>(({ input }) => {
@@ -26,16 +30,9 @@ function subscribe(script: Script, input: Partial<SubscriptionInput> = {}) {
           script.say(`close ${input.hiveUrl}`);
         };
       }),
-      fetchDevices: fromPromise(async () => {}),
       askWorkers: fromCallback(() => {}),
-      seek: seekMachine.provide({
-        actors: {
-          ask: fromPromise<void, AskInput>(async ({ input }) => {
-            script.say(`ask ${input.hiveUrl}`);
-            throw { kind: 'refused', message: 'connection refused' };
-          }),
-        },
-      }),
+      ask,
+      seek: seekMachine.provide({ actors: { ask } }),
     },
     actions: {
       publish: ({ context }, { state, stale }) => {

@@ -6,13 +6,13 @@
  */
 'use strict'
 exports[`dist/test/machines/hive-subscription.test.js > TAP > a hive from before the restart is connecting, then lost, and is asked for every 60 s > must match snapshot 1`] = `
+  0.00 s  ask http://a:7835
   0.00 s  show connecting
   0.00 s  subscription = connecting.asking
-  0.05 s  ask http://a:7835
-  0.05 s  show lost (connection refused)
-  0.05 s  subscription = lost (connection refused)
- 60.05 s  ask http://a:7835
-120.05 s  ask http://a:7835
+  0.00 s  show lost (connection refused)
+  0.00 s  subscription = lost (connection refused)
+ 60.00 s  ask http://a:7835
+120.00 s  ask http://a:7835
 `
 
 exports[`dist/test/machines/hive-subscription.test.js > TAP > a new callback replaces the stream: the old one is closed first, what is shown stays > must match snapshot 1`] = `

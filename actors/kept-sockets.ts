@@ -1,0 +1,41 @@
+/**
+ * Connections whose one request was answered, kept for a moment for the stream that follows: a queen who asks a
+ * thousand hives to announce themselves opens a thousand streams right after, and half the cost of each is connecting.
+ */
+import type { Socket } from 'node:net';
+
+/** Shorter than any server's own patience with an idle connection (Node's, and ours: 5 s). */
+const IDLE_MS_MAX = 2_000;
+const KEPT_MAX = 1_024;
+
+export interface KeptSockets {
+  put: (origin: string, socket: Socket) => void;
+  /** One that is open still, given away. */
+  take: (origin: string) => Socket | undefined;
+}
+
+export function createKeptSockets(): KeptSockets {
+  const kept = new Map<string, { socket: Socket; timer: NodeJS.Timeout; drop: () => void }>();
+
+  function take(origin: string): Socket | undefined {
+    const found = kept.get(origin);
+    if (!found) return undefined;
+    kept.delete(origin);
+    clearTimeout(found.timer);
+    found.socket.off('close', found.drop);
+    return found.socket.writable && !found.socket.destroyed ? found.socket : undefined;
+  }
+
+  return {
+    take,
+    put: (origin, socket) => {
+      take(origin)?.destroy();
+      if (kept.size >= KEPT_MAX || !socket.writable) return void socket.destroy();
+      const drop = () => take(origin)?.destroy();
+      const timer = setTimeout(drop, IDLE_MS_MAX);
+      timer.unref();
+      socket.once('close', drop);
+      kept.set(origin, { socket, timer, drop });
+    },
+  };
+}
