@@ -13,6 +13,7 @@ const READERS = 50;
 const READER_S = { min: 2, max: 60 } as const;
 /** The first of these are warm-up: what is compiled and cached then is no growth. */
 const SAMPLES = 13;
+const MINUTES = Number(process.env.SOAK_MINUTES ?? 5);
 
 interface Sample {
   minute: number;
@@ -60,7 +61,7 @@ function comeAndGo(url: string, signal: AbortSignal, seen: { events: number }): 
 }
 
 async function run({ quick, scope, say }: BenchInput): Promise<Answer> {
-  const minutes = Number(process.env.SOAK_MINUTES ?? (quick ? 0.5 : 5));
+  const minutes = quick ? 0.5 : MINUTES;
   const { queen, received } = await startSwarm(scope, { hives: HIVES, intervalMs: 1000 });
   const controller = new AbortController();
   scope.onEnd(async () => controller.abort());

@@ -35,6 +35,8 @@ export interface BenchInput {
 
 export interface Bench {
   question: string;
+  /** How long it may take at most; 45 min when it does not say. */
+  minutesMax?: number;
   run: (input: BenchInput) => Promise<Answer>;
 }
 
