@@ -6,6 +6,7 @@ import { version } from './version.js';
 
 const PROCESSES: Record<string, () => Promise<Command>> = {
   up: async () => (await import('./up.js')).upCommand(),
+  registry: async () => (await import('./registry.js')).registryCommand(),
   queen: async () => (await import('./queen.js')).queenCommand(),
   hive: async () => (await import('./hive.js')).hiveCommand(),
 };

@@ -10,8 +10,8 @@ export interface HeartbeatPolicy<T> {
   isOnline: (item: T, now: number) => boolean;
   /** Asked only of items that are online. */
   isAvailable: (item: T, now: number) => boolean;
-  /** Items for which this holds are dropped by `expire`. */
-  isExpired: (item: T, now: number) => boolean;
+  /** When `expire` drops it, unless it is heard of again before; on the same clock. */
+  expiresAt: (item: T) => number;
 }
 
 export interface HeartbeatRegistry<T> {
@@ -24,7 +24,7 @@ export interface HeartbeatRegistry<T> {
   countOnline: (now: number) => number;
   countAvailable: (now: number) => number;
   size: () => number;
-  /** Drops what has expired and returns it. */
+  /** Drops what has expired and returns it. Costs nothing before the earliest of them can have. */
   expire: (now: number) => T[];
   /** Called after each change with the number of changes so far. */
   onChange: (listener: (version: number) => void) => () => void;
@@ -32,11 +32,14 @@ export interface HeartbeatRegistry<T> {
 
 export function createHeartbeatRegistry<T>(policy: HeartbeatPolicy<T>): HeartbeatRegistry<T> {
   const items = new Map<string, T>();
+  /** Nothing expires before this: heartbeats only put it off, so that it is looked for again only when it has come. */
+  let nextAt = Number.POSITIVE_INFINITY;
   const store = createStore({
     context: { version: 0 },
     on: {
       upsert: (context, event: { id: string; item: T }) => {
         items.set(event.id, event.item);
+        nextAt = Math.min(nextAt, policy.expiresAt(event.item));
         return { version: context.version + 1 };
       },
       remove: (context, event: { ids: string[] }) => {
@@ -63,7 +66,14 @@ export function createHeartbeatRegistry<T>(policy: HeartbeatPolicy<T>): Heartbea
     countAvailable: (now) => listAvailable(now).length,
     size: () => items.size,
     expire: (now) => {
-      const expired = [...items].filter(([, item]) => policy.isExpired(item, now));
+      if (now < nextAt) return [];
+      nextAt = Number.POSITIVE_INFINITY;
+      const expired: [string, T][] = [];
+      for (const [id, item] of items) {
+        const at = policy.expiresAt(item);
+        if (at <= now) expired.push([id, item]);
+        else nextAt = Math.min(nextAt, at);
+      }
       if (expired.length > 0) store.trigger.remove({ ids: expired.map(([id]) => id) });
       return expired.map(([, item]) => item);
     },

@@ -48,7 +48,7 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
   const workers = createHeartbeatRegistry<WorkerRecord>({
     isOnline: (record, now) => offlineReason({ record, stats: statsOf(record) }, now) === null,
     isAvailable: (record) => isWorking(record.info?.status) && hiveTakesWork(record.hiveId),
-    isExpired: (record, now) => now - record.heardAt > WORKER_KEPT_MS,
+    expiresAt: (record) => record.heardAt + WORKER_KEPT_MS,
   });
   /** Which records belong to a hive: looking through all of them for each lost hive would cost the square of them. */
   const byHive = new Map<string, Set<string>>();

@@ -32,7 +32,7 @@ export interface Rbee {
 /** Starts `rbee <name>` on a free port of loopback and resolves when it listens. */
 export async function startRbee(
   scope: Scope,
-  name: 'queen' | 'hive',
+  name: 'registry' | 'queen' | 'hive',
   { args = [], nodeFlags = [], stateDir = scope.directory(name), cwd }: RbeeOptions = {},
 ): Promise<Rbee> {
   const line = [...nodeFlags, RBEE, name, '--state-dir', stateDir, '--log-level', 'warn'];

@@ -10,7 +10,7 @@ const create = () =>
   createHeartbeatRegistry<Item>({
     isOnline: (item, now) => now - item.seenAt < 90,
     isAvailable: (item) => item.ready,
-    isExpired: (item, now) => now - item.seenAt > 600,
+    expiresAt: (item) => item.seenAt + 600,
   });
 
 t.test('a registry lists what is there, what is online, and what is available', async (t) => {
@@ -44,4 +44,28 @@ t.test('what has expired is dropped and returned, and changes are told', async (
   t.equal(registry.size(), 1);
   t.same(versions, [1, 2, 3]);
   stop();
+});
+
+t.test('what is heard of again in time does not expire, and is found when its own time has come', async (t) => {
+  let asked = 0;
+  const registry = createHeartbeatRegistry<number>({
+    isOnline: () => true,
+    isAvailable: () => true,
+    expiresAt: (seenAt) => {
+      asked += 1;
+      return seenAt + 30;
+    },
+  });
+  for (let n = 0; n < 1000; n++) registry.upsert(`item-${n}`, n % 10);
+  asked = 0;
+  for (let now = 0; now < 30; now++) t.same(registry.expire(now), []);
+  t.equal(asked, 0, 'nothing is looked at before the first can have expired');
+  for (let n = 0; n < 1000; n++) if (n !== 7) registry.upsert(`item-${n}`, 20);
+  t.same(registry.expire(36), []);
+  t.same(registry.expire(37), [7], 'at its time, not later');
+  asked = 0;
+  for (let now = 38; now < 50; now++) t.same(registry.expire(now), []);
+  t.equal(asked, 0, 'one look says when the next one is due');
+  t.equal(registry.expire(50).length, 999);
+  t.same([registry.size(), registry.expire(10_000)], [0, []]);
 });

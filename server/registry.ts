@@ -1,0 +1,237 @@
+/** The doors of the registry: leases in, who exists out. */
+import type { Static, TSchema } from '@sinclair/typebox';
+import type { Context } from 'koa';
+import { type Components, eventOf } from '../stores/components.js';
+import type { Now } from '../stores/workers.js';
+import {
+  Component,
+  type ComponentKind,
+  ComponentList,
+  Lease,
+  LeaseName,
+  OWN_FIELDS,
+  QueenList,
+  REGISTRY_PATH,
+  RegisteredHives,
+  RegisteredWorkers,
+  Registration,
+  RegistryEvent,
+} from '../wire/registry.js';
+import { type Parsed, parser } from '../wire/schema.js';
+import { isId, Ok } from '../wire/status.js';
+import { readBody } from './body.js';
+import { peerUrl, refuseOtherProtocol, wrongField } from './peer.js';
+import { HttpProblem } from './problem.js';
+import { answer, type Route } from './route.js';
+import { Broadcast, frame } from './sse.js';
+
+/** As on the queen: what is kept for readers that do not keep up, and what may wait to leave together. */
+const RING_BYTES_MAX = 8 * 1024 * 1024;
+const COALESCE_MS = 40;
+
+export interface RegistryDoorsInput {
+  lease: Lease;
+  components: Components;
+  now: () => Now;
+}
+
+export interface RegistryDoors {
+  routes: Route[];
+  stream: Broadcast;
+  /** Heartbeats that found their lease. */
+  heartbeats: () => number;
+}
+
+const parseRegistration = parser(Registration) as (value: unknown) => Parsed<Registration>;
+const parseLeaseName = parser(LeaseName) as (value: unknown) => Parsed<LeaseName>;
+
+export function registryDoors(input: RegistryDoorsInput): RegistryDoors {
+  const stream = registryStream(input.components);
+  let heartbeats = 0;
+  const routes = [...leaseRoutes(input, () => (heartbeats += 1)), ...listRoutes(input.components), streamRoute(stream)];
+  return { routes, stream, heartbeats: () => heartbeats };
+}
+
+function registryStream(components: Components): Broadcast {
+  /** Each registration framed once, for all readers that come while it lasts. */
+  const frames = new WeakMap<Component, Buffer>();
+  const framed = (event: RegistryEvent) => frame(event.type, JSON.stringify(event));
+  const frameOf = (component: Component): Buffer => {
+    const made = frames.get(component) ?? framed(eventOf({ type: 'register', component }));
+    frames.set(component, made);
+    return made;
+  };
+  const stream = new Broadcast({
+    bytesMax: RING_BYTES_MAX,
+    coalesceMs: COALESCE_MS,
+    snapshot: () => components.list().map(frameOf),
+    snapshotAfterLag: true,
+  });
+  components.follow((change) => {
+    if (stream.readers.size === 0) return;
+    stream.push(change.type === 'register' ? frameOf(change.component) : framed(eventOf(change)));
+  });
+  return stream;
+}
+
+function leaseRoutes({ lease, components, now }: RegistryDoorsInput, onHeartbeat: () => void): Route[] {
+  async function register(ctx: Context): Promise<void> {
+    refuseOtherProtocol(ctx);
+    const registration = await readBody(ctx, parseRegistration);
+    const { kind, id, url, registered_at: _, last_heartbeat_at: __, ...own } = registration;
+    checkId({ kind, id });
+    const taken = components.register(
+      // The registry asks nobody: it may list URLs that it could not reach itself.
+      { kind, id, url: peerUrl(url, '/url', null), own, bytes: bytesOf(own) },
+      now(),
+    );
+    if (!taken) {
+      throw new HttpProblem(503, 'this registry lists as many components as it takes: see --max-components', {
+        headers: { 'Retry-After': '30' },
+      });
+    }
+    answer(ctx, lease);
+  }
+
+  async function named(ctx: Context): Promise<LeaseName> {
+    refuseOtherProtocol(ctx);
+    const name = await readBody(ctx, parseLeaseName);
+    checkId(name);
+    return name;
+  }
+
+  async function heartbeat(ctx: Context): Promise<void> {
+    const name = await named(ctx);
+    if (!components.heartbeat(name, now())) {
+      throw new HttpProblem(404, `${name.kind} ${name.id} is not known (any more): register again`);
+    }
+    onHeartbeat();
+    answer(ctx, components.queens());
+  }
+
+  async function unregister(ctx: Context): Promise<void> {
+    const name = await named(ctx);
+    if (!components.unregister(name)) throw new HttpProblem(404, `${name.kind} ${name.id} is not registered`);
+    answer(ctx, { status: 'ok' });
+  }
+
+  return [
+    {
+      method: 'POST',
+      path: REGISTRY_PATH.register,
+      summary: 'Registers a component, or registers it anew; its own further fields are listed with it.',
+      body: Registration,
+      answers: {
+        200: { description: 'It is listed for as long as it sends heartbeats.', schema: Lease },
+        422: { description: 'A field is wrong.' },
+        503: { description: 'As many components as it takes.' },
+      },
+      handle: register,
+    },
+    {
+      method: 'POST',
+      path: REGISTRY_PATH.heartbeat,
+      summary: 'Renews a lease, and says which queens there are.',
+      body: LeaseName,
+      answers: {
+        200: { description: 'The queens, the earliest registered first.', schema: QueenList },
+        404: { description: 'Not known (any more): register again.' },
+        422: { description: 'A field is wrong.' },
+      },
+      handle: heartbeat,
+    },
+    {
+      method: 'DELETE',
+      path: REGISTRY_PATH.unregister,
+      summary: 'Gives a lease up.',
+      body: LeaseName,
+      answers: {
+        200: { description: 'It is listed no more.', schema: Ok },
+        404: { description: 'It was not registered.' },
+        422: { description: 'A field is wrong.' },
+      },
+      handle: unregister,
+    },
+  ];
+}
+
+/** Only a worker's id may hold "@" and be longer than others. @throws HttpProblem 422 */
+function checkId({ kind, id }: LeaseName): void {
+  if (kind !== 'worker' && !isId(id))
+    throw wrongField('/id', `a ${kind} wants 1 to 64 letters, digits, ".", "_" or "-"`);
+}
+
+/** How much JSON a component's own fields are. @throws HttpProblem 422 when that is too much or too deep */
+function bytesOf(own: Record<string, unknown>): number {
+  const { bytesMax, levelsMax } = OWN_FIELDS;
+  if (isDeeper(own, levelsMax)) {
+    throw new HttpProblem(422, `a component's own fields may be nested ${levelsMax} levels deep, and no deeper`);
+  }
+  const bytes = Buffer.byteLength(JSON.stringify(own));
+  if (bytes > bytesMax) {
+    throw new HttpProblem(422, `a component's own fields may take ${bytesMax} bytes, and these take ${bytes}`);
+  }
+  return bytes;
+}
+
+/** Never looks further down than it must: what a stranger nests must not end in our own recursion. */
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1));
+}
+
+function listRoutes(components: Components): Route[] {
+  const listRoute = <S extends TSchema>(
+    path: string,
+    summary: string,
+    schema: S,
+    list: () => Static<S> & object,
+  ): Route => ({
+    method: 'GET',
+    path,
+    summary,
+    answers: { 200: { description: 'In the order in which they registered.', schema } },
+    handle: (ctx) => answer(ctx, list()),
+  });
+  const of = (kind: ComponentKind) => components.list(kind);
+  return [
+    listRoute(REGISTRY_PATH.hives, 'Every hive.', RegisteredHives, () => ({ hives: of('hive') })),
+    listRoute(REGISTRY_PATH.workers, 'Every worker.', RegisteredWorkers, () => ({ workers: of('worker') })),
+    listRoute(REGISTRY_PATH.components, 'Everything that is registered.', ComponentList, () => ({
+      components: components.list(),
+    })),
+    {
+      method: 'GET',
+      path: REGISTRY_PATH.queen,
+      summary: 'The queen that registered earliest.',
+      answers: {
+        200: { description: 'The queen.', schema: Component },
+        404: { description: 'There is none.' },
+      },
+      handle: (ctx) => {
+        const [queen] = of('queen');
+        if (!queen) throw new HttpProblem(404, 'no queen is registered');
+        answer(ctx, queen);
+      },
+    },
+  ];
+}
+
+function streamRoute(stream: Broadcast): Route {
+  return {
+    method: 'GET',
+    path: REGISTRY_PATH.stream,
+    summary: 'Who is there, then who comes and goes.',
+    answers: {
+      200: {
+        description: '`event: register`, `event: unregister`, `event: expire`, `event: lagged`, `event: bye`',
+        schema: RegistryEvent,
+        type: 'text/event-stream',
+      },
+    },
+    handle: async (ctx) => {
+      refuseOtherProtocol(ctx);
+      await stream.open(ctx);
+    },
+  };
+}
