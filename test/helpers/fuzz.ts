@@ -68,6 +68,9 @@ const json = fc.oneof(
       {
         hive_id: fc.oneof(word, fc.anything()),
         hive_url: fc.oneof(url, fc.anything()),
+        kind: fc.oneof(fc.constantFrom('queen', 'hive', 'worker', 'keeper'), word, fc.anything()),
+        id: fc.oneof(word, fc.anything()),
+        url: fc.oneof(url, fc.anything()),
         worker: fc.anything(),
         token: fc.anything(),
         timestamp: fc.anything(),
@@ -76,6 +79,9 @@ const json = fc.oneof(
     )
     .map((value) => JSON.stringify(value) ?? 'null'),
   fc.record({ hive_id: fc.constantFrom('a', 'b'), hive_url: url }).map((value) => JSON.stringify(value)),
+  fc
+    .record({ kind: fc.constantFrom('queen', 'hive'), id: fc.constantFrom('a', 'b'), url, own: fc.jsonValue() })
+    .map((value) => JSON.stringify(value)),
   fc.integer({ min: 1, max: 20_000 }).map((depth) => '['.repeat(depth)),
 );
 const body = fc.option(

@@ -446,7 +446,7 @@ t.test('a hive on loopback whose --queen-url is elsewhere says once what to set,
 });
 
 t.test('any bind but loopback is refused without a token, and the message says what to set', async (t) => {
-  for (const name of ['queen', 'hive'] as const) {
+  for (const name of ['queen', 'hive', 'registry'] as const) {
     const failure = await startProcess(t, { name, args: ['--bind', '0.0.0.0'] }).then(
       () => undefined,
       (error) => error,

@@ -10,7 +10,7 @@ const SEED = 20_261_121;
 /** A heap in which nothing that was sent could be kept: who keeps it runs out of memory and dies. */
 const SMALL_HEAP = { NODE_OPTIONS: '--max-old-space-size=64' };
 
-for (const name of ['queen', 'hive'] as const) {
+for (const name of ['queen', 'hive', 'registry'] as const) {
   t.test(`whatever a ${name} is asked, it answers`, async (t) => {
     const target = await startProcess(t, { name });
     await fuzzRoutes(target, { seed: SEED, runs: 400 });
