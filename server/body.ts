@@ -30,6 +30,7 @@ async function readBytes(ctx: Context): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   return new Promise((resolve, reject) => {
+    // Every request closes in the end: only one that does so before its body is whole was cut short.
     const cutShort = () => reject(new HttpProblem(400, 'the body ended before it was whole'));
     const take = (chunk: Buffer) => {
       bytes += chunk.length;

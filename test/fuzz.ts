@@ -1,5 +1,5 @@
 /**
- * `make fuzz SECONDS=600 [SEED=…]`: runs the fuzzers against a real queen and a real hive for as long as it is told, each
+ * `make fuzz SECONDS=600 [SEED=…]`: runs the fuzzers against a real queen, hive and registry for as long as it is told, each
  * round with a seed of its own. What a round finds is printed with the seed that finds it again.
  */
 import { randomInt } from 'node:crypto';
@@ -22,6 +22,7 @@ const teardowns: (() => unknown)[] = [];
 const t = { teardown: (end: () => unknown) => void teardowns.push(end) } as never;
 const queen = await startProcess(t, { name: 'queen', args: ['--max-hives', '1000'] });
 const hive = await startProcess(t, { name: 'hive', args: ['--queen-url', queen.url] });
+const registry = await startProcess(t, { name: 'registry' });
 
 let rounds = 0;
 let seed = values.seed === undefined ? randomInt(2 ** 31) : Number(values.seed);
@@ -29,7 +30,7 @@ try {
   for (const endsAt = performance.now() + seconds * 1000; performance.now() < endsAt; seed = randomInt(2 ** 31)) {
     const kind = HOSTILE[seed % HOSTILE.length] as string;
     console.log(`round ${rounds + 1}, seed ${seed}: requests, bytes, invented names, a hive that streams ${kind}`);
-    for (const target of [queen, hive]) {
+    for (const target of [queen, hive, registry]) {
       await fuzzRoutes(target, { seed, runs: ROUND.requests });
       await fuzzBytes(target, { seed, runs: ROUND.bytes });
     }
@@ -38,6 +39,7 @@ try {
     await playNames(queen, ROUND.names);
     await expectAlive(queen);
     await expectAlive(hive);
+    await expectAlive(registry);
     rounds += 1;
   }
   console.log(`${rounds} rounds, nothing found`);

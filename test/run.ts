@@ -52,8 +52,9 @@ for (const { source, failed } of outcomes) {
   for (const name of failed) console.log(colour.red(`FAILED ${source}: ${name}`));
 }
 if (files.length === 0) console.log('no test file matches');
-const skipped = outcomes.reduce((sum, outcome) => sum + outcome.skipped, 0);
-if (skipped > 0) console.log(`${skipped} skipped`);
+for (const { source, skipped } of outcomes) {
+  for (const name of skipped) console.log(`skipped ${source}: ${name}`);
+}
 const passed = outcomes.reduce((sum, outcome) => sum + outcome.passed, 0);
 const failures = outcomes.reduce((sum, outcome) => sum + outcome.failed.length, 0);
 process.exitCode = failures > 0 || passed === 0 ? 1 : 0;
@@ -106,7 +107,7 @@ async function runFile(file: string): Promise<Outcome> {
   const { pid } = child;
   if (pid !== undefined) running.add(pid);
 
-  const tally: Tally = { passed: 0, skipped: 0, failed: [] };
+  const tally: Tally = { passed: 0, skipped: [], failed: [] };
   const parser = new Parser();
   count(parser, tally);
   const output = tail();
@@ -143,7 +144,7 @@ async function runFile(file: string): Promise<Outcome> {
     // The names say more than the exit code would.
   } else if (end !== undefined) tally.failed.push(end);
   else if (!parser.results?.ok) tally.failed.push('its TAP is not complete');
-  else if (tally.passed === 0) tally.failed.push('ran no test');
+  else if (tally.passed === 0 && tally.skipped.length === 0) tally.failed.push('ran no test');
   return { ...tally, source: sourceOf(file), output: output.text(), tookMs: performance.now() - startedAt };
 }
 
@@ -160,7 +161,7 @@ function environment(home: string): NodeJS.ProcessEnv {
 function report({ source, passed, skipped, failed, tookMs, output }: Outcome): void {
   const counts = [`${passed} passed`];
   if (failed.length > 0) counts.push(`${failed.length} failed`);
-  if (skipped > 0) counts.push(`${skipped} skipped`);
+  if (skipped.length > 0) counts.push(`${skipped.length} skipped`);
   const verdict = failed.length > 0 ? colour.red('FAIL') : colour.green('ok  ');
   console.log(`${verdict} ${source}  ${counts.join(', ')}  ${(tookMs / 1000).toFixed(1)} s`);
   if (failed.length > 0) console.log(output.replace(/^(?=.)/gm, '     | '));

@@ -17,6 +17,8 @@ export interface StartOptions {
   /** After `--port 0 --state-dir …`; a `--port` of one's own takes the place of that. */
   args?: string[];
   env?: Record<string, string>;
+  /** A command to run it by, such as `ip netns exec name`; it must become the process, not its parent. */
+  by?: string[];
   /** Kept when the test ends; without it a temporary one is made and removed. */
   stateDir?: string;
 }
@@ -91,7 +93,8 @@ export async function restart(
 async function launch(family: Family, port: string | undefined): Promise<RbeeProcess> {
   const { options, stateDir } = family;
   const { name } = options;
-  const child = spawn(process.execPath, ['--enable-source-maps', RBEE, ...commandLine(options, stateDir, port)], {
+  const [command = '', ...line] = [...(options.by ?? []), process.execPath, '--enable-source-maps', RBEE];
+  const child = spawn(command, [...line, ...commandLine(options, stateDir, port)], {
     env: environment(options.env),
     stdio: ['ignore', 'pipe', 'pipe'],
   });

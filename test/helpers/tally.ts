@@ -3,7 +3,8 @@ import type { Parser } from 'tap-parser';
 
 export interface Tally {
   passed: number;
-  skipped: number;
+  /** Names, and why. */
+  skipped: string[];
   /** Full names. */
   failed: string[];
 }
@@ -29,7 +30,8 @@ export function count(parser: Parser, tally: Tally): Level {
     inner = undefined;
     if (result.skip || result.todo) {
       level.skipped++;
-      tally.skipped++;
+      const why = result.skip || result.todo;
+      tally.skipped.push(typeof why === 'string' ? `${result.name}: ${why}` : result.name);
     } else if (closed === undefined) {
       level.asserted++;
       if (!result.ok) level.failed.push(result.name);
