@@ -162,10 +162,12 @@ export const bench: Bench = {
       if (typeof one === 'string') skipped.push([kind, one]);
       else seen.push(one);
     }
-    const ours = seen[0] as Seen;
+    const [ours] = seen as [Seen];
+    const http = seen.find(({ kind }) => kind === KINDS[1]);
     return {
       tables: [tableOf(seen, skipped), ...profiles],
       goals: [
+        ...(http ? [atMost("of etcd's CPU for the same by HTTP", ours.usSteady / http.usSteady, 1, '×')] : []),
         atMost(`CPU of the registry under ${COMPONENTS} components`, ours.steadyPct, 25, '% of a core'),
         atMost('leases that lapsed, heartbeats that failed', ours.lapsed + ours.failed, 0, 'of all'),
       ],

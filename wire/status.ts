@@ -57,7 +57,7 @@ export function toId(name: string): string {
 
 /** `worker-<type>-<port>@<spawner's id>`: room for a spawner's whole id behind the worker's own part. */
 export const WorkerId = Type.String({
-  pattern: '^[A-Za-z0-9._@-]{1,128}$',
+  pattern: '^(?!\\.{1,2}$)[A-Za-z0-9._@-]{1,128}$',
   description: '1 to 128 letters, digits, ".", "_", "-" or "@"',
   errorMessage: 'expected 1 to 128 letters, digits, ".", "_", "-" or "@"',
 });

@@ -125,6 +125,7 @@ const NONSENSE: Record<string, [status: number, body: unknown, pointer?: string]
   'an id of 65 letters': [422, hive('x'.repeat(65)), '/id'],
   'a worker id of 129 letters': [422, { ...hive('x'.repeat(129)), kind: 'worker' }, '/id'],
   'an id of dots': [422, hive('..'), '/id'],
+  'a worker id of dots': [422, { ...hive('..'), kind: 'worker' }, '/id'],
   'an id that is a path': [422, hive('../../etc/passwd'), '/id'],
   'a hive id with @': [422, hive('worker@gpu-0'), '/id'],
   'a queen id with @': [422, { ...hive('queen@desk'), kind: 'queen' }, '/id'],
