@@ -1,0 +1,47 @@
+/** The registry's stream under a reader that does not read: its doors alone, over a real socket. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import t from 'tap';
+import { createApp } from '../../server/app.js';
+import { listen } from '../../server/listen.js';
+import { registryDoors } from '../../server/registry.js';
+import { createComponents } from '../../stores/components.js';
+import { REGISTRY_PATH } from '../../wire/registry.js';
+import { openStream } from '../helpers/http.js';
+import { waitFor } from '../helpers/wait.js';
+
+t.test('a reader that does not keep up is told how much it missed, and then who is there', async (t) => {
+  const now = () => ({ ms: 0, iso: '2026-11-21T02:00:00.000Z' });
+  const components = createComponents({ leaseMs: 45_000, componentsMax: 100, bytesMax: 10_000_000 });
+  const doors = registryDoors({ lease: { lease_ttl_s: 45, heartbeat_interval_s: 15 }, components, now });
+  const log = { error: (_: object, message: string) => void t.fail(message), debug: () => {} };
+  const app = createApp({ doors: { tokens: [], allowHosts: [], allowOrigins: [] }, routes: doors.routes, log });
+  const listener = await listen({ app, bind: '127.0.0.1', port: 0, tls: null });
+  t.teardown(() => {
+    doors.stream.end('shutdown');
+    return listener.close(0);
+  });
+
+  const stream = await openStream(t, `http://127.0.0.1:${listener.port}${REGISTRY_PATH.stream}`);
+  stream.pause();
+  // More than the ring and the kernel's buffers hold.
+  const fat = 'x'.repeat(16_000);
+  for (let n = 0; n < 4_000; n++) {
+    const name = { kind: 'hive', id: `hive-${n % 8}`, url: 'http://10.0.0.7:7835' } as const;
+    components.register({ ...name, own: { n, fat }, bytes: 16_010 }, now());
+    if (n % 50 === 0) await nextTurn();
+  }
+  components.unregister({ kind: 'hive', id: 'hive-0' });
+  t.ok(doors.stream.stats().bytes <= 8 * 1024 * 1024, 'what is kept for it is bounded');
+  stream.resume();
+  const lagged = await stream.waitForEvent(({ event }) => event === 'lagged');
+  t.ok(lagged.data.missed > 1_000, `${lagged.data.missed} missed`);
+  const at = stream.events.indexOf(lagged);
+  await waitFor('the present ones', () => stream.events.length > at + 7);
+  t.strictSame(
+    stream.events.slice(at + 1, at + 8).map(({ event, data }) => [event, data.id, data.n]),
+    components.list().map(({ id, n }) => ['register', id, n]),
+  );
+  components.unregister({ kind: 'hive', id: 'hive-1' });
+  await stream.waitForEvent(({ event, data }) => event === 'unregister' && data.id === 'hive-1');
+  t.equal(stream.events.length, at + 9, 'and nothing else');
+});
