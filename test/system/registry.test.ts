@@ -266,24 +266,24 @@ t.test('the stream says who is there, then who comes and goes, in order', async 
 });
 
 t.test('a lease that is not renewed for three intervals lapses; one that is renewed stays', async (t) => {
-  const short = await startProcess(t, { name: 'registry', args: ['--heartbeat-interval', '400ms'] });
-  t.strictSame((await register(short, hive('alive'))).body, { lease_ttl_s: 1.2, heartbeat_interval_s: 0.4 });
+  const short = await startProcess(t, { name: 'registry', args: ['--heartbeat-interval', '500ms'] });
+  t.strictSame((await register(short, hive('alive'))).body, { lease_ttl_s: 1.5, heartbeat_interval_s: 0.5 });
   const alive = { kind: 'hive', id: 'alive' };
   const renewed: number[] = [];
-  const timer = setInterval(async () => renewed.push((await heartbeat(short, alive)).status), 400);
+  const timer = setInterval(async () => renewed.push((await heartbeat(short, alive)).status), 200);
   t.teardown(() => clearInterval(timer));
-  await register(short, { kind: 'queen', id: 'quiet', url: 'http://q:7833' });
   const registeredAt = performance.now();
+  await register(short, { kind: 'queen', id: 'quiet', url: 'http://q:7833' });
   const stream = await openStream(t, `${short.url}${AT}/stream`);
   const expired = await stream.waitForEvent(({ event }) => event === 'expire');
   t.strictSame(expired.data, { type: 'expire', kind: 'queen', id: 'quiet' });
-  t.ok(performance.now() - registeredAt > 1_100, 'not before its time');
+  t.ok(performance.now() - registeredAt >= 1_500, 'not before its time');
   isProblem(t, await heartbeat(short, { kind: 'queen', id: 'quiet' }), 404, 'it must register again');
   isProblem(t, await getJson(`${short.url}${AT}/queen`), 404, 'no queen any more');
   t.strictSame((await heartbeat(short, alive)).body, { queens: [] });
-  t.match(short.stderr(), /WARN.*queen quiet at http:\/\/q:7833 is gone: not heard of for 1\.2 s/);
+  t.match(short.stderr(), /WARN.*queen quiet at http:\/\/q:7833 is gone: not heard of for 1\.5 s/);
   t.strictSame(await idsOf(short), ['hive alive']);
-  await waitFor('many intervals', () => renewed.length >= 8);
+  await waitFor('many intervals', () => renewed.length >= 15);
   t.strictSame([...new Set(renewed)], [200]);
   t.equal(stream.events.filter(({ event }) => event === 'expire').length, 1);
   const metrics = (await getJson(`${short.url}/metrics`)).body;
