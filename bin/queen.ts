@@ -2,7 +2,7 @@
 /** rbee queen: finds hives, subscribes to each one's stream, and serves the whole swarm. */
 import { homedir, hostname } from 'node:os';
 import path from 'node:path';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import { createActor } from 'xstate';
 import { createAsk, createHiveAsker, createLearnDevices } from '../actors/ask-hive.js';
 import { createAskWorkers } from '../actors/ask-workers.js';
@@ -24,7 +24,7 @@ import { createFleet, type Fleet } from '../stores/fleet.js';
 import type { Now } from '../stores/workers.js';
 import type { Device } from '../wire/device.js';
 import { PORT, toId } from '../wire/status.js';
-import { addProcessOptions, type ProcessOptions, parseId, parsePort } from './options.js';
+import { addProcessOptions, type ProcessOptions, parseCount, parseId, parsePort } from './options.js';
 import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';
 
 interface QueenOptions extends ProcessOptions {
@@ -51,11 +51,6 @@ Examples:
 
 Hives find her by their --queen-url. She finds them among those she knew before, and on the hosts of the SSH config:
 on each she asks port 7835 (--hive-port) whether a hive runs there. Nothing in that file is executed.`;
-
-function parseCount(text: string): number {
-  if (!/^[1-9]\d{0,5}$/.test(text)) throw new InvalidArgumentError('expected a number from 1 to 999999.');
-  return Number(text);
-}
 
 export function queenCommand(): Command {
   const command = new Command('queen')
