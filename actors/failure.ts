@@ -3,11 +3,18 @@ import type { Failure, FailureKind } from '../machines/failure.js';
 
 export class PeerFailure extends Error implements Failure {
   readonly kind: FailureKind;
+  /** What the peer answered, when it did: its status, and the `detail` of its problem. */
+  readonly answer: { status: number; detail: string } | null;
 
-  constructor(kind: FailureKind, message: string, options?: ErrorOptions) {
+  constructor(
+    kind: FailureKind,
+    message: string,
+    { answer = null, ...options }: ErrorOptions & { answer?: { status: number; detail: string } | null } = {},
+  ) {
     super(message, options);
     this.name = 'PeerFailure';
     this.kind = kind;
+    this.answer = answer;
   }
 }
 

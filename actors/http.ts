@@ -24,6 +24,8 @@ export interface Outgoing {
   loopbackOnly: boolean;
   /** 4 when this process listens on IPv4 only, so that the address it announces is one it listens on. */
   family: 4 | 6 | 0;
+  /** The peer is a process of our own on this machine: its certificate may be for the names by which others reach it. */
+  anyName?: true;
 }
 
 export interface Ask {
@@ -156,7 +158,9 @@ async function check(url: string, response: IncomingMessage, toldToken: boolean)
   if (status >= 200 && status < 300) return;
   const isProblem = (headers['content-type'] ?? '').includes(PROBLEM_TYPE);
   const detail = isProblem ? detailOf(parse(await readAll(response).catch(() => ''))) : '';
-  throw new PeerFailure(status === 409 ? 'conflict' : 'status', `${url} answered ${status}${detail && `: ${detail}`}`);
+  throw new PeerFailure(status === 409 ? 'conflict' : 'status', `${url} answered ${status}${detail && `: ${detail}`}`, {
+    answer: { status, detail },
+  });
 }
 
 function detailOf(problem: unknown): string {
@@ -207,6 +211,7 @@ function dial(outgoing: Outgoing, url: string, options: Ask): net.Socket {
         ...to,
         ...(net.isIP(host) === 0 ? { servername: host } : {}),
         ...(outgoing.ca === null ? {} : { ca: [...tls.rootCertificates, outgoing.ca] }),
+        ...(outgoing.anyName ? { rejectUnauthorized: false } : {}),
       } as tls.ConnectionOptions)
     : net.connect(to);
   return hold(socket, url, options);

@@ -1,9 +1,9 @@
 /**
  * Which process this is, beyond its pid: pids are reused, so a pid counts only with the boot and the moment in which
- * it was started.
+ * it was started; a process that we spawned carries a name of ours in its environment as well.
  */
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 export interface ProcessIdentity {
   pid: number;
@@ -13,7 +13,12 @@ export interface ProcessIdentity {
   boot: string | null;
 }
 
-/** The identity of a live process, or null when there is none of this pid. */
+const PS_MS_MAX = 2_000;
+/** Room for the environments of all processes, as `ps` prints them. */
+const PS_BYTES_MAX = 64 * 1024 * 1024;
+const isLinux = process.platform === 'linux';
+
+/** The identity of a live process, or null when there is none of this pid; one that nobody has buried yet is dead. */
 export function identityOf(pid: number): ProcessIdentity | null {
   try {
     process.kill(pid, 0);
@@ -21,32 +26,114 @@ export function identityOf(pid: number): ProcessIdentity | null {
     // EPERM: it lives, and is somebody else's.
     if ((error as NodeJS.ErrnoException).code !== 'EPERM') return null;
   }
-  return { pid, started: startedAt(pid), boot: bootId() };
+  const { started, dead } = isLinux ? ofProc(pid) : ofPs(pid);
+  return dead ? null : { pid, started, boot: bootId() };
 }
 
 export function isSameProcess(a: ProcessIdentity, b: ProcessIdentity | null): boolean {
   return b !== null && a.pid === b.pid && a.started === b.started && a.boot === b.boot;
 }
 
-function startedAt(pid: number): string | null {
+/** Whether a live process has `name=value` in the environment with which it was started; false where that cannot be read. */
+export function hasVariable(pid: number, name: string, value: string): boolean {
+  const wanted = `${name}=${value}`;
   try {
-    // The command in parentheses may hold spaces and parentheses itself: fields are counted after the last one.
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null;
+    if (isLinux) return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(wanted);
+    return ps(['-E', '-ww', '-o', 'command=', '-p', String(pid)])
+      .split(/\s+/)
+      .includes(wanted);
   } catch {
-    if (process.platform === 'linux') return null;
-  }
-  try {
-    return execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8', timeout: 2_000 }).trim();
-  } catch {
-    return null;
+    return false;
   }
 }
 
-function bootId(): string | null {
+/**
+ * Signals a process if it is still the one that was meant. `group` signals all that it started in its group as well.
+ * @returns false when it is gone. Throws what the operating system throws (EPERM).
+ */
+export function signalProcess(
+  { process: meant, variable, group }: { process: ProcessIdentity; variable: [string, string]; group: boolean },
+  signal: NodeJS.Signals,
+): boolean {
+  if (!isSameProcess(meant, identityOf(meant.pid)) || !hasVariable(meant.pid, ...variable)) return false;
   try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-  } catch {
-    return null;
+    process.kill(group ? -meant.pid : meant.pid, signal);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+    throw error;
   }
+}
+
+/** The leader of a session that was started with `name=value` in its environment: what it started itself has it too. */
+export function findLeader(name: string, value: string): ProcessIdentity | null {
+  for (const pid of allPids()) if (isLeader(pid) && hasVariable(pid, name, value)) return identityOf(pid);
+  return null;
+}
+
+function allPids(): number[] {
+  try {
+    if (isLinux)
+      return readdirSync('/proc')
+        .filter((entry) => /^\d+$/.test(entry))
+        .map(Number);
+    return ps(['-axo', 'pid='])
+      .split(/\s+/)
+      .filter((word) => word !== '')
+      .map(Number);
+  } catch {
+    return [];
+  }
+}
+
+/** One that we spawn leads its session and its group; the group is what `ps` knows everywhere. */
+function isLeader(pid: number): boolean {
+  try {
+    if (isLinux) return Number(statFields(readFileSync(`/proc/${pid}/stat`, 'latin1'))[3]) === pid;
+    return Number(ps(['-o', 'pgid=', '-p', String(pid)])) === pid;
+  } catch {
+    return false;
+  }
+}
+
+/** The fields of /proc/PID/stat from the third on (proc_pid_stat(5)): the state, the parent, the group, the session, …. */
+export function statFields(stat: string): string[] {
+  // The command in parentheses may hold spaces and parentheses itself: fields are counted after the last one.
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+}
+
+function ofProc(pid: number): { started: string | null; dead: boolean } {
+  try {
+    const fields = statFields(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+    return { started: fields[19] ?? null, dead: fields[0] === 'Z' || fields[0] === 'X' };
+  } catch {
+    return { started: null, dead: false };
+  }
+}
+
+function ofPs(pid: number): { started: string | null; dead: boolean } {
+  try {
+    const [state = '', ...started] = ps(['-o', 'stat=,lstart=', '-p', String(pid)])
+      .trim()
+      .split(/\s+/);
+    return { started: started.join(' '), dead: state.startsWith('Z') };
+  } catch {
+    return { started: null, dead: false };
+  }
+}
+
+function ps(args: string[]): string {
+  return execFileSync('ps', args, { encoding: 'utf8', timeout: PS_MS_MAX, maxBuffer: PS_BYTES_MAX });
+}
+
+let boot: string | null | undefined;
+/** The same for as long as we live. */
+function bootId(): string | null {
+  if (boot !== undefined) return boot;
+  try {
+    boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  } catch {
+    boot = null;
+  }
+  return boot;
 }

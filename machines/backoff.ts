@@ -35,6 +35,14 @@ export function lostDelayMs(shortStreams: number): number {
   return shortStreams <= SHORT_STREAMS_MAX ? 0 : announceDelayMs(shortStreams - SHORT_STREAMS_MAX + 1);
 }
 
+/**
+ * The wait before a worker's process is started for the first time (0) and again for the `n`-th time.
+ * wait = min(16 s, 1 s · 2^(n−1))
+ */
+export function restartDelayMs(n: number): number {
+  return n === 0 ? 0 : Math.min(16_000, 1_000 * 2 ** (n - 1));
+}
+
 const SEEK_MS = [0, 1_000, 2_000, 4_000] as const;
 const SEEK_OFTEN = { everyMs: 5_000, forMs: 600_000 } as const;
 const SEEK_SELDOM_MS = 60_000;

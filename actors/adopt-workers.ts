@@ -1,0 +1,40 @@
+/**
+ * Which workers of a spawner outlived it: those whose process is the recorded one, and which carry the spawner's name
+ * and the spawn's in their environment. Nobody else's, whatever runs under a recorded pid now; and none is touched.
+ */
+import { findLeader, hasVariable, identityOf, isSameProcess, type ProcessIdentity } from './process-identity.js';
+import type { WorkerRecord, WorkerRecords } from './worker-records.js';
+
+/** Names in a worker's environment: who spawned it, and by which spawn. */
+export const VARIABLE = { spawner: 'RBEE_SPAWNER', spawn: 'RBEE_SPAWN_ID' } as const;
+
+export interface AdoptWorkersInput {
+  records: WorkerRecords;
+  /** Ours, as it stands in our workers' environments. */
+  spawner: string;
+  /** Told of each that did not outlive us, with the last lines of its stderr. */
+  onLost: (record: WorkerRecord, lastLines: string[]) => void;
+}
+
+/** The records of those that live, with their process. Records of others are removed. */
+export function adoptWorkers({ records, spawner, onLost }: AdoptWorkersInput): WorkerRecord[] {
+  return records.list().flatMap((record) => {
+    const process = find(record, spawner);
+    if (process) {
+      const found = { ...record, process };
+      if (record.process === null) records.write(found);
+      return [found];
+    }
+    onLost(record, records.lastLines(record.id));
+    records.remove(record.id);
+    return [];
+  });
+}
+
+function find({ id, process: recorded }: WorkerRecord, spawner: string): ProcessIdentity | null {
+  // Its spawner died between the start of the process and the record of it.
+  const live = recorded === null ? findLeader(VARIABLE.spawn, id) : identityOf(recorded.pid);
+  if (!live || (recorded !== null && !isSameProcess(recorded, live))) return null;
+  const isOurs = hasVariable(live.pid, VARIABLE.spawner, spawner) && hasVariable(live.pid, VARIABLE.spawn, id);
+  return isOurs ? live : null;
+}

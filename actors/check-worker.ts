@@ -1,0 +1,32 @@
+/** GET /health of a worker of our own, and, once it can serve, by what name it knows its model. */
+import { fromPromise } from 'xstate';
+import type { WorkerHealth } from '../machines/worker.js';
+import { parser } from '../wire/schema.js';
+import { PATH } from '../wire/status.js';
+import { WorkerInfo } from '../wire/worker.js';
+import { PeerFailure } from './failure.js';
+import { ask, type Outgoing } from './http.js';
+
+const parseInfo = parser(WorkerInfo);
+const UNAVAILABLE = 503;
+
+export function createCheckWorker({ outgoing: ours }: { outgoing: Outgoing }) {
+  const outgoing: Outgoing = { ...ours, anyName: true };
+  return fromPromise<WorkerHealth, { url: string }>(async ({ input: { url }, signal }) => {
+    try {
+      await ask(outgoing, url + PATH.health, { trusted: false, signal });
+    } catch (error) {
+      const answer = error instanceof PeerFailure ? error.answer : null;
+      if (answer?.status !== UNAVAILABLE) throw error;
+      return { status: 'loading', progress: answer.detail || null };
+    }
+    const info = await ask(outgoing, `${url}/info`, { trusted: true, signal }).then(
+      ({ body }) => parseInfo(body),
+      // It serves; how it calls its model is then what it was asked for.
+      () => null,
+    );
+    return info?.ok
+      ? { status: 'ok', model: info.value.model_id, device: info.value.device }
+      : { status: 'ok', model: null, device: null };
+  });
+}

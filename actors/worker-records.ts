@@ -1,0 +1,140 @@
+/**
+ * What a spawner keeps of each worker, in `<its state>/workers/<id>/`: the record by which a restarted spawner knows its
+ * own again, and what the worker prints. Made before the process is, so that no crash leaves one that nobody knows.
+ */
+import { closeSync, mkdirSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
+import type { WorkerDoor, WorkerRequest } from '../machines/worker.js';
+import { isId } from '../wire/status.js';
+import type { ProcessIdentity } from './process-identity.js';
+import type { StateDir } from './state-dir.js';
+
+export interface WorkerRecord {
+  id: string;
+  request: WorkerRequest;
+  /** Null from just before the start of the process to just after it. */
+  process: ProcessIdentity | null;
+  /** Where its cgroup is, if it has one. */
+  cgroup: string | null;
+}
+
+/** Files of a worker's output: the run's own, and that of the run before it. */
+export const OUTPUT = { stdout: 'stdout.log', stderr: 'stderr.log', stderrBefore: 'stderr.before.log' } as const;
+
+/** The last lines of a worker that crashed: so many, each so long. */
+const LINES_MAX = 12;
+const LINE_CHARS_MAX = 400;
+const TAIL_BYTES = 16 * 1024;
+/** The line that says where it listens stands within this much of stdout. */
+const HEAD_BYTES = 64 * 1024;
+
+export type WorkerRecords = ReturnType<typeof createWorkerRecords>;
+
+export function createWorkerRecords(state: StateDir) {
+  const root = path.join(state.path, 'workers');
+  const directory = (id: string) => path.join(root, id);
+  const file = (id: string, name: string) => path.join(directory(id), name);
+  const read = (id: string): WorkerRecord | null =>
+    state.read(path.join('workers', id, 'record.json'), (value) => check(id, value));
+  const remove = (id: string): void => rmSync(directory(id), { recursive: true, force: true });
+
+  return {
+    directory,
+    /** Throws what the file system throws. */
+    write: (record: WorkerRecord): void => {
+      mkdirSync(directory(record.id), { recursive: true, mode: 0o700 });
+      state.write(path.join('workers', record.id, 'record.json'), record);
+    },
+    read,
+    /** Of a process that has ended: nothing is to be adopted. What it printed stays. */
+    forget: (id: string): void => rmSync(file(id, 'record.json'), { force: true }),
+    /** Every record; one that is broken is set aside and named in the log. */
+    list: (): WorkerRecord[] => namesIn(root).flatMap((id) => read(id) ?? []),
+    remove,
+    /** Removes what was kept of workers that have no record. */
+    sweep: (): void => {
+      for (const id of namesIn(root)) if (!read(id)) remove(id);
+    },
+    /** Opens a new run's stdout and stderr for appending; what the run before printed on stderr stays for those who look. */
+    openOutput: (id: string): { stdout: number; stderr: number } => {
+      rmSync(file(id, OUTPUT.stdout), { force: true });
+      try {
+        renameSync(file(id, OUTPUT.stderr), file(id, OUTPUT.stderrBefore));
+      } catch {
+        // The first run has none before it.
+      }
+      const stdout = openSync(file(id, OUTPUT.stdout), 'a', 0o600);
+      try {
+        return { stdout, stderr: openSync(file(id, OUTPUT.stderr), 'a', 0o600) };
+      } catch (error) {
+        closeSync(stdout);
+        throw error;
+      }
+    },
+    /** Where the worker of this record listens, once its stdout says so. */
+    door: (id: string): WorkerDoor | null => {
+      for (const line of readPart(file(id, OUTPUT.stdout), 'head', HEAD_BYTES).split('\n')) {
+        const door = doorIn(line);
+        if (door) return door;
+      }
+      return null;
+    },
+    /** The last lines that it printed on stderr, without colours. */
+    lastLines: (id: string): string[] => {
+      const text = stripVTControlCharacters(readPart(file(id, OUTPUT.stderr), 'tail', TAIL_BYTES));
+      const lines = text.split('\n').filter((line) => line.trim() !== '');
+      return lines.slice(-LINES_MAX).map((line) => line.trimEnd().slice(0, LINE_CHARS_MAX));
+    },
+  };
+}
+
+function namesIn(root: string): string[] {
+  try {
+    return readdirSync(root).filter(isId);
+  } catch {
+    return [];
+  }
+}
+
+function check(id: string, value: unknown): WorkerRecord | null {
+  const { id: named, request, process, cgroup } = (value ?? {}) as Partial<WorkerRecord>;
+  const { model, worker, device, engineUrl } = (request ?? {}) as Partial<WorkerRequest>;
+  const sound =
+    named === id &&
+    typeof model === 'string' &&
+    typeof device === 'number' &&
+    ['cpu', 'cuda', 'metal', 'openai'].includes(worker as string) &&
+    (engineUrl === null || typeof engineUrl === 'string') &&
+    (process === null || (typeof process === 'object' && Number.isInteger(process.pid) && process.pid > 1)) &&
+    (cgroup === null || typeof cgroup === 'string');
+  return sound ? (value as WorkerRecord) : null;
+}
+
+/** `{"event":"listening","process":"worker","id":…,"url":…}` */
+function doorIn(line: string): WorkerDoor | null {
+  if (!line.startsWith('{')) return null;
+  try {
+    const { event, id, url } = JSON.parse(line) as Record<string, unknown>;
+    if (event !== 'listening' || typeof id !== 'string' || typeof url !== 'string') return null;
+    const { protocol, port } = new URL(url);
+    return { workerId: id, url: url.replace(/\/+$/, ''), port: Number(port) || (protocol === 'https:' ? 443 : 80) };
+  } catch {
+    return null;
+  }
+}
+
+/** The beginning or the end of a file; nothing of one that is not there. */
+function readPart(name: string, part: 'head' | 'tail', bytesMax: number): string {
+  let descriptor: number | undefined;
+  try {
+    const from = part === 'head' ? 0 : Math.max(0, statSync(name).size - bytesMax);
+    descriptor = openSync(name, 'r');
+    const buffer = Buffer.alloc(bytesMax);
+    return buffer.toString('utf8', 0, readSync(descriptor, buffer, 0, bytesMax, from));
+  } catch {
+    return '';
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
+}

@@ -1,0 +1,261 @@
+/** The spawner of a hive and of a keeper: the `workers` machine with real hands, behind the interface `Spawner`. */
+import { randomUUID } from 'node:crypto';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type ActorRefFrom, createActor, waitFor } from 'xstate';
+import { adoptWorkers } from '../actors/adopt-workers.js';
+import { createAwakeClock } from '../actors/awake-clock.js';
+import { removeCgroup } from '../actors/cgroup.js';
+import { createCheckWorker } from '../actors/check-worker.js';
+import { cgroupName, createRunWorker } from '../actors/run-worker.js';
+import { tellQueens } from '../actors/tell-queens.js';
+import { createWorkerRecords } from '../actors/worker-records.js';
+import { type WorkerRequest, workerMachine } from '../machines/worker.js';
+import {
+  type SpawnAnswer,
+  type SpawnedWorker,
+  type Spawner,
+  WORKERS_MAX,
+  workersMachine,
+} from '../machines/workers.js';
+import type { ProcessOptions } from './options.js';
+import type { Ground } from './process.js';
+
+/** What a worker is run by when nobody says otherwise: this very rbee, bounded in what it prints. */
+export const WORKER_COMMAND = [
+  process.execPath,
+  '--import',
+  new URL('./bounded-output.js', import.meta.url).href,
+  fileURLToPath(new URL('./rbee.js', import.meta.url)),
+  'worker',
+];
+
+export interface SpawnerInput {
+  ground: Ground;
+  options: ProcessOptions;
+  /** `hive` or `keeper`. */
+  kind: string;
+  /** For its workers' `--hive-id`; null in a keeper. */
+  hiveId: string | null;
+  registryUrl?: string | undefined;
+  /** Those that its workers are told to heartbeat. */
+  queenUrls: string[];
+  /** Those that are told of a new worker at once; asked each time. */
+  queensNow: () => string[];
+  command?: string[];
+  /** Default: true where cgroup v2 can be used. */
+  cgroups?: boolean;
+}
+
+export interface OwnSpawner extends Spawner {
+  /** Takes up the workers that outlived the run before. Call once, first. */
+  start: () => void;
+  /** Ends all of them within `graceMs` and a little, or leaves them running. */
+  end: (how: { keep: true } | { keep: false; graceMs: number }) => Promise<void>;
+}
+
+/** SIGKILL is seen within this long of being sent. */
+const KILLED_MS = 500;
+
+type WorkerRef = ActorRefFrom<typeof workerMachine>;
+
+export function createSpawner(input: SpawnerInput): OwnSpawner {
+  const { ground, kind, hiveId } = input;
+  const { id, log, outgoing, door } = ground;
+  const records = createWorkerRecords(ground.state);
+  const spawner = `${kind}/${id}/${ground.instance}`;
+  let left = false;
+
+  const clock = createAwakeClock();
+  const actor = createActor(
+    workersMachine.provide({
+      actors: {
+        worker: workerMachine.provide({
+          actors: {
+            run: createRunWorker({
+              records,
+              spawner,
+              commandOf: (request) => [...(input.command ?? WORKER_COMMAND), ...workerFlags(input, request)],
+              environment: () => ({
+                ...(input.options.token === undefined ? {} : { RBEE_TOKEN: input.options.token }),
+              }),
+              cgroups: input.cgroups ?? true,
+              log: (message) => log.warn(message),
+            }),
+            checkHealth: createCheckWorker({ outgoing }),
+          },
+          actions: {
+            tellQueens: (_, { door: worker, request, model }) => {
+              const registration = {
+                worker_type: request.worker,
+                model: model ?? modelName(request.model),
+                spawned_by: id,
+                hive_id: hiveId,
+              };
+              const queenUrls = input.queensNow();
+              void tellQueens({ outgoing, door, queenUrls, worker, registration, log: (line) => log.debug(line) });
+            },
+          },
+        }),
+      },
+    }),
+    { id: 'workers', inspect: ground.inspect, clock },
+  );
+  actor.subscribe({ error: ground.fail });
+
+  const refOf = (key: string) => actor.getSnapshot().children[key] as WorkerRef | undefined;
+  const list = () =>
+    Object.keys(actor.getSnapshot().children).flatMap((key) => {
+      const ref = refOf(key);
+      return ref ? [viewOf(ref)] : [];
+    });
+
+  /** From its first moment: a line a happening, and nothing kept once it is gone. */
+  function follow(key: string): WorkerRef {
+    const ref = refOf(key) as WorkerRef;
+    ref.on('narration', ({ line }) => {
+      const { workerId, model } = viewOf(ref);
+      log.info(`${workerId ?? `worker of ${model}`}: ${line}`);
+    });
+    ref.subscribe({
+      error: (error) => log.error({ err: error }, `worker ${key}: its machine failed`),
+      complete: () => {
+        if (!left) records.remove(key);
+      },
+    });
+    return ref;
+  }
+
+  /** Resolves with the first snapshot in one of these states; told each line until then. */
+  async function until(ref: WorkerRef, states: SpawnedWorker['state'][], report: (line: string) => void) {
+    const narration = ref.on('narration', ({ line }) => report(line));
+    try {
+      await waitFor(ref, (snapshot) => states.includes(stateOf(snapshot.value)));
+    } finally {
+      narration.unsubscribe();
+    }
+    return viewOf(ref);
+  }
+
+  return {
+    start: () => {
+      actor.start();
+      const onLost = (record: { id: string; cgroup: string | null; request: WorkerRequest }, lines: string[]) => {
+        if (record.cgroup !== null) removeCgroup(record.cgroup);
+        log.warn({ lastLines: lines }, `a worker of ${modelName(record.request.model)} ended while we were away`);
+      };
+      for (const { id: key, request, process: found } of adoptWorkers({ records, spawner, onLost })) {
+        if (!found) continue;
+        actor.send({ type: 'worker.adopt', id: key, request, pid: found.pid });
+        follow(key);
+        log.info(`process ${found.pid}, a worker of ${modelName(request.model)}, is ours from before: it is adopted`);
+      }
+      records.sweep();
+    },
+    spawn: async (request, { report, signal }) => {
+      signal?.throwIfAborted();
+      const key = randomUUID();
+      let answer: SpawnAnswer | undefined;
+      actor.send({ type: 'worker.spawn', id: key, request, respond: (said) => (answer = said) });
+      if (answer === 'full') throw new Error(`there are ${WORKERS_MAX} workers here already: stop one`);
+      if (answer !== 'spawned') throw new Error('no worker is started any more: this process ends');
+      const ref = follow(key);
+      const abort = () => ref.send({ type: 'stop' });
+      signal?.addEventListener('abort', abort, { once: true });
+      const worker = await until(ref, ['healthy', 'crashed', 'gone'], report).finally(() =>
+        signal?.removeEventListener('abort', abort),
+      );
+      if (worker.state === 'crashed') throw new Error(`the worker crashed: ${worker.reason}`);
+      if (worker.state === 'gone') throw new Error('the worker was stopped before it was ready');
+      return worker;
+    },
+    list,
+    get: (pid) => list().find((worker) => worker.pid === pid),
+    stop: async (which, report = () => {}) => {
+      const found = list().find((worker) => ('pid' in which ? worker.pid === which.pid : worker.id === which.id));
+      const ref = found && refOf(found.id);
+      if (!ref) throw new Error(`${'pid' in which ? `process ${which.pid}` : which.id} is no worker of ${kind} ${id}`);
+      const gone = until(ref, ['gone'], report);
+      actor.send({ type: 'worker.stop', id: found.id });
+      return { ...(await gone), pid: found.pid };
+    },
+    end: async (how) => {
+      const count = list().filter(({ pid }) => pid !== null).length;
+      if (how.keep) {
+        left = true;
+        if (count > 0) log.info(`${count} workers are left running`);
+      } else if (Object.keys(actor.getSnapshot().children).length > 0) {
+        const none = waitFor(actor, ({ children }) => Object.keys(children).length === 0, {
+          timeout: how.graceMs + KILLED_MS,
+        });
+        actor.send({ type: 'end', graceMs: how.graceMs });
+        await none.catch(() => {
+          // What cannot be killed is still recorded: the next run takes it up.
+          left = true;
+          log.warn(`${list().length} workers have not ended`);
+        });
+      }
+      actor.stop();
+      clock.stop();
+    },
+  };
+}
+
+function stateOf(value: unknown): SpawnedWorker['state'] {
+  return (typeof value === 'string' ? value : Object.keys(value as object)[0]) as SpawnedWorker['state'];
+}
+
+function viewOf(ref: WorkerRef): SpawnedWorker {
+  const { value, context } = ref.getSnapshot();
+  const { id, request, pid, door, model, device, restarts, reason, lastLines } = context;
+  return {
+    id,
+    state: stateOf(value),
+    pid,
+    workerId: door?.workerId ?? null,
+    url: door?.url ?? null,
+    port: door?.port ?? null,
+    request,
+    model: model ?? modelName(request.model),
+    device: device ?? deviceName(request),
+    group: door ? cgroupName(door.workerId, door.port).group : null,
+    instance: door ? String(door.port) : null,
+    restarts,
+    reason,
+    lastLines,
+  };
+}
+
+/** `/models/llama-3.2-1b.gguf` as `llama-3.2-1b`. */
+export const modelName = (model: string): string =>
+  model.startsWith('hf:') ? model : path.basename(model).replace(/\.gguf$/i, '');
+
+function deviceName({ worker, device }: WorkerRequest): string | null {
+  if (worker === 'openai') return null;
+  return worker === 'cpu' ? `CPU-${device}` : `GPU-${device}`;
+}
+
+/** All but secrets: `ps` shows them to everybody. */
+function workerFlags({ ground, options, hiveId, registryUrl, queenUrls }: SpawnerInput, request: WorkerRequest) {
+  const device = deviceName(request);
+  const flag = (name: string, value: string | null | undefined) => (value ? [name, value] : []);
+  return [
+    // In one word: a model's name must not be taken for a flag.
+    `--model=${request.model}`,
+    ...['--engine', request.worker === 'openai' ? 'openai' : 'llama'],
+    ...(request.engineUrl === null ? [] : [`--engine-url=${request.engineUrl}`]),
+    ...['--worker-type', request.worker],
+    ...flag('--device', device),
+    ...['--spawned-by', ground.id],
+    ...flag('--hive-id', hiveId),
+    ...['--bind', options.bind, '--state-dir', options.stateDir],
+    ...flag('--registry-url', registryUrl),
+    ...queenUrls.flatMap((url) => ['--queen-url', url]),
+    ...flag('--tls-cert', options.tlsCert),
+    ...flag('--tls-key', options.tlsKey),
+    ...flag('--tls-ca', options.tlsCa),
+    ...options.allowHost.flatMap((name) => ['--allow-host', name]),
+    ...options.allowOrigin.flatMap((origin) => ['--allow-origin', origin]),
+    ...['--log-level', options.logLevel, '--log-format', options.logFormat],
+  ];
+}
