@@ -35,18 +35,28 @@ export function createWorkerRecords(state: StateDir) {
   const root = path.join(state.path, 'workers');
   const directory = (id: string) => path.join(root, id);
   const file = (id: string, name: string) => path.join(directory(id), name);
-  const read = (id: string): WorkerRecord | null =>
-    state.read(path.join('workers', id, 'record.json'), (value) => check(id, value));
-  const remove = (id: string): void => rmSync(directory(id), { recursive: true, force: true });
+  /** Of the records that were written or read here: asked for each second. */
+  const cgroups = new Map<string, string | null>();
+  const read = (id: string): WorkerRecord | null => {
+    const record = state.read(path.join('workers', id, 'record.json'), (value) => check(id, value));
+    if (record) cgroups.set(id, record.cgroup);
+    return record;
+  };
+  const remove = (id: string): void => {
+    cgroups.delete(id);
+    rmSync(directory(id), { recursive: true, force: true });
+  };
 
   return {
     directory,
     /** Throws what the file system throws. */
     write: (record: WorkerRecord): void => {
+      cgroups.set(record.id, record.cgroup);
       mkdirSync(directory(record.id), { recursive: true, mode: 0o700 });
       state.write(path.join('workers', record.id, 'record.json'), record);
     },
     read,
+    cgroupOf: (id: string): string | null => cgroups.get(id) ?? null,
     /** Of a process that has ended: nothing is to be adopted. What it printed stays. */
     forget: (id: string): void => rmSync(file(id, 'record.json'), { force: true }),
     /** Every record; one that is broken is set aside and named in the log. */

@@ -8,17 +8,19 @@ import { createCheckHealth } from '../actors/check-health.js';
 import { cpuDevice } from '../actors/list-devices.js';
 import { sampleGpus } from '../actors/sample-gpus.js';
 import { sampleHost } from '../actors/sample-host.js';
+import { sampleWorkers } from '../actors/sample-workers.js';
 import { tick } from '../actors/tick.js';
 import { announceDelayMs, LOST_JITTER_MS_MAX, lostDelayMs, otherProtocolDelayMs } from '../machines/backoff.js';
 import { hiveMachine, QUEENS_MAX } from '../machines/hive.js';
 import { hiveConnectionMachine } from '../machines/hive-connection.js';
 import { queenHealthMachine } from '../machines/queen-health.js';
+import { operationalStatus } from '../machines/worker.js';
 import { hiveDoors } from '../server/hive.js';
 import { streamMetrics } from '../server/metrics.js';
-import { createLatest, type HiveIdentity } from '../stores/latest.js';
+import { createLatest, type HiveIdentity, type WorkerName } from '../stores/latest.js';
 import { INTERVAL_MS } from '../wire/heartbeat.js';
 import { LABELS_MAX, PORT, toId } from '../wire/status.js';
-import { hostOf } from '../wire/url.js';
+import { hostForUrl, hostOf } from '../wire/url.js';
 import {
   addProcessOptions,
   list,
@@ -30,6 +32,7 @@ import {
   UsageError,
 } from './options.js';
 import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';
+import { createSpawner } from './spawner.js';
 import { version } from './version.js';
 
 interface HiveOptions extends ProcessOptions {
@@ -38,7 +41,11 @@ interface HiveOptions extends ProcessOptions {
   interval: number;
   label: [string, string][];
   sysfsRoot?: string;
+  keepWorkers: boolean;
 }
+
+/** How long workers get for their own end, within the 4 s that ours may take; their streams and ours end meanwhile. */
+const WORKERS_GRACE_MS = 2_000;
 
 const EXAMPLES = `
 Examples:
@@ -81,6 +88,11 @@ export function hiveCommand(): Command {
       new Option('--sysfs-root <dir>', 'where AMD GPUs are read from')
         .env('RBEE_SYSFS_ROOT')
         .default(undefined, '/sys'),
+    )
+    .addOption(
+      new Option('--keep-workers', 'leave the workers running when this hive ends; the next run takes them up')
+        .env('RBEE_KEEP_WORKERS')
+        .default(false),
     );
   return addProcessOptions(command, PORT.hive)
     .addHelpText('after', EXAMPLES)
@@ -144,7 +156,30 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
     labels: Object.fromEntries(options.label),
     intervalMs: options.interval,
   });
-  const publish = () => doors.publish(latest.heartbeat(identity(), now()));
+  const connections = () =>
+    Object.values(actor.getSnapshot().children).flatMap((child) => child?.getSnapshot().context ?? []);
+  const spawner = createSpawner({
+    ground,
+    options,
+    kind: 'hive',
+    hiveId: id,
+    queenUrls: options.queenUrl,
+    queensNow: () => connections().map(({ queenUrl }) => queenUrl),
+  });
+  /** Those that run and listen. Workers are reached at the host by which queens reach us. */
+  const running = (): WorkerName[] =>
+    spawner.list().flatMap(({ pid, workerId, port, url, group, instance, model, device, state }) => {
+      if (pid === null || workerId === null || port === null || url === null) return [];
+      const ours = connections().find(({ hiveUrl }) => hiveUrl !== null)?.hiveUrl ?? url;
+      return [
+        {
+          ...{ worker_id: workerId, pid, group, instance, port, model, device },
+          url: `${new URL(url).protocol}//${hostForUrl(hostOf(ours))}:${port}`,
+          status: operationalStatus(state),
+        },
+      ];
+    });
+  const publish = () => doors.publish(latest.heartbeat(identity(), now(), running()));
   const stops: (() => void)[] = [];
 
   return {
@@ -152,7 +187,14 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
     streams: [doors.stream],
     metrics: streamMetrics('heartbeat_stream', () => doors.stream.stats()),
     start: () => {
+      spawner.start();
       stops.push(
+        sampleWorkers({
+          intervalMs: options.interval,
+          targets: spawner.targets,
+          onReading: latest.workers,
+          log: (message) => log.debug(message),
+        }),
         sampleHost({ intervalMs: options.interval, onReading: latest.host }),
         sampleGpus({
           intervalMs: options.interval,
@@ -165,8 +207,10 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
       stops.push(tick(options.interval, publish));
       actor.start();
     },
-    stop: () => {
+    stop: async () => {
       latest.status('stopping');
+      publish();
+      await spawner.end(options.keepWorkers ? { keep: true } : { keep: false, graceMs: WORKERS_GRACE_MS });
       publish();
       actor.stop();
       for (const stop of stops) stop();

@@ -209,7 +209,9 @@ export async function runCommand(command: Command, argv: string[]): Promise<void
 /** An empty variable is one that is not set, as compose files and units write it; a switch can be set to no. */
 function dropUnset(env: NodeJS.ProcessEnv): void {
   for (const name of Object.keys(env)) if (name.startsWith('RBEE_') && env[name] === '') delete env[name];
-  if (/^(0|no|false|off)$/i.test(env.RBEE_INSPECT ?? '')) delete env.RBEE_INSPECT;
+  for (const name of ['RBEE_INSPECT', 'RBEE_KEEP_WORKERS']) {
+    if (/^(0|no|false|off)$/i.test(env[name] ?? '')) delete env[name];
+  }
 }
 
 /** Whether the module at `url` is what the user started, through a link or not. */

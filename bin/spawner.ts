@@ -48,6 +48,8 @@ export interface SpawnerInput {
 }
 
 export interface OwnSpawner extends Spawner {
+  /** The processes to measure. */
+  targets: () => { pid: number; cgroup: string | null }[];
   /** Takes up the workers that outlived the run before. Call once, first. */
   start: () => void;
   /** Ends all of them within `graceMs` and a little, or leaves them running. */
@@ -170,6 +172,7 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
       return worker;
     },
     list,
+    targets: () => list().flatMap(({ id: key, pid }) => (pid === null ? [] : [{ pid, cgroup: records.cgroupOf(key) }])),
     get: (pid) => list().find((worker) => worker.pid === pid),
     stop: async (which, report = () => {}) => {
       const found = list().find((worker) => ('pid' in which ? worker.pid === which.pid : worker.id === which.id));

@@ -4,6 +4,7 @@ import type { Device } from '../wire/device.js';
 import type { HiveHeartbeat } from '../wire/heartbeat.js';
 import type { Gpu, HiveInfo, NodeStats } from '../wire/hive.js';
 import type { HealthStatus, OperationalStatus } from '../wire/status.js';
+import type { WorkerStats } from '../wire/worker.js';
 
 export interface HostPart {
   cpu_pct: number | null;
@@ -17,6 +18,18 @@ export interface GpuPart {
   devices: Device[];
   errors: string[];
 }
+
+/** What a worker's process tree uses now. */
+export type WorkerPart = Pick<
+  Required<WorkerStats>,
+  'cpu_pct' | 'rss_mb' | 'io_r_mb_s' | 'io_w_mb_s' | 'uptime_s' | 'gpu_util_pct' | 'vram_mb'
+>;
+
+/** What a worker is, as its spawner knows it. */
+export type WorkerName = Pick<
+  Required<WorkerStats>,
+  'worker_id' | 'group' | 'instance' | 'port' | 'url' | 'model' | 'device' | 'status'
+> & { pid: number };
 
 export interface HiveIdentity {
   id: string;
@@ -32,30 +45,58 @@ export function createLatest(cpu: Device) {
     context: {
       host: { cpu_pct: null, ram_used_mb: null, ram_total_mb: null, errors: [] } as HostPart,
       gpu: { gpus: [], devices: [], errors: [] } as GpuPart,
+      /** By pid. */
+      workers: new Map() as ReadonlyMap<number, WorkerPart>,
+      workerErrors: [] as string[],
       status: 'starting' as OperationalStatus,
     },
     on: {
       host: (context, { reading }: { reading: HostPart }) => ({ ...context, host: reading }),
       gpu: (context, { reading }: { reading: GpuPart }) => ({ ...context, gpu: reading }),
+      workers: (context, { readings, errors }: { readings: ReadonlyMap<number, WorkerPart>; errors: string[] }) => ({
+        ...context,
+        workers: readings,
+        workerErrors: errors,
+      }),
       status: (context, { status }: { status: OperationalStatus }) => ({ ...context, status }),
     },
   });
   const read = () => store.getSnapshot().context;
 
   const node = (): NodeStats => {
-    const { host, gpu } = read();
-    const errors = [...host.errors, ...gpu.errors];
+    const { host, gpu, workerErrors } = read();
+    const errors = [...host.errors, ...gpu.errors, ...workerErrors];
     const { cpu_pct, ram_used_mb, ram_total_mb } = host;
     return { cpu_pct, ram_used_mb, ram_total_mb, gpus: gpu.gpus, ...(errors.length > 0 ? { errors } : {}) };
+  };
+
+  /** Not measured yet, or not measurable, is null. */
+  const worker = (name: WorkerName): WorkerStats => {
+    const part = read().workers.get(name.pid);
+    const gpu = read().gpu.gpus.find(({ id }) => id === name.device);
+    return {
+      ...name,
+      cpu_pct: part?.cpu_pct ?? null,
+      rss_mb: part?.rss_mb ?? null,
+      io_r_mb_s: part?.io_r_mb_s ?? null,
+      io_w_mb_s: part?.io_w_mb_s ?? null,
+      uptime_s: part?.uptime_s ?? null,
+      gpu_util_pct: part?.gpu_util_pct ?? null,
+      vram_mb: part?.vram_mb ?? null,
+      total_vram_mb: gpu?.vram_total_mb ?? null,
+    };
   };
 
   return {
     host: (reading: HostPart) => store.trigger.host({ reading }),
     gpu: (reading: GpuPart) => store.trigger.gpu({ reading }),
+    /** @param readings by pid */
+    workers: (readings: ReadonlyMap<number, WorkerPart>, errors: string[]) =>
+      store.trigger.workers({ readings, errors }),
     status: (status: OperationalStatus) => store.trigger.status({ status }),
     devices: (): Device[] => [...read().gpu.devices, cpu],
     /** The event of a tick. @param timestamp RFC 3339 */
-    heartbeat: (identity: HiveIdentity, timestamp: string): HiveHeartbeat => {
+    heartbeat: (identity: HiveIdentity, timestamp: string, workers: WorkerName[]): HiveHeartbeat => {
       const stats = node();
       const { id, hostname, port, version, labels, intervalMs } = identity;
       const hive_info: HiveInfo = {
@@ -74,7 +115,7 @@ export function createLatest(cpu: Device) {
         timestamp,
         interval_ms: intervalMs,
         node: stats,
-        workers: [],
+        workers: workers.map(worker),
       };
     },
   };

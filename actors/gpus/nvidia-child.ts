@@ -1,14 +1,14 @@
-/** One running `nvidia-smi -l`: its lines read within bounds, its silence noticed, its end certain. */
+/** One `nvidia-smi` that is kept running: its lines read within bounds, its silence noticed, its end certain. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { type NvidiaRow, parseRow, ROW_FIELDS } from './nvidia-csv.js';
 import { sentence } from './vendor.js';
 
 export interface NvidiaChildInput {
   file: string;
-  intervalS: number;
-  /** Without a row for this long the process counts as hung. */
-  silenceMs: number;
-  onRow: (row: NvidiaRow) => void;
+  args: string[];
+  /** Without a line for this long the process counts as hung; null for one that may have nothing to say. */
+  silenceMs: number | null;
+  /** False for a line that is no measurement: the process is ended then. */
+  onLine: (line: string) => boolean;
   /** Called once, unless `stop` came first. `reason` completes a sentence that begins with the tool's name. */
   onEnd: (reason: string) => void;
 }
@@ -21,7 +21,7 @@ const LAST_WORDS_MS = 250;
 export class NvidiaChild {
   #input: NvidiaChildInput;
   #process: ChildProcess | undefined;
-  #silence: NodeJS.Timeout;
+  #silence: NodeJS.Timeout | undefined;
   #lastWords: NodeJS.Timeout | undefined;
   #partial = '';
   #stderr = '';
@@ -33,8 +33,10 @@ export class NvidiaChild {
 
   constructor(input: NvidiaChildInput) {
     this.#input = input;
-    const silent = `was silent for ${input.silenceMs / 1000} s`;
-    this.#silence = setTimeout(() => this.#condemn(silent), input.silenceMs).unref();
+    const { silenceMs } = input;
+    if (silenceMs !== null) {
+      this.#silence = setTimeout(() => this.#condemn(`was silent for ${silenceMs / 1000} s`), silenceMs).unref();
+    }
     process.once('exit', this.#killAtExit);
     try {
       this.#process = this.#spawn();
@@ -56,9 +58,8 @@ export class NvidiaChild {
   }
 
   #spawn(): ChildProcess {
-    // -l repeats the query each so many seconds in one process.
-    const args = [`--query-gpu=${ROW_FIELDS}`, '--format=csv,noheader,nounits', '-l', String(this.#input.intervalS)];
-    const child = spawn(this.#input.file, args, { stdio: ['ignore', 'pipe', 'pipe'], windowsHide: true });
+    const { file, args } = this.#input;
+    const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], windowsHide: true });
     child.stdout.setEncoding('utf8').on('data', (text: string) => this.#read(text));
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-STDERR_CHARS_MAX);
@@ -88,11 +89,10 @@ export class NvidiaChild {
   #readLine(line: string) {
     // "WARNING: infoROM is corrupted at gpu …" stands among the rows of a driver that works.
     if (line === '' || /^warning/i.test(line)) return;
-    const row = line.length <= LINE_CHARS_MAX ? parseRow(line) : undefined;
+    const measured = line.length <= LINE_CHARS_MAX && this.#input.onLine(line);
     // The driver's own complaints come on stdout ("NVIDIA-SMI has failed because …", "No devices were found").
-    if (!row) return this.#condemn(`printed what is no measurement: ${sentence(line)}`);
-    this.#silence.refresh();
-    this.#input.onRow(row);
+    if (!measured) return this.#condemn(`printed what is no measurement: ${sentence(line)}`);
+    this.#silence?.refresh();
   }
 
   #condemn(verdict: string) {

@@ -1,6 +1,6 @@
 /** NVIDIA GPUs, from one `nvidia-smi` that is kept running: a process each second would cost more than it measures. */
 import { NvidiaChild } from './nvidia-child.js';
-import { type NvidiaRow, parseComputeCaps } from './nvidia-csv.js';
+import { type NvidiaRow, parseComputeCaps, parseRow, ROW_FIELDS } from './nvidia-csv.js';
 import { findTool, runTool, sentence, type VendorGpu, type VendorReading, vramGb, type WatchVendor } from './vendor.js';
 
 /** The rows of a tick come one by one, within this long of the first. */
@@ -71,9 +71,12 @@ export const watchNvidia: WatchVendor = ({ intervalMs, onReading, path, log }) =
     const startedAtMs = performance.now();
     child = new NvidiaChild({
       file,
-      intervalS,
+      // -l repeats the query each so many seconds in one process.
+      args: [`--query-gpu=${ROW_FIELDS}`, '--format=csv,noheader,nounits', '-l', String(intervalS)],
       silenceMs: Math.max(silenceMs, Math.min(SILENCE_MAX_MS, silenceMs * 2 ** failures)),
-      onRow: (row) => {
+      onLine: (line) => {
+        const row = parseRow(line);
+        if (!row) return false;
         failure = undefined;
         if (performance.now() - startedAtMs > RECOVERED_AFTER_MS) failures = 0;
         const key = row.uuid ?? `index ${row.index}`;
@@ -82,6 +85,7 @@ export const watchNvidia: WatchVendor = ({ intervalMs, onReading, path, log }) =
           tickEnd = undefined;
           void report();
         }, TICK_END_MS).unref();
+        return true;
       },
       onEnd: (reason) => {
         clearTimeout(tickEnd);

@@ -126,6 +126,8 @@ export function linuxSource({ procRoot = '/proc' } = {}): ProcessSource {
       const wanted = new Set(targets.map(({ pid }) => pid));
       for (const pid of trees.keys()) if (!wanted.has(pid)) forget(pid);
       for (const { pid } of targets) {
+        // What is nobody's of ours now may be the new one's.
+        if (!trees.has(pid)) others.clear();
         const tree = trees.get(pid) ?? { members: new Map() };
         trees.set(pid, tree);
         join(tree, pid);

@@ -1,0 +1,332 @@
+import t from 'tap';
+import { type AnyActorRef, createMachine, fromCallback, fromPromise } from 'xstate';
+import { restartDelayMs } from '../../machines/backoff.js';
+import type { Failure } from '../../machines/failure.js';
+import {
+  operationalStatus,
+  type RunEvent,
+  type RunInput,
+  type WorkerEmitted,
+  type WorkerEvent,
+  type WorkerHealth,
+  workerMachine,
+} from '../../machines/worker.js';
+import { edgePaths } from '../helpers/paths.js';
+import { act, createScript, type Script, settle } from './transcript.js';
+
+type Answer = WorkerHealth | Failure | 'hangs';
+
+const ok: WorkerHealth = { status: 'ok', model: 'tiny', device: 'CPU-0' };
+const loading = (progress: string): WorkerHealth => ({ status: 'loading', progress });
+const refused: Failure = { kind: 'refused', message: 'connection refused' };
+const door = { workerId: 'worker-llm-8080@gpu-0', url: 'http://127.0.0.1:8080', port: 8080 };
+
+/** A worker whose process is a puppet, and whose health is `answers` in turn, the last one for ever. */
+function spawn(
+  script: Script,
+  { answers = [ok], adopt = null }: { answers?: Answer[]; adopt?: { pid: number } | null } = {},
+) {
+  const puppet = { running: 0, mostRunning: 0, answers: [...answers], tell: (_: WorkerEvent) => {} };
+  const machine = workerMachine.provide({
+    actors: {
+      run: fromCallback<RunEvent, RunInput>(({ input, sendBack, receive }) => {
+        script.say(input.adopt ? `takes up process ${input.adopt.pid}` : 'starts a process');
+        puppet.running += 1;
+        puppet.mostRunning = Math.max(puppet.mostRunning, puppet.running);
+        puppet.tell = sendBack;
+        receive(({ signal }) => script.say(`sends ${signal}`));
+        return () => {
+          puppet.running -= 1;
+        };
+      }),
+      checkHealth: fromPromise<WorkerHealth, { url: string }>(async ({ signal }) => {
+        const answer = (puppet.answers.length > 1 ? puppet.answers.shift() : puppet.answers[0]) as Answer;
+        if (answer === 'hangs')
+          return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+        if ('kind' in answer) throw answer;
+        return answer;
+      }),
+    },
+    actions: {
+      tellQueens: (_, { door, model }) => script.say(`tells the queens of ${door.workerId} with ${model}`),
+    },
+  });
+  const actor = act(script, 'worker', machine, {
+    id: 'w1',
+    request: { model: '/models/tiny.gguf', worker: 'cpu', device: 0, engineUrl: null },
+    adopt,
+  });
+  const child = actor.root.getSnapshot().children.worker as unknown as AnyActorRef;
+  child.on('narration', (event) => script.say(`says: ${(event as unknown as WorkerEmitted).line}`));
+  const exit = (message: string, code: number | null = null, lastLines: string[] = []) =>
+    puppet.tell({ type: 'process.exited', exit: { code, signal: null, message, lastLines } });
+  return { ...actor, puppet, exit };
+}
+
+async function healthy(script: Script, worker: ReturnType<typeof spawn>, pid = 7): Promise<void> {
+  await script.pass(50);
+  worker.puppet.tell({ type: 'process.spawned', pid });
+  worker.puppet.tell({ type: 'process.listening', door });
+  await script.pass(100);
+  t.match(worker.getSnapshot().value, { healthy: String });
+}
+
+t.test('a worker is started again after 1, 2, 4, 8 and 16 s', async (t) => {
+  t.same([0, 1, 2, 3, 4, 5, 9].map(restartDelayMs), [0, 1_000, 2_000, 4_000, 8_000, 16_000, 16_000]);
+});
+
+t.test('a worker comes up, saying how far it is, and the queens are told once', async (t) => {
+  const script = createScript();
+  const worker = spawn(script, { answers: [refused, loading('30 %'), loading('30 %'), loading('80 %'), ok] });
+  await script.pass(50);
+  worker.puppet.tell({ type: 'process.spawned', pid: 7 });
+  await script.pass(300);
+  worker.puppet.tell({ type: 'process.listening', door });
+  await script.pass(40_000);
+  t.equal(worker.getSnapshot().context.model, 'tiny');
+  worker.stop();
+  t.matchSnapshot(script.lines.join('\n'));
+});
+
+t.test('a worker that was healthy is started again five times running, and then not any more', async (t) => {
+  const script = createScript();
+  const worker = spawn(script);
+  await healthy(script, worker);
+  worker.exit('it was ended by SIGSEGV', null, ['ggml: out of luck', 'core dumped']);
+  for (let n = 1; n <= 5; n += 1) {
+    await script.pass(restartDelayMs(n) + 50);
+    worker.puppet.tell({ type: 'process.spawned', pid: 7 + n });
+    worker.exit('it ended with code 1', 1);
+  }
+  await script.pass(120_000);
+  t.equal(worker.getSnapshot().value, 'crashed');
+  t.equal(worker.puppet.running, 0);
+  worker.stop();
+  t.matchSnapshot(script.lines.join('\n'));
+});
+
+t.test('one that never was healthy is started again twice', async (t) => {
+  const script = createScript();
+  const worker = spawn(script);
+  for (let n = 0; n <= 2; n += 1) {
+    await script.pass(restartDelayMs(n) + 50);
+    worker.puppet.tell({ type: 'process.spawned', pid: 7 + n });
+    worker.exit('it ended with code 1', 1, ['cannot map /models/tiny.gguf']);
+  }
+  await script.pass(60_000);
+  worker.stop();
+  t.matchSnapshot(script.lines.join('\n'));
+});
+
+t.test('wrong usage is not tried again', async (t) => {
+  const script = createScript();
+  const worker = spawn(script);
+  await script.pass(50);
+  worker.puppet.tell({ type: 'process.spawned', pid: 7 });
+  worker.exit('it ended with code 2', 2, ['rbee: --model: no such file']);
+  await script.pass(60_000);
+  t.equal(worker.getSnapshot().value, 'crashed');
+  t.same(worker.getSnapshot().context.lastLines, ['rbee: --model: no such file']);
+  worker.send({ type: 'stop' });
+  await settle();
+  t.equal(worker.getSnapshot().value, 'gone', 'it can be put away');
+  worker.stop();
+});
+
+t.test('after a minute of health the restarts are counted anew', async (t) => {
+  const script = createScript();
+  const worker = spawn(script);
+  await healthy(script, worker);
+  worker.exit('it ended with code 1', 1);
+  await script.pass(1_050);
+  await healthy(script, worker, 8);
+  t.equal(worker.getSnapshot().context.restarts, 1);
+  await script.pass(60_000);
+  t.equal(worker.getSnapshot().context.restarts, 0);
+  worker.stop();
+});
+
+t.test('a stop is SIGTERM, and SIGKILL after 5 s', async (t) => {
+  const script = createScript();
+  const worker = spawn(script);
+  await healthy(script, worker);
+  worker.send({ type: 'stop' });
+  await script.pass(7_000);
+  t.equal(worker.puppet.running, 1, 'it is not gone before its process is');
+  worker.exit('it was ended by SIGKILL');
+  await settle();
+  t.equal(worker.getSnapshot().value, 'gone');
+  worker.stop();
+  t.matchSnapshot(script.lines.join('\n'));
+});
+
+t.test('a stop with less grace kills sooner, and one that comes while another waits changes nothing', async (t) => {
+  const script = createScript();
+  const worker = spawn(script);
+  await healthy(script, worker);
+  worker.send({ type: 'stop', graceMs: 2_000 });
+  await script.pass(1_000);
+  worker.send({ type: 'stop' });
+  await script.pass(1_050);
+  t.same(worker.getSnapshot().value, { stopping: 'killing' });
+  await script.pass(5_050);
+  t.match(worker.getSnapshot().context.reason, /outlives SIGKILL/);
+  worker.exit('it was ended by SIGKILL');
+  t.equal(worker.getSnapshot().value, 'gone');
+  worker.stop();
+});
+
+t.test('a healthy worker that stops answering is asked for a minute, ended, and started again', async (t) => {
+  const script = createScript();
+  const worker = spawn(script, { answers: [ok, ok, refused] });
+  await healthy(script, worker);
+  await script.pass(31_000);
+  t.match(worker.getSnapshot().value, { starting: { loading: String } }, 'it takes no work');
+  await script.pass(60_500);
+  t.same(worker.getSnapshot().value, { stopping: 'ending' });
+  await script.pass(5_050);
+  worker.exit('it was ended by SIGKILL');
+  await script.pass(1_050);
+  worker.stop();
+  t.matchSnapshot(script.lines.join('\n'));
+});
+
+t.test('one pause does not take a worker away', async (t) => {
+  const script = createScript();
+  const worker = spawn(script, { answers: [ok, refused, ok] });
+  await healthy(script, worker);
+  await script.pass(10_100);
+  t.equal(worker.getSnapshot().context.failures, 1);
+  await script.pass(10_100);
+  t.match(worker.getSnapshot().value, { healthy: String });
+  t.equal(worker.getSnapshot().context.failures, 0);
+  worker.stop();
+});
+
+t.test('a load that says how far it is may take an hour; one that says nothing is ended', async (t) => {
+  const script = createScript();
+  const worker = spawn(script, { answers: [loading('1 %')] });
+  await script.pass(50);
+  worker.puppet.tell({ type: 'process.spawned', pid: 7 });
+  worker.puppet.tell({ type: 'process.listening', door });
+  await script.pass(600_000);
+  t.match(worker.getSnapshot().value, { starting: { loading: String } });
+  worker.puppet.answers = ['hangs'];
+  await script.pass(61_000);
+  t.match(worker.getSnapshot().value, { stopping: String });
+  worker.stop();
+});
+
+t.test('a process that never listens is ended after a minute', async (t) => {
+  const script = createScript();
+  const worker = spawn(script);
+  await script.pass(50);
+  worker.puppet.tell({ type: 'process.spawned', pid: 7 });
+  await script.pass(60_050);
+  worker.exit('it was ended by SIGTERM');
+  await script.pass(1_100);
+  t.equal(worker.puppet.mostRunning, 1);
+  worker.stop();
+  t.matchSnapshot(script.lines.join('\n'));
+});
+
+t.test('an adopted worker is not started, and is when it ends', async (t) => {
+  const script = createScript();
+  const worker = spawn(script, { adopt: { pid: 7 } });
+  await healthy(script, worker);
+  worker.exit('it ended');
+  await script.pass(1_100);
+  worker.stop();
+  t.matchSnapshot(script.lines.join('\n'));
+});
+
+t.test('telemetry says ready only of a healthy one', async (t) => {
+  t.same(['absent', 'starting', 'healthy', 'stopping', 'crashed', 'gone'].map(operationalStatus), [
+    'stopped',
+    'starting',
+    'ready',
+    'stopping',
+    'stopped',
+    'stopped',
+  ]);
+});
+
+/** Everything that can happen to a worker, as whoever asked for it sees it. */
+const model = createMachine({
+  initial: 'starting',
+  states: {
+    absent: { on: { 'its time comes': 'starting', 'somebody stops it': 'gone' } },
+    starting: {
+      on: {
+        'it listens and loads': 'starting',
+        'it is ready': 'healthy',
+        'it crashes': 'absent',
+        'it is used wrongly': 'crashed',
+        'it says nothing for a minute': 'stopping',
+        'somebody stops it': 'stopping',
+      },
+    },
+    healthy: {
+      on: { 'it crashes': 'absent', 'its model is lost': 'starting', 'somebody stops it': 'stopping' },
+    },
+    stopping: { on: { 'it ignores SIGTERM': 'stopping', 'somebody stops it': 'stopping', 'it ends': 'ended' } },
+    /** `gone` when somebody asked for it, `absent` when it hung. */
+    ended: {},
+    crashed: { on: { 'somebody stops it': 'gone' } },
+    gone: {},
+  },
+});
+
+const plays: Record<string, (script: Script, worker: ReturnType<typeof spawn>) => Promise<void>> = {
+  'its time comes': (script, worker) => script.pass(restartDelayMs(worker.getSnapshot().context.restarts) + 50),
+  'it listens and loads': async (script, { puppet }) => {
+    puppet.answers = [loading('5 %')];
+    puppet.tell({ type: 'process.spawned', pid: 7 });
+    puppet.tell({ type: 'process.listening', door });
+    await script.pass(600);
+  },
+  'it is ready': async (script, { puppet }) => {
+    puppet.answers = [ok];
+    puppet.tell({ type: 'process.spawned', pid: 7 });
+    puppet.tell({ type: 'process.listening', door });
+    await script.pass(600);
+  },
+  'it crashes': async (_, { exit }) => exit('it ended with code 1', 1),
+  'it is used wrongly': async (_, { exit }) => exit('it ended with code 2', 2),
+  'it says nothing for a minute': async (script, { puppet }) => {
+    puppet.answers = ['hangs'];
+    await script.pass(61_000);
+  },
+  'its model is lost': async (script, { puppet }) => {
+    puppet.answers = [loading('0 %')];
+    await script.pass(10_100);
+  },
+  'somebody stops it': async (_, { send }) => send({ type: 'stop' }),
+  'it ignores SIGTERM': (script) => script.pass(5_100),
+  'it ends': async (_, { exit }) => exit('it was ended by SIGTERM'),
+};
+
+for (const { steps, name } of edgePaths(model)) {
+  t.test(name, async (t) => {
+    const script = createScript();
+    const worker = spawn(script);
+    await script.pass(50);
+    for (const { event, state } of steps) {
+      await plays[event]?.(script, worker);
+      await settle();
+      const { value, context } = worker.getSnapshot();
+      const expected = JSON.parse(state) === 'ended' ? (context.asked ? 'gone' : 'absent') : JSON.parse(state);
+      t.equal(typeof value === 'string' ? value : Object.keys(value)[0], expected, event);
+      t.equal(worker.puppet.running, ['absent', 'crashed', 'gone'].includes(expected) ? 0 : 1, 'one process, or none');
+      t.equal(worker.puppet.mostRunning, 1, 'never two');
+    }
+    // From wherever it is, somebody who wants it gone gets that.
+    worker.send({ type: 'stop' });
+    await settle();
+    if (worker.puppet.running > 0) worker.exit('it was ended by SIGTERM');
+    await settle();
+    t.equal(worker.getSnapshot().value, 'gone');
+    t.equal(worker.puppet.running, 0);
+    worker.stop();
+  });
+}
