@@ -1,6 +1,6 @@
 /** GET /health of a worker of our own, and, once it can serve, by what name it knows its model. */
 import { fromPromise } from 'xstate';
-import type { WorkerHealth } from '../machines/worker.js';
+import type { WorkerHealth } from '../machines/worker-health.js';
 import { parser } from '../wire/schema.js';
 import { PATH } from '../wire/status.js';
 import { WorkerInfo } from '../wire/worker.js';

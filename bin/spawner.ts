@@ -11,6 +11,7 @@ import { cgroupName, createRunWorker } from '../actors/run-worker.js';
 import { tellQueens } from '../actors/tell-queens.js';
 import { createWorkerRecords } from '../actors/worker-records.js';
 import { type WorkerRequest, workerMachine } from '../machines/worker.js';
+import { workerHealthMachine } from '../machines/worker-health.js';
 import {
   type SpawnAnswer,
   type SpawnedWorker,
@@ -84,7 +85,7 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
               cgroups: input.cgroups ?? true,
               log: (message) => log.warn(message),
             }),
-            checkHealth: createCheckWorker({ outgoing }),
+            health: workerHealthMachine.provide({ actors: { checkHealth: createCheckWorker({ outgoing }) } }),
           },
           actions: {
             tellQueens: (_, { door: worker, request, model }) => {

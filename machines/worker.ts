@@ -2,9 +2,10 @@
  * One spawned worker: absent → starting → healthy → stopping → gone | crashed. It is the same law for a hive and a
  * keeper, and for a process that was spawned now and one that was adopted. Its parent is `workers`.
  */
-import { assign, cancel, emit, fromCallback, fromPromise, raise, setup } from 'xstate';
+import { assign, cancel, emit, fromCallback, raise, setup } from 'xstate';
 import { restartDelayMs } from './backoff.js';
-import { asFailure, notProvided } from './failure.js';
+import { notProvided } from './failure.js';
+import { type HealthReport, type WorkerHealth, workerHealthMachine } from './worker-health.js';
 
 /** What somebody asks a spawner for. */
 export interface WorkerRequest {
@@ -73,7 +74,7 @@ export type WorkerEvent =
   | { type: 'process.exited'; exit: WorkerExit }
   /** It ignores SIGKILL, or cannot be signalled; the message says why. */
   | { type: 'process.stuck'; message: string }
-  | { type: 'loading'; progress: string | null }
+  | HealthReport
   | { type: 'hung' }
   | { type: 'stop'; graceMs?: number };
 
@@ -87,11 +88,6 @@ export interface RunInput {
   request: WorkerRequest;
   adopt: { pid: number } | null;
 }
-
-/** What a worker that answers says: that it can serve, or how far its loading is. */
-export type WorkerHealth =
-  | { status: 'ok'; model: string | null; device: string | null }
-  | { status: 'loading'; progress: string | null };
 
 /** SIGTERM, and so long after it SIGKILL. */
 export const STOP_GRACE_MS = 5_000;
@@ -112,8 +108,7 @@ const s = setup({
   actors: {
     /** Spawns or adopts the process, and tells `process.*` of it until it is stopped; the process outlives the actor. */
     run: fromCallback<RunEvent, RunInput>(() => notProvided('run')),
-    /** GET {url}/health. Rejects with a `Failure` when it does not answer as a worker. */
-    checkHealth: fromPromise<WorkerHealth, { url: string }>(() => notProvided('checkHealth')),
+    health: workerHealthMachine,
   },
   actions: {
     narrate: emit((_, { line }: { line: string }): WorkerEmitted => ({ type: 'narration', line })),
@@ -126,8 +121,6 @@ const s = setup({
     listenTimeout: 60_000,
     /** Without any answer from a worker that listens. A load that says how far it is may take as long as it takes. */
     hungTimeout: 60_000,
-    loadingEvery: 500,
-    healthEvery: 10_000,
     steady: 60_000,
     grace: ({ context }) => context.graceMs,
     stuckTimeout: 5_000,
@@ -252,49 +245,32 @@ export const workerMachine = s.createMachine({
         loading: {
           entry: raise({ type: 'hung' }, { id: 'hung', delay: 'hungTimeout' }),
           exit: cancel('hung'),
+          invoke: { src: 'health', input: ({ context }) => ({ url: context.door?.url ?? '', pace: 'loading' }) },
           on: {
-            loading: {
-              guard: ({ context, event }) => event.progress !== context.progress,
-              actions: [
-                assign({ progress: ({ event }) => event.progress, reason: null }),
-                {
-                  type: 'narrate',
-                  params: ({ event }) => ({ line: event.progress ?? 'its model is being loaded' }),
-                },
-              ],
-            },
-          },
-          initial: 'asking',
-          states: {
-            asking: {
-              invoke: {
-                src: 'checkHealth',
-                input: ({ context }) => ({ url: context.door?.url ?? '' }),
-                onDone: [
+            health: [
+              {
+                guard: ({ event }) => event.health.status === 'ok',
+                target: '#worker.healthy',
+                actions: assign(({ event }) =>
+                  event.health.status === 'ok' ? { model: event.health.model, device: event.health.device } : {},
+                ),
+              },
+              {
+                guard: ({ context, event }) => progressOf(event.health) !== context.progress,
+                actions: [
+                  cancel('hung'),
+                  raise({ type: 'hung' }, { id: 'hung', delay: 'hungTimeout' }),
+                  assign({ progress: ({ event }) => progressOf(event.health), reason: null }),
                   {
-                    guard: ({ event }) => event.output.status === 'ok',
-                    target: '#worker.healthy',
-                    actions: assign(({ event }) =>
-                      event.output.status === 'ok' ? { model: event.output.model, device: event.output.device } : {},
-                    ),
-                  },
-                  {
-                    target: 'resting',
-                    actions: [
-                      // An answer is a sign of life: the wait for one begins anew.
-                      cancel('hung'),
-                      raise({ type: 'hung' }, { id: 'hung', delay: 'hungTimeout' }),
-                      raise(({ event }) => ({ type: 'loading' as const, progress: progressOf(event.output) })),
-                    ],
+                    type: 'narrate',
+                    params: ({ event }) => ({ line: progressOf(event.health) ?? 'its model is being loaded' }),
                   },
                 ],
-                onError: {
-                  target: 'resting',
-                  actions: assign({ reason: ({ event }) => asFailure(event.error).message }),
-                },
               },
-            },
-            resting: { after: { loadingEvery: 'asking' } },
+              // Nothing new, but a sign of life: the wait for one begins anew.
+              { actions: [cancel('hung'), raise({ type: 'hung' }, { id: 'hung', delay: 'hungTimeout' })] },
+            ],
+            'health.failed': { actions: assign({ reason: ({ event }) => event.reason }) },
           },
         },
       },
@@ -313,43 +289,30 @@ export const workerMachine = s.createMachine({
         },
       ],
       after: { steady: { actions: assign({ restarts: 0 }) } },
+      invoke: { src: 'health', input: ({ context }) => ({ url: context.door?.url ?? '', pace: 'healthy' }) },
       on: {
         'process.exited': [...crash],
         stop: { target: 'stopping', actions: askedToStop },
-      },
-      initial: 'resting',
-      states: {
-        resting: { after: { healthEvery: 'asking' } },
-        asking: {
-          invoke: {
-            src: 'checkHealth',
-            input: ({ context }) => ({ url: context.door?.url ?? '' }),
-            onDone: [
-              {
-                guard: ({ event }) => event.output.status === 'ok',
-                target: 'resting',
-                actions: assign({ failures: 0, reason: null }),
-              },
-              { target: '#worker.starting.loading', actions: assign({ reason: 'its model cannot answer any more' }) },
-            ],
-            onError: [
-              {
-                guard: ({ context }) => context.failures + 1 < FAILURES_MAX,
-                target: 'resting',
-                actions: assign({
-                  failures: ({ context }) => context.failures + 1,
-                  reason: ({ event }) => asFailure(event.error).message,
-                }),
-              },
-              {
-                target: '#worker.starting.loading',
-                actions: assign({
-                  reason: ({ event }) => `its /health failed twice running: ${asFailure(event.error).message}`,
-                }),
-              },
-            ],
+        health: [
+          {
+            guard: ({ event }) => event.health.status === 'ok',
+            actions: assign({ failures: 0, reason: null }),
           },
-        },
+          { target: 'starting.loading', actions: assign({ reason: 'its model cannot answer any more' }) },
+        ],
+        'health.failed': [
+          {
+            guard: ({ context }) => context.failures + 1 < FAILURES_MAX,
+            actions: assign({
+              failures: ({ context }) => context.failures + 1,
+              reason: ({ event }) => event.reason,
+            }),
+          },
+          {
+            target: 'starting.loading',
+            actions: assign({ reason: ({ event }) => `its /health failed twice running: ${event.reason}` }),
+          },
+        ],
       },
     },
     /** Asked to end, or hung: SIGTERM, then SIGKILL. A hung one is started again like one that crashed. */

@@ -1,0 +1,60 @@
+/** Asks a worker of our own for its /health again and again, and tells the `worker` that invoked it what it said. */
+import { assign, fromPromise, sendParent, setup } from 'xstate';
+import { asFailure, notProvided } from './failure.js';
+
+/** What a worker that answers says: that it can serve, or how far its loading is. */
+export type WorkerHealth =
+  | { status: 'ok'; model: string | null; device: string | null }
+  | { status: 'loading'; progress: string | null };
+
+export interface WorkerHealthInput {
+  url: string;
+  /** Often while its model is being loaded, the first time at once; seldom once it is healthy. */
+  pace: 'loading' | 'healthy';
+}
+
+export type HealthReport = { type: 'health'; health: WorkerHealth } | { type: 'health.failed'; reason: string };
+
+export const workerHealthMachine = setup({
+  types: {
+    context: {} as WorkerHealthInput & { reason: string | null },
+    input: {} as WorkerHealthInput,
+  },
+  actors: {
+    /** GET {url}/health. Rejects with a `Failure` when it does not answer as a worker. */
+    checkHealth: fromPromise<WorkerHealth, { url: string }>(() => notProvided('checkHealth')),
+  },
+  delays: {
+    checkEvery: ({ context }) => (context.pace === 'loading' ? 500 : 10_000),
+  },
+}).createMachine({
+  id: 'worker-health',
+  context: ({ input }) => ({ ...input, reason: null }),
+  initial: 'deciding',
+  states: {
+    deciding: {
+      always: [{ guard: ({ context }) => context.pace === 'loading', target: 'checking' }, { target: 'waiting' }],
+    },
+    waiting: { after: { checkEvery: 'checking' } },
+    checking: {
+      invoke: {
+        src: 'checkHealth',
+        input: ({ context }) => ({ url: context.url }),
+        onDone: {
+          target: 'waiting',
+          actions: [
+            assign({ reason: null }),
+            sendParent(({ event }): HealthReport => ({ type: 'health', health: event.output })),
+          ],
+        },
+        onError: {
+          target: 'waiting',
+          actions: [
+            assign({ reason: ({ event }) => asFailure(event.error).message }),
+            sendParent(({ context }): HealthReport => ({ type: 'health.failed', reason: context.reason ?? '' })),
+          ],
+        },
+      },
+    },
+  },
+});
