@@ -48,6 +48,8 @@ export interface FakeQueen extends Served {
   /** Requests that followed a redirect, which nobody should. */
   redirectsFollowed: number;
   callbacks: Callback[];
+  /** What spawners told her of workers. */
+  registrations: unknown[];
   /** The streams that are open now. */
   streams: QueenStream[];
   /** How many she opened in all, and what became of those that failed. */
@@ -80,6 +82,9 @@ export async function fakeQueen(t: Pick<Test, 'teardown'>, options: FakeQueenOpt
       const body = await bodyOf(request);
       queen.callbacks.push({ at, body, headers: request.headers });
       await onReady((body ?? {}) as { hive_id?: string; hive_url?: string }, response);
+    } else if (request.method === 'POST' && url.pathname === '/v1/queen/register-worker') {
+      queen.registrations.push(await bodyOf(request));
+      answer(response, 200, { status: 'ok' });
     } else problem(response, 404);
   });
 
@@ -109,6 +114,7 @@ export async function fakeQueen(t: Pick<Test, 'teardown'>, options: FakeQueenOpt
     healthRequests: 0,
     redirectsFollowed: 0,
     callbacks: [],
+    registrations: [] as unknown[],
     streams: [] as QueenStream[],
     streamsTotal: 0,
     subscribeErrors: [],

@@ -1,0 +1,132 @@
+/**
+ * A worker without a model: binds the first free port of its range, says so on stdout, and answers /health and /info as
+ * a worker does. What else it does stands behind the name of its model, as in `tiny?loadMs=300&ignoreTerm=1`:
+ *
+ * - `loadMs` /health is 503 with its progress for so long          - `ignoreTerm` it outlives SIGTERM
+ * - `exit` it ends with this code before it listens                 - `crashMs` it aborts so long after it is ready
+ * - `muteMs` it answers nothing more so long after it is ready     - `stderrKb` it prints so much each 100 ms
+ * - `busyPct` it is at work for that part of a core                 - `childBusyPct` so is a process that it started
+ * - `allocMb` it holds so much memory                               - `writeKb` it writes so much to disk each 100 ms
+ */
+import { spawn } from 'node:child_process';
+import { closeSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs';
+import http from 'node:http';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { answer } from './serve.js';
+
+const PORTS = { first: 8080, last: 8200 };
+const STEP_MS = 100;
+
+const { values } = parseArgs({
+  strict: false,
+  args: process.argv.slice(2).filter((arg) => arg !== 'worker'),
+  options: {
+    model: { type: 'string' },
+    bind: { type: 'string' },
+    'spawned-by': { type: 'string' },
+    'hive-id': { type: 'string' },
+    device: { type: 'string' },
+  },
+});
+const flag = (name: string) => (typeof values[name] === 'string' ? (values[name] as string) : null);
+const [model = '', query = ''] = (flag('model') ?? '').split('?');
+const behaviour = new URLSearchParams(query);
+const number = (name: string) => Number(behaviour.get(name) ?? 0);
+
+if (behaviour.has('busyOnly')) work(number('busyOnly'));
+else serve(PORTS.first);
+
+function serve(port: number): void {
+  process.stderr.write(`stand-in for ${model} begins\n`);
+  if (behaviour.has('exit')) {
+    process.stderr.write('\u001b[31mthe model cannot be read\u001b[0m\n');
+    process.exit(number('exit'));
+  }
+  const startedMs = performance.now();
+  const server = http.createServer((request, response) => {
+    const sinceReadyMs = performance.now() - startedMs - number('loadMs');
+    if (behaviour.has('muteMs') && sinceReadyMs > number('muteMs')) return;
+    if (request.url === '/health' && sinceReadyMs < 0) {
+      const progress = Math.floor((100 * (performance.now() - startedMs)) / number('loadMs') / 25) * 25;
+      const detail = `loading ${model}: ${progress} %`;
+      answer(
+        response,
+        503,
+        { type: 'about:blank', title: 'Service Unavailable', status: 503, detail },
+        {
+          'content-type': 'application/problem+json',
+          'retry-after': '1',
+        },
+      );
+    } else if (request.url === '/health') response.end('ok');
+    else if (request.url === '/info') answer(response, 200, info(port));
+    // For tests only: what it was given.
+    else if (request.url === '/given') answer(response, 200, { env: process.env, argv: process.argv });
+    else answer(response, 404, {});
+  });
+  server.once('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EADDRINUSE' || port === PORTS.last) throw error;
+    serve(port + 1);
+  });
+  server.listen(port, flag('bind') ?? '127.0.0.1', () => {
+    const { id, url } = info(port);
+    process.stdout.write(`${JSON.stringify({ event: 'listening', process: 'worker', id, url })}\n`);
+    misbehave();
+  });
+}
+
+function info(port: number) {
+  const id = `worker-llm-${port}@${flag('spawned-by')}`;
+  const url = `http://${flag('bind') ?? '127.0.0.1'}:${port}`;
+  return { id, model_id: model, device: flag('device'), port, url, hive_id: flag('hive-id'), status: 'ready' };
+}
+
+function misbehave(): void {
+  process.on('SIGTERM', () => {
+    if (!behaviour.has('ignoreTerm')) process.exit(0);
+  });
+  if (behaviour.has('crashMs')) {
+    setTimeout(() => {
+      process.stderr.write('out of luck\n');
+      process.abort();
+    }, number('loadMs') + number('crashMs'));
+  }
+  if (behaviour.has('allocMb')) held.push(Buffer.alloc(number('allocMb') * 1024 ** 2, 1));
+  if (behaviour.has('busyPct')) work(number('busyPct'));
+  if (behaviour.has('stderrKb')) {
+    const line = `${'x'.repeat(1023)}\n`;
+    setInterval(() => process.stderr.write(line.repeat(number('stderrKb'))), STEP_MS);
+  }
+  if (behaviour.has('writeKb')) writeAway(number('writeKb') * 1024);
+  if (behaviour.has('childBusyPct')) {
+    const child = `--model=x?busyOnly=${behaviour.get('childBusyPct')}`;
+    spawn(process.execPath, [process.argv[1] ?? '', child], { stdio: 'ignore' });
+  }
+}
+
+/** Something that is never given back. */
+const held: Buffer[] = [];
+
+/** So many percent of a core, for ever. */
+function work(percent: number): void {
+  setInterval(() => {
+    const until = performance.now() + (percent / 100) * STEP_MS;
+    while (performance.now() < until);
+  }, STEP_MS);
+}
+
+function writeAway(bytes: number): void {
+  const file = path.join(tmpdir(), `rbee-stand-in-${process.pid}`);
+  const descriptor = openSync(file, 'w');
+  const buffer = Buffer.alloc(bytes, 1);
+  setInterval(() => {
+    writeSync(descriptor, buffer, 0, bytes, 0);
+    fsyncSync(descriptor);
+  }, STEP_MS);
+  process.on('exit', () => {
+    closeSync(descriptor);
+    rmSync(file, { force: true });
+  });
+}

@@ -1,0 +1,177 @@
+/**
+ * A process with a spawner in it, as a hive and a keeper have, that can be asked and killed: the program is this file
+ * itself, run with its settings as argument, and asked by IPC.
+ */
+import { fork } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Test } from 'tap';
+import { isLoopbackOnly } from '../../actors/door.js';
+import { openStateDir } from '../../actors/state-dir.js';
+import { createLogger } from '../../bin/logger.js';
+import type { Ground } from '../../bin/process.js';
+import { createSpawner } from '../../bin/spawner.js';
+import type { WorkerRequest } from '../../machines/worker.js';
+import type { SpawnedWorker } from '../../machines/workers.js';
+import { createMachineLog } from '../../stores/machine-log.js';
+
+const THIS = fileURLToPath(import.meta.url);
+const STAND_IN = fileURLToPath(new URL('../fakes/worker-process.js', import.meta.url));
+const BOUNDED = new URL('../../bin/bounded-output.js', import.meta.url).href;
+
+export interface SpawnerSettings {
+  stateDir: string;
+  kind?: 'hive' | 'keeper';
+  id?: string;
+  /** A UUID; the state of a hive has one. */
+  instance?: string;
+  token?: string;
+  queenUrls?: string[];
+  cgroups?: boolean;
+}
+
+export interface SpawnerProcess {
+  pid: number;
+  /** What its workers are told and say, so far. */
+  reports: string[];
+  stderr: () => string;
+  spawn: (model: string, request?: Partial<WorkerRequest>) => Promise<SpawnedWorker>;
+  list: () => Promise<SpawnedWorker[]>;
+  stop: (which: { pid: number } | { id: string }) => Promise<SpawnedWorker>;
+  /** Aborts the spawn that is under way. */
+  abort: () => Promise<void>;
+  end: (how: { keep: true } | { keep: false; graceMs: number }) => Promise<void>;
+  kill: (signal: NodeJS.Signals) => Promise<void>;
+}
+
+interface Question {
+  n: number;
+  verb: 'spawn' | 'list' | 'stop' | 'abort' | 'end';
+  args: unknown[];
+}
+
+type Reply = { n: number; value: unknown } | { n: number; error: string } | { report: string };
+
+/** Its workers are stand-ins; all of them end with the test, whatever became of the spawner. */
+export async function startSpawner(t: Pick<Test, 'teardown'>, settings: SpawnerSettings): Promise<SpawnerProcess> {
+  const own = Object.entries(process.env).filter(([name]) => !name.startsWith('RBEE_'));
+  const child = fork(THIS, [JSON.stringify(settings)], { env: Object.fromEntries(own), silent: true });
+  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  let stderr = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr = (stderr + text).slice(-65_536);
+  });
+  const seen = new Set<number>();
+  t.teardown(async () => {
+    child.kill('SIGKILL');
+    await exited;
+    for (const pid of seen) {
+      try {
+        process.kill(-pid, 'SIGKILL');
+      } catch {
+        // It is gone.
+      }
+    }
+  });
+  const reports: string[] = [];
+  const waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
+  let asked = 0;
+  child.on('message', (reply: Reply) => {
+    if ('report' in reply) {
+      reports.push(reply.report);
+      const [, pid] = /^process (\d+) runs$/.exec(reply.report) ?? [];
+      if (pid) seen.add(Number(pid));
+      return;
+    }
+    const one = waiting.get(reply.n);
+    waiting.delete(reply.n);
+    if ('error' in reply) one?.reject(new Error(reply.error));
+    else one?.resolve(reply.value);
+  });
+  const ask = (verb: Question['verb'], ...args: unknown[]): Promise<unknown> =>
+    new Promise((resolve, reject) => {
+      asked += 1;
+      waiting.set(asked, { resolve, reject });
+      child.send({ n: asked, verb, args } satisfies Question);
+    });
+  await ask('list');
+  return {
+    pid: child.pid ?? 0,
+    reports,
+    stderr: () => stderr,
+    spawn: (model, request) =>
+      ask('spawn', { model, worker: 'cpu', device: 0, engineUrl: null, ...request }) as Promise<SpawnedWorker>,
+    list: async () => {
+      const workers = (await ask('list')) as SpawnedWorker[];
+      for (const { pid } of workers) if (pid !== null) seen.add(pid);
+      return workers;
+    },
+    stop: (which) => ask('stop', which) as Promise<SpawnedWorker>,
+    abort: () => ask('abort') as Promise<void>,
+    end: (how) => ask('end', how) as Promise<void>,
+    kill: async (signal) => {
+      child.kill(signal);
+      await exited;
+    },
+  };
+}
+
+function run(settings: SpawnerSettings): void {
+  const { stateDir, kind = 'hive', id = 'gpu-0', instance = 'instance-1', token, queenUrls = [] } = settings;
+  const log = createLogger({ level: 'debug', format: 'text' });
+  const state = openStateDir({ root: stateDir, process: kind, id }, (message) => log.warn(message));
+  mkdirSync(state.path, { recursive: true });
+  writeFileSync(path.join(state.path, 'instance.json'), JSON.stringify({ instance }));
+  const now = () => new Date().toISOString();
+  const machineLog = createMachineLog(now);
+  const door: Ground['door'] = { scheme: 'http', address: '127.0.0.1', port: 7835, advertiseUrl: null };
+  const ground: Ground = {
+    ...{ id, log, state, instance, door, machineLog, now },
+    security: { tokens: token ? [token] : [], tls: null, ca: null },
+    outgoing: { token: token ?? null, ca: null, loopbackOnly: isLoopbackOnly(door), family: 0 },
+    inspect: machineLog.observe,
+    fail: (error) => {
+      log.fatal({ err: error }, 'failed');
+      process.exit(1);
+    },
+  };
+  const spawner = createSpawner({
+    ground,
+    options: {
+      ...{ bind: '127.0.0.1', port: 0, allowHost: [], allowOrigin: [], stateDir, logLevel: 'info', logFormat: 'text' },
+      inspect: false,
+      ...(token === undefined ? {} : { token }),
+    },
+    kind,
+    hiveId: kind === 'hive' ? id : null,
+    queenUrls,
+    queensNow: () => queenUrls,
+    command: [process.execPath, '--import', BOUNDED, STAND_IN, 'worker'],
+    cgroups: settings.cgroups ?? false,
+  });
+  spawner.start();
+  const tell = (reply: Reply) => process.send?.(reply);
+  let aborting = new AbortController();
+  const report = (line: string) => tell({ report: line });
+  const verbs: Record<Question['verb'], (argument: never) => unknown> = {
+    spawn: (request: WorkerRequest) => {
+      aborting = new AbortController();
+      return spawner.spawn(request, { report, signal: aborting.signal });
+    },
+    list: () => spawner.list(),
+    stop: (which: { pid: number }) => spawner.stop(which, report),
+    abort: () => aborting.abort(),
+    end: (how: { keep: true }) => spawner.end(how),
+  };
+  process.on('message', ({ n, verb, args }: Question) => {
+    Promise.resolve()
+      .then(() => verbs[verb](args[0] as never))
+      .then(
+        (value) => tell({ n, value }),
+        (error: Error) => tell({ n, error: error.message }),
+      );
+  });
+}
+
+if (process.argv[1] === THIS) run(JSON.parse(process.argv[2] ?? '{}'));

@@ -1,0 +1,329 @@
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import t, { type Test } from 'tap';
+import { fakeQueen } from '../fakes/queen.js';
+import { getJson } from '../helpers/http.js';
+import { startSpawner } from '../helpers/spawner-process.js';
+import { waitFor } from '../helpers/wait.js';
+
+const isLinux = process.platform === 'linux';
+const alive = (pid: number | null) => {
+  try {
+    process.kill(pid ?? 0, 0);
+    // A process that nobody has buried yet is dead.
+    return !isLinux || !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'latin1'));
+  } catch {
+    return false;
+  }
+};
+const health = async (url: string | null) => (await fetch(`${url}/health`)).status;
+const workersDir = (stateDir: string) => path.join(stateDir, 'hive', 'gpu-0', 'workers');
+
+t.jobs = 3;
+const test = (name: string, run: (t: Test) => Promise<void>) => t.test(name, { buffered: true }, run);
+
+test('a worker is spawned, waited for with its progress, listed and stopped', async (t) => {
+  const stateDir = t.testdir();
+  const spawner = await startSpawner(t, { stateDir });
+  const worker = await spawner.spawn('/models/tiny?loadMs=1500');
+  t.match(worker, {
+    state: 'healthy',
+    pid: Number,
+    workerId: /^worker-llm-\d+@gpu-0$/,
+    model: 'tiny',
+    device: 'CPU-0',
+    group: 'llm',
+    restarts: 0,
+  });
+  t.equal(worker.instance, String(worker.port));
+  t.equal(await health(worker.url), 200);
+  t.match(spawner.reports[0], /^process \d+ runs$/);
+  t.match(spawner.reports[1], /^worker-llm-\d+@gpu-0 listens at http:\/\/127\.0\.0\.1:\d+, its model is being loaded$/);
+  t.ok(
+    spawner.reports.some((line) => /loading \/models\/tiny: (25|50|75) %/.test(line)),
+    'it says how far it is',
+  );
+  t.match(spawner.reports.at(-1), /is ready$/);
+  t.strictSame(
+    (await spawner.list()).map(({ pid }) => pid),
+    [worker.pid],
+  );
+  const stopped = await spawner.stop({ pid: worker.pid as number });
+  t.equal(stopped.pid, worker.pid);
+  t.equal(alive(worker.pid), false);
+  t.strictSame(await spawner.list(), []);
+  t.strictSame(readdirSync(workersDir(stateDir)), [], 'nothing is left of it');
+});
+
+test('two workers bind different ports, each by itself', async (t) => {
+  const spawner = await startSpawner(t, { stateDir: t.testdir() });
+  const [a, b] = await Promise.all([spawner.spawn('a'), spawner.spawn('b')]);
+  t.not(a.port, b.port);
+  t.not(a.workerId, b.workerId);
+});
+
+test('only workers of this spawner can be stopped by it', async (t) => {
+  const spawner = await startSpawner(t, { stateDir: t.testdir() });
+  await t.rejects(spawner.stop({ pid: process.pid }), /is no worker of hive gpu-0/);
+  await t.rejects(spawner.stop({ pid: spawner.pid }), /is no worker of hive gpu-0/);
+  await t.rejects(spawner.stop({ pid: 1 }), /is no worker of hive gpu-0/);
+});
+
+test('the token goes by the environment, never by the command line, and our own settings do not leak', async (t) => {
+  const spawner = await startSpawner(t, {
+    stateDir: t.testdir(),
+    token: 'sesame-1',
+    queenUrls: ['http://127.0.0.1:1'],
+  });
+  const worker = await spawner.spawn('tiny');
+  const { env, argv } = (await getJson(`${worker.url}/given`)).body as { env: Record<string, string>; argv: string[] };
+  t.equal(env.RBEE_TOKEN, 'sesame-1');
+  t.equal(argv.join(' ').includes('sesame'), false);
+  if (isLinux) t.equal(readFileSync(`/proc/${worker.pid}/cmdline`, 'utf8').includes('sesame'), false);
+  t.strictSame(
+    Object.keys(env)
+      .filter((name) => name.startsWith('RBEE_'))
+      .sort(),
+    ['RBEE_OUTPUT_DIR', 'RBEE_SPAWNER', 'RBEE_SPAWN_ID', 'RBEE_TOKEN'],
+  );
+  t.match(
+    argv.join(' '),
+    /--model=tiny --engine llama --worker-type cpu --device CPU-0 --spawned-by gpu-0 --hive-id gpu-0/,
+  );
+  t.match(argv.join(' '), /--queen-url http:\/\/127\.0\.0\.1:1/);
+});
+
+test('a queen is told at once, and one that is not there does no harm', async (t) => {
+  const queen = await fakeQueen(t, { mode: 'accept' });
+  const spawner = await startSpawner(t, { stateDir: t.testdir(), queenUrls: ['http://127.0.0.1:1', queen.url] });
+  const worker = await spawner.spawn('tiny');
+  const told = await waitFor('the registration', () => queen.registrations[0]);
+  t.strictSame(told, {
+    worker_id: worker.workerId,
+    hostname: '127.0.0.1',
+    port: worker.port,
+    url: worker.url,
+    worker_type: 'cpu',
+    model: 'tiny',
+    spawned_by: 'gpu-0',
+    hive_id: 'gpu-0',
+  });
+});
+
+test('a worker that cannot start is tried three times and then reported with its last words', async (t) => {
+  const stateDir = t.testdir();
+  const spawner = await startSpawner(t, { stateDir });
+  await t.rejects(spawner.spawn('tiny?exit=1'), /the worker crashed: it ended with code 1/);
+  t.strictSame(
+    spawner.reports.filter((line) => !line.startsWith('process ')),
+    [
+      ...['crashed: it ended with code 1', '  stand-in for tiny begins', '  the model cannot be read'],
+      'it is started again in 1 s (1 of 2)',
+      ...['crashed: it ended with code 1', '  stand-in for tiny begins', '  the model cannot be read'],
+      'it is started again in 2 s (2 of 2)',
+      ...['crashed: it ended with code 1', '  stand-in for tiny begins', '  the model cannot be read'],
+      'it is not started again: it ended with code 1',
+    ],
+  );
+  const [crashed] = await spawner.list();
+  t.match(crashed, { state: 'crashed', pid: null, reason: 'it ended with code 1', restarts: 2 });
+  t.strictSame(crashed?.lastLines, ['stand-in for tiny begins', 'the model cannot be read']);
+  await spawner.stop({ id: crashed?.id ?? '' });
+  t.strictSame(await spawner.list(), []);
+  t.strictSame(readdirSync(workersDir(stateDir)), []);
+});
+
+test('wrong usage is reported at once', async (t) => {
+  const spawner = await startSpawner(t, { stateDir: t.testdir() });
+  await t.rejects(spawner.spawn('tiny?exit=2'), /the worker crashed: it ended with code 2/);
+  t.equal((await spawner.list())[0]?.restarts, 0);
+});
+
+test('a worker that crashes is started again', async (t) => {
+  const spawner = await startSpawner(t, { stateDir: t.testdir() });
+  const worker = await spawner.spawn('tiny?crashMs=1000');
+  const again = await waitFor('another process', async () =>
+    (await spawner.list()).find(({ state, pid }) => state === 'healthy' && pid !== worker.pid),
+  );
+  t.equal(again.id, worker.id);
+  t.equal(again.restarts, 1);
+  t.equal(alive(worker.pid), false);
+  t.match(spawner.stderr(), /crashed: it was ended by SIGABRT/);
+  t.match(spawner.stderr(), /out of luck/, 'its last words are in the log');
+});
+
+test('one that ignores SIGTERM is killed, and all that it started with it', async (t) => {
+  const spawner = await startSpawner(t, { stateDir: t.testdir() });
+  const worker = await spawner.spawn('tiny?ignoreTerm=1&childBusyPct=1');
+  const family = () => (isLinux ? membersOfSession(worker.pid as number) : []);
+  if (isLinux) await waitFor('its child', () => family().length === 2);
+  await spawner.stop({ pid: worker.pid as number });
+  t.match(spawner.reports.slice(-3), [/is asked to end/, /is killed/, /it is gone/]);
+  await waitFor('the end of its child', () => family().length === 0);
+});
+
+test('an aborted spawn leaves no process', async (t) => {
+  const spawner = await startSpawner(t, { stateDir: t.testdir() });
+  const spawning = spawner.spawn('tiny?loadMs=600000');
+  const rejected = t.rejects(spawning, /was stopped before it was ready/);
+  const starting = await waitFor('a worker that loads', async () =>
+    (await spawner.list()).find(({ port }) => port !== null),
+  );
+  await spawner.abort();
+  await rejected;
+  t.equal(alive(starting.pid), false);
+  t.strictSame(await spawner.list(), []);
+});
+
+test('workers outlive a spawner that is killed, are adopted by the next one, and none is stopped', async (t) => {
+  const stateDir = t.testdir();
+  const first = await startSpawner(t, { stateDir });
+  const a = await first.spawn('a');
+  const b = await first.spawn('b');
+  void first.spawn('slow?loadMs=4000').catch(() => {});
+  const slow = await waitFor('a worker that loads', async () =>
+    (await first.list()).find(({ model, port }) => model.startsWith('slow') && port !== null),
+  );
+  await first.kill('SIGKILL');
+  t.equal(await health(a.url), 200, 'it serves on');
+  process.kill(b.pid as number, 'SIGKILL');
+  await waitFor('the end of b', () => !alive(b.pid));
+
+  const second = await startSpawner(t, { stateDir });
+  const adopted = await waitFor('both to be healthy', async () =>
+    ((list) => list.filter(({ state }) => state === 'healthy').length === 2 && list)(await second.list()),
+  );
+  t.strictSame(new Set(adopted.map(({ pid }) => pid)), new Set([a.pid, slow.pid]), 'the same processes');
+  t.match(
+    adopted.find(({ pid }) => pid === a.pid),
+    { workerId: a.workerId, url: a.url, model: 'a', id: a.id },
+  );
+  t.match(second.stderr(), /a worker of b ended while we were away/);
+  t.strictSame(readdirSync(workersDir(stateDir)).length, 2);
+
+  // It is the new one's to stop, and to start again.
+  process.kill(a.pid as number, 'SIGKILL');
+  const again = await waitFor('a to come back', async () =>
+    (await second.list()).find(({ id, state, pid }) => id === a.id && state === 'healthy' && pid !== a.pid),
+  );
+  await second.stop({ pid: again.pid as number });
+  await second.stop({ pid: slow.pid as number });
+  t.equal(alive(slow.pid), false);
+});
+
+test('nobody adopts the workers of a keeper, of another hive, or of another hive of the same name', async (t) => {
+  const stateDir = t.testdir();
+  const keeper = await startSpawner(t, { stateDir, kind: 'keeper', id: 'gpu-0' });
+  const theirs = await keeper.spawn('tiny');
+  await keeper.kill('SIGKILL');
+  const record = readFileSync(path.join(stateDir, 'keeper', 'gpu-0', 'workers', theirs.id, 'record.json'));
+  for (const settings of [{ id: 'gpu-0' }, { id: 'gpu-1' }, { id: 'gpu-0', instance: 'instance-2' }]) {
+    const root = t.testdir({ [settings.id]: {} });
+    const hive = await startSpawner(t, { stateDir: root, ...settings });
+    t.strictSame(await hive.list(), []);
+    await hive.kill('SIGKILL');
+    // Not even with a record that names it.
+    const dir = path.join(root, 'hive', settings.id, 'workers', theirs.id);
+    mkdirSync(dir, { recursive: true });
+    writeFileSync(path.join(dir, 'record.json'), record);
+    const again = await startSpawner(t, { stateDir: root, ...settings });
+    t.strictSame(await again.list(), []);
+    t.equal(await health(theirs.url), 200);
+    await again.end({ keep: false, graceMs: 1_000 });
+    t.equal(alive(theirs.pid), true, 'and nobody stops them');
+    await again.kill('SIGKILL');
+  }
+});
+
+test('a pid that was reused is neither adopted nor signalled', async (t) => {
+  const stateDir = t.testdir();
+  const first = await startSpawner(t, { stateDir });
+  const worker = await first.spawn('tiny');
+  const other = await first.spawn('other');
+  await first.kill('SIGKILL');
+  // The record of one names the process of the other, as if the kernel had given out its number again.
+  const file = path.join(workersDir(stateDir), worker.id, 'record.json');
+  const record = JSON.parse(readFileSync(file, 'utf8'));
+  process.kill(worker.pid as number, 'SIGKILL');
+  await waitFor('its end', () => !alive(worker.pid));
+  writeFileSync(file, JSON.stringify({ ...record, process: { ...record.process, pid: other.pid } }));
+  const second = await startSpawner(t, { stateDir });
+  t.strictSame(
+    (await second.list()).map(({ id }) => id),
+    [other.id],
+  );
+  t.equal(alive(other.pid), true);
+});
+
+test('a worker whose spawner was killed before it wrote down its pid is found by its environment', async (t) => {
+  const stateDir = t.testdir();
+  const first = await startSpawner(t, { stateDir });
+  const worker = await first.spawn('tiny?childBusyPct=1');
+  await first.kill('SIGKILL');
+  const file = path.join(workersDir(stateDir), worker.id, 'record.json');
+  writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), process: null }));
+  const second = await startSpawner(t, { stateDir });
+  t.strictSame(
+    (await second.list()).map(({ pid }) => pid),
+    [worker.pid],
+  );
+});
+
+test('a broken record is set aside and stops nobody', async (t) => {
+  const stateDir = t.testdir();
+  const first = await startSpawner(t, { stateDir });
+  const worker = await first.spawn('tiny');
+  await first.kill('SIGKILL');
+  writeFileSync(path.join(workersDir(stateDir), worker.id, 'record.json'), '{"id": 7');
+  const second = await startSpawner(t, { stateDir });
+  t.strictSame(await second.list(), []);
+  t.match(second.stderr(), /is broken: set aside/);
+  process.kill(worker.pid as number, 'SIGKILL');
+});
+
+test('an end in order takes the workers along, the stubborn ones too, or leaves them', async (t) => {
+  const stateDir = t.testdir();
+  const first = await startSpawner(t, { stateDir });
+  const [good, stubborn] = await Promise.all([first.spawn('good'), first.spawn('stubborn?ignoreTerm=1')]);
+  await first.end({ keep: true });
+  await first.kill('SIGKILL');
+  t.ok(alive(good.pid) && alive(stubborn.pid));
+  const second = await startSpawner(t, { stateDir });
+  t.equal((await second.list()).length, 2);
+  await second.end({ keep: false, graceMs: 1_000 });
+  t.notOk(alive(good.pid) || alive(stubborn.pid));
+  t.strictSame(readdirSync(workersDir(stateDir)), []);
+});
+
+test('what a worker prints stays within its bound, though its spawner is dead', async (t) => {
+  const stateDir = t.testdir();
+  const first = await startSpawner(t, { stateDir });
+  const worker = await first.spawn('tiny?stderrKb=100');
+  await first.kill('SIGKILL');
+  const file = path.join(workersDir(stateDir), worker.id, 'stderr.log');
+  const sizes: number[] = [];
+  await waitFor('it to be cut twice', () => {
+    const { size } = statSync(file);
+    const cuts = sizes.filter((one, i) => one < (sizes[i - 1] ?? 0)).length;
+    sizes.push(size);
+    return cuts >= 2;
+  });
+  // A MiB, and what 100 KiB a step come to between two looks on a busy machine.
+  t.ok(Math.max(...sizes) < 8 * 1024 * 1024, `at most ${Math.max(...sizes)}`);
+  process.kill(worker.pid as number, 'SIGKILL');
+});
+
+function membersOfSession(session: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+        const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+        return Number(fields[3]) === session && fields[0] !== 'Z';
+      } catch {
+        return false;
+      }
+    });
+}
