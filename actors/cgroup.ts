@@ -5,16 +5,21 @@
  */
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isId } from '../wire/status.js';
 
 const SLICE = 'rbee.slice';
+/** What was killed takes a moment to be gone. */
+const REMOVE = { tries: 10, everyMs: 40 } as const;
 
 export interface CgroupInput {
   /** The slice that was found. */
   slice: string;
   group: string;
   instance: string;
-  pids: number[];
+  pid: number;
+  /** What it has started so far: asked for once the process itself is in, so that what it starts from then on is too. */
+  others: () => number[];
 }
 
 /**
@@ -38,20 +43,29 @@ export function findSlice({ procRoot = '/proc' } = {}): string | null {
 }
 
 /**
- * Moves processes into a cgroup that nobody else is in, and gives its path; null when that cannot be done. Never throws.
+ * Moves a process into a cgroup that nobody else is in, and gives its path; null when that cannot be done. Never throws.
  */
-export function enterCgroup({ slice, group, instance, pids }: CgroupInput): string | null {
+export function enterCgroup({ slice, group, instance, pid, others }: CgroupInput): string | null {
   if (!isId(group) || !isId(instance)) return null;
   const directory = path.join(slice, group, instance);
   try {
     mkdirSync(directory, { recursive: true });
     // A worker at another address of this machine may have the same port.
     if (membersOf(directory)?.length !== 0) return null;
-    for (const pid of pids) writeFileSync(path.join(directory, 'cgroup.procs'), String(pid));
+    writeFileSync(path.join(directory, 'cgroup.procs'), String(pid));
+    for (const other of others()) enter(directory, other);
     return directory;
   } catch {
-    removeCgroup(directory);
+    removeEmpty(directory);
     return null;
+  }
+}
+
+function enter(directory: string, pid: number): void {
+  try {
+    writeFileSync(path.join(directory, 'cgroup.procs'), String(pid));
+  } catch {
+    // It ended meanwhile.
   }
 }
 
@@ -64,17 +78,29 @@ export function membersOf(directory: string): number[] | null {
   }
 }
 
-/** Ends what is left in a cgroup and removes it, and the levels above it when they are empty. Never throws. */
-export function removeCgroup(directory: string): void {
+/**
+ * Ends what is left in a cgroup and removes it, and the levels above it when they are empty. Resolves when that is done,
+ * or cannot be done soon. Never rejects.
+ */
+export async function removeCgroup(directory: string): Promise<void> {
   if (!directory.split(path.sep).includes(SLICE)) return;
   try {
     if ((membersOf(directory)?.length ?? 0) > 0) writeFileSync(path.join(directory, 'cgroup.kill'), '1');
-    for (let at = directory; ; at = path.dirname(at)) {
-      rmdirSync(at);
-      if (path.basename(at) === SLICE) return;
-    }
   } catch {
-    // Somebody is still in it, or in the one above.
+    // Linux before 5.14: what is left runs on.
+  }
+  for (let tries = 1; !removeEmpty(directory) && tries < REMOVE.tries; tries += 1) await sleep(REMOVE.everyMs);
+}
+
+/** True when nothing of it is left; the levels above it may hold others. */
+function removeEmpty(directory: string): boolean {
+  for (let at = directory; ; at = path.dirname(at)) {
+    try {
+      rmdirSync(at);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return at !== directory;
+    }
+    if (path.basename(at) === SLICE) return true;
   }
 }
 

@@ -71,6 +71,20 @@ export function findLeader(name: string, value: string): ProcessIdentity | null 
   return null;
 }
 
+/** The live processes of a session; none where there is no proc(5). */
+export function membersOfSession(leader: number): number[] {
+  return isLinux ? allPids().filter((pid) => sessionOf(pid) === leader) : [];
+}
+
+function sessionOf(pid: number): number | null {
+  try {
+    const fields = statFields(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+    return isDead(fields) ? null : Number(fields[3]);
+  } catch {
+    return null;
+  }
+}
+
 function allPids(): number[] {
   try {
     if (isLinux)
@@ -89,8 +103,7 @@ function allPids(): number[] {
 /** One that we spawn leads its session and its group; the group is what `ps` knows everywhere. */
 function isLeader(pid: number): boolean {
   try {
-    if (isLinux) return Number(statFields(readFileSync(`/proc/${pid}/stat`, 'latin1'))[3]) === pid;
-    return Number(ps(['-o', 'pgid=', '-p', String(pid)])) === pid;
+    return isLinux ? sessionOf(pid) === pid : Number(ps(['-o', 'pgid=', '-p', String(pid)])) === pid;
   } catch {
     return false;
   }
@@ -102,10 +115,15 @@ export function statFields(stat: string): string[] {
   return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
 }
 
+/** Ended, and not buried by its parent yet. */
+export function isDead([state]: string[]): boolean {
+  return state === 'Z' || state === 'X';
+}
+
 function ofProc(pid: number): { started: string | null; dead: boolean } {
   try {
     const fields = statFields(readFileSync(`/proc/${pid}/stat`, 'latin1'));
-    return { started: fields[19] ?? null, dead: fields[0] === 'Z' || fields[0] === 'X' };
+    return { started: fields[19] ?? null, dead: isDead(fields) };
   } catch {
     return { started: null, dead: false };
   }

@@ -6,7 +6,7 @@ import { fromCallback } from 'xstate';
 import type { RunEvent, RunInput, WorkerEvent, WorkerExit, WorkerRequest } from '../machines/worker.js';
 import { VARIABLE } from './adopt-workers.js';
 import { enterCgroup, findSlice, removeCgroup } from './cgroup.js';
-import { identityOf, isSameProcess, signalProcess } from './process-identity.js';
+import { identityOf, isSameProcess, membersOfSession, signalProcess } from './process-identity.js';
 import { spawnProcess } from './spawn-process.js';
 import type { WorkerRecord, WorkerRecords } from './worker-records.js';
 
@@ -38,7 +38,10 @@ export function createRunWorker(deps: RunWorkerDeps) {
   return fromCallback<RunEvent, RunInput>(({ input, sendBack, receive }) => {
     const { id, request, adopt } = input;
     let record: WorkerRecord = { id, request, process: null, cgroup: null };
+    /** The process has ended. */
     let over = false;
+    /** Nobody listens any more. */
+    let stopped = false;
     const timers: NodeJS.Timeout[] = [];
     const tell = (event: WorkerEvent) => void (over || sendBack(event));
 
@@ -51,12 +54,12 @@ export function createRunWorker(deps: RunWorkerDeps) {
       }
     };
 
-    const ended = (exit: Omit<WorkerExit, 'lastLines'>) => {
+    const ended = async (exit: Omit<WorkerExit, 'lastLines'>) => {
       if (over) return;
-      if (record.cgroup !== null) removeCgroup(record.cgroup);
-      records.forget(id);
-      tell({ type: 'process.exited', exit: { ...exit, lastLines: records.lastLines(id) } });
       cease();
+      records.forget(id);
+      if (record.cgroup !== null) await removeCgroup(record.cgroup);
+      if (!stopped) sendBack({ type: 'process.exited', exit: { ...exit, lastLines: records.lastLines(id) } });
     };
 
     function cease() {
@@ -80,7 +83,9 @@ export function createRunWorker(deps: RunWorkerDeps) {
     function enter({ workerId, port }: { workerId: string; port: number }): string | null {
       const at = sliceOf();
       if (at === null || record.process === null) return null;
-      return enterCgroup({ slice: at, ...cgroupName(workerId, port), pids: [record.process.pid] });
+      const { pid } = record.process;
+      const others = () => membersOfSession(pid);
+      return enterCgroup({ slice: at, ...cgroupName(workerId, port), pid, others });
     }
 
     function launch() {
@@ -99,7 +104,11 @@ export function createRunWorker(deps: RunWorkerDeps) {
           onExit: ({ code, signal, error }) => {
             // What it started in its own session has nobody left to answer to.
             if (child?.pid !== undefined && !over) killRest(child.pid);
-            ended({ code, signal, message: error === null ? howItEnded(code, signal) : `cannot be started: ${error}` });
+            void ended({
+              code,
+              signal,
+              message: error === null ? howItEnded(code, signal) : `cannot be started: ${error}`,
+            });
           },
         });
         if (child?.pid === undefined) return;
@@ -117,7 +126,7 @@ export function createRunWorker(deps: RunWorkerDeps) {
       record = records.read(id) ?? record;
       const isAlive = () => record.process !== null && isSameProcess(record.process, identityOf(pid));
       const timer = setInterval(() => {
-        if (!isAlive()) ended({ code: null, signal: null, message: 'it ended' });
+        if (!isAlive()) void ended({ code: null, signal: null, message: 'it ended' });
       }, ALIVE_EVERY_MS);
       timers.push(timer);
       tell({ type: 'process.spawned', pid });
@@ -136,7 +145,10 @@ export function createRunWorker(deps: RunWorkerDeps) {
 
     if (adopt) takeUp(adopt.pid);
     else launch();
-    return cease;
+    return () => {
+      stopped = true;
+      cease();
+    };
   });
 }
 

@@ -144,7 +144,7 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
     start: () => {
       actor.start();
       const onLost = (record: { id: string; cgroup: string | null; request: WorkerRequest }, lines: string[]) => {
-        if (record.cgroup !== null) removeCgroup(record.cgroup);
+        if (record.cgroup !== null) void removeCgroup(record.cgroup);
         log.warn({ lastLines: lines }, `a worker of ${modelName(record.request.model)} ended while we were away`);
       };
       for (const { id: key, request, process: found } of adoptWorkers({ records, spawner, onLost })) {

@@ -7,7 +7,7 @@ import { closeSync, openSync, readdirSync, readFileSync, readSync } from 'node:f
 import os from 'node:os';
 import path from 'node:path';
 import { membersOf } from '../cgroup.js';
-import { statFields } from '../process-identity.js';
+import { isDead, statFields } from '../process-identity.js';
 import type { ProcessSource, Target, Usage } from './source.js';
 
 /** A worker with more processes than this is measured by its first ones. */
@@ -16,7 +16,7 @@ const STAT_BYTES = 1024;
 const IO_BYTES = 512;
 
 /** Indices in what follows the command of /proc/PID/stat (proc_pid_stat(5) counts from 1, and these are its fields − 3). */
-const FIELD = { state: 0, parent: 1, session: 3, utime: 11, stime: 12, cutime: 13, cstime: 14, started: 19, rss: 21 };
+const FIELD = { parent: 1, session: 3, utime: 11, stime: 12, cutime: 13, cstime: 14, started: 19, rss: 21 };
 
 interface Member {
   stat: number;
@@ -95,7 +95,7 @@ export function linuxSource({ procRoot = '/proc' } = {}): ProcessSource {
     for (const [pid, member] of tree.members) {
       const fields = textOf(member.stat, statBuffer);
       const stat = fields === null ? null : statFields(fields);
-      if (stat === null || stat[FIELD.state] === 'Z' || stat[FIELD.state] === 'X') {
+      if (stat === null || isDead(stat)) {
         drop(tree, pid);
         continue;
       }

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { enterCgroup, findSlice, membersOf, removeCgroup } from '../../actors/cgroup.js';
+import { membersOfSession } from '../../actors/process-identity.js';
 import { waitFor } from '../helpers/wait.js';
 
 /** A /proc/self whose mountinfo names `mount` as a cgroup v2 hierarchy. */
@@ -36,16 +37,16 @@ t.test('there is none where it is mounted read-only, or not at all', async (t) =
 
 t.test('names that lead elsewhere, and a cgroup that is in use, are refused', async (t) => {
   const slice = path.join(t.testdir({ 'rbee.slice': { llm: { 8080: { 'cgroup.procs': '1\n' } } } }), 'rbee.slice');
-  t.equal(enterCgroup({ slice, group: '..', instance: '8081', pids: [] }), null);
-  t.equal(enterCgroup({ slice, group: 'a/b', instance: '8081', pids: [] }), null);
-  t.equal(enterCgroup({ slice, group: 'llm', instance: '8080', pids: [] }), null);
+  t.equal(enterCgroup({ slice, group: '..', instance: '8081', pid: 1, others: () => [] }), null);
+  t.equal(enterCgroup({ slice, group: 'a/b', instance: '8081', pid: 1, others: () => [] }), null);
+  t.equal(enterCgroup({ slice, group: 'llm', instance: '8080', pid: 1, others: () => [] }), null);
   const outside = path.join(t.testdir({ keep: {} }), 'keep');
-  removeCgroup(outside);
+  await removeCgroup(outside);
   t.ok(existsSync(outside), 'nothing outside our slice is removed');
 });
 
 const realSlice = process.platform === 'linux' ? findSlice() : null;
-if (realSlice) removeCgroup(path.join(realSlice, 'none', 'none'));
+if (realSlice) await removeCgroup(path.join(realSlice, 'none', 'none'));
 
 t.test(
   'a real cgroup takes a process, shows what it starts, and ends with it',
@@ -54,21 +55,20 @@ t.test(
   },
   async (t) => {
     const slice = findSlice() as string;
-    const child = spawn('sleep', ['600'], { detached: true, stdio: 'ignore' });
-    const other = spawn('sh', ['-c', 'sleep 601 & sleep 602'], { detached: true, stdio: 'ignore' });
-    t.teardown(() => {
-      for (const one of [child, other]) one.kill('SIGKILL');
-    });
+    const child = spawn('sh', ['-c', 'sleep 600 & wait'], { detached: true, stdio: 'ignore' });
+    t.teardown(() => child.kill('SIGKILL'));
+    const pid = child.pid as number;
+    await waitFor('what it starts', () => membersOfSession(pid).length === 2);
     const instance = `test-${process.pid}`;
-    const cgroup = enterCgroup({ slice, group: 'test', instance, pids: [child.pid as number] }) as string;
+    const others = () => membersOfSession(pid);
+    const cgroup = enterCgroup({ slice, group: 'test', instance, pid, others }) as string;
     t.equal(cgroup, path.join(slice, 'test', instance));
-    t.strictSame(membersOf(cgroup), [child.pid]);
-    t.match(readFileSync(`/proc/${child.pid}/cgroup`, 'utf8'), `/rbee.slice/test/${instance}`);
-    t.equal(enterCgroup({ slice, group: 'test', instance, pids: [other.pid as number] }), null, 'nobody else comes in');
-    await waitFor('it to be ended and removed', () => {
-      removeCgroup(cgroup);
-      return !existsSync(cgroup);
-    });
+    t.strictSame(new Set(membersOf(cgroup)), new Set(membersOfSession(pid)));
+    t.match(readFileSync(`/proc/${pid}/cgroup`, 'utf8'), `/rbee.slice/test/${instance}`);
+    t.equal(enterCgroup({ slice, group: 'test', instance, pid, others }), null, 'nobody else comes in');
+    await removeCgroup(cgroup);
+    await waitFor('it to be ended and removed', () => !existsSync(cgroup));
     await waitFor('its end', () => child.signalCode === 'SIGKILL');
+    t.equal(membersOfSession(pid).length, 0);
   },
 );

@@ -1,0 +1,162 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import t, { type Test } from 'tap';
+import { findSlice, removeCgroup } from '../../actors/cgroup.js';
+import type { SpawnedWorker } from '../../machines/workers.js';
+import { getJson, openStream } from '../helpers/http.js';
+import { type RbeeProcess, restart, startProcess } from '../helpers/process.js';
+import { startSpawner } from '../helpers/spawner-process.js';
+import { waitFor } from '../helpers/wait.js';
+
+const isLinux = process.platform === 'linux';
+const onLinux = { skip: !isLinux && 'elsewhere not everything can be measured' };
+
+const alive = (pid: number | null) => {
+  try {
+    process.kill(pid ?? 0, 0);
+    return !isLinux || !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'latin1'));
+  } catch {
+    return false;
+  }
+};
+
+/** Workers as a hive called gpu-0 leaves them when it is killed: stand-ins, recorded in its state. */
+async function leftWorkers(t: Test, models: string[], cgroups = false) {
+  const stateDir = t.testdir();
+  const before = await startSpawner(t, { stateDir, cgroups });
+  const workers: SpawnedWorker[] = [];
+  for (const model of models) workers.push(await before.spawn(model));
+  await before.kill('SIGKILL');
+  return { stateDir, workers };
+}
+
+const startHive = (t: Test, stateDir: string, ...args: string[]) =>
+  startProcess(t, { name: 'hive', stateDir, args: ['--hive-id', 'gpu-0', '--interval', '300ms', ...args] });
+
+// biome-ignore lint/suspicious/noExplicitAny: telemetry, looked into freely
+async function telemetry(t: Test, hive: RbeeProcess): Promise<() => any[]> {
+  const stream = await openStream(t, `${hive.url}/v1/heartbeats/stream`);
+  return () => stream.events.map(({ data }) => (typeof data === 'string' ? JSON.parse(data) : data));
+}
+
+t.jobs = 2;
+
+t.test('a restarted hive takes up its workers, and its queen sees them measured', { buffered: true }, async (t) => {
+  const { stateDir, workers } = await leftWorkers(t, ['tiny?busyPct=20&allocMb=50']);
+  const worker = workers[0] as SpawnedWorker;
+  const queen = await startProcess(t, { name: 'queen' });
+  const hive = await startHive(t, stateDir, '--queen-url', queen.url);
+  const events = await telemetry(t, hive);
+  const measured = await waitFor('a measured worker', () =>
+    events().find((event) => event.workers[0]?.status === 'ready' && event.workers[0].cpu_pct > 0),
+  );
+  t.match(measured.workers, [
+    {
+      worker_id: worker.workerId,
+      pid: worker.pid,
+      group: 'llm',
+      instance: String(worker.port),
+      port: worker.port,
+      url: worker.url,
+      model: 'tiny',
+      device: 'CPU-0',
+      status: 'ready',
+      cpu_pct: Number,
+      rss_mb: Number,
+      uptime_s: Number,
+      gpu_util_pct: null,
+      vram_mb: null,
+      total_vram_mb: null,
+    },
+  ]);
+  t.ok(measured.workers[0].rss_mb > 50);
+  const first = events().find((event) => event.workers[0]);
+  t.equal(first.workers[0].cpu_pct, null, 'before there is a difference it is null, not 0');
+  const listed = await waitFor('the queen to list it', async () => {
+    const { workers } = (await getJson(`${queen.url}/v1/workers`)).body;
+    return workers.find((one: { available: boolean }) => one.available);
+  });
+  t.match(listed, { worker_id: worker.workerId, hive_id: 'gpu-0', url: worker.url, online: true, model: 'tiny' });
+  const { machines } = (await getJson(`${hive.url}/v1/machines`)).body;
+  t.match(
+    machines.find(({ machine }: { machine: string }) => machine === 'worker'),
+    { state: 'healthy', context: { pid: worker.pid } },
+  );
+});
+
+t.test('a hive that is killed leaves its workers serving, and has them again', { buffered: true }, async (t) => {
+  const { stateDir, workers } = await leftWorkers(t, ['a', 'b']);
+  const hive = await startHive(t, stateDir);
+  const events = await telemetry(t, hive);
+  await waitFor('both workers', () => events().at(-1)?.workers.length === 2);
+  await hive.kill('SIGKILL');
+  for (const { url } of workers) t.equal((await fetch(`${url}/health`)).status, 200);
+  const again = await restart(hive);
+  const later = await telemetry(t, again);
+  await waitFor('both workers again', () => later().at(-1)?.workers.length === 2);
+  t.strictSame(
+    new Set(
+      later()
+        .at(-1)
+        ?.workers.map(({ pid }: { pid: number }) => pid),
+    ),
+    new Set(workers.map(({ pid }) => pid)),
+  );
+});
+
+t.test('a hive that ends in order takes its workers along, the stubborn ones too', { buffered: true }, async (t) => {
+  const { stateDir, workers } = await leftWorkers(t, ['good', 'stubborn?ignoreTerm=1']);
+  const hive = await startHive(t, stateDir);
+  const events = await telemetry(t, hive);
+  await waitFor('both workers', () => events().at(-1)?.workers.length === 2);
+  t.same(await hive.kill('SIGTERM'), { code: 0, signal: null });
+  for (const { pid } of workers) t.equal(alive(pid), false);
+  t.strictSame(readdirSync(path.join(stateDir, 'hive', 'gpu-0', 'workers')), []);
+});
+
+t.test('with --keep-workers they stay, for the next one', { buffered: true }, async (t) => {
+  const { stateDir, workers } = await leftWorkers(t, ['good']);
+  const hive = await startHive(t, stateDir, '--keep-workers');
+  const events = await telemetry(t, hive);
+  await waitFor('the worker', () => events().at(-1)?.workers.length === 1);
+  t.same(await hive.kill('SIGTERM'), { code: 0, signal: null });
+  t.equal(alive(workers[0]?.pid ?? null), true);
+  t.match(hive.stderr(), /1 workers? (is|are) left running/);
+  const next = await startHive(t, stateDir);
+  const later = await telemetry(t, next);
+  await waitFor('the worker again', () => later().at(-1)?.workers[0]?.pid === workers[0]?.pid);
+});
+
+t.test('a hive of another state does not take them', { buffered: true }, async (t) => {
+  const { workers } = await leftWorkers(t, ['good']);
+  const other = await startProcess(t, { name: 'hive', args: ['--hive-id', 'gpu-0', '--interval', '300ms'] });
+  const events = await telemetry(t, other);
+  await waitFor('a few ticks', () => events().length >= 4);
+  t.strictSame(events().at(-1)?.workers, []);
+  await other.kill('SIGTERM');
+  t.equal(alive(workers[0]?.pid ?? null), true);
+});
+
+const slice = isLinux ? findSlice() : null;
+if (slice) await removeCgroup(path.join(slice, 'none', 'none'));
+
+t.test(
+  'where cgroup v2 can be written each worker has its own, measured and removed with it',
+  {
+    ...onLinux,
+    ...(slice === null ? { skip: 'no cgroup v2 can be written here' } : {}),
+    buffered: true,
+  },
+  async (t) => {
+    const { stateDir, workers } = await leftWorkers(t, ['tiny?childBusyPct=20'], true);
+    const worker = workers[0] as SpawnedWorker;
+    const cgroup = path.join(slice as string, 'llm', String(worker.port));
+    t.match(readFileSync(`/proc/${worker.pid}/cgroup`, 'utf8'), `/rbee.slice/llm/${worker.port}\n`);
+    const hive = await startHive(t, stateDir);
+    const events = await telemetry(t, hive);
+    await waitFor('the work of its child', () => events().at(-1)?.workers[0]?.cpu_pct >= 10);
+    await hive.kill('SIGTERM');
+    await waitFor('the end of its cgroup', () => !existsSync(cgroup));
+    t.equal(alive(worker.pid), false);
+  },
+);
