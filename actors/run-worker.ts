@@ -37,7 +37,7 @@ export function createRunWorker(deps: RunWorkerDeps) {
 
   return fromCallback<RunEvent, RunInput>(({ input, sendBack, receive }) => {
     const { id, request, adopt } = input;
-    let record: WorkerRecord = { id, request, process: null, cgroup: null };
+    let record: WorkerRecord = { id, request, process: null, door: null, cgroup: null };
     /** The process has ended. */
     let over = false;
     /** Nobody listens any more. */
@@ -72,8 +72,7 @@ export function createRunWorker(deps: RunWorkerDeps) {
         const door = records.door(id);
         if (!door) return;
         clearInterval(timer);
-        const entered = record.cgroup ?? enter(door);
-        if (entered !== record.cgroup) keep({ cgroup: entered });
+        keep({ door, cgroup: enter(door) });
         tell({ type: 'process.listening', door });
       }, LISTENING_EVERY_MS);
       timers.push(timer);
@@ -130,7 +129,8 @@ export function createRunWorker(deps: RunWorkerDeps) {
       }, ALIVE_EVERY_MS);
       timers.push(timer);
       tell({ type: 'process.spawned', pid });
-      awaitDoor();
+      if (record.door) tell({ type: 'process.listening', door: record.door });
+      else awaitDoor();
     }
 
     receive(({ signal }) => {
@@ -154,7 +154,7 @@ export function createRunWorker(deps: RunWorkerDeps) {
 
 /** `worker-<type>-<port>@<spawner>`: the group is the type, the instance the port. */
 export function cgroupName(workerId: string, port: number): { group: string; instance: string } {
-  return { group: /^worker-(.+)-\d+@/.exec(workerId)?.[1] ?? 'worker', instance: String(port) };
+  return { group: /^worker-(.{1,64})-\d+@/.exec(workerId)?.[1] ?? 'worker', instance: String(port) };
 }
 
 function howItEnded(code: number | null, signal: NodeJS.Signals | null): string {

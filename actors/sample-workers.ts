@@ -8,10 +8,15 @@ export interface WorkerReading extends ProcessReading {
   vram_mb: number | null;
 }
 
+export interface WorkerTarget extends Target {
+  /** It runs on a GPU: only then is a vendor's tool asked. */
+  gpu: boolean;
+}
+
 export interface SampleWorkersInput {
   intervalMs: number;
   /** With none nothing is read and no tool runs. */
-  targets: () => Target[];
+  targets: () => WorkerTarget[];
   onReading: (readings: Map<number, WorkerReading>, errors: string[]) => void;
   /** Where vendors' tools are looked for. Default: PATH. */
   path?: string;
@@ -22,17 +27,23 @@ export interface SampleWorkersInput {
 /** Calls `onReading` as `sampleProcesses` does, until the returned function is called. */
 export function sampleWorkers({ path, log = () => {}, onReading, ...input }: SampleWorkersInput): () => void {
   let gpus: GpuProcesses | undefined;
+  let onGpu = new Set<number>();
   const stop = sampleProcesses({
     ...input,
+    targets: () => {
+      const targets = input.targets();
+      onGpu = new Set(targets.filter(({ gpu }) => gpu).map(({ pid }) => pid));
+      return targets;
+    },
     onReading: (readings, errors) => {
-      if (readings.size === 0) {
+      if (onGpu.size === 0) {
         gpus?.stop();
         gpus = undefined;
       } else {
         gpus ??= watchGpuProcesses({ intervalMs: input.intervalMs, path: path ?? process.env.PATH ?? '', log });
       }
       const withGpu = [...readings].map(([pid, reading]) => {
-        const use = gpus?.of(reading.pids);
+        const use = onGpu.has(pid) ? gpus?.of(reading.pids) : undefined;
         return [pid, { ...reading, gpu_util_pct: use?.utilPct ?? null, vram_mb: use?.vramMb ?? null }] as const;
       });
       onReading(new Map(withGpu), errors);

@@ -6,7 +6,8 @@ import { closeSync, mkdirSync, openSync, readdirSync, readSync, renameSync, rmSy
 import path from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import type { WorkerDoor, WorkerRequest } from '../machines/worker.js';
-import { isId } from '../wire/status.js';
+import { isId, WorkerId } from '../wire/status.js';
+import { normaliseUrl } from '../wire/url.js';
 import type { ProcessIdentity } from './process-identity.js';
 import type { StateDir } from './state-dir.js';
 
@@ -15,6 +16,8 @@ export interface WorkerRecord {
   request: WorkerRequest;
   /** Null from just before the start of the process to just after it. */
   process: ProcessIdentity | null;
+  /** Null until it said where it listens. */
+  door: WorkerDoor | null;
   /** Where its cgroup is, if it has one. */
   cgroup: string | null;
 }
@@ -108,7 +111,7 @@ function namesIn(root: string): string[] {
 }
 
 function check(id: string, value: unknown): WorkerRecord | null {
-  const { id: named, request, process, cgroup } = (value ?? {}) as Partial<WorkerRecord>;
+  const { id: named, request, process, door, cgroup } = (value ?? {}) as Partial<WorkerRecord>;
   const { model, worker, device, engineUrl } = (request ?? {}) as Partial<WorkerRequest>;
   const sound =
     named === id &&
@@ -117,6 +120,7 @@ function check(id: string, value: unknown): WorkerRecord | null {
     ['cpu', 'cuda', 'metal', 'openai'].includes(worker as string) &&
     (engineUrl === null || typeof engineUrl === 'string') &&
     (process === null || (typeof process === 'object' && Number.isInteger(process.pid) && process.pid > 1)) &&
+    (door === null || (typeof door === 'object' && doorOf(door.workerId, door.url) !== null)) &&
     (cgroup === null || typeof cgroup === 'string');
   return sound ? (value as WorkerRecord) : null;
 }
@@ -126,12 +130,20 @@ function doorIn(line: string): WorkerDoor | null {
   if (!line.startsWith('{')) return null;
   try {
     const { event, id, url } = JSON.parse(line) as Record<string, unknown>;
-    if (event !== 'listening' || typeof id !== 'string' || typeof url !== 'string') return null;
-    const { protocol, port } = new URL(url);
-    return { workerId: id, url: url.replace(/\/+$/, ''), port: Number(port) || (protocol === 'https:' ? 443 : 80) };
+    return event === 'listening' ? doorOf(id, url) : null;
   } catch {
     return null;
   }
+}
+
+const WORKER_ID = new RegExp(WorkerId.pattern as string);
+
+function doorOf(workerId: unknown, told: unknown): WorkerDoor | null {
+  if (typeof workerId !== 'string' || !WORKER_ID.test(workerId) || typeof told !== 'string') return null;
+  const url = normaliseUrl(told);
+  if (!url.ok) return null;
+  const { protocol, port } = new URL(url.url);
+  return { workerId, url: url.url, port: Number(port) || (protocol === 'https:' ? 443 : 80) };
 }
 
 /** The beginning or the end of a file; nothing of one that is not there. */

@@ -2,12 +2,13 @@
 import { randomUUID } from 'node:crypto';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type ActorRefFrom, createActor, waitFor } from 'xstate';
+import { type ActorOptions, type ActorRefFrom, type AnyActorLogic, createActor, waitFor } from 'xstate';
 import { adoptWorkers } from '../actors/adopt-workers.js';
-import { createAwakeClock } from '../actors/awake-clock.js';
+import { type AwakeClock, createAwakeClock } from '../actors/awake-clock.js';
 import { removeCgroup } from '../actors/cgroup.js';
 import { createCheckWorker } from '../actors/check-worker.js';
 import { cgroupName, createRunWorker } from '../actors/run-worker.js';
+import type { WorkerTarget } from '../actors/sample-workers.js';
 import { tellQueens } from '../actors/tell-queens.js';
 import { createWorkerRecords } from '../actors/worker-records.js';
 import { type WorkerRequest, workerMachine } from '../machines/worker.js';
@@ -50,7 +51,7 @@ export interface SpawnerInput {
 
 export interface OwnSpawner extends Spawner {
   /** The processes to measure. */
-  targets: () => { pid: number; cgroup: string | null }[];
+  targets: () => WorkerTarget[];
   /** Takes up the workers that outlived the run before. Call once, first. */
   start: () => void;
   /** Ends all of them within `graceMs` and a little, or leaves them running. */
@@ -60,6 +61,7 @@ export interface OwnSpawner extends Spawner {
 /** SIGKILL is seen within this long of being sent. */
 const KILLED_MS = 500;
 
+type Clock = NonNullable<ActorOptions<AnyActorLogic>['clock']>;
 type WorkerRef = ActorRefFrom<typeof workerMachine>;
 
 export function createSpawner(input: SpawnerInput): OwnSpawner {
@@ -69,7 +71,15 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
   const spawner = `${kind}/${id}/${ground.instance}`;
   let left = false;
 
-  const clock = createAwakeClock();
+  // A process that was frozen must not find its workers hung for that; without workers nothing ticks.
+  let awake: AwakeClock | undefined;
+  const clock: Clock = {
+    setTimeout: (fn, ms) => {
+      awake ??= createAwakeClock();
+      return awake.setTimeout(fn, ms);
+    },
+    clearTimeout: (timer) => awake?.clearTimeout(timer),
+  };
   const actor = createActor(
     workersMachine.provide({
       actors: {
@@ -173,7 +183,10 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
       return worker;
     },
     list,
-    targets: () => list().flatMap(({ id: key, pid }) => (pid === null ? [] : [{ pid, cgroup: records.cgroupOf(key) }])),
+    targets: () =>
+      list().flatMap(({ id: key, pid, device }) =>
+        pid === null ? [] : [{ pid, cgroup: records.cgroupOf(key), gpu: device?.startsWith('GPU-') ?? false }],
+      ),
     get: (pid) => list().find((worker) => worker.pid === pid),
     stop: async (which, report = () => {}) => {
       const found = list().find((worker) => ('pid' in which ? worker.pid === which.pid : worker.id === which.id));
@@ -200,7 +213,7 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
         });
       }
       actor.stop();
-      clock.stop();
+      awake?.stop();
     },
   };
 }
@@ -232,7 +245,7 @@ function viewOf(ref: WorkerRef): SpawnedWorker {
 
 /** `/models/llama-3.2-1b.gguf` as `llama-3.2-1b`. */
 export const modelName = (model: string): string =>
-  model.startsWith('hf:') ? model : path.basename(model).replace(/\.gguf$/i, '');
+  (model.startsWith('hf:') ? model : path.basename(model).replace(/\.gguf$/i, '')).slice(0, 1024);
 
 function deviceName({ worker, device }: WorkerRequest): string | null {
   if (worker === 'openai') return null;

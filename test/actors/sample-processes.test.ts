@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { chmodSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -287,7 +287,7 @@ async function gpuReading(
   const stop = sampleWorkers({
     intervalMs: 100,
     path: tool(t, 'nvidia-smi', script),
-    targets: () => [{ pid: 7, cgroup: null }],
+    targets: () => [{ pid: 7, cgroup: null, gpu: true }],
     source: fakeSource([{ cpuMs: 1, pids: [7, 8] }]),
     onReading: (all) => {
       last = all.get(7);
@@ -322,7 +322,7 @@ t.test('a machine without the tool has no GPU use to tell', async (t) => {
   const stop = sampleWorkers({
     intervalMs: 50,
     path: '/nowhere',
-    targets: () => [{ pid: 7, cgroup: null }],
+    targets: () => [{ pid: 7, cgroup: null, gpu: true }],
     source: fakeSource([{ cpuMs: 1 }]),
     onReading: (all) => {
       last = all.get(7);
@@ -330,4 +330,20 @@ t.test('a machine without the tool has no GPU use to tell', async (t) => {
   });
   t.teardown(stop);
   t.match(await waitFor('a reading', () => last), { vram_mb: null, gpu_util_pct: null, rss_mb: 0 });
+});
+
+t.test('no tool is asked about workers that run on the processor', async (t) => {
+  const called = path.join(t.testdirName, 'called');
+  const searchPath = tool(t, 'nvidia-smi', `touch ${called}; sleep 5`);
+  const readings: WorkerReading[] = [];
+  const stop = sampleWorkers({
+    intervalMs: 50,
+    path: searchPath,
+    targets: () => [{ pid: 7, cgroup: null, gpu: false }],
+    source: fakeSource([{ cpuMs: 1 }]),
+    onReading: (all) => readings.push(...all.values()),
+  });
+  t.teardown(stop);
+  await waitFor('readings', () => readings.length >= 10);
+  t.equal(existsSync(called), false);
 });
