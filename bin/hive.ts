@@ -207,10 +207,12 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
       stops.push(tick(options.interval, publish));
       actor.start();
     },
-    stop: async () => {
+    stop: async ({ failed }) => {
       latest.status('stopping');
       publish();
-      await spawner.end(options.keepWorkers ? { keep: true } : { keep: false, graceMs: WORKERS_GRACE_MS });
+      // What failed in us is no reason to take them along: the next run has them again.
+      const keep = options.keepWorkers || failed;
+      await spawner.end(keep ? { keep } : { keep, graceMs: WORKERS_GRACE_MS });
       publish();
       actor.stop();
       for (const stop of stops) stop();

@@ -55,8 +55,8 @@ export interface Built {
   onHealth?: CommonInput['onHealth'];
   /** Called once the process listens. */
   start: () => void;
-  /** Called first when it ends. */
-  stop: () => void | Promise<void>;
+  /** Called first when it ends; `failed` when that is not in order. */
+  stop: (how: { failed: boolean }) => void | Promise<void>;
 }
 
 export interface ProcessInput {
@@ -92,7 +92,7 @@ export async function runProcess({ name, id, options, build }: ProcessInput): Pr
     ending = true;
     log.info(`${name} ${id} ends: ${reason}`);
     setTimeout(() => process.exit(code), END_MS);
-    await built.stop();
+    await built.stop({ failed: code !== EXIT.ok });
     for (const stream of streams) stream.end('shutdown');
     await listener?.close(GRACE_MS);
     state.release();

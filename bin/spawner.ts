@@ -200,7 +200,7 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
       const count = list().filter(({ pid }) => pid !== null).length;
       if (how.keep) {
         left = true;
-        if (count > 0) log.info(`${count} workers are left running`);
+        if (count > 0) log.info(`${count === 1 ? '1 worker is' : `${count} workers are`} left running`);
       } else if (Object.keys(actor.getSnapshot().children).length > 0) {
         const none = waitFor(actor, ({ children }) => Object.keys(children).length === 0, {
           timeout: how.graceMs + KILLED_MS,
@@ -209,7 +209,7 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
         await none.catch(() => {
           // What cannot be killed is still recorded: the next run takes it up.
           left = true;
-          log.warn(`${list().length} workers have not ended`);
+          log.warn(`${list().length} of its workers have not ended`);
         });
       }
       actor.stop();

@@ -11,6 +11,7 @@ import { type FakeHive, fakeHive } from '../fakes/hive.js';
 import { fakeQueen } from '../fakes/queen.js';
 import { getJson, openStream, postJson, rawRequest, type Stream } from '../helpers/http.js';
 import { type Exit, type RbeeProcess, restart, StartFailed, startProcess } from '../helpers/process.js';
+import { startSpawner } from '../helpers/spawner-process.js';
 import { waitFor } from '../helpers/wait.js';
 
 const ROOT = new URL('../../../', import.meta.url);
@@ -393,7 +394,11 @@ t.test('the environment variables of a hive work', async (t) => {
     writeFile(path.join(card, 'mem_info_vram_total'), String(16 * 1024 ** 3)),
   ]);
   for (const one of [desk, attic]) one.mode = 'accept-silent';
+  const before = await startSpawner(t, { stateDir: path.join(dir, 'state'), id: 'from-env' });
+  const left = await before.spawn('tiny');
+  await before.kill('SIGKILL');
   const env = {
+    RBEE_KEEP_WORKERS: '1',
     RBEE_PORT: String(port),
     RBEE_HIVE_ID: 'from-env',
     RBEE_INTERVAL: '500ms',
@@ -434,6 +439,7 @@ t.test('the environment variables of a hive work', async (t) => {
   t.ok(existsSync(path.join(dir, 'state', 'hive', 'from-env', 'instance.json')));
   one.child.kill('SIGTERM');
   t.equal((await one.exited).code, 0);
+  t.equal((await fetch(`${left.url}/health`)).status, 200, 'its worker was kept');
   t.equal(one.stderr(), '', 'nothing of it is an error');
   for (const name of Object.keys(env)) worked.add(name);
 });

@@ -114,6 +114,22 @@ t.test('a hive that ends in order takes its workers along, the stubborn ones too
   t.strictSame(readdirSync(path.join(stateDir, 'hive', 'gpu-0', 'workers')), []);
 });
 
+t.test('a hive that fails leaves its workers to the next one', { buffered: true }, async (t) => {
+  const { stateDir, workers } = await leftWorkers(t, ['good']);
+  const mine = Buffer.from('process.on("SIGUSR2", () => { throw new Error("a mistake of ours"); })').toString('base64');
+  const hive = await startProcess(t, {
+    name: 'hive',
+    stateDir,
+    args: ['--hive-id', 'gpu-0', '--interval', '300ms'],
+    env: { NODE_OPTIONS: `--import=data:text/javascript;base64,${mine}` },
+  });
+  const events = await telemetry(t, hive);
+  await waitFor('the worker', () => events().at(-1)?.workers.length === 1);
+  t.same(await hive.kill('SIGUSR2'), { code: 1, signal: null });
+  t.match(hive.stderr(), /a mistake of ours/);
+  t.equal((await fetch(`${workers[0]?.url}/health`)).status, 200);
+});
+
 t.test('with --keep-workers they stay, for the next one', { buffered: true }, async (t) => {
   const { stateDir, workers } = await leftWorkers(t, ['good']);
   const hive = await startHive(t, stateDir, '--keep-workers');
@@ -121,7 +137,7 @@ t.test('with --keep-workers they stay, for the next one', { buffered: true }, as
   await waitFor('the worker', () => events().at(-1)?.workers.length === 1);
   t.same(await hive.kill('SIGTERM'), { code: 0, signal: null });
   t.equal(alive(workers[0]?.pid ?? null), true);
-  t.match(hive.stderr(), /1 workers? (is|are) left running/);
+  t.match(hive.stderr(), /1 worker is left running/);
   const next = await startHive(t, stateDir);
   const later = await telemetry(t, next);
   await waitFor('the worker again', () => later().at(-1)?.workers[0]?.pid === workers[0]?.pid);
