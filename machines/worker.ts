@@ -349,6 +349,15 @@ export const workerMachine = s.createMachine({
             { type: 'narrate', params: ({ context }) => ({ line: `process ${context.pid} is asked to end` }) },
           ],
           after: { grace: 'killing' },
+          on: {
+            // Its spawner ends itself, and cannot wait for as long.
+            stop: {
+              guard: ({ context, event }) => event.graceMs !== undefined && event.graceMs < context.graceMs,
+              target: 'ending',
+              reenter: true,
+              actions: askedToStop,
+            },
+          },
         },
         killing: {
           entry: [

@@ -180,6 +180,20 @@ t.test('a stop with less grace kills sooner, and one that comes while another wa
   worker.stop();
 });
 
+t.test('a stop with less grace hastens one with more', async (t) => {
+  const script = createScript();
+  const worker = spawn(script);
+  await healthy(script, worker);
+  worker.send({ type: 'stop' });
+  await script.pass(1_000);
+  worker.send({ type: 'stop', graceMs: 2_000 });
+  await script.pass(2_050);
+  t.same(worker.getSnapshot().value, { stopping: 'killing' });
+  worker.exit('it was ended by SIGKILL');
+  t.equal(worker.getSnapshot().value, 'gone');
+  worker.stop();
+});
+
 t.test('a healthy worker that stops answering is asked for a minute, ended, and started again', async (t) => {
   const script = createScript();
   const worker = spawn(script, { answers: [ok, ok, refused] });
