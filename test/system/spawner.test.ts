@@ -162,6 +162,26 @@ test('one that ignores SIGTERM is killed, and all that it started with it', asyn
   await waitFor('the end of its child', () => family().length === 0);
 });
 
+test('one that is frozen is stopped all the same', async (t) => {
+  const spawner = await startSpawner(t, { stateDir: t.testdir() });
+  const worker = await spawner.spawn('tiny');
+  process.kill(worker.pid as number, 'SIGSTOP');
+  await spawner.stop({ pid: worker.pid as number });
+  t.equal(alive(worker.pid), false);
+});
+
+test('one that answers nothing any more takes no work, though it lives', async (t) => {
+  const spawner = await startSpawner(t, { stateDir: t.testdir() });
+  const worker = await spawner.spawn('tiny?muteMs=1000');
+  const hung = await waitFor(
+    'two checks to fail',
+    async () => (await spawner.list()).find(({ state }) => state === 'starting'),
+    { timeoutMs: 60_000 },
+  );
+  t.equal(hung.pid, worker.pid);
+  t.match(hung.reason, /no answer within 5 s/);
+});
+
 test('an aborted spawn leaves no process', async (t) => {
   const spawner = await startSpawner(t, { stateDir: t.testdir() });
   const spawning = spawner.spawn('tiny?loadMs=600000');
