@@ -1,33 +1,30 @@
-/** Asks every host of the SSH config whether a hive runs there. A host that does not answer is no error. */
+/** Asks every host of the SSH config, and every hive that the registry lists. One that does not answer is no error. */
 import { fromPromise } from 'xstate';
 import type { SearchOutput } from '../machines/discovery.js';
+import type { ListedComponent } from '../stores/directory.js';
 import { hostForUrl, isLoopback, isPrivate } from '../wire/url.js';
-import type { HiveAsker } from './ask-hive.js';
+import type { Invitation, Inviter } from './invite-hives.js';
 import { readSshConfig } from './read-ssh-config.js';
 
 export interface SearchDeps {
-  asker: HiveAsker;
+  inviter: Inviter;
   /** Null searches nothing. */
   sshConfig: string | null;
   hivePort: number;
   scheme: 'http' | 'https';
-  /** Why this URL need not or must not be asked, or null. */
-  whyNot: (hiveUrl: string, hiveId: string | null) => string | null;
-  /** Whether a host of unknown name must say its name before it is invited: somebody was forgotten. */
-  namesFirst: () => boolean;
+  /** Hives of the registry that nobody else asks. */
+  listed: () => ListedComponent[];
   /** This process reaches loopback only; said once when the config names other hosts. */
   loopbackOnly: boolean;
   log: { debug: (message: string) => void; info: (message: string) => void };
 }
 
 export function createSearchHosts(deps: SearchDeps) {
-  const { asker, sshConfig, hivePort, scheme, whyNot, log } = deps;
-  /** Who answered at a URL last: a host whose hive streams already is left in peace, whatever it is called here. */
-  const answeredAs = new Map<string, string>();
+  const { inviter, sshConfig, hivePort, scheme, log } = deps;
   let told = false;
 
-  return fromPromise<SearchOutput>(async ({ signal }) => {
-    if (sshConfig === null) return { listed: 0, asked: 0, answered: 0 };
+  async function sshHosts(): Promise<Invitation[]> {
+    if (sshConfig === null) return [];
     const hosts = await readSshConfig({ path: sshConfig, log: log.debug });
     if (deps.loopbackOnly && !told && hosts.some(({ hostname }) => !isLoopback(hostname))) {
       told = true;
@@ -35,32 +32,28 @@ export function createSearchHosts(deps: SearchDeps) {
         `hosts of ${sshConfig} that are not this machine are not asked: --bind and --token let this queen go further`,
       );
     }
-    let asked = 0;
-    let answered = 0;
-    await Promise.all(
-      hosts.map(async ({ alias, hostname }) => {
-        const url = `${scheme}://${hostForUrl(hostname)}:${hivePort}`;
-        const reason = whyNot(url, answeredAs.get(url) ?? null);
-        if (reason !== null) return log.debug(`SSH host ${alias} is not asked: ${reason}`);
-        asked += 1;
-        try {
-          // A token goes to hosts that no router passes on to the internet, and to no others.
-          const trusted = (address: string) => isLoopback(address) || isPrivate(address);
-          if (deps.namesFirst() && !answeredAs.has(url)) {
-            const { hive_id } = await asker.capabilities(url, { trusted, signal, invite: false });
-            answeredAs.set(url, hive_id);
-            const objection = whyNot(url, hive_id);
-            if (objection !== null) return log.debug(`SSH host ${alias} is not invited: ${objection}`);
-          }
-          const { hive_id } = await asker.capabilities(url, { trusted, signal, invite: true });
-          answered += 1;
-          answeredAs.set(url, hive_id);
-          log.info(`SSH host ${alias} runs hive ${hive_id} at ${url}`);
-        } catch (error) {
-          log.debug(`SSH host ${alias}: ${(error as Error).message}`);
-        }
-      }),
-    );
-    return { listed: hosts.length, asked, answered };
+    return hosts.map(({ alias, hostname }) => ({
+      hiveUrl: `${scheme}://${hostForUrl(hostname)}:${hivePort}`,
+      hiveId: null,
+      // A token goes to hosts that no router passes on to the internet, and to no others.
+      trusted: (address) => isLoopback(address) || isPrivate(address),
+      who: `SSH host ${alias}`,
+    }));
+  }
+
+  return fromPromise<SearchOutput>(async ({ signal }) => {
+    const written = await sshHosts();
+    const invitations = [...deps.listed().map(invitationOf), ...written];
+    const outcomes = await Promise.all(invitations.map((one) => inviter.invite({ ...one, signal })));
+    return {
+      listed: invitations.length,
+      asked: outcomes.filter((outcome) => outcome !== null).length,
+      answered: outcomes.filter((outcome) => outcome === 'answered').length,
+    };
   });
+}
+
+/** The registry is configured and knows the token: those that it lists may know it too. */
+export function invitationOf({ id, url }: ListedComponent): Invitation {
+  return { hiveUrl: url, hiveId: id, trusted: true, who: `the registry's hive ${id}` };
 }

@@ -21,6 +21,7 @@ import { createLatest, type HiveIdentity, type WorkerName } from '../stores/late
 import { INTERVAL_MS } from '../wire/heartbeat.js';
 import { LABELS_MAX, PORT, toId } from '../wire/status.js';
 import { hostForUrl, hostOf } from '../wire/url.js';
+import { keepLease } from './lease.js';
 import {
   addProcessOptions,
   list,
@@ -29,6 +30,7 @@ import {
   parseId,
   parseLabel,
   parseUrl,
+  registryOption,
   UsageError,
 } from './options.js';
 import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';
@@ -42,6 +44,7 @@ interface HiveOptions extends ProcessOptions {
   label: [string, string][];
   sysfsRoot?: string;
   keepWorkers: boolean;
+  registryUrl?: string;
 }
 
 /** How long workers get for their own end, within the 4 s that ours may take; their streams and ours end meanwhile. */
@@ -52,10 +55,12 @@ Examples:
   rbee hive                                             waits on loopback to be found by a queen
   rbee hive --queen-url http://desk:7833 --bind 0.0.0.0 --token "$TOKEN"
                                                         joins the swarm of the queen on "desk"
+  rbee hive --registry-url http://desk:7830 --bind 0.0.0.0 --token "$TOKEN"
+                                                        joins every queen that is listed there, now and later
   curl -N http://127.0.0.1:7835/v1/heartbeats/stream    what it streams
 
-Without --queen-url it streams all the same, and joins any queen that finds it (by her SSH config, or because she knew
-it before). Every flag has an environment variable; --token by RBEE_TOKEN keeps it out of the process list.`;
+With neither it streams all the same, and joins any queen that finds it (by her SSH config, or because she knew it
+before). Every flag has an environment variable; --token by RBEE_TOKEN keeps it out of the process list.`;
 
 export function hiveCommand(): Command {
   const command = new Command('hive')
@@ -66,6 +71,7 @@ export function hiveCommand(): Command {
         .argParser(list(parseUrl))
         .default([], 'none: it waits to be found'),
     )
+    .addOption(registryOption())
     .addOption(
       new Option('--hive-id <id>', 'name of this hive, unlike any other in the swarm')
         .env('RBEE_HIVE_ID')
@@ -147,6 +153,12 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
     devices: latest.devices,
   });
   tellConnections(ground);
+  const lease = keepLease(ground, {
+    registryUrl: options.registryUrl,
+    kind: 'hive',
+    about: () => ({ version, labels: Object.fromEntries(options.label) }),
+    onQueens: (queens) => actor.send({ type: 'queens.listed', queens }),
+  });
 
   const identity = (): HiveIdentity => ({
     id,
@@ -206,8 +218,10 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
       latest.status('ready');
       stops.push(tick(options.interval, publish));
       actor.start();
+      lease.start();
     },
     stop: async ({ failed }) => {
+      const left = lease.leave();
       latest.status('stopping');
       publish();
       // What failed in us is no reason to take them along: the next run has them again.
@@ -216,6 +230,7 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
       publish();
       actor.stop();
       for (const stop of stops) stop();
+      await left;
     },
   };
 }

@@ -135,6 +135,13 @@ export function addProcessOptions(command: Command, defaultPort: number): Comman
     );
 }
 
+/** Of every process that others find by the registry. */
+export function registryOption(): Option {
+  return new Option('--registry-url <url>', 'registry to be listed in, and to find the others in')
+    .env('RBEE_REGISTRY_URL')
+    .argParser(parseUrl);
+}
+
 export interface Security {
   tokens: string[];
   tls: { cert: string; key: string } | null;

@@ -7,6 +7,7 @@ import { createActor } from 'xstate';
 import { createAsk, createHiveAsker, createLearnDevices } from '../actors/ask-hive.js';
 import { createAskWorkers } from '../actors/ask-workers.js';
 import { createAwakeClock } from '../actors/awake-clock.js';
+import { createInviter } from '../actors/invite-hives.js';
 import { isolate } from '../actors/isolate.js';
 import { createKeptSockets } from '../actors/kept-sockets.js';
 import { type KnownHives, openKnownHives } from '../actors/known-hives.js';
@@ -24,14 +25,18 @@ import { createFleet, type Fleet } from '../stores/fleet.js';
 import type { Now } from '../stores/workers.js';
 import type { Device } from '../wire/device.js';
 import { PORT, toId } from '../wire/status.js';
-import { addProcessOptions, type ProcessOptions, parseCount, parseId, parsePort } from './options.js';
+import { keepLease } from './lease.js';
+import { addProcessOptions, type ProcessOptions, parseCount, parseId, parsePort, registryOption } from './options.js';
 import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';
+import { queenDirectory } from './queen-directory.js';
+import { version } from './version.js';
 
 interface QueenOptions extends ProcessOptions {
   queenId: string;
   sshConfig: string;
   hivePort: number;
   maxHives: number;
+  registryUrl?: string;
 }
 
 /** PROTOCOL: `queen` events every 5 s. */
@@ -47,10 +52,12 @@ Examples:
   rbee queen                                            on loopback, for hives on this machine
   rbee queen --bind 0.0.0.0 --token "$TOKEN"            for hives on other machines with the same token
   curl -N http://127.0.0.1:7833/v1/heartbeats/stream    everything, live
+  rbee queen --registry-url http://127.0.0.1:7830       finds hives and workers in that registry, and they her
   rbee watch                                            the same as a table
 
-Hives find her by their --queen-url. She finds them among those she knew before, and on the hosts of the SSH config:
-on each she asks port 7835 (--hive-port) whether a hive runs there. Nothing in that file is executed.`;
+Hives find her by their --queen-url, or by the registry that both are listed in. She finds them among those she knew
+before, in the registry, and on the hosts of the SSH config: on each she asks port 7835 (--hive-port) whether a hive
+runs there. Nothing in that file is executed.`;
 
 export function queenCommand(): Command {
   const command = new Command('queen')
@@ -72,6 +79,7 @@ export function queenCommand(): Command {
         .argParser(parsePort)
         .default(PORT.hive),
     )
+    .addOption(registryOption())
     .addOption(
       new Option('--max-hives <count>', 'more names than this are refused')
         .env('RBEE_MAX_HIVES')
@@ -116,6 +124,15 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
     if (known.isForgotten(hiveUrl, hiveId)) return `${hiveUrl} was forgotten`;
     return fleet.conflicts(now().ms).some(({ hive_url }) => hive_url === hiveUrl) ? `${hiveUrl} is in conflict` : null;
   };
+
+  const inviter = createInviter({
+    asker,
+    whyNot,
+    namesFirst: known.anyForgotten,
+    log: { debug: (message) => log.debug(message), info: (message) => log.info(message) },
+  });
+  const directory = queenDirectory(ground, { registryUrl: options.registryUrl, fleet, clock, now, inviter });
+  const lease = keepLease(ground, { registryUrl: options.registryUrl, kind: 'queen', about: () => ({ version }) });
 
   const ask = createAsk({ asker, whyNot, onDevices });
   const subscription = hiveSubscriptionMachine.provide({
@@ -183,13 +200,12 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
   const discovery = discoveryMachine.provide({
     actors: {
       searchHosts: createSearchHosts({
-        asker,
+        inviter,
+        listed: directory.hivesToInvite,
         sshConfig: options.sshConfig,
         hivePort: options.hivePort,
         // Hosts of a swarm that speaks TLS speak it all.
         scheme: security.tls || security.ca ? 'https' : 'http',
-        whyNot,
-        namesFirst: known.anyForgotten,
         loopbackOnly: outgoing.loopbackOnly,
         log: { debug: (message) => log.debug(message), info: (message) => log.info(message) },
       }),
@@ -222,6 +238,8 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
     fleet,
     reads: (hiveId, instance) => fleet.hive(hiveId)?.state === 'streaming' && known.isInstance(hiveId, instance),
     now,
+    hint: (hive) => inviter.hint(hive),
+    onWorkerRegistered: directory.askCapabilities,
   });
   tellChanges(fleet, log);
   const stops: (() => void)[] = [];
@@ -248,6 +266,8 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
     ],
     start: () => {
       actor.start();
+      directory.start();
+      lease.start();
       stops.push(
         tick(SNAPSHOT_MS, () => {
           fleet.expire(clock.now());
@@ -256,12 +276,15 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
         tick(REMEMBER_MS, () => rememberStreaming(fleet, known, ground.now())),
       );
     },
-    stop: () => {
+    stop: async () => {
+      const left = lease.leave();
       for (const stop of stops) stop();
       rememberStreaming(fleet, known, ground.now());
+      directory.stop();
       actor.stop();
       clock.stop();
       known.flush();
+      await left;
     },
   };
 }

@@ -63,3 +63,11 @@ export function seekDelayMs(schedule: 'lost' | 'known', n: number): number {
 export function silenceLimits(intervalMs: number): { staleMs: number; lostMs: number } {
   return { staleMs: 3 * intervalMs, lostMs: 10 * intervalMs };
 }
+
+const LEASE_MS = [0, 1_000, 2_000, 4_000, 8_000] as const;
+const LEASE_LATER_MS = 10_000;
+
+/** The wait before the registry is tried for the `attempt`-th time (1-based) since it last worked: 0, 1, 2, 4, 8 s, then every 10 s. */
+export function leaseDelayMs(attempt: number): number {
+  return LEASE_MS[attempt - 1] ?? LEASE_LATER_MS;
+}

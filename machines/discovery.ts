@@ -1,12 +1,12 @@
 /**
- * The queen's search among hosts that somebody wrote down (the SSH config): at the start, again after 5 s, then every
- * 60 s. Hives that she knows by name are searched for by their own subscriptions (`seek`).
+ * The queen's search among hosts that somebody wrote down (the SSH config) and hives that the registry lists: at the
+ * start, again after 5 s, then every 60 s. Hives that she knows by name are searched for by their own subscriptions (`seek`).
  */
 import { assign, fromPromise, setup } from 'xstate';
 import { asFailure, notProvided } from './failure.js';
 
 export interface SearchOutput {
-  /** Hosts listed, asked (the others are connected already, or may not be asked), and answered. */
+  /** Hosts and hives listed, asked (the others are connected already, or may not be asked), and answered. */
   listed: number;
   asked: number;
   answered: number;
@@ -21,7 +21,7 @@ export interface DiscoveryContext {
 export const discoveryMachine = setup({
   types: { context: {} as DiscoveryContext },
   actors: {
-    /** Reads the SSH config and asks every host in it that is not connected, all in parallel. */
+    /** Reads the SSH config, and asks every host in it and every hive of the registry that is not connected, all in parallel. */
     searchHosts: fromPromise<SearchOutput>(() => notProvided('searchHosts')),
   },
   delays: {

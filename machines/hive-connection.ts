@@ -158,9 +158,13 @@ export const hiveConnectionMachine = s.createMachine({
         otherUrl: ({ context, event }) => (event.url === context.configuredUrl ? context.otherUrl : event.url),
       }),
     },
+    // Its parent ends it, or keeps it for as long as the registry lists her: then it says so again.
     away: {
       guard: ({ context }) => context.configuredUrl === null,
-      actions: sendParent(({ context }): ConnectionReport => ({ type: 'connection.away', id: context.id })),
+      actions: [
+        sendParent(({ context }): ConnectionReport => ({ type: 'connection.away', id: context.id })),
+        raise({ type: 'away' }, { id: 'away', delay: 'awayTimeout' }),
+      ],
     },
   },
   states: {

@@ -5,6 +5,7 @@
 import { enqueueActions, setup } from 'xstate';
 import type { FailureKind } from './failure.js';
 import { type ConnectionReport, hiveConnectionMachine } from './hive-connection.js';
+import type { ListedQueen } from './lease.js';
 
 /** Up to so many queens may read one hive. */
 export const QUEENS_MAX = 8;
@@ -40,6 +41,8 @@ interface Reader {
 export interface HiveContext {
   ties: Tie[];
   readers: Reader[];
+  /** The queens that the registry named last. */
+  listed: ListedQueen[];
   /** Counts what happened, so that "the first reader after her yes" has a meaning without a clock. */
   seq: number;
   /** Counts connections ever made, for their ids. */
@@ -50,6 +53,8 @@ export type QueenAskedAnswer = 'announcing' | 'full';
 
 export type HiveEvent =
   | { type: 'queen.asked'; url: string; queenId: string | null; respond: (answer: QueenAskedAnswer) => void }
+  /** The registry names all queens that it knows. */
+  | { type: 'queens.listed'; queens: ListedQueen[] }
   | { type: 'reader.opened'; readerId: string; queenId: string | null; instance: string | null }
   | { type: 'reader.closed'; readerId: string; reason: string }
   | { type: 'merge' }
@@ -106,10 +111,14 @@ export function mergePair(ties: Tie[]): { stays: Tie; goes: Tie } | null {
   return null;
 }
 
-/** A discovered queen that is away makes room for one that asks now. */
-function roomFor(ties: Tie[]): Tie | 'free' | null {
+const isListed = (tie: Tie, listed: ListedQueen[]): boolean =>
+  listed.some(({ id, url }) => id === tie.queenId || tie.urls.includes(url));
+
+/** A discovered queen that is away makes room for another: one that the registry does not list first. */
+function roomFor(ties: Tie[], listed: ListedQueen[]): Tie | 'free' | null {
   if (ties.length < QUEENS_MAX) return 'free';
-  return ties.find((tie) => !tie.configured && tie.state === 'backoff') ?? null;
+  const away = ties.filter((tie) => !tie.configured && tie.state === 'backoff');
+  return away.find((tie) => !isListed(tie, listed)) ?? away[0] ?? null;
 }
 
 const patchTie = (context: HiveContext, id: string, patch: Partial<Tie>): Pick<HiveContext, 'ties'> => ({
@@ -128,7 +137,7 @@ const takeOnQueen = s.enqueueActions(({ context, event, enqueue }) => {
     enqueue.assign(patchTie(context, known.id, { urls, queenId: queenId ?? known.queenId }));
     enqueue.sendTo(known.id, { type: 'queen.asked', url, queenId });
   } else {
-    const room = roomFor(context.ties);
+    const room = roomFor(context.ties, context.listed);
     if (room === null) {
       enqueue(() => respond('full'));
       return;
@@ -144,6 +153,31 @@ const takeOnQueen = s.enqueueActions(({ context, event, enqueue }) => {
   enqueue(() => respond('announcing'));
   enqueue.raise({ type: 'merge' }, { delay: 0 });
 });
+
+/** One that is known and not listed before is back: she is called at once, unless she reads us already. */
+function isNews(context: HiveContext, queen: ListedQueen, tie: Tie): boolean {
+  if (tie.state !== 'backoff') return false;
+  return !tie.urls.includes(queen.url) || !context.listed.some(({ id, url }) => id === queen.id && url === queen.url);
+}
+
+/** Queens that the registry names are called like those that ask; ones that are called already are not disturbed. */
+const followRegistry = s.enqueueActions(({ context, event, enqueue }) => {
+  if (event.type !== 'queens.listed') return;
+  const { queens } = event;
+  // Listed ones do not take each other's places in turn: only what is free, or an unlisted one's that is away.
+  const away = context.ties.filter((tie) => !tie.configured && tie.state === 'backoff' && !isListed(tie, queens));
+  let places = QUEENS_MAX - context.ties.length + away.length;
+  for (const queen of queens) {
+    const tie = context.ties.find(({ queenId }) => queenId === queen.id) ?? tieAt(context.ties, queen.url);
+    if (!tie) places -= 1;
+    if (tie ? isNews(context, queen, tie) : places >= 0) {
+      enqueue.raise({ type: 'queen.asked', url: queen.url, queenId: queen.id, respond: () => {} });
+    }
+  }
+  enqueue.assign({ listed: queens });
+});
+
+const tieAt = (ties: Tie[], url: string): Tie | undefined => ties.find(({ urls }) => urls.includes(url));
 
 const seatReader = s.enqueueActions(({ context, event, enqueue }) => {
   if (event.type !== 'reader.opened') return;
@@ -232,6 +266,7 @@ export const hiveMachine = s.createMachine({
   context: ({ input }) => ({
     ties: input.queenUrls.map((url, i) => newTie(i + 1, url, true, null)),
     readers: [],
+    listed: [],
     seq: 0,
     made: input.queenUrls.length,
   }),
@@ -243,12 +278,16 @@ export const hiveMachine = s.createMachine({
   }),
   on: {
     'queen.asked': { actions: takeOnQueen },
+    'queens.listed': { actions: followRegistry },
     'reader.opened': { actions: seatReader },
     'reader.closed': { actions: unseatReader },
     'connection.entered': { actions: followConnection },
     'connection.accepted': { actions: seatEarlyReaders },
     'connection.away': {
       actions: enqueueActions(({ context, event, enqueue }) => {
+        const away = context.ties.find(({ id }) => id === event.id);
+        // It says so again after another hour.
+        if (away && isListed(away, context.listed)) return;
         enqueue.stopChild(event.id);
         enqueue.assign({ ties: context.ties.filter((tie) => tie.id !== event.id) });
       }),

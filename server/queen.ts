@@ -8,9 +8,10 @@ import { type HiveHeartbeat, type HiveTelemetry, QueenHeartbeat } from '../wire/
 import { HiveEntry, HiveList, HiveReady, HiveReadyAnswer } from '../wire/hive.js';
 import { parser } from '../wire/schema.js';
 import { HEADER, Ok } from '../wire/status.js';
-import { WorkerEntry, WorkerHeartbeat, WorkerList } from '../wire/worker.js';
+import { hostForUrl } from '../wire/url.js';
+import { WorkerEntry, WorkerHeartbeat, WorkerList, WorkerRegistration } from '../wire/worker.js';
 import { readBody } from './body.js';
-import { idHeader, peerUrl, refuseOtherProtocol } from './peer.js';
+import { idHeader, peerUrl, refuseOtherProtocol, wrongField } from './peer.js';
 import { HttpProblem } from './problem.js';
 import { answer, type Route } from './route.js';
 import { Broadcast, frame } from './sse.js';
@@ -32,6 +33,10 @@ export interface QueenDoorsInput {
   /** Whether the hive of this name and instance is read. */
   reads: (hiveId: string, instance: string) => boolean;
   now: () => Now;
+  /** Asks a hive, some time soon, to announce itself. False when too many are to be asked already. */
+  hint: (hive: { hiveId: string; hiveUrl: string; trusted: boolean; who: string }) => boolean;
+  /** Its spawner told of a worker: what it can do is asked for. */
+  onWorkerRegistered: (workerId: string) => void;
 }
 
 export interface QueenDoors {
@@ -45,6 +50,7 @@ export interface QueenDoors {
 
 const parseReady = parser(HiveReady);
 const parseWorkerHeartbeat = parser(WorkerHeartbeat);
+const parseWorkerRegistration = parser(WorkerRegistration);
 
 export function queenDoors(input: QueenDoorsInput): QueenDoors {
   const { stream, publishSnapshot } = queenStream(input);
@@ -52,7 +58,12 @@ export function queenDoors(input: QueenDoorsInput): QueenDoors {
     const hiveId = ctx.get(HEADER.hive);
     if (hiveId !== '') ctx.set('Rbee-Reads', input.reads(hiveId, ctx.get(HEADER.instance)) ? 'yes' : 'no');
   };
-  return { stream, publishSnapshot, onHealth, routes: [...callbacks(input), ...queries(input), streamRoute(stream)] };
+  return {
+    stream,
+    publishSnapshot,
+    onHealth,
+    routes: [...callbacks(input), ...fastPath(input), ...queries(input), streamRoute(stream)],
+  };
 }
 
 /** Feeds the stream from the fleet: each event serialised once, the latest of each hive kept for new readers. */
@@ -180,9 +191,7 @@ function callbacks({ queenId, loopbackOnly, secured, send, fleet, now }: QueenDo
     const { worker } = await readBody(ctx, parseWorkerHeartbeat);
     const url = peerUrl(worker.url, '/worker/url', unreachable);
     const info = { ...worker, url };
-    if (!fleet.workers.seen({ id: worker.id, hiveId: worker.hive_id, info }, now())) {
-      throw new HttpProblem(503, 'this queen knows as many workers as she takes', { headers: { 'Retry-After': '30' } });
-    }
+    if (!fleet.workers.seen({ id: worker.id, hiveId: worker.hive_id, info }, now())) throw tooManyWorkers();
     answer(ctx, { status: 'ok' });
   }
 
@@ -208,6 +217,67 @@ function callbacks({ queenId, loopbackOnly, secured, send, fleet, now }: QueenDo
       body: WorkerHeartbeat,
       answers: { 200: { description: 'Heard.', schema: Ok }, 422: { description: 'A field is wrong.' } },
       handle: workerHeartbeat,
+    },
+  ];
+}
+
+/** @throws HttpProblem 422 when the host is more, or less, than a name or an address */
+function urlOfHost(hostname: string, port: number): { text: string; pointer: string } {
+  const pointer = '/hostname';
+  if (!/^[A-Za-z0-9._-]+$|^\[?[0-9A-Fa-f:.]+\]?$/.test(hostname))
+    throw wrongField(pointer, 'expected a host name or an address');
+  return { text: `http://${hostForUrl(hostname.replace(/^\[|\]$/g, ''))}:${port}`, pointer };
+}
+
+const tooManyWorkers = () =>
+  new HttpProblem(503, 'this queen knows as many workers as she takes', { headers: { 'Retry-After': '30' } });
+
+/** Spawners tell her directly what the registry would tell her later (PROTOCOL, "Registry"). */
+function fastPath(input: QueenDoorsInput): Route[] {
+  const { loopbackOnly, secured, fleet, now, hint, onWorkerRegistered } = input;
+  const unreachable = loopbackOnly ? UNREACHABLE : null;
+
+  async function registerWorker(ctx: Context): Promise<void> {
+    const { worker_id, hostname, port, worker_type, model, spawned_by, hive_id, url } = await readBody(
+      ctx,
+      parseWorkerRegistration,
+    );
+    const where = url === undefined ? urlOfHost(hostname, port) : { text: url, pointer: '/url' };
+    const worker = {
+      ...{ id: worker_id, url: peerUrl(where.text, where.pointer, unreachable), port },
+      ...{ model, workerType: worker_type, spawnedBy: spawned_by, hiveId: hive_id },
+    };
+    if (!fleet.workers.registered(worker, now())) throw tooManyWorkers();
+    onWorkerRegistered(worker_id);
+    answer(ctx, { status: 'ok' });
+  }
+
+  async function registerHive(ctx: Context): Promise<void> {
+    const { hive_id: hiveId, hive_url } = await readBody(ctx, parseReady);
+    const hiveUrl = peerUrl(hive_url, '/hive_url', unreachable);
+    if (!hint({ hiveId, hiveUrl, trusted: secured, who: `hive ${hiveId}, which somebody told of,` })) {
+      throw new HttpProblem(503, 'too many hives are to be asked already', { headers: { 'Retry-After': '30' } });
+    }
+    answer(ctx, { status: 'ok' });
+  }
+
+  const full = { 422: { description: 'A field is wrong.' }, 503: { description: 'As many as she takes.' } };
+  return [
+    {
+      method: 'POST',
+      path: '/v1/queen/register-worker',
+      summary: 'A spawner tells of a worker that is healthy: it is listed at once.',
+      body: WorkerRegistration,
+      answers: { 200: { description: 'Listed.', schema: Ok }, ...full },
+      handle: registerWorker,
+    },
+    {
+      method: 'POST',
+      path: '/v1/queen/register-hive',
+      summary: 'Somebody tells where a hive is: it is asked to announce itself.',
+      body: HiveReady,
+      answers: { 200: { description: 'It is asked.', schema: Ok }, ...full },
+      handle: registerHive,
     },
   ];
 }

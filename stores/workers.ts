@@ -3,7 +3,8 @@
  * a sign of life younger than 90 s (PROTOCOL, "Which workers are online").
  */
 import type { HiveEntry } from '../wire/hive.js';
-import type { WorkerEntry, WorkerInfo, WorkerStats } from '../wire/worker.js';
+import type { WorkerCapabilities, WorkerEntry, WorkerInfo, WorkerStats } from '../wire/worker.js';
+import type { ListedComponent } from './directory.js';
 import { createHeartbeatRegistry } from './heartbeat-registry.js';
 
 /** A worker that no hive measures is online for so long after its last sign of life. */
@@ -11,6 +12,12 @@ export const WORKER_SILENCE_MS_MAX = 90_000;
 /** Forgotten entirely after so long. */
 const WORKER_KEPT_MS = 600_000;
 const WORKERS_MAX = 20_000;
+/** Silent for so long, it is asked for its health: a heartbeat comes every 30 s, and there is time for three asks. */
+const ASK_AFTER_MS = 45_000;
+/** One that is not online is asked so often. */
+const ASK_AGAIN_MS = 30_000;
+/** A spawner tells of a worker before its next measurement lists it. */
+const UNLISTED_MS_MAX = 5_000;
 
 interface WorkerRecord {
   id: string;
@@ -23,6 +30,13 @@ interface WorkerRecord {
   heardAt: number;
   /** Why a request to it failed, until it answers again. */
   reason: string | null;
+  /** Monotonic ms of when its spawner told of it; null when nobody did, or a loss voided it. */
+  registeredAt: number | null;
+  /** Monotonic ms of when it was last asked for its health. */
+  askedAt: number;
+  workerType: string | undefined;
+  spawnedBy: string | undefined;
+  capabilities: Pick<WorkerCapabilities, 'devices' | 'models'> | null;
 }
 
 /** Two clocks: `ms` is monotonic and decides, `iso` is the wall's and is shown. */
@@ -37,6 +51,24 @@ export interface WorkerSighting {
   info: WorkerInfo | null;
 }
 
+/** What a spawner says of a worker; `hiveId` is undefined where it does not say. */
+export interface RegisteredWorker {
+  id: string;
+  url: string;
+  port: number;
+  model: string | null;
+  workerType: string;
+  spawnedBy: string;
+  hiveId: string | null | undefined;
+}
+
+/** Whom to ask for its health, and whether also for its capabilities. */
+export interface WorkerToAsk {
+  id: string;
+  url: string;
+  wantsCapabilities: boolean;
+}
+
 /** One worker as it is known now: by its hive's measurement, by what it said itself, or both. */
 interface Sight {
   record: WorkerRecord;
@@ -47,11 +79,13 @@ interface Sight {
 export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
   const workers = createHeartbeatRegistry<WorkerRecord>({
     isOnline: (record, now) => offlineReason({ record, stats: statsOf(record) }, now) === null,
-    isAvailable: (record) => isWorking(record.info?.status) && hiveTakesWork(record.hiveId),
+    isAvailable: (record) => isAvailable({ record, stats: statsOf(record) }),
     expiresAt: (record) => record.heardAt + WORKER_KEPT_MS,
   });
   /** Which records belong to a hive: looking through all of them for each lost hive would cost the square of them. */
   const byHive = new Map<string, Set<string>>();
+  /** Which worker spoke for itself at a URL last: ports get reused, and a 200 from there is that one's. */
+  const byUrl = new Map<string, string>();
 
   function keep(record: WorkerRecord): boolean {
     const known = workers.get(record.id);
@@ -84,7 +118,7 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
     for (const { worker_id: id } of hives.get(hiveId)?.workers ?? []) {
       if (id !== undefined && !workers.get(id)) keep(unheard(id, hiveId, at));
     }
-    for (const record of recordsOf(hiveId)) keep({ ...record, seenAt: null });
+    for (const record of recordsOf(hiveId)) keep({ ...record, seenAt: null, registeredAt: null });
   }
 
   function hiveTakesWork(hiveId: string | null): boolean {
@@ -95,20 +129,27 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
   /** Why a worker is not online; null when it is. */
   function offlineReason({ record, stats }: Sight, now: number): string | null {
     const hive = record.hiveId === null ? undefined : hives.get(record.hiveId);
-    if (hive?.state === 'streaming') return stats ? null : `hive ${hive.hive_id} does not list it`;
+    if (hive?.state === 'streaming') {
+      if (stats || (record.registeredAt !== null && now - record.registeredAt < UNLISTED_MS_MAX)) return null;
+      return `hive ${hive.hive_id} does not list it`;
+    }
     if (record.seenAt !== null && now - record.seenAt < WORKER_SILENCE_MS_MAX) return null;
     if (record.reason !== null) return record.reason;
     if (hive?.state === 'lost') return `hive ${hive.hive_id} is lost`;
-    return `not heard of for ${WORKER_SILENCE_MS_MAX / 1000} s`;
+    return record.seenAtIso === null ? 'it did not answer yet' : `not heard of for ${WORKER_SILENCE_MS_MAX / 1000} s`;
   }
 
+  /** Of one that is online. */
   const isAvailable = ({ record, stats }: Sight): boolean =>
-    isWorking(stats ? stats.status : record.info?.status) && hiveTakesWork(record.hiveId);
+    isWorking(stats ? stats.status : record.info?.status) &&
+    hiveTakesWork(record.hiveId) &&
+    (stats !== undefined || record.reason === null);
 
   function entryOf(sight: Sight, now: number): WorkerEntry {
-    const { info, hiveId, id, seenAtIso } = sight.record;
+    const { info, hiveId, id, seenAtIso, workerType, spawnedBy, capabilities } = sight.record;
     const { worker_id: _, url, ...measured } = sight.stats ?? {};
     const reason = offlineReason(sight, now);
+    const failed = sight.stats ? null : sight.record.reason;
     const labels = { ...measured.labels, ...info?.labels };
     return {
       ...measured,
@@ -121,10 +162,13 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
       status: measured.status ?? info?.status ?? null,
       online: reason === null,
       available: reason === null && isAvailable(sight),
-      reason,
+      reason: reason ?? failed,
       last_seen_at: seenAtIso ?? (hiveId === null ? null : (hives.get(hiveId)?.last_telemetry_at ?? null)),
       ...(info?.implementation === undefined ? {} : { implementation: info.implementation }),
       ...(info?.version === undefined ? {} : { version: info.version }),
+      ...(workerType === undefined ? {} : { worker_type: workerType }),
+      ...(spawnedBy === undefined ? {} : { spawned_by: spawnedBy }),
+      ...(capabilities ?? {}),
       ...(Object.keys(labels).length > 0 ? { labels } : {}),
     };
   }
@@ -162,22 +206,125 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
     return [...unique.values()];
   }
 
+  /**
+   * Whose a worker is, where nobody says: of the hive behind the "@" of its name, or of the one that spawned it (`x` or
+   * `hive-x`), if there is a hive of that name; else nobody's, as a keeper's is.
+   */
+  function hiveNamedBy(id: string, spawnedBy: string | undefined): string | null {
+    const names = [id.includes('@') ? id.slice(id.lastIndexOf('@') + 1) : '', spawnedBy ?? ''];
+    return [...names, (spawnedBy ?? '').replace(/^hive-/, '')].find((name) => hives.has(name)) ?? null;
+  }
+
+  const knownOr = (id: string, now: Now): WorkerRecord => workers.get(id) ?? unheard(id, null, now.ms);
+
   return {
-    /** A heartbeat, a registration, or a 200 from /health. False when there are as many workers as are kept. */
-    seen: ({ id, hiveId, info }: WorkerSighting, now: Now): boolean =>
-      keep({
-        id,
+    /** A heartbeat, or a 200 from /health. False when there are as many workers as are kept. */
+    seen: ({ id, hiveId, info }: WorkerSighting, now: Now): boolean => {
+      const known = knownOr(id, now);
+      if (info) byUrl.set(info.url, id);
+      return keep({
+        ...known,
         hiveId,
-        info: info ?? workers.get(id)?.info ?? null,
+        info: info ?? known.info,
         seenAt: now.ms,
         seenAtIso: now.iso,
         heardAt: now.ms,
         reason: null,
+      });
+    },
+    /** Its spawner tells of it, having seen it healthy. False when there are as many workers as are kept. */
+    registered: ({ id, url, port, model, workerType, spawnedBy, hiveId }: RegisteredWorker, now: Now): boolean => {
+      const known = knownOr(id, now);
+      const hive_id = hiveId === undefined ? hiveNamedBy(id, spawnedBy) : hiveId;
+      byUrl.set(url, id);
+      return keep({
+        ...known,
+        hiveId: hive_id,
+        info: {
+          ...(known.info ?? { device: null }),
+          ...{ id, url, port, hive_id, status: 'ready', model_id: model ?? known.info?.model_id ?? null },
+        },
+        seenAt: now.ms,
+        seenAtIso: now.iso,
+        heardAt: now.ms,
+        registeredAt: now.ms,
+        reason: null,
+        workerType,
+        spawnedBy,
+        capabilities: known.info?.url === url ? known.capabilities : null,
+      });
+    },
+    /**
+     * The registry lists it: that says where to ask, no more. What is known of one that is alive goes before it; one
+     * that is not is to be asked.
+     */
+    listed: ({ id, url, about }: ListedComponent, now: Now): 'alive' | 'ask' | 'full' => {
+      const known = knownOr(id, now);
+      const alive = known.info !== null && known.seenAt !== null && now.ms - known.seenAt < WORKER_SILENCE_MS_MAX;
+      if (alive) {
+        keep({ ...known, heardAt: now.ms });
+        return 'alive';
+      }
+      const { model, worker_type, spawned_by, hive_id, ...words } = about;
+      const hiveId = hive_id === undefined ? hiveNamedBy(id, spawned_by) : hive_id;
+      const moved = known.info?.url !== url;
+      const kept = keep({
+        ...known,
+        hiveId,
+        info: {
+          ...{ device: null, status: 'ready', ...words, model_id: words.model_id ?? model ?? null },
+          ...{ id, url, port: portOf(url), hive_id: hiveId },
+        },
+        heardAt: now.ms,
+        workerType: worker_type ?? known.workerType,
+        spawnedBy: spawned_by ?? known.spawnedBy,
+        ...(moved ? { capabilities: null, askedAt: Number.NEGATIVE_INFINITY, reason: null } : {}),
+      });
+      return kept ? 'ask' : 'full';
+    },
+    /** What it can do. */
+    capabilities: (id: string, { devices, models }: Pick<WorkerCapabilities, 'devices' | 'models'>): void => {
+      const known = workers.get(id);
+      if (known) keep({ ...known, capabilities: { devices, models } });
+    },
+    /** Its /health answered 200 at this URL: it lives, unless another worker has spoken for itself from there since. */
+    healthy: (id: string, url: string, now: Now): boolean => {
+      const known = workers.get(id);
+      if (!known || known.info?.url !== url) return false;
+      const holder = byUrl.get(url);
+      if (holder !== undefined && holder !== id && workers.get(holder)?.info?.url === url) {
+        keep({ ...known, seenAt: null, registeredAt: null, reason: `${url} is worker ${holder} now` });
+        return false;
+      }
+      return keep({ ...known, seenAt: now.ms, seenAtIso: now.iso, heardAt: now.ms, reason: null });
+    },
+    /** A request to it failed: offered no work until its /health answers, online for as long as its last sign of life holds. */
+    failed: (id: string, reason: string): void => {
+      const known = workers.get(id);
+      if (known) keep({ ...known, reason });
+    },
+    /** Those whose life nobody else watches: no hive streams or looks after them, and they were silent for a while. */
+    toAsk: (now: number): WorkerToAsk[] =>
+      workers.listAll().flatMap((record) => {
+        const { hiveId, info, seenAt, askedAt } = record;
+        const hive = hiveId === null ? undefined : hives.get(hiveId);
+        if (info === null || hive?.state === 'streaming' || hive?.state === 'lost') return [];
+        const silent = seenAt === null || now - seenAt >= ASK_AFTER_MS;
+        if (!silent || now - askedAt < ASK_AGAIN_MS) return [];
+        keep({ ...record, askedAt: now });
+        return [toAskOf(record, now)];
       }),
-    /** A request to it failed: not online until its /health answers. */
+    /** To ask this one now, whoever else watches it; null when it is not known. */
+    toAskOne: (id: string, now: number): WorkerToAsk | null => {
+      const record = workers.get(id);
+      if (!record?.info) return null;
+      keep({ ...record, askedAt: now });
+      return toAskOf(record, now);
+    },
+    /** It is gone: not online until it gives a sign of life. */
     unreachable: (id: string, reason: string): void => {
       const known = workers.get(id);
-      if (known) keep({ ...known, seenAt: null, reason });
+      if (known) keep({ ...known, seenAt: null, registeredAt: null, reason });
     },
     voidHive,
     list: (now: number): WorkerEntry[] => uniqueSights().map((sight) => entryOf(sight, now)),
@@ -192,14 +339,33 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
       return { online: online.map(({ record }) => record.id), available: online.filter(isAvailable).length };
     },
     expire: (now: number): void => {
-      for (const record of workers.expire(now)) unindex(record);
+      for (const record of workers.expire(now)) {
+        unindex(record);
+        const url = record.info?.url ?? '';
+        if (byUrl.get(url) === record.id) byUrl.delete(url);
+      }
     },
   };
 }
 
-/** A worker of which only its hive ever told. */
-function unheard(id: string, hiveId: string, heardAt: number): WorkerRecord {
-  return { id, hiveId, info: null, seenAt: null, seenAtIso: null, heardAt, reason: null };
+/** A worker that never spoke for itself, nor anybody for it but its hive. */
+function unheard(id: string, hiveId: string | null, heardAt: number): WorkerRecord {
+  return {
+    ...{ id, hiveId, info: null, seenAt: null, seenAtIso: null, heardAt, reason: null },
+    ...{ registeredAt: null, askedAt: Number.NEGATIVE_INFINITY },
+    ...{ workerType: undefined, spawnedBy: undefined, capabilities: null },
+  };
+}
+
+/** An answer after it was away, or from a worker that is new, may be another's: its capabilities name it. */
+function toAskOf({ id, info, seenAt, capabilities }: WorkerRecord, now: number): WorkerToAsk {
+  const away = seenAt === null || now - seenAt >= WORKER_SILENCE_MS_MAX;
+  return { id, url: info?.url ?? '', wantsCapabilities: away || capabilities === null };
+}
+
+function portOf(url: string): number {
+  const { port, protocol } = new URL(url);
+  return Number(port) || (protocol === 'https:' ? 443 : 80);
 }
 
 /** A hive that does not say (an older one) measures only workers that run. */

@@ -58,6 +58,15 @@ export const WorkerRegistration = Type.Object({
 });
 export type WorkerRegistration = Static<typeof WorkerRegistration>;
 
+/** What is taken over of a worker's own fields in the registry: as it says of itself, or as its spawner registered it. */
+export const ListedWorker = Type.Partial(
+  Type.Composite([
+    Type.Omit(WorkerInfo, ['id', 'url', 'port']),
+    Type.Pick(WorkerRegistration, ['model', 'worker_type', 'spawned_by']),
+  ]),
+);
+export type ListedWorker = Static<typeof ListedWorker>;
+
 /** `GET /capabilities` of a worker. */
 export const WorkerCapabilities = Type.Object({
   worker_id: WorkerId,
@@ -79,8 +88,12 @@ export const WorkerEntry = Type.Composite([
     url: nullable(HttpUrl),
     online: Type.Boolean(),
     available: Type.Boolean(),
-    reason: nullable(Type.String({ description: 'why it is not online' })),
+    reason: nullable(Type.String({ description: 'why it is not online, or why it is offered no work' })),
     last_seen_at: nullable(Timestamp),
+    worker_type: Type.Optional(Type.String()),
+    spawned_by: Type.Optional(Type.String()),
+    devices: Type.Optional(Type.Array(Device, { description: 'absent until it told' })),
+    models: Type.Optional(Type.Array(Type.String(), { description: 'absent until it told' })),
     implementation: Type.Optional(Type.String()),
     version: Type.Optional(Type.String()),
   }),

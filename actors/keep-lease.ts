@@ -1,0 +1,81 @@
+/** What a component says to the registry: that it is there, that it still is, and that it goes (PROTOCOL, "Registry"). */
+import { fromPromise } from 'xstate';
+import type { HeartbeatInput, ListedQueen, RegisterOutput } from '../machines/lease.js';
+import { type ComponentKind, Lease, QueenList } from '../wire/registry.js';
+import { type Parsed, parser } from '../wire/schema.js';
+import { PATH } from '../wire/status.js';
+import { hostOf, isLoopback, normaliseUrl } from '../wire/url.js';
+import { type Door, urlTowards } from './door.js';
+import { PeerFailure } from './failure.js';
+import { type Ask, ask, type Outgoing } from './http.js';
+
+/** A process ends within 5 s, however long the registry thinks about it. */
+const UNREGISTER_MS = 1_000;
+/** Whatever interval the registry names, we are neither a flood nor silent for hours. */
+const HEARTBEAT_MS = { min: 100, max: 3_600_000 } as const;
+
+export interface LeaseDeps {
+  outgoing: Outgoing;
+  door: Door;
+  registryUrl: string;
+  kind: ComponentKind;
+  id: string;
+  /** The component's own fields, as they are when it registers. */
+  about: () => Record<string, unknown>;
+}
+
+const parseLease = parser(Lease);
+const parseQueens = parser(QueenList);
+
+export function createLeaseActors({ outgoing, door, registryUrl, kind, id, about }: LeaseDeps) {
+  // The registry is configured: it may be told our token.
+  const tell = async (path: string, options: Omit<Ask, 'trusted'>) =>
+    (await ask(outgoing, registryUrl + path, { ...options, trusted: true })).body;
+
+  return {
+    register: fromPromise<RegisterOutput>(async ({ signal }) => {
+      let url = '';
+      const body = await tell(PATH.register, {
+        method: 'POST',
+        body: (socket) => {
+          url = urlTowards(door, socket);
+          return { ...about(), kind, id, url };
+        },
+        signal,
+      });
+      const { heartbeat_interval_s } = understood(parseLease(body), registryUrl);
+      const heartbeatMs = Math.min(Math.max(heartbeat_interval_s * 1000, HEARTBEAT_MS.min), HEARTBEAT_MS.max);
+      return { url, heartbeatMs };
+    }),
+
+    heartbeat: fromPromise<ListedQueen[], HeartbeatInput>(async ({ input, signal }) => {
+      let url = '';
+      const body = await tell(PATH.leaseHeartbeat, {
+        method: 'POST',
+        body: (socket) => {
+          url = urlTowards(door, socket);
+          return { kind, id };
+        },
+        signal,
+      });
+      if (url !== input.url)
+        throw new PeerFailure('identity', `our address is ${url} now, ${input.url} was registered`);
+      return understood(parseQueens(body), registryUrl).queens.flatMap((queen) => {
+        const normal = normaliseUrl(queen.url);
+        // A process on loopback speaks with loopback peers only.
+        if (!normal.ok || (outgoing.loopbackOnly && !isLoopback(hostOf(normal.url)))) return [];
+        return [{ id: queen.id, url: normal.url }];
+      });
+    }),
+
+    unregister: fromPromise<void>(async ({ signal }) => {
+      await tell(PATH.unregister, { method: 'DELETE', body: () => ({ kind, id }), timeoutMs: UNREGISTER_MS, signal });
+    }),
+  };
+}
+
+/** @throws PeerFailure */
+function understood<T>(parsed: Parsed<T>, url: string): T {
+  if (!parsed.ok) throw new PeerFailure('broken', `${url} answers, but not as a registry does`);
+  return parsed.value;
+}

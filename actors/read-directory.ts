@@ -1,0 +1,126 @@
+/** Reads which hives and workers the registry lists, and follows its stream of changes (PROTOCOL, "Registry"). */
+import type { IncomingMessage } from 'node:http';
+import { StringDecoder } from 'node:string_decoder';
+import { createParser } from 'eventsource-parser';
+import { fromCallback } from 'xstate';
+import type { DirectoryEvent } from '../machines/directory.js';
+import { type Component, RegisteredHives, RegisteredWorkers, RegistryEvent } from '../wire/registry.js';
+import { parser } from '../wire/schema.js';
+import { PATH } from '../wire/status.js';
+import type { AwakeClock } from './awake-clock.js';
+import { PeerFailure, peerFailure } from './failure.js';
+import { type Outgoing, openStream } from './http.js';
+import { watchSilence } from './silence.js';
+
+/** It says something every 15 s, if only a comment. */
+const SILENCE_MS_MAX = 40_000;
+/** 20,000 components with a kilobyte of their own words each. */
+const LIST_BYTES_MAX = 32 * 1024 * 1024;
+const EVENT_CHARS_MAX = 1024 * 1024;
+
+export interface ReadDirectoryDeps {
+  outgoing: Outgoing;
+  registryUrl: string;
+  clock: AwakeClock;
+  /** Everything that it lists. */
+  onList: (components: Component[]) => void;
+  onEvent: (event: RegistryEvent) => void;
+}
+
+const parseHives = parser(RegisteredHives);
+const parseWorkers = parser(RegisteredWorkers);
+const parseEvent = parser(RegistryEvent);
+
+export function createReadDirectory(deps: ReadDirectoryDeps) {
+  return fromCallback<DirectoryEvent>(({ sendBack }) => {
+    const controller = new AbortController();
+    const fail = (error: unknown) => {
+      if (controller.signal.aborted) return;
+      controller.abort();
+      sendBack({ type: 'failed', failure: peerFailure(deps.registryUrl, error) });
+    };
+    read(deps, controller.signal, sendBack, fail).catch(fail);
+    return () => controller.abort();
+  });
+}
+
+async function read(
+  deps: ReadDirectoryDeps,
+  signal: AbortSignal,
+  sendBack: (event: DirectoryEvent) => void,
+  fail: (error: unknown) => void,
+): Promise<void> {
+  const { outgoing, registryUrl, clock, onList, onEvent } = deps;
+  // The stream first: what changes while the lists are read waits in it.
+  const opened = await openStream(outgoing, registryUrl + PATH.registryStream, {
+    headers: { Accept: 'text/event-stream' },
+    trusted: true,
+    signal,
+  }).catch((error: unknown) => peerFailure(registryUrl, error));
+  // A registry without a stream is at least read each time that it is tried.
+  if (opened instanceof Error && opened.kind !== 'status') throw opened;
+  const [hives, workers] = await Promise.all([
+    list(deps, PATH.registeredHives, signal),
+    list(deps, PATH.registeredWorkers, signal),
+  ]);
+  const both = [parseHives(hives), parseWorkers(workers)] as const;
+  if (!both[0].ok || !both[1].ok) throw new PeerFailure('broken', `${registryUrl} answers, but not as a registry does`);
+  onList([...both[0].value.hives, ...both[1].value.workers] as Component[]);
+  if (opened instanceof Error) throw opened;
+  sendBack({ type: 'opened' });
+
+  const parser = createParser({
+    maxBufferSize: EVENT_CHARS_MAX,
+    onError: (error) => {
+      if (error.type === 'max-buffer-size-exceeded')
+        throw new PeerFailure('broken', `${registryUrl} sent too long an event`);
+    },
+    onEvent: ({ data }) => {
+      const event = parseEvent(json(data));
+      // What is not understood is left out: a later registry may say more.
+      if (event.ok) onEvent(event.value as RegistryEvent);
+    },
+  });
+  const silence = watchSilence(
+    { clock, silenceLimits: () => ({ staleMs: SILENCE_MS_MAX, lostMs: SILENCE_MS_MAX }) },
+    (event) => {
+      if (event.type === 'silent')
+        fail(new PeerFailure('timeout', `${registryUrl} was silent for ${SILENCE_MS_MAX / 1000} s`));
+    },
+  );
+  signal.addEventListener('abort', silence.stop, { once: true });
+  const decoder = new StringDecoder('utf8');
+  try {
+    for await (const chunk of opened) {
+      silence.heard();
+      parser.feed(decoder.write(chunk as Buffer));
+    }
+  } finally {
+    silence.stop();
+  }
+  throw new PeerFailure('closed', `${registryUrl} closed its stream`);
+}
+
+/** Longer than other answers may be. */
+async function list({ outgoing, registryUrl }: ReadDirectoryDeps, path: string, signal: AbortSignal): Promise<unknown> {
+  return json(await readAll(await openStream(outgoing, registryUrl + path, { trusted: true, signal }), registryUrl));
+}
+
+async function readAll(response: IncomingMessage, url: string): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of response) {
+    chunks.push(chunk as Buffer);
+    bytes += (chunk as Buffer).length;
+    if (bytes > LIST_BYTES_MAX) throw new PeerFailure('broken', `${url} lists more than ${LIST_BYTES_MAX} bytes`);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function json(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}

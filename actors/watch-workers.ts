@@ -1,0 +1,104 @@
+/**
+ * Asks workers for their own health where nobody else watches them: those that no hive measures, that their spawner or
+ * the registry told of, and that were silent for a while. A 200 from /health is a sign of life; the name in
+ * /capabilities says whose (PROTOCOL, "Which workers are online").
+ */
+import pLimit from 'p-limit';
+import type { WorkerToAsk } from '../stores/workers.js';
+import { parser } from '../wire/schema.js';
+import { PATH } from '../wire/status.js';
+import { WorkerCapabilities } from '../wire/worker.js';
+import { ask, type Outgoing } from './http.js';
+
+/** Dead workers cost their own kind time, and no hive. */
+const IN_FLIGHT_MAX = 64;
+const CONNECT_MS = 1_000;
+/** How often it is looked who is due. */
+const ROUND_MS = 5_000;
+
+export interface WatchWorkersDeps {
+  outgoing: Outgoing;
+  /** Whom to ask now. */
+  toAsk: () => WorkerToAsk[];
+  onHealthy: (worker: WorkerToAsk) => void;
+  onCapabilities: (worker: WorkerToAsk, capabilities: WorkerCapabilities) => void;
+  /** Its /health failed. */
+  onFailed: (worker: WorkerToAsk, reason: string) => void;
+  /** Another worker answers there: this one is gone. */
+  onReplaced: (worker: WorkerToAsk, reason: string) => void;
+}
+
+export interface WorkerWatch {
+  /** `health: false` leaves out its health: its spawner just saw it. */
+  ask: (worker: WorkerToAsk, options: { health: boolean }) => void;
+  start: () => void;
+  stop: () => void;
+}
+
+const parseCapabilities = parser(WorkerCapabilities);
+
+export function watchWorkers(deps: WatchWorkersDeps): WorkerWatch {
+  const limit = pLimit(IN_FLIGHT_MAX);
+  const controller = new AbortController();
+  const { signal } = controller;
+  const inFlight = new Set<string>();
+  let timer: NodeJS.Timeout | undefined;
+
+  const get = (worker: WorkerToAsk, path: string, trusted: boolean) =>
+    ask(deps.outgoing, worker.url + path, { trusted, signal, connectMs: CONNECT_MS });
+
+  async function askHealth(worker: WorkerToAsk): Promise<boolean> {
+    try {
+      await get(worker, PATH.health, false);
+      return true;
+    } catch (error) {
+      if (!signal.aborted) deps.onFailed(worker, (error as Error).message);
+      return false;
+    }
+  }
+
+  /** @returns whether the worker there may still be the one that we mean */
+  async function askCapabilities(worker: WorkerToAsk): Promise<boolean> {
+    let body: unknown;
+    try {
+      // It spoke with our token or the registry lists it, and the registry knows the token as well.
+      ({ body } = await get(worker, PATH.capabilities, true));
+    } catch {
+      // One that cannot say what it can do may still work; it is asked again when it was away.
+      return true;
+    }
+    const answer = parseCapabilities(body);
+    if (!answer.ok || signal.aborted) return true;
+    if (answer.value.worker_id !== worker.id) {
+      deps.onReplaced(worker, `${worker.url} is worker ${answer.value.worker_id} now`);
+      return false;
+    }
+    deps.onCapabilities(worker, answer.value);
+    return true;
+  }
+
+  async function askOne(worker: WorkerToAsk, health: boolean): Promise<void> {
+    if (signal.aborted || (health && !(await askHealth(worker)))) return;
+    if (worker.wantsCapabilities && !(await askCapabilities(worker))) return;
+    if (health && !signal.aborted) deps.onHealthy(worker);
+  }
+
+  const watch: WorkerWatch = {
+    ask: (worker, { health }) => {
+      const key = `${worker.id} ${worker.url}`;
+      if (inFlight.has(key)) return;
+      inFlight.add(key);
+      void limit(() => askOne(worker, health)).finally(() => inFlight.delete(key));
+    },
+    start: () => {
+      timer = setInterval(() => {
+        for (const worker of deps.toAsk()) watch.ask(worker, { health: true });
+      }, ROUND_MS);
+    },
+    stop: () => {
+      clearInterval(timer);
+      controller.abort();
+    },
+  };
+  return watch;
+}
