@@ -1,0 +1,290 @@
+/** How queen, hives and workers find each other through a registry, in any order of starting, and when it is missing. */
+import t, { type Test } from 'tap';
+import { fakeHive } from '../fakes/hive.js';
+import { fakeQueen } from '../fakes/queen.js';
+import { type FakeRegistry, fakeRegistry } from '../fakes/registry.js';
+import { fakeWorker } from '../fakes/worker.js';
+import { getJson, openStream } from '../helpers/http.js';
+import { type RbeeProcess, restart, startProcess } from '../helpers/process.js';
+import { tcpProxy } from '../helpers/proxy.js';
+import { waitFor } from '../helpers/wait.js';
+
+/** What the registry tells components to keep to here. */
+const INTERVAL_S = 1;
+const HIVES = 3;
+
+const registryFor = (t: Test, intervalS = INTERVAL_S) => fakeRegistry(t, { intervalS });
+const start = (t: Test, name: 'queen' | 'hive', id: string, registryUrl: string, ...args: string[]) =>
+  startProcess(t, { name, args: [`--${name}-id`, id, '--registry-url', registryUrl, ...args] });
+
+const streams = (queen: RbeeProcess, hiveId: string) =>
+  waitFor(`${hiveId} to stream to ${queen.id}`, async () => {
+    const { body } = await getJson(`${queen.url}/v1/hives/${hiveId}`);
+    return body.state === 'streaming' && body;
+  });
+const workers = async (queen: RbeeProcess) =>
+  (await getJson(`${queen.url}/v1/workers`)).body.workers as { worker_id: string; online: boolean; url: string }[];
+const workerIs = (queen: RbeeProcess, id: string, expected: object) =>
+  waitFor(`worker ${id} to be ${JSON.stringify(expected)}`, async () => {
+    const found = (await workers(queen)).filter(({ worker_id }) => worker_id === id);
+    const [worker] = found as unknown as Record<string, unknown>[];
+    const fits =
+      worker && found.length === 1 && Object.entries(expected).every(([key, value]) => worker[key] === value);
+    if (!fits) throw new Error(JSON.stringify(found));
+    return worker;
+  });
+const listed = (registry: FakeRegistry, ...names: [kind: string, id: string][]) =>
+  waitFor(`${names.join(' ')} to be listed`, () => names.every(([kind, id]) => registry.isListed(kind, id)));
+const machineOf = async (process: RbeeProcess, name: string) => {
+  const { machines } = (await getJson(`${process.url}/v1/machines`)).body;
+  const found = machines.filter(({ machine }: { machine: string }) => machine === name);
+  if (found.length !== 1) throw new Error(`${found.length} machines ${name}`);
+  return found[0] as { state: string; context: { reason: string | null; url: string }; transitions: { to: string }[] };
+};
+
+t.jobs = 4;
+
+t.test('queen first: a hive without --queen-url finds her, and a worker is known as its spawner tells', async (t) => {
+  const registry = await registryFor(t);
+  const queen = await start(t, 'queen', 'queen-desk', registry.url);
+  await listed(registry, ['queen', 'queen-desk']);
+  const hive = await start(t, 'hive', 'gpu-0', registry.url, '--label', 'rack=b');
+  t.match(await streams(queen, 'gpu-0'), { hive_url: hive.url, labels: { rack: 'b' } });
+  t.match(registry.list('hive'), [{ id: 'gpu-0', url: hive.url, labels: { rack: 'b' }, version: String }]);
+  t.match(registry.list('queen'), [{ id: 'queen-desk', url: queen.url }]);
+  t.match(await machineOf(hive, 'lease'), { state: 'registered', context: { url: hive.url, reason: null } });
+  t.match(await machineOf(queen, 'lease'), { state: 'registered' });
+
+  const worker = await fakeWorker(t, { registryUrl: registry.url });
+  t.match(await worker.tell(queen.url), { status: 200, body: { status: 'ok' } });
+  t.match(await workers(queen), [{ worker_id: worker.id, url: worker.url, online: true, available: true }]);
+  await waitFor('its capabilities', async () => {
+    const { body } = await getJson(`${queen.url}/v1/workers/${encodeURIComponent(worker.id)}`);
+    return body.models?.[0] === 'tiny' && body.devices?.[0]?.id === 'CPU-0';
+  });
+  await waitFor('its heartbeat', () => worker.queens.length === 1);
+  await listed(registry, ['worker', worker.id]);
+  t.equal((await workers(queen)).length, 1, 'counted once, however she hears of it');
+});
+
+t.test('hive and worker first: a queen that comes later finds them, and they her', async (t) => {
+  const registry = await registryFor(t);
+  await start(t, 'hive', 'gpu-0', registry.url);
+  const worker = await fakeWorker(t, { registryUrl: registry.url, queenHeartbeatMs: 200 });
+  await listed(registry, ['hive', 'gpu-0'], ['worker', worker.id]);
+  const queen = await start(t, 'queen', 'queen-late', registry.url);
+  await streams(queen, 'gpu-0');
+  const found = await workerIs(queen, worker.id, { online: true, url: worker.url });
+  t.match(found, { hive_id: null, model: 'tiny' });
+  await waitFor('its heartbeat to her', () => worker.queens.some(({ id }) => id === 'queen-late'));
+  t.equal((await workers(queen)).length, 1);
+});
+
+t.test('the next heartbeat tells hives and workers of a queen that came later', async (t) => {
+  const registry = await registryFor(t);
+  const hive = await start(t, 'hive', 'gpu-0', registry.url);
+  const worker = await fakeWorker(t, { registryUrl: registry.url });
+  await listed(registry, ['hive', 'gpu-0'], ['worker', worker.id]);
+  // Not a real one: she asks nobody.
+  const queen = await fakeQueen(t, { queenId: 'queen-late' });
+  await waitFor('the first heartbeats', () => registry.heartbeats.length >= 2);
+  registry.put({ kind: 'queen', id: 'queen-late', url: queen.url });
+  const before = registry.heartbeats.filter(({ body }) => body.kind === 'hive').length;
+  await waitFor('her reader', () => queen.streams.length === 1);
+  const beats = registry.heartbeats.filter(({ body }) => body.kind === 'hive').length - before;
+  t.ok(beats <= 2, `${beats} heartbeats`);
+  t.match(queen.callbacks, [{ body: { hive_id: 'gpu-0', hive_url: hive.url } }]);
+  await waitFor('the worker to know her', () => worker.queens.length === 1);
+  // Named with every heartbeat, and not called again for it.
+  const named = registry.heartbeats.length;
+  await waitFor('some more heartbeats', () => registry.heartbeats.length > named + 4);
+  t.equal(queen.callbacks.length, 1);
+  t.equal(queen.streamsTotal, 1);
+});
+
+t.test('two queens are both read by a hive that was told of neither', async (t) => {
+  const registry = await registryFor(t);
+  const one = await start(t, 'queen', 'queen-one', registry.url);
+  await start(t, 'hive', 'gpu-0', registry.url);
+  await streams(one, 'gpu-0');
+  const two = await start(t, 'queen', 'queen-two', registry.url);
+  await streams(two, 'gpu-0');
+  t.match(await streams(one, 'gpu-0'), { state: 'streaming' });
+});
+
+t.test(
+  'mixed: workers that were there, that are told of, and that the registry names are all known, once each',
+  async (t) => {
+    const registry = await registryFor(t);
+    const early = await fakeWorker(t, { registryUrl: registry.url });
+    await listed(registry, ['worker', early.id]);
+    const queen = await start(t, 'queen', 'queen-desk', registry.url);
+    const told = await fakeWorker(t, { registryUrl: registry.url });
+    await told.tell(queen.url);
+    const late = await fakeWorker(t, { registryUrl: registry.url });
+    for (const { id } of [early, told, late]) await workerIs(queen, id, { online: true, available: true });
+    t.equal((await workers(queen)).length, 3);
+  },
+);
+
+t.test('with the registry down from the start all else works, and they register when it comes', async (t) => {
+  const registry = await registryFor(t);
+  await registry.close();
+  const queen = await start(t, 'queen', 'queen-desk', registry.url);
+  const hive = await start(t, 'hive', 'gpu-0', registry.url, '--queen-url', queen.url);
+  await streams(queen, 'gpu-0');
+  const worker = await fakeWorker(t, {});
+  await worker.tell(queen.url);
+  t.match(await workers(queen), [{ worker_id: worker.id, online: true }]);
+  for (const process of [queen, hive]) {
+    t.match(await machineOf(process, 'lease'), { context: { reason: /connection refused/, failure: 'refused' } });
+  }
+  t.match(await machineOf(queen, 'directory'), { context: { reason: /connection refused/ } });
+  t.equal(hive.stderr().match(/not registered/g)?.length, 1, 'said once');
+  await registry.listen();
+  await listed(registry, ['queen', 'queen-desk'], ['hive', 'gpu-0']);
+  await waitFor(
+    'her to read it',
+    async () => (await machineOf(queen, 'directory')).transitions.at(-1)?.to === 'reading.following',
+  );
+});
+
+t.test(
+  'a registry that is killed and comes back empty lists everybody again, and the queen loses nobody',
+  async (t) => {
+    const registry = await registryFor(t);
+    const queen = await start(t, 'queen', 'queen-desk', registry.url);
+    const names: [string, string][] = [['queen', 'queen-desk']];
+    for (let n = 0; n < HIVES; n++) {
+      await start(t, 'hive', `gpu-${n}`, registry.url);
+      names.push(['hive', `gpu-${n}`]);
+    }
+    const hived = await Promise.all(Array.from({ length: 20 }, () => fakeWorker(t, { registryUrl: registry.url })));
+    for (const { id } of hived) names.push(['worker', id]);
+    for (let n = 0; n < HIVES; n++) await streams(queen, `gpu-${n}`);
+    for (const { id } of hived) await workerIs(queen, id, { online: true });
+    const stream = await openStream(t, `${queen.url}/v1/heartbeats/stream`);
+    await listed(registry, ...names);
+
+    const before = registry.registrations.length;
+    await registry.close();
+    registry.clear();
+    await registry.listen();
+    await listed(registry, ...names);
+    t.equal((await workers(queen)).filter(({ online }) => online).length, hived.length);
+    await waitFor('a few more events', () => stream.events.length > 3 * HIVES * 3);
+    const changes = stream.events.filter(({ data }) => data.type === 'hive_state').map(({ data }) => data.state);
+    t.strictSame([...new Set(changes)], ['streaming'], 'no hive was ever anything else');
+    const again = registry.registrations.slice(before).map(({ body }) => `${body.kind} ${body.id}`);
+    for (const [kind, id] of names) t.ok(again.includes(`${kind} ${id}`), `${kind} ${id} registered again`);
+    t.equal((await workers(queen)).length, hived.length);
+  },
+);
+
+t.test('a hive that the registry cannot see streams on, and is listed again when it can', async (t) => {
+  const registry = await registryFor(t, 0.3);
+  const queen = await start(t, 'queen', 'queen-desk', registry.url);
+  const proxy = await tcpProxy(t, { target: { port: registry.port } });
+  const hive = await start(t, 'hive', 'apart', proxy.url);
+  await start(t, 'hive', 'near', registry.url);
+  await streams(queen, 'apart');
+  await streams(queen, 'near');
+  const stream = await openStream(t, `${queen.url}/v1/heartbeats/stream`);
+  proxy.halfOpen();
+  proxy.forget();
+  await waitFor('its lease to lapse', () => !registry.isListed('hive', 'apart'));
+  await waitFor('it to notice', async () =>
+    /no answer within 5 s/.test((await machineOf(hive, 'lease')).context.reason ?? ''),
+  );
+  t.ok(registry.isListed('hive', 'near'));
+  await proxy.heal();
+  await listed(registry, ['hive', 'apart']);
+  const changes = stream.events.filter(({ data }) => data.type === 'hive_state' && data.hive_id === 'apart');
+  t.strictSame([...new Set(changes.map(({ data }) => data.state))], ['streaming']);
+});
+
+t.test('a queen that starts while the registry is down works from what she kept', async (t) => {
+  const registry = await registryFor(t);
+  // It does not announce itself: only the registry's word leads to it.
+  const hive = await fakeHive(t, { hiveId: 'listed', tickMs: 200, announcesWhenAsked: false });
+  const worker = await fakeWorker(t, {});
+  registry.put({ kind: 'hive', id: 'listed', url: hive.url });
+  registry.put({ kind: 'worker', id: worker.id, url: worker.url, model: 'tiny', spawned_by: 'keeper-fake' });
+  registry.put({ kind: 'gpu', id: 'unheard-of', url: worker.url });
+  const queen = await start(t, 'queen', 'queen-desk', registry.url);
+  await waitFor('her to ask the hive', () => hive.queries.length > 0);
+  t.match(hive.queries[0], { queenUrl: queen.url, queenId: 'queen-desk' });
+  await workerIs(queen, worker.id, { online: true, model: 'tiny', spawned_by: 'keeper-fake' });
+  await queen.kill();
+  t.notOk(registry.isListed('queen', 'queen-desk'), 'she unregistered');
+  await registry.close();
+
+  hive.announcesWhenAsked = true;
+  const again = await restart(queen);
+  await streams(again, 'listed');
+  await workerIs(again, worker.id, { online: true });
+  t.match(await machineOf(again, 'directory'), { context: { failure: 'refused' } });
+});
+
+t.test('a registry that hangs delays neither the start nor the end of a process', async (t) => {
+  const registry = await registryFor(t);
+  const queen = await start(t, 'queen', 'queen-desk', registry.url);
+  const hive = await start(t, 'hive', 'gpu-0', registry.url);
+  await streams(queen, 'gpu-0');
+  registry.mode = 'hang';
+  const late = await start(t, 'hive', 'gpu-1', registry.url, '--queen-url', queen.url);
+  await streams(queen, 'gpu-1');
+  const begun = performance.now();
+  const exits = await Promise.all([hive, late, queen].map((process) => process.kill()));
+  t.strictSame(
+    exits.map(({ code }) => code),
+    [0, 0, 0],
+  );
+  t.ok(performance.now() - begun < 5_000, 'within the 5 s of every end');
+});
+
+t.test('who ends in order is unlisted at once', async (t) => {
+  const registry = await registryFor(t, 15);
+  const queen = await start(t, 'queen', 'queen-desk', registry.url);
+  const hive = await start(t, 'hive', 'gpu-0', registry.url);
+  await listed(registry, ['queen', 'queen-desk'], ['hive', 'gpu-0']);
+  for (const process of [queen, hive]) t.equal((await process.kill()).code, 0);
+  t.strictSame(registry.list(), []);
+});
+
+t.test('each way in which a registry can fail is a reason of its own', async (t) => {
+  const registry = await registryFor(t);
+  registry.mode = 401;
+  const hive = await start(t, 'hive', 'gpu-0', registry.url);
+  const queen = await start(t, 'queen', 'queen-desk', registry.url);
+  const says = (reason: RegExp) =>
+    Promise.all(
+      [
+        machineOf.bind(null, hive, 'lease'),
+        machineOf.bind(null, queen, 'lease'),
+        machineOf.bind(null, queen, 'directory'),
+      ].map((read) =>
+        waitFor(`${reason}`, async () => reason.test((await read()).context.reason ?? ''), { timeoutMs: 30_000 }),
+      ),
+    );
+  await says(/answered 401: it wants another token/);
+  registry.mode = 503;
+  await says(/answered 503/);
+  registry.mode = 'nonsense';
+  await says(/not as a registry does|something that is no stream/);
+  registry.mode = 'redirect';
+  await says(/redirects are not followed/);
+  t.equal(registry.redirectsFollowed, 0);
+  t.notMatch(hive.stderr(), /"level":(50|60)|ERROR|FATAL/);
+  registry.mode = 'serve';
+  await listed(registry, ['queen', 'queen-desk'], ['hive', 'gpu-0']);
+  await streams(queen, 'gpu-0');
+});
+
+t.test('a process on loopback says why it cannot be listed elsewhere', async (t) => {
+  const hive = await start(t, 'hive', 'gpu-0', 'http://192.0.2.1:7830');
+  await waitFor('the reason', async () =>
+    /listens on loopback only/.test((await machineOf(hive, 'lease')).context.reason ?? ''),
+  );
+  t.equal((await hive.kill()).code, 0);
+});
