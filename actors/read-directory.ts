@@ -50,13 +50,9 @@ async function read(
   sendBack: (event: DirectoryEvent) => void,
   fail: (error: unknown) => void,
 ): Promise<void> {
-  const { outgoing, registryUrl, clock, onList, onEvent } = deps;
+  const { registryUrl, clock, onList, onEvent } = deps;
   // The stream first: what changes while the lists are read waits in it.
-  const opened = await openStream(outgoing, registryUrl + PATH.registryStream, {
-    headers: { Accept: 'text/event-stream' },
-    trusted: true,
-    signal,
-  }).catch((error: unknown) => peerFailure(registryUrl, error));
+  const opened = await openEvents(deps, signal).catch((error: unknown) => peerFailure(registryUrl, error));
   // A registry without a stream is at least read each time that it is tried.
   if (opened instanceof Error && opened.kind !== 'status') throw opened;
   const [hives, workers] = await Promise.all([
@@ -99,6 +95,14 @@ async function read(
     silence.stop();
   }
   throw new PeerFailure('closed', `${registryUrl} closed its stream`);
+}
+
+async function openEvents({ outgoing, registryUrl }: ReadDirectoryDeps, signal: AbortSignal): Promise<IncomingMessage> {
+  const headers = { Accept: 'text/event-stream' };
+  const stream = await openStream(outgoing, registryUrl + PATH.registryStream, { headers, trusted: true, signal });
+  if ((stream.headers['content-type'] ?? '').startsWith('text/event-stream')) return stream;
+  stream.destroy();
+  throw new PeerFailure('status', `${registryUrl} answered with something that is no stream`);
 }
 
 /** Longer than other answers may be. */
