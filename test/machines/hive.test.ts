@@ -191,3 +191,74 @@ t.test('two queens of one name are both served: neither takes the stream of the 
   t.same(hive.closed, ['r2']);
   hive.actor.stop();
 });
+
+const listed = (...ids: string[]) => ids.map((id) => ({ id, url: `http://${id}` }));
+
+t.test('queens that the registry names are called, each once; those that read already are not disturbed', async (t) => {
+  const hive = await start(['http://qa'], { 'http://qa': { queenId: 'qa' }, 'http://qb': { queenId: 'qb' } });
+  hive.read('r1', 'qa');
+  for (let n = 0; n < 3; n += 1) {
+    hive.actor.send({ type: 'queens.listed', queens: listed('qa', 'qb') });
+    await hive.turn();
+  }
+  t.same(hive.states(), ['http://qa streaming', 'http://qb ready']);
+  hive.read('r2', 'qb');
+  hive.actor.send({ type: 'queens.listed', queens: [...listed('qa'), { id: 'qb', url: 'http://qb:elsewhere' }] });
+  await hive.turn();
+  t.same(hive.states(), ['http://qa streaming', 'http://qb streaming']);
+  hive.actor.stop();
+});
+
+t.test(
+  'a queen that is listed again, or from elsewhere, is called at once though her attempts are far apart',
+  async (t) => {
+    const queens: Queens = {};
+    const hive = await start(['http://q'], queens);
+    const attempts = () =>
+      Object.values(hive.actor.getSnapshot().children).map(
+        (child) => (child as { getSnapshot: () => { context: { attempt: number } } }).getSnapshot().context.attempt,
+      );
+    hive.actor.send({ type: 'queens.listed', queens: listed('q') });
+    await hive.turn();
+    t.same(attempts(), [2], 'she is there, says the registry');
+    hive.actor.send({ type: 'queens.listed', queens: listed('q') });
+    await hive.turn();
+    t.same(attempts(), [2], 'and goes on saying so');
+    hive.actor.send({ type: 'queens.listed', queens: [] });
+    hive.actor.send({ type: 'queens.listed', queens: listed('q') });
+    await hive.turn();
+    t.same(attempts(), [3], 'she is back');
+    queens['http://q:2'] = { queenId: 'q' };
+    hive.actor.send({ type: 'queens.listed', queens: [{ id: 'q', url: 'http://q:2' }] });
+    await hive.turn();
+    t.same(hive.states(), ['http://q:2 ready'], 'one connection, to where she is now');
+    hive.actor.stop();
+  },
+);
+
+t.test('of more than eight listed queens the first are taken, and none displaces another in turn', async (t) => {
+  const hive = await start([], {});
+  hive.ask('http://found', null);
+  await hive.turn();
+  const many = listed(...Array.from({ length: 10 }, (_, n) => `q${n}`));
+  for (let n = 0; n < 3; n += 1) {
+    hive.actor.send({ type: 'queens.listed', queens: many });
+    await hive.turn();
+  }
+  const first = many.slice(0, QUEENS_MAX).map(({ url }) => `${url} backoff`);
+  t.same(hive.states(), first, 'the one that is away and not listed made room');
+  t.equal(hive.ask('http://asks', 'asks'), 'announcing', 'one that asks may have the place of one that is away');
+  hive.actor.stop();
+});
+
+t.test('a queen that the registry lists is kept for as long as it does, however long she is away', async (t) => {
+  const hive = await start([], {});
+  hive.actor.send({ type: 'queens.listed', queens: listed('q') });
+  await hive.turn(3_600_000);
+  await hive.turn(3_600_000);
+  t.equal(hive.states().length, 1);
+  hive.actor.send({ type: 'queens.listed', queens: [] });
+  await hive.turn(3_600_000);
+  t.equal(hive.states().length, 0);
+  hive.actor.stop();
+});

@@ -1,0 +1,152 @@
+import t from 'tap';
+import type { ListedComponent } from '../../stores/directory.js';
+import { createFleet } from '../../stores/fleet.js';
+
+const at = (s: number) => ({ ms: s * 1000, iso: new Date(s * 1000).toISOString() });
+
+function create() {
+  const fleet = createFleet();
+  const { workers } = fleet;
+  const registered = (id: string, s: number, more: object = {}) =>
+    workers.registered(
+      {
+        ...{ id, url: `http://a:8080`, port: 8080, model: 'tiny', workerType: 'llm', spawnedBy: 'keeper-desk' },
+        ...{ hiveId: undefined, ...more },
+      },
+      at(s),
+    );
+  const listed = (id: string, s: number, more: Partial<ListedComponent> = {}) =>
+    workers.listed({ kind: 'worker', id, url: `http://${id}:8080`, about: {}, ...more }, at(s));
+  const beat = (id: string, s: number, hiveId: string | null = null, url = 'http://a:8080') => {
+    const info = { id, model_id: 'tiny', device: 'GPU-0', port: 8080, url, hive_id: hiveId, status: 'busy' };
+    return workers.seen({ id, hiveId, info }, at(s));
+  };
+  const is = (id: string, s: number) => {
+    const worker = workers.get(id, s * 1000);
+    return worker && `${worker.online ? 'online' : 'offline'}, ${worker.available ? 'available' : 'not available'}`;
+  };
+  const show = (state: 'connecting' | 'streaming' | 'lost', s: number) =>
+    fleet.shown({
+      hiveId: 'gpu-0',
+      hiveUrl: 'http://h',
+      state,
+      ...{ stale: false, reason: null, nextAttemptAt: null },
+      now: at(s),
+    });
+  const due = (s: number) => workers.toAsk(s * 1000).map(({ id }) => id);
+  return { fleet, workers, registered, listed, beat, is, show, due };
+}
+
+t.test('a registration is a sign of life for 90 s, a lease is none', async (t) => {
+  const { registered, listed, is, workers } = create();
+  registered('told', 0);
+  t.same(
+    [is('told', 0), is('told', 89), is('told', 90)],
+    ['online, available', 'online, available', 'offline, not available'],
+  );
+  t.equal(listed('named', 0), 'ask');
+  t.equal(is('named', 0), 'offline, not available');
+  t.match(workers.get('named', 0), { reason: 'it did not answer yet', url: 'http://named:8080' });
+  t.ok(workers.healthy('named', 'http://named:8080', at(1)));
+  t.same(
+    [is('named', 1), is('named', 90), is('named', 91)],
+    ['online, available', 'online, available', 'offline, not available'],
+  );
+});
+
+t.test('silent for 45 s a worker is asked, then every 30 s; one that is heard of is not', async (t) => {
+  const { registered, beat, due, workers } = create();
+  registered('silent', 0);
+  beat('beating', 0, null, 'http://b:8080');
+  t.same(due(44), []);
+  beat('beating', 30, null, 'http://b:8080');
+  t.same([due(45), due(46), due(74), due(75)], [['silent'], [], [], ['silent', 'beating']]);
+  workers.healthy('silent', 'http://a:8080', at(76));
+  t.same(due(120), ['beating']);
+});
+
+t.test('a failed /health takes the work away, and after 90 s of silence the worker', async (t) => {
+  const { registered, is, workers } = create();
+  registered('w', 0);
+  workers.failed('w', 'connection refused');
+  t.equal(is('w', 60), 'online, not available');
+  t.match(workers.get('w', 60_000), { reason: 'connection refused' });
+  t.equal(is('w', 90), 'offline, not available');
+  t.match(workers.get('w', 90_000), { reason: 'connection refused' });
+  workers.healthy('w', 'http://a:8080', at(100));
+  t.equal(is('w', 100), 'online, available');
+  workers.unreachable('w', 'its lease ended');
+  t.equal(is('w', 100), 'offline, not available');
+});
+
+t.test(
+  'the lease of one that is alive changes nothing about it, of one that is silent where it is asked',
+  async (t) => {
+    const { beat, listed, workers } = create();
+    beat('w', 0);
+    t.equal(listed('w', 10, { url: 'http://elsewhere', about: { model_id: 'other' } }), 'alive');
+    t.match(workers.get('w', 10_000), { url: 'http://a:8080', model: 'tiny', status: 'busy' });
+    t.equal(listed('w', 100, { url: 'http://elsewhere', about: { model_id: 'other' } }), 'ask');
+    t.match(workers.get('w', 100_000), { url: 'http://elsewhere', model: 'other', port: 80 });
+    t.notOk(workers.healthy('w', 'http://a:8080', at(101)), 'an answer from where it was is not its own');
+  },
+);
+
+t.test('a 200 from a port where another worker has spoken for itself since is not taken for the first', async (t) => {
+  const { registered, workers, is } = create();
+  registered('first', 0);
+  registered('second', 50);
+  t.notOk(workers.healthy('first', 'http://a:8080', at(51)));
+  t.equal(is('first', 51), 'offline, not available');
+  t.match(workers.get('first', 51_000), { reason: 'http://a:8080 is worker second now' });
+  t.ok(workers.healthy('second', 'http://a:8080', at(51)));
+  registered('first', 60);
+  t.equal(is('first', 60), 'online, available', 'ports change hands both ways');
+});
+
+t.test('its hive is asked about it by telemetry, not the worker itself', async (t) => {
+  const { registered, show, due, fleet, is } = create();
+  show('streaming', 0);
+  registered('w@gpu-0', 10);
+  t.equal(is('w@gpu-0', 10), 'online, available', 'its hive has not measured since');
+  t.equal(is('w@gpu-0', 15), 'offline, not available');
+  const tell = (...ids: string[]) =>
+    fleet.telemetry({
+      heartbeat: { type: 'telemetry', hive_id: 'gpu-0', workers: ids.map((worker_id) => ({ worker_id })) },
+      receivedAt: at(16).iso,
+      first: false,
+    });
+  tell('w@gpu-0');
+  t.equal(is('w@gpu-0', 200), 'online, available', 'for as long as it is listed');
+  t.same(due(200), []);
+  show('lost', 201);
+  t.same(due(300), [], 'the workers of a lost hive are asked by its subscription');
+  t.equal(is('w@gpu-0', 201), 'offline, not available');
+});
+
+t.test('capabilities are asked for when they are not known, and again after a worker was away', async (t) => {
+  const { registered, workers } = create();
+  registered('w', 0);
+  t.match(workers.toAskOne('w', 0), { wantsCapabilities: true });
+  workers.capabilities('w', { devices: [], models: ['tiny'] });
+  t.match(workers.toAskOne('w', 60_000), { wantsCapabilities: false });
+  t.match(workers.toAskOne('w', 90_000), { wantsCapabilities: true });
+  t.match(workers.get('w', 0), { models: ['tiny'], devices: [] });
+  registered('w', 1);
+  t.match(workers.get('w', 1000), { models: ['tiny'] }, 'the same worker, told of twice');
+  registered('w', 1, { url: 'http://a:8081', port: 8081 });
+  t.notOk(workers.get('w', 1000)?.models, 'another run of it');
+  t.equal(workers.toAskOne('nobody', 0), null);
+});
+
+t.test('a worker is forgotten ten minutes after it was last heard of, and listed ones are heard of', async (t) => {
+  const { registered, listed, workers } = create();
+  registered('w', 0);
+  listed('named', 0);
+  listed('named', 500);
+  workers.expire(601_000);
+  t.same(
+    workers.list(601_000).map(({ worker_id }) => worker_id),
+    ['named'],
+  );
+});
