@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { type FakeHive, fakeHive } from '../fakes/hive.js';
 import { fakeQueen } from '../fakes/queen.js';
+import { fakeRegistry } from '../fakes/registry.js';
 import { getJson, openStream, postJson, rawRequest, type Stream } from '../helpers/http.js';
 import { type Exit, type RbeeProcess, restart, StartFailed, startProcess } from '../helpers/process.js';
 import { startSpawner } from '../helpers/spawner-process.js';
@@ -394,11 +395,13 @@ t.test('the environment variables of a hive work', async (t) => {
     writeFile(path.join(card, 'mem_info_vram_total'), String(16 * 1024 ** 3)),
   ]);
   for (const one of [desk, attic]) one.mode = 'accept-silent';
+  const registry = await fakeRegistry(t);
   const before = await startSpawner(t, { stateDir: path.join(dir, 'state'), id: 'from-env' });
   const left = await before.spawn('tiny');
   await before.kill('SIGKILL');
   const env = {
     RBEE_KEEP_WORKERS: '1',
+    RBEE_REGISTRY_URL: registry.url,
     RBEE_PORT: String(port),
     RBEE_HIVE_ID: 'from-env',
     RBEE_INTERVAL: '500ms',
@@ -436,6 +439,11 @@ t.test('the environment variables of a hive work', async (t) => {
     const callback = await waitFor('the callback', () => one.callbacks[0]);
     t.match(callback.body, { hive_id: 'from-env', hive_url: 'http://gpu-box.example:7000' });
   }
+  const [registration] = await waitFor('its lease', () => registry.registrations.length > 0 && registry.registrations);
+  t.match(registration, {
+    body: { kind: 'hive', id: 'from-env', url: 'http://gpu-box.example:7000', labels: { rack: 'b' } },
+    headers: { authorization: 'Bearer a-token', 'rbee-protocol': '1' },
+  });
   t.ok(existsSync(path.join(dir, 'state', 'hive', 'from-env', 'instance.json')));
   one.child.kill('SIGTERM');
   t.equal((await one.exited).code, 0);
@@ -449,7 +457,9 @@ t.test('the environment variables of a queen work', async (t) => {
   const [port, found, second] = await Promise.all([freePort(), fakeHive(t), fakeHive(t, { hiveId: 'one-too-many' })]);
   const sshConfig = path.join(dir, 'ssh config');
   await writeFile(sshConfig, 'Host box\n  HostName 127.0.0.1\n');
+  const registry = await fakeRegistry(t);
   const env = {
+    RBEE_REGISTRY_URL: registry.url,
     RBEE_PORT: String(port),
     RBEE_QUEEN_ID: 'queen-from-env',
     RBEE_SSH_CONFIG: sshConfig,
@@ -465,6 +475,7 @@ t.test('the environment variables of a queen work', async (t) => {
   await waitFor('her to search the hosts of the SSH config', () => found.subscribers.length === 1);
   t.match(found.queries[0], { queenId: 'queen-from-env' });
   t.match(await second.announce(url), { status: 503, body: { status: 503 } });
+  await waitFor('her lease', () => registry.isListed('queen', 'queen-from-env'));
   const page = await getJson(`${url}/inspect`);
   t.match([page.status, page.headers.get('content-type')], [200, /^text\/html/]);
   t.ok(existsSync(path.join(dir, 'state', 'queen', 'queen-from-env')));
