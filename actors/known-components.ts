@@ -7,8 +7,8 @@ import { ListedWorker } from '../wire/worker.js';
 import type { StateDir } from './state-dir.js';
 
 const FILE = 'registry.json';
-/** A burst of changes is one write. */
-const WRITE_AFTER_MS = 500;
+/** A burst of changes is one write, of up to some megabytes. */
+const WRITE_AFTER_MS = 2_000;
 
 const KnownFile = Type.Object({
   version: Type.Literal(1),

@@ -13,6 +13,8 @@ import { ask, type Outgoing } from './http.js';
 /** Dead workers cost their own kind time, and no hive. */
 const IN_FLIGHT_MAX = 64;
 const CONNECT_MS = 1_000;
+/** As many as there may be workers: one that is not asked now is due again. */
+const WAITING_MAX = 20_000;
 /** How often it is looked who is due. */
 const ROUND_MS = 5_000;
 
@@ -86,7 +88,7 @@ export function watchWorkers(deps: WatchWorkersDeps): WorkerWatch {
   const watch: WorkerWatch = {
     ask: (worker, { health }) => {
       const key = `${worker.id} ${worker.url}`;
-      if (inFlight.has(key)) return;
+      if (inFlight.has(key) || inFlight.size >= WAITING_MAX) return;
       inFlight.add(key);
       void limit(() => askOne(worker, health)).finally(() => inFlight.delete(key));
     },

@@ -197,7 +197,7 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
   return {
     routes: doors.routes,
     streams: [doors.stream],
-    metrics: streamMetrics('heartbeat_stream', () => doors.stream.stats()),
+    metrics: [...streamMetrics('heartbeat_stream', () => doors.stream.stats()), ...lease.metrics],
     start: () => {
       spawner.start();
       stops.push(

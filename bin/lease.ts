@@ -3,6 +3,7 @@ import { createActor } from 'xstate';
 import { createLeaseActors } from '../actors/keep-lease.js';
 import { LOST_JITTER_MS_MAX, leaseDelayMs, otherProtocolDelayMs } from '../machines/backoff.js';
 import { type LeaseContext, type ListedQueen, leaseHeartbeatMachine, leaseMachine } from '../machines/lease.js';
+import type { Metric } from '../server/metrics.js';
 import type { ComponentKind } from '../wire/registry.js';
 import { hostOf, isLoopback } from '../wire/url.js';
 import type { Ground } from './process.js';
@@ -20,12 +21,13 @@ export interface LeaseInput {
 export interface KeptLease {
   /** Once the process listens. */
   start: () => void;
+  metrics: Metric[];
   /** Unregisters; settles within about a second, whatever the registry does. */
   leave: () => Promise<void>;
 }
 
 export function keepLease(ground: Ground, { registryUrl, kind, about, onQueens }: LeaseInput): KeptLease {
-  if (registryUrl === undefined) return { start: () => {}, leave: async () => {} };
+  if (registryUrl === undefined) return { start: () => {}, metrics: [], leave: async () => {} };
   const { id, door, outgoing, inspect, fail } = ground;
   const { register, heartbeat, unregister } = createLeaseActors({ outgoing, door, registryUrl, kind, id, about });
   const actor = createActor(
@@ -51,6 +53,14 @@ export function keepLease(ground: Ground, { registryUrl, kind, about, onQueens }
       tellLease(ground, registryUrl);
       actor.start();
     },
+    metrics: [
+      {
+        name: 'rbee_registered',
+        help: '1 while the registry lists this process, as far as it knows.',
+        type: 'gauge',
+        read: () => (actor.getSnapshot().value === 'registered' ? 1 : 0),
+      },
+    ],
     leave: async () => {
       if (!started) return;
       actor.send({ type: 'leave' });

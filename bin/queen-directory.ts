@@ -7,6 +7,7 @@ import { createReadDirectory } from '../actors/read-directory.js';
 import { invitationOf } from '../actors/search-hosts.js';
 import { watchWorkers } from '../actors/watch-workers.js';
 import { directoryMachine } from '../machines/directory.js';
+import type { Metric } from '../server/metrics.js';
 import { createDirectory, type ListedComponent, listedOf } from '../stores/directory.js';
 import type { Fleet } from '../stores/fleet.js';
 import type { Now } from '../stores/workers.js';
@@ -31,6 +32,7 @@ export interface QueenDirectory {
   hivesToInvite: () => ListedComponent[];
   /** Fetches what a worker can do: its spawner just saw it healthy. */
   askCapabilities: (workerId: string) => void;
+  metrics: Metric[];
   start: () => void;
   stop: () => void;
 }
@@ -62,6 +64,7 @@ export function queenDirectory(ground: Ground, input: QueenDirectoryInput): Quee
     return {
       hivesToInvite: () => [],
       askCapabilities: (id) => askWorker(id, { health: false }),
+      metrics: [],
       start: watch.start,
       stop: watch.stop,
     };
@@ -132,6 +135,15 @@ export function queenDirectory(ground: Ground, input: QueenDirectoryInput): Quee
   return {
     hivesToInvite: () => directory.hives().filter((hive) => !isSought(hive)),
     askCapabilities: (id) => askWorker(id, { health: false }),
+    metrics: [
+      {
+        name: 'rbee_registry_listed',
+        help: 'What the registry lists, as far as it was read.',
+        type: 'gauge',
+        label: 'kind',
+        read: () => ({ hive: directory.hives().length, worker: directory.workers().length }),
+      },
+    ],
     start: () => {
       tellDirectory(ground, registryUrl);
       for (const worker of directory.workers()) takeWorker(worker);

@@ -250,6 +250,8 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
     streams: [doors.stream],
     metrics: [
       ...streamMetrics('heartbeat_stream', () => doors.stream.stats()),
+      ...lease.metrics,
+      ...directory.metrics,
       { name: 'rbee_hives', help: 'Hives by state.', type: 'gauge', label: 'state', read: () => countStates(fleet) },
       {
         name: 'rbee_hive_events_total',

@@ -256,14 +256,14 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
     },
     /**
      * The registry lists it: that says where to ask, no more. What is known of one that is alive goes before it; one
-     * that is not is to be asked.
+     * that is not, or of which nobody knows what it can do, is to be asked.
      */
     listed: ({ id, url, about }: ListedComponent, now: Now): 'alive' | 'ask' | 'full' => {
       const known = knownOr(id, now);
       const alive = known.info !== null && known.seenAt !== null && now.ms - known.seenAt < WORKER_SILENCE_MS_MAX;
       if (alive) {
         keep({ ...known, heardAt: now.ms });
-        return 'alive';
+        return known.capabilities === null ? 'ask' : 'alive';
       }
       const { model, worker_type, spawned_by, hive_id, ...words } = about;
       const hiveId = hive_id === undefined ? hiveNamedBy(id, spawned_by) : hive_id;

@@ -84,6 +84,8 @@ t.test(
   async (t) => {
     const { beat, listed, workers } = create();
     beat('w', 0);
+    t.equal(listed('w', 5), 'ask', 'it never said what it can do');
+    workers.capabilities('w', { devices: [], models: [] });
     t.equal(listed('w', 10, { url: 'http://elsewhere', about: { model_id: 'other' } }), 'alive');
     t.match(workers.get('w', 10_000), { url: 'http://a:8080', model: 'tiny', status: 'busy' });
     t.equal(listed('w', 100, { url: 'http://elsewhere', about: { model_id: 'other' } }), 'ask');

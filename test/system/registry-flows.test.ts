@@ -1,10 +1,11 @@
 /** How queen, hives and workers find each other through a registry, in any order of starting, and when it is missing. */
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { fakeHive } from '../fakes/hive.js';
 import { fakeQueen } from '../fakes/queen.js';
 import { type FakeRegistry, fakeRegistry } from '../fakes/registry.js';
 import { fakeWorker } from '../fakes/worker.js';
-import { getJson, openStream } from '../helpers/http.js';
+import { getJson, openStream, postJson } from '../helpers/http.js';
 import { type RbeeProcess, restart, startProcess } from '../helpers/process.js';
 import { tcpProxy } from '../helpers/proxy.js';
 import { waitFor } from '../helpers/wait.js';
@@ -54,6 +55,7 @@ t.test('queen first: a hive without --queen-url finds her, and a worker is known
   t.match(registry.list('queen'), [{ id: 'queen-desk', url: queen.url }]);
   t.match(await machineOf(hive, 'lease'), { state: 'registered', context: { url: hive.url, reason: null } });
   t.match(await machineOf(queen, 'lease'), { state: 'registered' });
+  for (const { url } of [queen, hive]) t.match((await getJson(`${url}/metrics`)).body, /^rbee_registered 1$/m);
 
   const worker = await fakeWorker(t, { registryUrl: registry.url });
   t.match(await worker.tell(queen.url), { status: 200, body: { status: 'ok' } });
@@ -241,6 +243,34 @@ t.test('a registry that hangs delays neither the start nor the end of a process'
     [0, 0, 0],
   );
   t.ok(performance.now() - begun < 5_000, 'within the 5 s of every end');
+});
+
+t.test('the token goes to the registry and to those that it lists, and without it nobody is listened to', async (t) => {
+  const registry = await registryFor(t);
+  const hive = await fakeHive(t, { hiveId: 'listed', tickMs: 200 });
+  const worker = await fakeWorker(t, {});
+  registry.put({ kind: 'hive', id: 'listed', url: hive.url });
+  registry.put({ kind: 'worker', id: worker.id, url: worker.url });
+  const queen = await start(t, 'queen', 'queen-desk', registry.url, '--token', 'a-token');
+  await waitFor('her questions', () => hive.queries.length > 0 && worker.capabilityRequests > 0);
+  const authorized = (requests: FakeRegistry['requests'], path: string) =>
+    requests.filter((one) => one.path.startsWith(path)).map(({ headers }) => headers.authorization);
+  t.match(authorized(hive.requests, '/capabilities')[0], 'Bearer a-token');
+  t.match(authorized(worker.requests, '/capabilities')[0], 'Bearer a-token');
+  t.equal(authorized(worker.requests, '/health')[0], undefined);
+  for (const path of ['register', 'heartbeat', 'stream', 'hives', 'workers']) {
+    t.equal(authorized(registry.requests, `/v1/registry/${path}`)[0], 'Bearer a-token', path);
+  }
+  t.match(await worker.tell(queen.url), { status: 401 });
+  t.match(await postJson(`${queen.url}/v1/queen/register-hive`, { hive_id: 'a', hive_url: hive.url }), { status: 401 });
+  const state = `${queen.stateDir}/queen/queen-desk/registry.json`;
+  await waitFor('her copy', () => existsSync(state));
+  t.equal(statSync(state).mode & 0o777, 0o600);
+  t.notMatch(readFileSync(state, 'utf8'), /a-token/);
+  await queen.kill('SIGKILL');
+  writeFileSync(state, '{"version":1,"components":[{"kind":"gpu"}]}');
+  const again = await restart(queen);
+  t.match(again.stderr(), /registry\.json is broken: set aside/);
 });
 
 t.test('who ends in order is unlisted at once', async (t) => {
