@@ -69,6 +69,11 @@ export function keepLease(ground: Ground, { registryUrl, kind, about, onQueens }
   };
 }
 
+/** Which of its doors failed is for the machine's own history: here it would make one reason several. */
+export function withoutPath(reason: string | null): string | null {
+  return reason?.replace(/\/v1\/registry\/[a-z]+/, '') ?? null;
+}
+
 /** A line a change; why an attempt failed is said once, until it fails for another reason or succeeds. */
 function tellLease({ machineLog, log, door }: Ground, registryUrl: string): void {
   let told: string | null = null;
@@ -76,7 +81,8 @@ function tellLease({ machineLog, log, door }: Ground, registryUrl: string): void
   machineLog.follow((event) => {
     if (event.type !== 'transition' || event.machine !== 'lease') return;
     const { url } = event.context as LeaseContext;
-    const { to, reason } = event.transition;
+    const { to } = event.transition;
+    const reason = withoutPath(event.transition.reason);
     if (to === 'registered') {
       told = null;
       log.info(`registered with ${registryUrl} as ${url}`);

@@ -11,6 +11,7 @@ import type { Metric } from '../server/metrics.js';
 import { createDirectory, type ListedComponent, listedOf } from '../stores/directory.js';
 import type { Fleet } from '../stores/fleet.js';
 import type { Now } from '../stores/workers.js';
+import { withoutPath } from './lease.js';
 import type { Ground } from './process.js';
 
 /** A hive that registers announces itself too, if it can: it is asked when it has not. */
@@ -169,7 +170,8 @@ function tellDirectory({ machineLog, log }: Ground, registryUrl: string): void {
   let told: string | null = null;
   machineLog.follow((event) => {
     if (event.type !== 'transition' || event.machine !== 'directory') return;
-    const { to, reason } = event.transition;
+    const { to } = event.transition;
+    const reason = withoutPath(event.transition.reason);
     if (to === 'reading.following') {
       told = null;
       log.info(`follows the registry at ${registryUrl}`);

@@ -216,6 +216,7 @@ t.test('a queen that starts while the registry is down works from what she kept'
   const queen = await start(t, 'queen', 'queen-desk', registry.url);
   await waitFor('her to ask the hive', () => hive.queries.length > 0);
   t.match(hive.queries[0], { queenUrl: queen.url, queenId: 'queen-desk' });
+  await waitFor('her to ask it again', () => hive.queries.length > 1);
   await workerIs(queen, worker.id, { online: true, model: 'tiny', spawned_by: 'keeper-fake' });
   await queen.kill();
   t.notOk(registry.isListed('queen', 'queen-desk'), 'she unregistered');
