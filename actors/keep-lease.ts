@@ -1,9 +1,8 @@
 /** What a component says to the registry: that it is there, that it still is, and that it goes (PROTOCOL, "Registry"). */
 import { fromPromise } from 'xstate';
 import type { HeartbeatInput, ListedQueen, RegisterOutput } from '../machines/lease.js';
-import { type ComponentKind, Lease, QueenList } from '../wire/registry.js';
+import { type ComponentKind, Lease, QueenList, REGISTRY_PATH } from '../wire/registry.js';
 import { type Parsed, parser } from '../wire/schema.js';
-import { PATH } from '../wire/status.js';
 import { hostOf, isLoopback, normaliseUrl } from '../wire/url.js';
 import { type Door, urlTowards } from './door.js';
 import { PeerFailure } from './failure.js';
@@ -11,8 +10,6 @@ import { type Ask, ask, type Outgoing } from './http.js';
 
 /** A process ends within 5 s, however long the registry thinks about it. */
 const UNREGISTER_MS = 1_000;
-/** Whatever interval the registry names, we are neither a flood nor silent for hours. */
-const HEARTBEAT_MS = { min: 100, max: 3_600_000 } as const;
 
 export interface LeaseDeps {
   outgoing: Outgoing;
@@ -35,7 +32,7 @@ export function createLeaseActors({ outgoing, door, registryUrl, kind, id, about
   return {
     register: fromPromise<RegisterOutput>(async ({ signal }) => {
       let url = '';
-      const body = await tell(PATH.register, {
+      const body = await tell(REGISTRY_PATH.register, {
         method: 'POST',
         body: (socket) => {
           url = urlTowards(door, socket);
@@ -44,13 +41,12 @@ export function createLeaseActors({ outgoing, door, registryUrl, kind, id, about
         signal,
       });
       const { heartbeat_interval_s } = understood(parseLease(body), registryUrl);
-      const heartbeatMs = Math.min(Math.max(heartbeat_interval_s * 1000, HEARTBEAT_MS.min), HEARTBEAT_MS.max);
-      return { url, heartbeatMs };
+      return { url, heartbeatMs: heartbeat_interval_s * 1000 };
     }),
 
     heartbeat: fromPromise<ListedQueen[], HeartbeatInput>(async ({ input, signal }) => {
       let url = '';
-      const body = await tell(PATH.leaseHeartbeat, {
+      const body = await tell(REGISTRY_PATH.heartbeat, {
         method: 'POST',
         body: (socket) => {
           url = urlTowards(door, socket);
@@ -69,7 +65,12 @@ export function createLeaseActors({ outgoing, door, registryUrl, kind, id, about
     }),
 
     unregister: fromPromise<void>(async ({ signal }) => {
-      await tell(PATH.unregister, { method: 'DELETE', body: () => ({ kind, id }), timeoutMs: UNREGISTER_MS, signal });
+      await tell(REGISTRY_PATH.unregister, {
+        method: 'DELETE',
+        body: () => ({ kind, id }),
+        timeoutMs: UNREGISTER_MS,
+        signal,
+      });
     }),
   };
 }

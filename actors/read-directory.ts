@@ -4,9 +4,8 @@ import { StringDecoder } from 'node:string_decoder';
 import { createParser } from 'eventsource-parser';
 import { fromCallback } from 'xstate';
 import type { DirectoryEvent } from '../machines/directory.js';
-import { type Component, RegisteredHives, RegisteredWorkers, RegistryEvent } from '../wire/registry.js';
+import { type Component, REGISTRY_PATH, RegisteredHives, RegisteredWorkers, RegistryEvent } from '../wire/registry.js';
 import { parser } from '../wire/schema.js';
-import { PATH } from '../wire/status.js';
 import type { AwakeClock } from './awake-clock.js';
 import { PeerFailure, peerFailure } from './failure.js';
 import { type Outgoing, openStream } from './http.js';
@@ -14,8 +13,8 @@ import { watchSilence } from './silence.js';
 
 /** It says something every 15 s, if only a comment. */
 const SILENCE_MS_MAX = 40_000;
-/** 20,000 components with a kilobyte of their own words each. */
-const LIST_BYTES_MAX = 32 * 1024 * 1024;
+/** More than a registry holds: 64 MiB of components' own fields, and what it adds to each. */
+const LIST_BYTES_MAX = 80 * 1024 * 1024;
 const EVENT_CHARS_MAX = 1024 * 1024;
 
 export interface ReadDirectoryDeps {
@@ -56,8 +55,8 @@ async function read(
   // A registry without a stream is at least read each time that it is tried.
   if (opened instanceof Error && opened.kind !== 'status') throw opened;
   const [hives, workers] = await Promise.all([
-    list(deps, PATH.registeredHives, signal),
-    list(deps, PATH.registeredWorkers, signal),
+    list(deps, REGISTRY_PATH.hives, signal),
+    list(deps, REGISTRY_PATH.workers, signal),
   ]);
   const both = [parseHives(hives), parseWorkers(workers)] as const;
   if (!both[0].ok || !both[1].ok) throw new PeerFailure('broken', `${registryUrl} answers, but not as a registry does`);
@@ -71,7 +70,9 @@ async function read(
       if (error.type === 'max-buffer-size-exceeded')
         throw new PeerFailure('broken', `${registryUrl} sent too long an event`);
     },
-    onEvent: ({ data }) => {
+    onEvent: ({ event: name, data }) => {
+      // Who went meanwhile is in none of the events that follow: the lists say.
+      if (name === 'lagged') throw new PeerFailure('closed', `${registryUrl} was ahead of us: it is read anew`);
       const event = parseEvent(json(data));
       // What is not understood is left out: a later registry may say more.
       if (event.ok) onEvent(event.value as RegistryEvent);
@@ -99,7 +100,7 @@ async function read(
 
 async function openEvents({ outgoing, registryUrl }: ReadDirectoryDeps, signal: AbortSignal): Promise<IncomingMessage> {
   const headers = { Accept: 'text/event-stream' };
-  const stream = await openStream(outgoing, registryUrl + PATH.registryStream, { headers, trusted: true, signal });
+  const stream = await openStream(outgoing, registryUrl + REGISTRY_PATH.stream, { headers, trusted: true, signal });
   if ((stream.headers['content-type'] ?? '').startsWith('text/event-stream')) return stream;
   stream.destroy();
   throw new PeerFailure('status', `${registryUrl} answered with something that is no stream`);

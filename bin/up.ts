@@ -11,6 +11,7 @@ import { parsePort } from './options.js';
 import { EXIT } from './process.js';
 
 interface UpOptions {
+  registryPort: number;
   queenPort: number;
   hivePort: number;
   stateDir?: string;
@@ -45,7 +46,15 @@ Kill any of its processes and see it heal. Ctrl-C ends all of them.`;
 
 export function upCommand(): Command {
   return new Command('up')
-    .description('Runs a swarm on loopback in this terminal: a queen, and a hive that measures this machine.')
+    .description(
+      'Runs a swarm on loopback in this terminal: a registry, a queen, and a hive that measures this machine.',
+    )
+    .addOption(
+      new Option('--registry-port <port>', 'port of the registry; 0 picks a free one')
+        .env('RBEE_REGISTRY_PORT')
+        .argParser(parsePort)
+        .default(PORT.registry),
+    )
     .addOption(
       new Option('--queen-port <port>', 'port of the queen; 0 picks a free one')
         .env('RBEE_QUEEN_PORT')
@@ -76,7 +85,7 @@ async function runSwarm(options: UpOptions): Promise<number> {
     ...(options.stateDir === undefined ? [] : ['--state-dir', options.stateDir]),
     ...(options.inspect ? ['--inspect'] : []),
   ];
-  const width = 'queen'.length;
+  const width = 'registry'.length;
   const say = (name: string, paint: Member['paint'], line: string) =>
     process.stderr.write(`${paint(`${name.padEnd(width)} │`)} ${line}\n`);
   let ending = false;
@@ -131,25 +140,45 @@ async function runSwarm(options: UpOptions): Promise<number> {
       });
     };
 
-    const queen: Member = {
-      name: 'queen',
-      args: ['queen', ...shared],
-      port: options.queenPort,
-      paint: colors.magenta,
-    };
-    let hiveStarted = false;
-    start(queen, 0, ({ url }) => {
-      if (hiveStarted) return;
-      hiveStarted = true;
-      const args = ['hive', '--queen-url', url, ...shared];
-      let welcomed = false;
-      start({ name: 'hive', args, port: options.hivePort, paint: colors.cyan }, 0, () => {
-        if (welcomed) return;
-        welcomed = true;
-        welcome(url, options.inspect);
-        if (options.inspect) void openInBrowser(`${url}/inspect`);
+    /** Starts one when the one before it listens for the first time, and tells it where. */
+    const startNext = (members: ((urls: string[]) => Member)[], urls: string[]) => {
+      const [next, ...later] = members;
+      if (!next) {
+        const [, queenUrl = ''] = urls;
+        welcome(queenUrl, options.inspect);
+        if (options.inspect) void openInBrowser(`${queenUrl}/inspect`);
+        return;
+      }
+      let listened = false;
+      start(next(urls), 0, ({ url }) => {
+        if (listened) return;
+        listened = true;
+        startNext(later, [...urls, url]);
       });
-    });
+    };
+    startNext(
+      [
+        () => ({
+          name: 'registry',
+          args: ['registry', ...shared],
+          port: options.registryPort,
+          paint: colors.blue,
+        }),
+        ([registryUrl = '']) => ({
+          name: 'queen',
+          args: ['queen', '--registry-url', registryUrl, ...shared],
+          port: options.queenPort,
+          paint: colors.magenta,
+        }),
+        ([registryUrl = '', queenUrl = '']) => ({
+          name: 'hive',
+          args: ['hive', '--registry-url', registryUrl, '--queen-url', queenUrl, ...shared],
+          port: options.hivePort,
+          paint: colors.cyan,
+        }),
+      ],
+      [],
+    );
   });
 }
 

@@ -26,18 +26,12 @@ export const HEADER = {
 /** Default ports, as in the table of processes. */
 export const PORT = { registry: 7830, queen: 7833, hive: 7835, keeper: 7811 } as const;
 
-/** Where processes ask one another. */
+/** Where hives and queens serve telemetry, and where a hive announces itself. */
 export const PATH = {
   heartbeats: '/v1/heartbeats/stream',
   hiveReady: '/v1/hive/ready',
   capabilities: '/capabilities',
   health: '/health',
-  register: '/v1/registry/register',
-  leaseHeartbeat: '/v1/registry/heartbeat',
-  unregister: '/v1/registry/unregister',
-  registeredHives: '/v1/registry/hives',
-  registeredWorkers: '/v1/registry/workers',
-  registryStream: '/v1/registry/stream',
 } as const;
 
 const ID_RULE = '1 to 64 letters, digits, ".", "_" or "-"';

@@ -40,18 +40,15 @@ t.test('a component registers with its own fields and the address that its socke
   ]);
 });
 
-t.test('whatever interval the registry names, it is neither flooded nor forgotten', async (t) => {
+t.test('an interval that nobody can keep is no answer of a registry', async (t) => {
   const registry = await fakeRegistry(t);
   const { actors } = actorsFor(registry.url);
-  for (const [intervalS, heartbeatMs] of [
-    [0.25, 250],
-    [0, 100],
-    [-5, 100],
-    [1e9, 3_600_000],
-  ] as const) {
+  for (const intervalS of [0, -5, 1e9]) {
     registry.intervalS = intervalS;
-    t.match(await run(createActor(actors.register)), { heartbeatMs }, `${intervalS} s`);
+    await t.rejects(run(createActor(actors.register)), { kind: 'broken', message: /not as a registry does/ });
   }
+  registry.intervalS = 0.25;
+  t.match(await run(createActor(actors.register)), { heartbeatMs: 250 });
 });
 
 t.test('of the queens that it names those are taken that this process may call', async (t) => {
@@ -72,6 +69,7 @@ t.test('of the queens that it names those are taken that this process may call',
 t.test('a heartbeat from another address than the one that is listed says so', async (t) => {
   const registry = await fakeRegistry(t);
   const { actors, where } = actorsFor(registry.url);
+  await run(createActor(actors.register));
   const url = 'http://127.0.0.1:7835';
   where.advertiseUrl = 'http://10.0.0.7:7835';
   await t.rejects(run(createActor(actors.heartbeat, { input: { url } })), {

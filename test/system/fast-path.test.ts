@@ -251,6 +251,10 @@ t.test('a registry that says nonsense on its stream harms nobody', async (t) => 
   registry.put({ kind: 'worker', id: 'a-worker', url: 'http://127.0.0.1:1', models: 5, labels: 'none', status: 9 });
   await workerIs('a-worker', { online: false });
   t.match(await getJson(`${queen.url}/health`), { status: 200 });
+  const read = () => registry.requests.filter(({ path }) => path === '/v1/registry/workers').length;
+  const before = read();
+  registry.emitRaw('event: lagged\ndata: {"missed":3}\n\n');
+  await waitFor('the lists to be read anew', () => read() > before && registry.streams.length === 1);
   registry.dropStreams();
   const worker = await fakeWorker(t, {});
   registry.put({ kind: 'worker', id: worker.id, url: worker.url });

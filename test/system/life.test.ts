@@ -518,7 +518,7 @@ interface Swarm extends Command {
 
 function up(t: Test, args: string[] = []): Swarm {
   const dir = temporary(t);
-  const swarm = command(t, ['up', '--queen-port', '0', '--state-dir', dir, ...args]);
+  const swarm = command(t, ['up', '--registry-port', '0', '--queen-port', '0', '--state-dir', dir, ...args]);
   const holder = (kind: Kind): number => {
     const [id = ''] = readdirSync(path.join(dir, kind));
     return JSON.parse(readFileSync(path.join(dir, kind, id, 'lock'), 'utf8')).pid;

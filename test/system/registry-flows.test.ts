@@ -4,6 +4,7 @@ import t, { type Test } from 'tap';
 import { fakeHive } from '../fakes/hive.js';
 import { fakeQueen } from '../fakes/queen.js';
 import { type FakeRegistry, fakeRegistry } from '../fakes/registry.js';
+import { serve } from '../fakes/serve.js';
 import { fakeWorker } from '../fakes/worker.js';
 import { getJson, openStream, postJson } from '../helpers/http.js';
 import { type RbeeProcess, restart, startProcess } from '../helpers/process.js';
@@ -14,7 +15,9 @@ import { waitFor } from '../helpers/wait.js';
 const INTERVAL_S = 1;
 const HIVES = 3;
 
-const registryFor = (t: Test, intervalS = INTERVAL_S) => fakeRegistry(t, { intervalS });
+const fakeFor = (t: Test, intervalS = INTERVAL_S) => fakeRegistry(t, { intervalS });
+const registryFor = (t: Test, intervalS = INTERVAL_S, ...args: string[]) =>
+  startProcess(t, { name: 'registry', args: ['--heartbeat-interval', `${intervalS}s`, ...args] });
 const start = (t: Test, name: 'queen' | 'hive', id: string, registryUrl: string, ...args: string[]) =>
   startProcess(t, { name, args: [`--${name}-id`, id, '--registry-url', registryUrl, ...args] });
 
@@ -34,8 +37,26 @@ const workerIs = (queen: RbeeProcess, id: string, expected: object) =>
     if (!fits) throw new Error(JSON.stringify(found));
     return worker;
   });
-const listed = (registry: FakeRegistry, ...names: [kind: string, id: string][]) =>
-  waitFor(`${names.join(' ')} to be listed`, () => names.every(([kind, id]) => registry.isListed(kind, id)));
+type At = { url: string };
+const componentsOf = async ({ url }: At, kind?: string) =>
+  (
+    (await getJson(`${url}/v1/registry/components`)).body.components as { kind: string; id: string; url: string }[]
+  ).filter((one) => kind === undefined || one.kind === kind);
+const isListed = async (registry: At, kind: string, id: string) =>
+  (await componentsOf(registry, kind)).some((one) => one.id === id);
+const listed = (registry: At, ...names: [kind: string, id: string][]) =>
+  waitFor(
+    `${names.join(' ')} to be listed`,
+    async () => {
+      const all = (await componentsOf(registry)).map(({ kind, id }) => `${kind} ${id}`);
+      return names.every(([kind, id]) => all.includes(`${kind} ${id}`));
+    },
+    { timeoutMs: 30_000 },
+  );
+const put = async (registry: At, component: object) => {
+  const { status } = await postJson(`${registry.url}/v1/registry/register`, component);
+  if (status !== 200) throw new Error(`not registered: ${status}`);
+};
 const machineOf = async (process: RbeeProcess, name: string) => {
   const { machines } = (await getJson(`${process.url}/v1/machines`)).body;
   const found = machines.filter(({ machine }: { machine: string }) => machine === name);
@@ -51,8 +72,10 @@ t.test('queen first: a hive without --queen-url finds her, and a worker is known
   await listed(registry, ['queen', 'queen-desk']);
   const hive = await start(t, 'hive', 'gpu-0', registry.url, '--label', 'rack=b');
   t.match(await streams(queen, 'gpu-0'), { hive_url: hive.url, labels: { rack: 'b' } });
-  t.match(registry.list('hive'), [{ id: 'gpu-0', url: hive.url, labels: { rack: 'b' }, version: String }]);
-  t.match(registry.list('queen'), [{ id: 'queen-desk', url: queen.url }]);
+  t.match(await componentsOf(registry, 'hive'), [
+    { id: 'gpu-0', url: hive.url, labels: { rack: 'b' }, version: String },
+  ]);
+  t.match(await componentsOf(registry, 'queen'), [{ id: 'queen-desk', url: queen.url }]);
   t.match(await machineOf(hive, 'lease'), { state: 'registered', context: { url: hive.url, reason: null } });
   t.match(await machineOf(queen, 'lease'), { state: 'registered' });
   for (const { url } of [queen, hive]) t.match((await getJson(`${url}/metrics`)).body, /^rbee_registered 1$/m);
@@ -83,7 +106,7 @@ t.test('hive and worker first: a queen that comes later finds them, and they her
 });
 
 t.test('the next heartbeat tells hives and workers of a queen that came later', async (t) => {
-  const registry = await registryFor(t);
+  const registry = await fakeFor(t);
   const hive = await start(t, 'hive', 'gpu-0', registry.url);
   const worker = await fakeWorker(t, { registryUrl: registry.url });
   await listed(registry, ['hive', 'gpu-0'], ['worker', worker.id]);
@@ -130,8 +153,9 @@ t.test(
 );
 
 t.test('with the registry down from the start all else works, and they register when it comes', async (t) => {
-  const registry = await registryFor(t);
-  await registry.close();
+  const { port, url, close } = await serve(t, {}, () => {});
+  await close();
+  const registry = { url };
   const queen = await start(t, 'queen', 'queen-desk', registry.url);
   const hive = await start(t, 'hive', 'gpu-0', registry.url, '--queen-url', queen.url);
   await streams(queen, 'gpu-0');
@@ -143,7 +167,7 @@ t.test('with the registry down from the start all else works, and they register 
   }
   t.match(await machineOf(queen, 'directory'), { context: { reason: /connection refused/ } });
   t.equal(hive.stderr().match(/not registered/g)?.length, 1, 'said once');
-  await registry.listen();
+  await registryFor(t, INTERVAL_S, '--port', String(port));
   await listed(registry, ['queen', 'queen-desk'], ['hive', 'gpu-0']);
   await waitFor(
     'her to read it',
@@ -168,17 +192,14 @@ t.test(
     const stream = await openStream(t, `${queen.url}/v1/heartbeats/stream`);
     await listed(registry, ...names);
 
-    const before = registry.registrations.length;
-    await registry.close();
-    registry.clear();
-    await registry.listen();
-    await listed(registry, ...names);
+    await registry.kill('SIGKILL');
+    const again = await restart(registry);
+    await listed(again, ...names);
     t.equal((await workers(queen)).filter(({ online }) => online).length, hived.length);
     await waitFor('a few more events', () => stream.events.length > 3 * HIVES * 3);
     const changes = stream.events.filter(({ data }) => data.type === 'hive_state').map(({ data }) => data.state);
     t.strictSame([...new Set(changes)], ['streaming'], 'no hive was ever anything else');
-    const again = registry.registrations.slice(before).map(({ body }) => `${body.kind} ${body.id}`);
-    for (const [kind, id] of names) t.ok(again.includes(`${kind} ${id}`), `${kind} ${id} registered again`);
+    t.equal((await componentsOf(again)).length, names.length);
     t.equal((await workers(queen)).length, hived.length);
   },
 );
@@ -186,7 +207,7 @@ t.test(
 t.test('a hive that the registry cannot see streams on, and is listed again when it can', async (t) => {
   const registry = await registryFor(t, 0.3);
   const queen = await start(t, 'queen', 'queen-desk', registry.url);
-  const proxy = await tcpProxy(t, { target: { port: registry.port } });
+  const proxy = await tcpProxy(t, { target: { port: Number(new URL(registry.url).port) } });
   const hive = await start(t, 'hive', 'apart', proxy.url);
   await start(t, 'hive', 'near', registry.url);
   await streams(queen, 'apart');
@@ -194,11 +215,11 @@ t.test('a hive that the registry cannot see streams on, and is listed again when
   const stream = await openStream(t, `${queen.url}/v1/heartbeats/stream`);
   proxy.halfOpen();
   proxy.forget();
-  await waitFor('its lease to lapse', () => !registry.isListed('hive', 'apart'));
+  await waitFor('its lease to lapse', async () => !(await isListed(registry, 'hive', 'apart')));
   await waitFor('it to notice', async () =>
     /no answer within 5 s/.test((await machineOf(hive, 'lease')).context.reason ?? ''),
   );
-  t.ok(registry.isListed('hive', 'near'));
+  t.ok(await isListed(registry, 'hive', 'near'));
   await proxy.heal();
   await listed(registry, ['hive', 'apart']);
   const changes = stream.events.filter(({ data }) => data.type === 'hive_state' && data.hive_id === 'apart');
@@ -206,21 +227,21 @@ t.test('a hive that the registry cannot see streams on, and is listed again when
 });
 
 t.test('a queen that starts while the registry is down works from what she kept', async (t) => {
-  const registry = await registryFor(t);
+  const registry = await registryFor(t, 15);
   // It does not announce itself: only the registry's word leads to it.
   const hive = await fakeHive(t, { hiveId: 'listed', tickMs: 200, announcesWhenAsked: false });
   const worker = await fakeWorker(t, {});
-  registry.put({ kind: 'hive', id: 'listed', url: hive.url });
-  registry.put({ kind: 'worker', id: worker.id, url: worker.url, model: 'tiny', spawned_by: 'keeper-fake' });
-  registry.put({ kind: 'gpu', id: 'unheard-of', url: worker.url });
+  await put(registry, { kind: 'hive', id: 'listed', url: hive.url });
+  await put(registry, { kind: 'worker', id: worker.id, url: worker.url, model: 'tiny', spawned_by: 'keeper-fake' });
+  await put(registry, { kind: 'keeper', id: 'unasked', url: worker.url });
   const queen = await start(t, 'queen', 'queen-desk', registry.url);
   await waitFor('her to ask the hive', () => hive.queries.length > 0);
   t.match(hive.queries[0], { queenUrl: queen.url, queenId: 'queen-desk' });
   await waitFor('her to ask it again', () => hive.queries.length > 1);
   await workerIs(queen, worker.id, { online: true, model: 'tiny', spawned_by: 'keeper-fake' });
   await queen.kill();
-  t.notOk(registry.isListed('queen', 'queen-desk'), 'she unregistered');
-  await registry.close();
+  t.notOk(await isListed(registry, 'queen', 'queen-desk'), 'she unregistered');
+  await registry.kill();
 
   hive.announcesWhenAsked = true;
   const again = await restart(queen);
@@ -230,7 +251,7 @@ t.test('a queen that starts while the registry is down works from what she kept'
 });
 
 t.test('a registry that hangs delays neither the start nor the end of a process', async (t) => {
-  const registry = await registryFor(t);
+  const registry = await fakeFor(t);
   const queen = await start(t, 'queen', 'queen-desk', registry.url);
   const hive = await start(t, 'hive', 'gpu-0', registry.url);
   await streams(queen, 'gpu-0');
@@ -247,7 +268,7 @@ t.test('a registry that hangs delays neither the start nor the end of a process'
 });
 
 t.test('the token goes to the registry and to those that it lists, and without it nobody is listened to', async (t) => {
-  const registry = await registryFor(t);
+  const registry = await fakeFor(t);
   const hive = await fakeHive(t, { hiveId: 'listed', tickMs: 200 });
   const worker = await fakeWorker(t, {});
   registry.put({ kind: 'hive', id: 'listed', url: hive.url });
@@ -280,11 +301,11 @@ t.test('who ends in order is unlisted at once', async (t) => {
   const hive = await start(t, 'hive', 'gpu-0', registry.url);
   await listed(registry, ['queen', 'queen-desk'], ['hive', 'gpu-0']);
   for (const process of [queen, hive]) t.equal((await process.kill()).code, 0);
-  t.strictSame(registry.list(), []);
+  t.strictSame(await componentsOf(registry), []);
 });
 
 t.test('each way in which a registry can fail is a reason of its own', async (t) => {
-  const registry = await registryFor(t);
+  const registry = await fakeFor(t);
   registry.mode = 401;
   const hive = await start(t, 'hive', 'gpu-0', registry.url);
   const queen = await start(t, 'queen', 'queen-desk', registry.url);
