@@ -175,6 +175,7 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
     options,
     kind: 'hive',
     hiveId: id,
+    registryUrl: options.registryUrl,
     queenUrls: options.queenUrl,
     queensNow: () => connections().map(({ queenUrl }) => queenUrl),
   });
