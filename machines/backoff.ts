@@ -71,3 +71,13 @@ const LEASE_LATER_MS = 10_000;
 export function leaseDelayMs(attempt: number): number {
   return LEASE_MS[attempt - 1] ?? LEASE_LATER_MS;
 }
+
+/** Before the `n`-th attempt after failures: 2, 4, 8, 16 s, then every 30 s, as often as a heartbeat comes anyway. */
+export function heartbeatRetryDelayMs(failures: number): number {
+  return Math.min(30_000, 1_000 * 2 ** Math.min(failures, 5));
+}
+
+/** An engine that is being started is there within seconds; one that is not is asked every 5 s, for ever. */
+export function engineRetryDelayMs(attempts: number): number {
+  return Math.min(5_000, 500 * 2 ** Math.min(attempts - 1, 4));
+}

@@ -1,0 +1,204 @@
+/**
+ * An engine that runs elsewhere and speaks OpenAI's interface (Ollama, llama-server, vLLM, LM Studio). Requests and
+ * answers pass through as they are; only errors, and the name of the model, are put into our own words.
+ */
+import http from 'node:http';
+import https from 'node:https';
+import type { Readable } from 'node:stream';
+import tls from 'node:tls';
+import fetch, { type Response } from 'node-fetch';
+import { type EngineFacts, type InferenceAnswer, type InferenceCall, InferenceRefused } from '../../wire/infer.js';
+import { type Model, parseModelList } from '../../wire/openai.js';
+import { peerFailure } from '../failure.js';
+import { type Engine, EngineFailed, type EngineInput } from './engine.js';
+import { countUsage, wholeLines } from './openai-lines.js';
+
+export interface OpenAiEngineInput extends EngineInput {
+  /** Normalised; with or without the `/v1` that some write behind it. */
+  url: string;
+  /** Sent to the engine and nobody else. */
+  apiKey: string | null;
+  /** PEM of an authority of one's own, beside the usual ones. */
+  ca: string | null;
+}
+
+/** Embeddings of a long list are the largest. */
+const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
+const ERROR_BYTES_MAX = 64 * 1024;
+const PROBE_MS = 4_000;
+/** A long prompt is read in silence, and a model that is being loaded too. */
+const SILENCE_MS = 600_000;
+const RETRY_S = 1;
+
+export function createOpenAiEngine({ model, url, apiKey, ca, log }: OpenAiEngineInput): Engine {
+  const base = `${url.replace(/\/v1$/, '')}/v1`;
+  const agent = url.startsWith('https:')
+    ? new https.Agent(ca === null ? {} : { ca: [...tls.rootCertificates, ca] })
+    : new http.Agent();
+  let name = model;
+
+  async function request(path: string, signal: AbortSignal, body?: object): Promise<Response> {
+    return fetch(`${base}/${path}`, {
+      method: body === undefined ? 'GET' : 'POST',
+      headers: {
+        Accept: 'application/json, text/event-stream',
+        ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+        ...(apiKey === null ? {} : { Authorization: `Bearer ${apiKey}` }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      signal: signal as never,
+      agent,
+      redirect: 'manual',
+      compress: false,
+    });
+  }
+
+  /** The engine's own entry of the model. @throws EngineFailed */
+  async function findModel(signal: AbortSignal): Promise<Model> {
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(PROBE_MS)]);
+    let status: number;
+    let text: string;
+    try {
+      const response = await request('models', limit);
+      status = response.status;
+      text = await readText(response, ANSWER_BYTES_MAX);
+    } catch (error) {
+      if (limit.aborted && !signal.aborted) {
+        throw new EngineFailed(`the engine at ${url} did not answer within ${PROBE_MS / 1000} s`);
+      }
+      throw new EngineFailed(`the engine cannot be reached: ${peerFailure(url, error).message}`, { cause: error });
+    }
+    if (status === 401 || status === 403) throw new EngineFailed(keyRefused(url, apiKey));
+    if (status !== 200) throw new EngineFailed(`the engine at ${url} answered ${status} to GET /v1/models`);
+    const list = parseModelList(parse(text));
+    if (!list.ok) throw new EngineFailed(`what answers at ${url} is no engine: its /v1/models is not a list of models`);
+    // Ollama leaves out ":latest" where people do, and lists it.
+    const found = list.value.data.find(({ id }) => id === model) ?? list.value.data.find(({ id }) => id === `${model}:latest`);
+    if (found) return found;
+    const there = list.value.data.slice(0, 10).map(({ id }) => id);
+    throw new EngineFailed(
+      `the engine at ${url} has no model ${model}${there.length > 0 ? `; it has ${there.join(', ')}` : ', and no other'}`,
+    );
+  }
+
+  return {
+    implementation: 'openai',
+    progress: () => ({ doing: 'waiting for the engine', pct: null }),
+    open: async (signal) => {
+      const found = await findModel(signal);
+      name = found.id;
+      log.debug(`the engine at ${url} has ${name}`);
+      const facts: EngineFacts = { models: [found], devices: [], context_tokens: null };
+      return facts;
+    },
+    probe: async (signal) => {
+      await findModel(signal);
+    },
+    answer: async (call) => {
+      const silence = silenceOf(call.signal);
+      try {
+        const response = await request(call.route, silence.signal, { ...call.body, model: name });
+        return await answerOf(response, call, silence);
+      } catch (error) {
+        silence.stop();
+        if (call.signal.aborted) throw call.signal.reason;
+        throw error instanceof InferenceRefused ? error : unreachable(url, error);
+      }
+    },
+    close: async () => agent.destroy(),
+  };
+
+  async function answerOf(response: Response, call: InferenceCall, silence: Silence): Promise<InferenceAnswer> {
+    const { status } = response;
+    if (status >= 300 || status < 200) throw await refusalOf(response);
+    const isStream = (response.headers.get('content-type') ?? '').startsWith('text/event-stream');
+    const body = response.body as Readable | null;
+    if (isStream && body) return { kind: 'stream', lines: wholeLines(body, { silence, count: call.count, refuse: (error) => unreachable(url, error) }) };
+    const text = await readText(response, ANSWER_BYTES_MAX);
+    silence.stop();
+    const whole = parse(text);
+    if (typeof whole !== 'object' || whole === null) {
+      throw new InferenceRefused(502, 'the engine answered something that is not JSON', { code: 'engine_broken' });
+    }
+    countUsage(whole, call.count);
+    return { kind: 'whole', status, body: whole };
+  }
+
+  async function refusalOf(response: Response): Promise<InferenceRefused> {
+    const { status } = response;
+    if (status === 401 || status === 403) {
+      return new InferenceRefused(502, keyRefused(url, apiKey), { code: 'engine_refused_us' });
+    }
+    if (status < 400) return new InferenceRefused(502, `the engine answered ${status}: redirects are not followed`);
+    const { message, param, code } = errorOf(parse(await readText(response, ERROR_BYTES_MAX)));
+    const retryAfterS = Number(response.headers.get('retry-after')) || (status === 503 || status === 429 ? RETRY_S : null);
+    return new InferenceRefused(status, message ?? `the engine answered ${status}`, { param, code, retryAfterS });
+  }
+}
+
+export interface Silence {
+  signal: AbortSignal;
+  /** A byte came. */
+  heard: () => void;
+  stop: () => void;
+}
+
+/** Ends with the caller, and when nothing is heard for long. */
+function silenceOf(caller: AbortSignal): Silence {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(new Error(`silent for ${SILENCE_MS / 1000} s`)), SILENCE_MS);
+  const leave = () => controller.abort(caller.reason);
+  if (caller.aborted) leave();
+  caller.addEventListener('abort', leave, { once: true });
+  return {
+    signal: controller.signal,
+    heard: () => timer.refresh(),
+    stop: () => {
+      clearTimeout(timer);
+      caller.removeEventListener('abort', leave);
+    },
+  };
+}
+
+function unreachable(url: string, error: unknown): InferenceRefused {
+  const { kind, message } = peerFailure(url, error);
+  const isGone = kind === 'refused';
+  return new InferenceRefused(isGone ? 503 : 502, `the engine cannot be had: ${message}`, {
+    code: isGone ? 'engine_unreachable' : 'engine_broken',
+    retryAfterS: isGone ? RETRY_S : null,
+    cause: error,
+  });
+}
+
+function keyRefused(url: string, apiKey: string | null): string {
+  const what = apiKey === null ? 'wants a key: set RBEE_ENGINE_API_KEY' : 'does not take our key: see RBEE_ENGINE_API_KEY';
+  return `the engine at ${url} ${what}`;
+}
+
+/** OpenAI's shape, Ollama's `{"error": "words"}`, or anything else with a message in it. */
+function errorOf(body: unknown): { message: string | null; param: string | null; code: string | null } {
+  const { error, message, detail } = (body ?? {}) as Record<string, unknown>;
+  const inner = (typeof error === 'object' && error !== null ? error : {}) as Record<string, unknown>;
+  const words = [inner.message, error, message, detail].find((one) => typeof one === 'string');
+  const text = (value: unknown) => (typeof value === 'string' ? value.slice(0, 256) : null);
+  return { message: typeof words === 'string' ? words.slice(0, 4096) : null, param: text(inner.param), code: text(inner.code) };
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+async function readText(response: Response, bytesMax: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of response.body ?? []) {
+    bytes += (chunk as Buffer).length;
+    if (bytes > bytesMax) throw new InferenceRefused(502, `the engine answered more than ${bytesMax} bytes`);
+    chunks.push(chunk as Buffer);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}

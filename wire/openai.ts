@@ -1,0 +1,199 @@
+/**
+ * OpenAI's HTTP interface, as far as a worker speaks it (platform.openai.com/docs/api-reference): what its clients
+ * send, and what they parse. Fields that are not named here pass through untouched, so an engine may know more.
+ */
+import { type Static, Type } from '@sinclair/typebox';
+import { parser } from './schema.js';
+import { nullable } from './status.js';
+
+const optional = <S extends Parameters<typeof nullable>[0]>(schema: S) => Type.Optional(nullable(schema));
+
+/** The body of every error on these routes: their clients parse this shape and no other. */
+export const OpenAiError = Type.Object({
+  error: Type.Object({
+    message: Type.String(),
+    type: Type.String({ description: 'invalid_request_error, authentication_error, server_error, …' }),
+    param: nullable(Type.String({ description: 'the field that is wrong' })),
+    code: nullable(Type.String({ description: 'a word for programs, such as context_length_exceeded' })),
+  }),
+});
+export type OpenAiError = Static<typeof OpenAiError>;
+
+const ERROR_TYPES: Record<number, string> = {
+  401: 'authentication_error',
+  403: 'permission_error',
+  404: 'not_found_error',
+  429: 'rate_limit_error',
+};
+
+/** @param type told from the status unless given */
+export function openAiError(
+  status: number,
+  message: string,
+  { param = null, code = null, type }: { param?: string | null; code?: string | null; type?: string } = {},
+): OpenAiError {
+  const told = type ?? ERROR_TYPES[status] ?? (status >= 500 ? 'server_error' : 'invalid_request_error');
+  return { error: { message, type: told, param, code } };
+}
+
+/** At most so many words end an answer, of so many characters each. */
+const STOPS_MAX = 16;
+const STOP_CHARS_MAX = 256;
+/** A prompt never gets near these: the body is bounded before. */
+const MESSAGES_MAX = 16_384;
+const INPUTS_MAX = 2_048;
+
+const Stop = Type.String({ minLength: 1, maxLength: STOP_CHARS_MAX });
+
+/** How an answer is drawn; the same on both routes. */
+const Drawing = {
+  model: optional(Type.String({ maxLength: 1024, description: 'the model of this worker, or nothing' })),
+  max_tokens: optional(Type.Integer({ minimum: 1, description: 'at most; until the context is full without it' })),
+  temperature: optional(Type.Number({ minimum: 0, maximum: 2, description: '0 always takes the likeliest; 0.8' })),
+  top_p: optional(Type.Number({ minimum: 0, maximum: 1 })),
+  top_k: optional(Type.Integer({ minimum: 0, description: 'not of OpenAI; engines for local models know it' })),
+  min_p: optional(Type.Number({ minimum: 0, maximum: 1 })),
+  seed: optional(Type.Integer({ minimum: -4294967295, maximum: 4294967295 })),
+  frequency_penalty: optional(Type.Number({ minimum: -2, maximum: 2 })),
+  presence_penalty: optional(Type.Number({ minimum: -2, maximum: 2 })),
+  stop: optional(Type.Union([Stop, Type.Array(Stop, { maxItems: STOPS_MAX })])),
+  stream: optional(Type.Boolean()),
+  stream_options: optional(Type.Object({ include_usage: Type.Optional(Type.Boolean()) })),
+};
+
+const ContentPart = Type.Object({ type: Type.String(), text: Type.Optional(Type.String()) });
+export const ChatMessage = Type.Object({
+  role: Type.String({ description: 'system, developer, user, assistant or tool' }),
+  content: optional(Type.Union([Type.String(), Type.Array(ContentPart, { maxItems: 1024 })])),
+});
+export type ChatMessage = Static<typeof ChatMessage>;
+
+/** `POST /v1/chat/completions`. */
+export const ChatRequest = Type.Object({
+  ...Drawing,
+  messages: Type.Array(ChatMessage, { minItems: 1, maxItems: MESSAGES_MAX }),
+  max_completion_tokens: optional(Type.Integer({ minimum: 1 })),
+  response_format: optional(Type.Object({ type: Type.String() })),
+});
+export type ChatRequest = Static<typeof ChatRequest>;
+export const parseChatRequest = parser(ChatRequest);
+
+/** `POST /v1/completions`: the prompt is continued as it stands, without the model's chat template. */
+export const CompletionRequest = Type.Object({
+  ...Drawing,
+  prompt: Type.Union([
+    Type.String(),
+    Type.Array(Type.Union([Type.String(), Type.Integer(), Type.Array(Type.Integer())]), {
+      minItems: 1,
+      maxItems: INPUTS_MAX,
+    }),
+  ]),
+});
+export type CompletionRequest = Static<typeof CompletionRequest>;
+export const parseCompletionRequest = parser(CompletionRequest);
+
+/** `POST /v1/embeddings`. */
+export const EmbeddingRequest = Type.Object({
+  model: Drawing.model,
+  input: Type.Union([
+    Type.String(),
+    Type.Array(Type.Union([Type.String(), Type.Integer(), Type.Array(Type.Integer())]), {
+      minItems: 1,
+      maxItems: INPUTS_MAX,
+    }),
+  ]),
+  encoding_format: optional(Type.String({ description: 'float, or base64 of 32-bit floats' })),
+});
+export type EmbeddingRequest = Static<typeof EmbeddingRequest>;
+export const parseEmbeddingRequest = parser(EmbeddingRequest);
+
+export const Usage = Type.Object({
+  prompt_tokens: Type.Integer(),
+  completion_tokens: Type.Integer(),
+  total_tokens: Type.Integer(),
+});
+export type Usage = Static<typeof Usage>;
+
+export const FinishReason = Type.Union([
+  Type.Literal('stop', { description: 'the model ended, or one of `stop` came' }),
+  Type.Literal('length', { description: 'max_tokens, or the end of the context' }),
+]);
+export type FinishReason = Static<typeof FinishReason>;
+
+const Answer = { id: Type.String(), created: Type.Integer({ description: 'Unix time, s' }), model: Type.String() };
+const AnyFinish = nullable(Type.String({ description: 'stop, length, …' }));
+
+export const ChatAnswer = Type.Object({
+  ...Answer,
+  object: Type.Literal('chat.completion'),
+  choices: Type.Array(
+    Type.Object({
+      index: Type.Integer(),
+      message: Type.Object({
+        role: Type.Literal('assistant'),
+        content: nullable(Type.String()),
+        reasoning_content: Type.Optional(Type.String({ description: 'what a reasoning model thought before' })),
+      }),
+      finish_reason: AnyFinish,
+    }),
+  ),
+  usage: Type.Optional(Usage),
+});
+export type ChatAnswer = Static<typeof ChatAnswer>;
+
+/** One `data:` line of a streamed chat; the last before `data: [DONE]` carries `usage` when it was asked for. */
+export const ChatChunk = Type.Object({
+  ...Answer,
+  object: Type.Literal('chat.completion.chunk'),
+  choices: Type.Array(
+    Type.Object({
+      index: Type.Integer(),
+      delta: Type.Object({
+        role: Type.Optional(Type.String()),
+        content: Type.Optional(nullable(Type.String())),
+        reasoning_content: Type.Optional(nullable(Type.String())),
+      }),
+      finish_reason: AnyFinish,
+    }),
+  ),
+  usage: Type.Optional(nullable(Usage)),
+});
+export type ChatChunk = Static<typeof ChatChunk>;
+
+/** A whole answer, or one `data:` line of a streamed one. */
+export const CompletionAnswer = Type.Object({
+  ...Answer,
+  object: Type.Literal('text_completion'),
+  choices: Type.Array(Type.Object({ index: Type.Integer(), text: Type.String(), finish_reason: AnyFinish })),
+  usage: Type.Optional(nullable(Usage)),
+});
+export type CompletionAnswer = Static<typeof CompletionAnswer>;
+
+export const EmbeddingAnswer = Type.Object({
+  object: Type.Literal('list'),
+  model: Type.String(),
+  data: Type.Array(
+    Type.Object({
+      object: Type.Literal('embedding'),
+      index: Type.Integer(),
+      embedding: Type.Union([Type.Array(Type.Number()), Type.String()]),
+    }),
+  ),
+  usage: Type.Object({ prompt_tokens: Type.Integer(), total_tokens: Type.Integer() }),
+});
+export type EmbeddingAnswer = Static<typeof EmbeddingAnswer>;
+
+export const Model = Type.Object({
+  id: Type.String({ maxLength: 1024 }),
+  object: Type.Optional(Type.String({ description: 'model' })),
+  created: Type.Optional(nullable(Type.Number({ description: 'Unix time, s' }))),
+  owned_by: Type.Optional(nullable(Type.String())),
+});
+export type Model = Static<typeof Model>;
+
+/** `GET /v1/models`. */
+export const ModelList = Type.Object({ object: Type.Optional(Type.String()), data: Type.Array(Model) });
+export type ModelList = Static<typeof ModelList>;
+export const parseModelList = parser(ModelList);
+export const parseChatAnswer = parser(ChatAnswer);
+export const parseChatChunk = parser(ChatChunk);
