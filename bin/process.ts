@@ -43,7 +43,7 @@ export interface Ground {
   /** For the root actor. */
   inspect: (event: InspectionEvent) => void;
   now: () => string;
-  /** Ends the process because it cannot go on. */
+  /** Ends the process because it cannot go on: one sentence for what the user can mend, the whole error otherwise. */
   fail: (error: unknown) => void;
 }
 
@@ -53,6 +53,7 @@ export interface Built {
   streams: Broadcast[];
   metrics: Metric[];
   onHealth?: CommonInput['onHealth'];
+  unwell?: CommonInput['unwell'];
   /** Called once the process listens. */
   start: () => void;
   /** Called first when it ends; `failed` when that is not in order. */
@@ -61,21 +62,33 @@ export interface Built {
 
 export interface ProcessInput {
   name: string;
-  id: string;
+  /** One that names the port is made when that is known. */
+  id: string | ((port: number) => string);
   options: ProcessOptions;
+  /** The first free one of these, where no `--port` was given. */
+  ports?: number[];
   build: (ground: Ground) => Built;
 }
 
-export async function runProcess({ name, id, options, build }: ProcessInput): Promise<void> {
+export async function runProcess(input: ProcessInput): Promise<void> {
+  const { name, options, build } = input;
   const startedAt = new Date();
   const security = securityOf(options);
   const log = createLogger({ level: options.logLevel, format: options.logFormat });
+  const bind = options.bind === 'localhost' ? '127.0.0.1' : options.bind;
+  const bound = () => listen({ bind, ports: input.ports ?? [options.port], tls: security.tls });
+  let listener: Listener | undefined;
+  let { id } = input;
+  if (typeof id === 'function') {
+    listener = await bound();
+    id = id(listener.port);
+  }
   const state = openStateDir({ root: options.stateDir, process: name, id }, (message) => log.warn(message));
   const now = () => new Date().toISOString();
   const machineLog = createMachineLog(now);
   const door: Door = {
     scheme: security.tls ? 'https' : 'http',
-    address: options.bind === 'localhost' ? '127.0.0.1' : options.bind,
+    address: bind,
     port: options.port,
     advertiseUrl: options.advertiseUrl ?? null,
   };
@@ -99,7 +112,8 @@ export async function runProcess({ name, id, options, build }: ProcessInput): Pr
     process.exit(code);
   };
   const fail = (error: unknown) => {
-    log.fatal({ err: error }, `${name} ${id} cannot go on`);
+    if (typeof error === 'string') log.fatal(`${name} ${id} cannot go on: ${error}`);
+    else log.fatal({ err: error }, `${name} ${id} cannot go on`);
     void end('it failed', EXIT.failed);
   };
 
@@ -127,6 +141,7 @@ export async function runProcess({ name, id, options, build }: ProcessInput): Pr
       }),
       shutdown: (reason) => void end(reason, EXIT.ok),
       ...(built.onHealth ? { onHealth: built.onHealth } : {}),
+      ...(built.unwell ? { unwell: built.unwell } : {}),
     },
     [...built.routes, ...(relay?.routes ?? [])],
   );
@@ -140,19 +155,19 @@ export async function runProcess({ name, id, options, build }: ProcessInput): Pr
     routes: common.routes,
     log,
   });
-  let listener: Listener | undefined;
   process.on('SIGTERM', () => void end('SIGTERM', EXIT.ok));
   process.on('SIGINT', () => void end('SIGINT', EXIT.ok));
   process.on('uncaughtException', fail);
   process.on('unhandledRejection', fail);
   try {
-    listener = await listen({ app, bind: door.address, port: options.port, tls: security.tls });
+    listener ??= await bound();
   } catch (error) {
     state.release();
     throw error;
   }
   door.address = listener.address;
   door.port = listener.port;
+  listener.serve(app);
 
   const url = localUrl(door);
   built.start();

@@ -7,6 +7,7 @@ import { PROTOCOL_VERSION } from '../wire/status.js';
 import { requireToken } from './auth.js';
 import { checkOrigin, type OriginRules } from './origin.js';
 import { HttpProblem, problems } from './problem.js';
+import { errorShapes } from './openai-error.js';
 import type { Route } from './route.js';
 
 export interface Doors extends OriginRules {
@@ -26,7 +27,10 @@ export function createApp({ doors, routes, log }: AppInput): Koa {
     if (error.code !== 'ERR_STREAM_PREMATURE_CLOSE') log.debug({ err: error }, 'a connection failed');
   });
   app.use(
-    problems((error, ctx) => log.error({ err: error, method: ctx.method, path: ctx.path }, 'a request failed here')),
+    problems(
+      (error, ctx) => log.error({ err: error, method: ctx.method, path: ctx.path }, 'a request failed here'),
+      errorShapes(routes),
+    ),
   );
   app.use(speakProtocol);
   app.use(checkOrigin(doors));

@@ -9,6 +9,7 @@ import { logIn, logOut } from './auth.js';
 import { readBody } from './body.js';
 import { createMetrics, type Metric, streamMetrics } from './metrics.js';
 import { openapiOf } from './openapi.js';
+import { HttpProblem } from './problem.js';
 import { answer, type Route } from './route.js';
 import { Broadcast, frame } from './sse.js';
 
@@ -22,10 +23,13 @@ export interface CommonInput {
   shutdown: (reason: string) => void;
   /** Adds to the answer of /health, for callers who know the token. */
   onHealth?: (ctx: Context) => void;
+  /** Why this process runs and yet does not serve, in words for anybody; null when it does. */
+  unwell?: () => string | null;
 }
 
 const Session = Type.Object({ token: Type.String({ minLength: 1, maxLength: 4096 }) });
 const parseSession = parser(Session);
+const UNWELL_RETRY = { 'Retry-After': '1' };
 /** Transitions are few: a reader a hundred behind is gone. */
 const MACHINE_FRAMES_MAX = 1_000;
 
@@ -51,8 +55,13 @@ export function commonRoutes(input: CommonInput, own: Route[]): { routes: Route[
       method: 'GET',
       path: '/health',
       summary: 'Whether this process serves. Needs no token.',
-      answers: { 200: { description: 'ok', type: 'text/plain' } },
+      answers: {
+        200: { description: 'ok', type: 'text/plain' },
+        503: { description: 'It runs, but cannot serve yet or for the moment; the detail says why.' },
+      },
       handle: (ctx) => {
+        const unwell = input.unwell?.() ?? null;
+        if (unwell !== null) throw new HttpProblem(503, unwell, { headers: UNWELL_RETRY });
         ctx.type = 'text/plain';
         ctx.body = 'ok';
         if (ctx.state.known) input.onHealth?.(ctx);

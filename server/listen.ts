@@ -7,9 +7,9 @@ import { PROBLEM_TYPE } from '../wire/problem.js';
 import { problemOf } from './problem.js';
 
 export interface ListenInput {
-  app: Koa;
   bind: string;
-  port: number;
+  /** The first of these that is free. */
+  ports: number[];
   /** PEM. */
   tls: { cert: string; key: string } | null;
 }
@@ -18,6 +18,8 @@ export interface Listener {
   scheme: 'http' | 'https';
   address: string;
   port: number;
+  /** Requests that came before are answered now. */
+  serve: (app: Koa) => void;
   /** Takes no more connections; ends those that are left after `graceMs`. */
   close: (graceMs: number) => Promise<void>;
 }
@@ -31,7 +33,7 @@ const KEEP_ALIVE_MS = 5_000;
 const CONNECTIONS_MAX = 16_384;
 
 /** @throws CannotListen */
-export async function listen({ app, bind, port, tls }: ListenInput): Promise<Listener> {
+export async function listen({ bind, ports, tls }: ListenInput): Promise<Listener> {
   const limits = {
     headersTimeout: HEADERS_MS,
     requestTimeout: REQUEST_MS,
@@ -39,9 +41,12 @@ export async function listen({ app, bind, port, tls }: ListenInput): Promise<Lis
     // Node would refuse a request without Host in words of its own; our doors refuse it in ours.
     requireHostHeader: false,
   };
-  const koa = app.callback();
+  let serve: Listener['serve'] = () => {};
+  const served = new Promise<ReturnType<Koa['callback']>>((resolve) => {
+    serve = (app) => resolve(app.callback());
+  });
   const handler: http.RequestListener = (request, response) => {
-    if (takeTarget(request)) void koa(request, response);
+    if (takeTarget(request)) void served.then((koa) => koa(request, response));
     else answerBare(response, 400, 'the request target is not a path or an http URL');
   };
   let server: http.Server | https.Server;
@@ -54,15 +59,13 @@ export async function listen({ app, bind, port, tls }: ListenInput): Promise<Lis
   server.on('clientError', answerClientError);
   server.on('checkExpectation', (_, response) => answerBare(response, 417, 'the only expectation met is 100-continue'));
   server.on('connect', (_, socket: Socket) => endWith(socket, 405, 'this is no proxy: CONNECT is not answered'));
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => reject(cannotListen(error, bind, port)));
-    server.listen({ port, host: bind }, resolve);
-  });
+  await listenFirst(server, bind, ports);
   const { address, port: bound } = server.address() as AddressInfo;
   return {
     scheme: tls ? 'https' : 'http',
     address,
     port: bound,
+    serve,
     close: (graceMs) =>
       new Promise((resolve) => {
         const timer = setTimeout(() => server.closeAllConnections(), graceMs);
@@ -73,6 +76,29 @@ export async function listen({ app, bind, port, tls }: ListenInput): Promise<Lis
         server.closeIdleConnections();
       }),
   };
+}
+
+/** Binds one port after the other until one is free: the bind itself is the question, so nobody can come between. */
+async function listenFirst(server: http.Server | https.Server, host: string, ports: number[]): Promise<void> {
+  for (const [i, port] of ports.entries()) {
+    try {
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject);
+        server.listen({ port, host }, () => {
+          server.off('error', reject);
+          resolve();
+        });
+      });
+      return;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'EADDRINUSE' && i + 1 < ports.length) continue;
+      if (code === 'EADDRINUSE' && i > 0) {
+        throw new CannotListen(`every port from ${ports[0]} to ${port} on ${host} is taken: choose another with --port`);
+      }
+      throw cannotListen(error as NodeJS.ErrnoException, host, port);
+    }
+  }
 }
 
 function cannotListen(error: NodeJS.ErrnoException, bind: string, port: number): CannotListen {

@@ -23,6 +23,8 @@ export interface Route {
   headers?: Record<string, string>;
   query?: Record<string, QueryDoc>;
   answers: Record<number, AnswerDoc>;
+  /** Errors in the shape that OpenAI's clients parse, from the door on: also those of a request that never gets here. */
+  errors?: 'openai';
   handle: (ctx: Context, params: Record<string, string>) => void | Promise<void>;
 }
 

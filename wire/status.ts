@@ -108,7 +108,7 @@ export const Ok = Type.Object({ status: Type.Literal('ok'), message: Type.Option
 /** `GET /v1/info` of every process. */
 export const Info = Type.Object({
   name: Type.String({ description: 'queen, hive, …' }),
-  id: Id,
+  id: Type.Union([Id, WorkerId]),
   version: Type.String(),
   uptime_s: Type.Number(),
   started_at: Timestamp,
@@ -120,7 +120,7 @@ export type Info = Static<typeof Info>;
 export const Listening = Type.Object({
   event: Type.Literal('listening'),
   process: Type.String(),
-  id: Id,
+  id: Type.Union([Id, WorkerId]),
   url: HttpUrl,
 });
 export type Listening = Static<typeof Listening>;

@@ -39,7 +39,8 @@ async function inspected(t: Test, tokens: string[] = []) {
     routes: relay.routes,
     log: { error: (fields, message) => t.fail(message, fields), debug: () => {} },
   });
-  const listener = await listen({ app, bind: '127.0.0.1', port: 0, tls: null });
+  const listener = await listen({ bind: '127.0.0.1', ports: [0], tls: null });
+  listener.serve(app);
   const root = createActor(house, { inspect: relay.observe, id: 'home' });
   t.teardown(async () => {
     root.stop();

@@ -388,7 +388,8 @@ t.test('a slow reader of a hive loses its oldest events past a hundred, and is t
   const doors = hiveDoors({ hiveId: 'hive-2', loopbackOnly: true, send: () => {}, devices: () => [] });
   const log = { error: () => {}, debug: () => {} };
   const app = createApp({ doors: { tokens: [], allowHosts: [], allowOrigins: [] }, routes: doors.routes, log });
-  const listener = await listen({ app, bind: '127.0.0.1', port: 0, tls: null });
+  const listener = await listen({ bind: '127.0.0.1', ports: [0], tls: null });
+  listener.serve(app);
   t.teardown(() => listener.close(0));
   const url = `http://127.0.0.1:${listener.port}${STREAM}`;
   const model = 'm'.repeat(256 * 1024);

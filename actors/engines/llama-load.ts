@@ -1,0 +1,194 @@
+/** Loads a GGUF model into this process by node-llama-cpp, which is there only where somebody installed it. */
+import { statSync } from 'node:fs';
+import { availableParallelism, homedir } from 'node:os';
+import path from 'node:path';
+import type { ChatWrapper, Llama, LlamaContext, LlamaModel } from 'node-llama-cpp';
+import type { Device } from '../../wire/device.js';
+import { modelName } from '../../wire/infer.js';
+import { cpuDevice } from '../list-devices.js';
+import { EngineFailed, type EngineInput, type Progress } from './engine.js';
+
+export type Library = typeof import('node-llama-cpp');
+
+export interface LlamaInput extends EngineInput {
+  gpu: 'auto' | 'cuda' | 'metal' | false;
+  /** Which of several GPUs, as `GPU-<n>` counts them; null leaves it to the library. */
+  gpuIndex: number | null;
+  /** Null: one less than the cores, so that this process still answers while they compute. */
+  threads: number | null;
+  /** Tokens of one request, prompt and answer; null: what fits into memory, up to 8192 and what the model knows. */
+  contextSize: number | null;
+}
+
+export interface Loaded {
+  library: Library;
+  llama: Llama;
+  model: LlamaModel;
+  context: LlamaContext;
+  chatWrapper: ChatWrapper;
+  name: string;
+  threads: number;
+  devices: Device[];
+}
+
+const CONTEXT_TOKENS_AUTO_MAX = 8_192;
+const GIB = 1024 ** 3;
+/** Where `hf:` downloads go, and where the library's own command looks too. */
+const MODELS_DIR = path.join(homedir(), '.node-llama-cpp', 'models');
+
+const fatal = (message: string, cause?: unknown) => new EngineFailed(message, { hopeless: true, cause });
+
+/** @throws EngineFailed */
+export async function loadModel(
+  input: LlamaInput,
+  signal: AbortSignal,
+  progress: (progress: Progress) => void,
+): Promise<Loaded> {
+  progress({ doing: 'loading the engine', pct: null });
+  chooseGpu(input);
+  const library = await importLibrary();
+  const cores = availableParallelism();
+  const threads = Math.min(cores, input.threads ?? Math.max(1, cores - 1));
+  const llama = await startLlama(library, input, threads);
+  let model: LlamaModel | undefined;
+  try {
+    const file = await modelFile(library, input, signal, progress);
+    progress({ doing: 'loading the model', pct: 0 });
+    model = await llama.loadModel({
+      modelPath: file,
+      loadSignal: signal,
+      onLoadProgress: (part) => progress({ doing: 'loading the model', pct: Math.floor(part * 100) }),
+    });
+    progress({ doing: 'preparing its context', pct: null });
+    const context = await model.createContext({
+      sequences: input.parallel,
+      contextSize: input.contextSize ?? { max: Math.min(model.trainContextSize, CONTEXT_TOKENS_AUTO_MAX) },
+      threads,
+      createSignal: signal,
+    });
+    const chatWrapper = library.resolveChatWrapper(model);
+    const devices = await devicesOf(llama, input);
+    return { library, llama, model, context, chatWrapper, name: modelName(input.model), threads, devices };
+  } catch (error) {
+    await llama.dispose().catch(() => {});
+    if (signal.aborted || error instanceof EngineFailed) throw error;
+    throw whyNot(library, input, error);
+  }
+}
+
+/** The drivers count the GPUs that they may see; set before they are loaded, and never over the user's own choice. */
+function chooseGpu({ gpuIndex }: LlamaInput): void {
+  if (gpuIndex === null) return;
+  process.env.CUDA_DEVICE_ORDER ??= 'PCI_BUS_ID';
+  process.env.CUDA_VISIBLE_DEVICES ??= String(gpuIndex);
+  process.env.GGML_VK_VISIBLE_DEVICES ??= String(gpuIndex);
+}
+
+async function importLibrary(): Promise<Library> {
+  try {
+    return await import('node-llama-cpp');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') {
+      throw fatal(`node-llama-cpp cannot be loaded: ${(error as Error).message}`, error);
+    }
+    throw fatal(
+      'node-llama-cpp, which runs GGUF models, is not installed: npm install node-llama-cpp beside rbee (with -g where rbee is), or use an engine that runs already: --engine openai --engine-url http://127.0.0.1:11434',
+      error,
+    );
+  }
+}
+
+async function startLlama(library: Library, { gpu, log }: LlamaInput, threads: number): Promise<Llama> {
+  try {
+    return await library.getLlama({
+      gpu,
+      build: 'never',
+      skipDownload: true,
+      progressLogs: false,
+      maxThreads: threads,
+      logLevel: library.LlamaLogLevel.warn,
+      logger: (level, message) => {
+        const text = message.trim();
+        if (text !== '') (level === 'error' || level === 'fatal' ? log.warn : log.debug)(`llama.cpp: ${text}`);
+      },
+    });
+  } catch (error) {
+    if (!(error instanceof library.NoBinaryFoundError)) throw fatal(`llama.cpp does not start: ${(error as Error).message}`, error);
+    const what = gpu === 'auto' ? 'this machine' : gpu === false ? 'the CPU' : gpu;
+    throw fatal(
+      `node-llama-cpp brings no build of llama.cpp for ${what}: install it again with its optional packages (npm install --include=optional node-llama-cpp), choose another --worker-type, or build one (npx node-llama-cpp source download)`,
+      error,
+    );
+  }
+}
+
+/** A path as it is; anything else is fetched, once, into the directory of the library. */
+async function modelFile(
+  { resolveModelFile }: Library,
+  { model, log }: LlamaInput,
+  signal: AbortSignal,
+  progress: (progress: Progress) => void,
+): Promise<string> {
+  if (!/^(hf|https?):/.test(model)) {
+    const stat = statSync(model, { throwIfNoEntry: false });
+    if (!stat) throw fatal(`there is no file ${model}: --model wants the path of a GGUF file, or hf:user/repo/file.gguf`);
+    if (!stat.isFile()) throw fatal(`${model} is no file: --model wants the path of a GGUF file`);
+    return path.resolve(model);
+  }
+  progress({ doing: 'looking for the model on the network', pct: null });
+  let told = 0;
+  try {
+    return await resolveModelFile(model, {
+      directory: MODELS_DIR,
+      // Its own bar needs a terminal; elsewhere a line every tenth is what a log can use.
+      cli: process.stderr.isTTY === true,
+      signal,
+      onProgress: ({ totalSize, downloadedSize }) => {
+        const pct = totalSize > 0 ? Math.floor((downloadedSize / totalSize) * 100) : 0;
+        progress({ doing: 'downloading the model', pct });
+        if (pct < told + 10 || process.stderr.isTTY) return;
+        told = pct - (pct % 10);
+        log.info(`downloading the model: ${told} % of ${(totalSize / GIB).toFixed(1)} GiB`);
+      },
+    });
+  } catch (error) {
+    if (signal.aborted) throw error;
+    throw fatal(
+      `${model} cannot be fetched: ${wordsOf(error)}. Is the network there, and the name right? A file that is here already is given by its path`,
+      error,
+    );
+  }
+}
+
+/** fetch says "fetch failed"; why stands in its cause. */
+function wordsOf(error: unknown): string {
+  const { message, cause } = error as Error;
+  const { code, message: inner } = (cause ?? {}) as { code?: string; message?: string };
+  return [message, inner, code].filter((word, i, all) => word && all.indexOf(word) === i).join(', ');
+}
+
+function whyNot(library: Library, { model, contextSize, parallel }: LlamaInput, error: unknown): EngineFailed {
+  const { message } = error as Error;
+  if (error instanceof library.InsufficientMemoryError || /memory|too large|VRAM/i.test(message)) {
+    const smaller = contextSize === null ? '--context-size 2048' : `a --context-size below ${contextSize}`;
+    return fatal(
+      `not enough memory for ${model}: ${message}. Try ${smaller}, --parallel ${Math.max(1, parallel >> 1)}, or a smaller quantisation of the model`,
+      error,
+    );
+  }
+  return fatal(`${model} cannot be loaded: ${message}. Is it a whole GGUF file, of a model that llama.cpp knows?`, error);
+}
+
+async function devicesOf(llama: Llama, { gpuIndex }: LlamaInput): Promise<Device[]> {
+  if (llama.gpu === false) return [cpuDevice()];
+  const gpu = llama.gpu;
+  const [names, { total }] = [await llama.getGpuDeviceNames(), await llama.getVramState()];
+  return names.map((name, i) => ({
+    id: `GPU-${gpuIndex ?? i}`,
+    name: name.slice(0, 256),
+    device_type: gpu,
+    // What several have together cannot be told apart.
+    vram_gb: names.length === 1 ? Math.round((total / GIB) * 10) / 10 : null,
+    compute_capability: null,
+  }));
+}

@@ -1,0 +1,195 @@
+/** A GGUF model in this process, by node-llama-cpp: several requests at once, each on a sequence of its own. */
+import type { LlamaContextSequence, LlamaEmbeddingContext } from 'node-llama-cpp';
+import { type InferenceAnswer, type InferenceCall, InferenceRefused } from '../../wire/infer.js';
+import type {
+  ChatRequest,
+  CompletionRequest,
+  EmbeddingAnswer,
+  EmbeddingRequest,
+} from '../../wire/openai.js';
+import { type Engine, EngineFailed, type Progress } from './engine.js';
+import { chatShape, completionShape, DONE, type Shape, usageOf } from './llama-answers.js';
+import { refuseUnsupported } from './llama-draw.js';
+import { type Piece, type Prepared, prepareChat, prepareCompletion } from './llama-generate.js';
+import { type LlamaInput, type Loaded, loadModel } from './llama-load.js';
+
+/** Prompts in one request, answered one after the other. */
+const PROMPTS_MAX = 64;
+
+export function createLlamaEngine(input: LlamaInput): Engine {
+  let doing: Progress = { doing: 'starting', pct: null };
+  let loaded: Loaded | null = null;
+  let free: LlamaContextSequence[] = [];
+  let embedding: Promise<LlamaEmbeddingContext> | null = null;
+
+  /** The sequence is given back when the model has really stopped, not when somebody stops listening. */
+  async function onSequence<T>(work: (sequence: LlamaContextSequence) => Promise<T>): Promise<T> {
+    const sequence = free.pop();
+    if (!sequence) throw new InferenceRefused(503, 'every place of the model is taken', { retryAfterS: 1 });
+    try {
+      return await work(sequence);
+    } finally {
+      free.push(sequence);
+    }
+  }
+
+  async function answer(call: InferenceCall, prepared: Prepared[], shape: Shape): Promise<InferenceAnswer> {
+    const { stream, stream_options } = call.body as ChatRequest;
+    const promptTokens = prepared.reduce((sum, one) => sum + one.promptTokens, 0);
+    call.count({ prompt: promptTokens });
+    const generate = (onPiece: (index: number, piece: Piece) => void, onFinish: OnFinish) =>
+      onSequence(async (sequence) => {
+        let completionTokens = 0;
+        for (const [index, { run }] of prepared.entries()) {
+          const end = await run(sequence, (piece) => piece.text !== '' && onPiece(index, piece));
+          completionTokens += end.completionTokens;
+          onFinish(index, end.finishReason);
+        }
+        return usageOf(promptTokens, completionTokens);
+      });
+    if (stream) {
+      const lines = linesOf(shape, generate, stream_options?.include_usage === true);
+      return { kind: 'stream', lines };
+    }
+    const answers: Parameters<Shape['whole']>[0] = prepared.map(() => ({ pieces: [], finishReason: 'stop' }));
+    const usage = await generate(
+      (index, piece) => answers[index]?.pieces.push(piece),
+      (index, finishReason) => Object.assign(answers[index] ?? {}, { finishReason }),
+    );
+    return { kind: 'whole', status: 200, body: shape.whole(answers, usage) };
+  }
+
+  async function embed(ready: Loaded, call: InferenceCall): Promise<InferenceAnswer> {
+    const { input: given, encoding_format } = call.body as EmbeddingRequest;
+    const { model, threads, context, name } = ready;
+    embedding ??= model.createEmbeddingContext({ contextSize: context.contextSize, threads });
+    embedding.catch(() => {
+      embedding = null;
+    });
+    const embedder = await embedding;
+    const inputs = promptsOf(given, 'input').map((one) => (typeof one === 'string' ? model.tokenize(one) : one));
+    const lengths = inputs.map((tokens) => embedder.calculateInputLength([...tokens] as never));
+    for (const length of lengths) {
+      if (length < context.contextSize) continue;
+      throw new InferenceRefused(400, `an input has ${length} tokens, and the context takes ${context.contextSize - 1}`, {
+        param: 'input',
+        code: 'context_length_exceeded',
+      });
+    }
+    const data: EmbeddingAnswer['data'] = [];
+    for (const [index, tokens] of inputs.entries()) {
+      call.signal.throwIfAborted();
+      const { vector } = await embedder.getEmbeddingFor([...tokens] as never);
+      const packed = encoding_format === 'base64';
+      data.push({ object: 'embedding', index, embedding: packed ? base64Of(vector) : [...vector] });
+    }
+    const tokens = lengths.reduce((sum, length) => sum + length, 0);
+    call.count({ prompt: tokens });
+    const usage = { prompt_tokens: tokens, total_tokens: tokens };
+    return { kind: 'whole', status: 200, body: { object: 'list', model: name, data, usage } satisfies EmbeddingAnswer };
+  }
+
+  return {
+    implementation: 'llama.cpp',
+    probe: null,
+    progress: () => doing,
+    open: async (signal) => {
+      loaded = await loadModel(input, signal, (progress) => {
+        doing = progress;
+      });
+      const { context, devices, name, model } = loaded;
+      free = Array.from({ length: context.totalSequences }, () => context.getSequence());
+      input.log.debug(`${model.typeDescription}, context ${context.contextSize}, ${free.length} at once`);
+      const created = Math.floor(Date.now() / 1000);
+      return {
+        models: [{ id: name, object: 'model', created, owned_by: 'rbee' }],
+        devices,
+        context_tokens: context.contextSize,
+      };
+    },
+    answer: async (call) => {
+      if (!loaded) throw new InferenceRefused(503, 'the model is not loaded', { retryAfterS: 1 });
+      refuseUnsupported(call.body);
+      if (call.route === 'embeddings') return embed(loaded, call);
+      if (call.route === 'chat/completions') {
+        const prepared = await prepareChat(loaded, call.body as ChatRequest, call);
+        return answer(call, [prepared], chatShape(loaded.name));
+      }
+      const ready = loaded;
+      const body = call.body as CompletionRequest;
+      const prepared = promptsOf(body.prompt, 'prompt').map((prompt) => prepareCompletion(ready, prompt, body, call));
+      return answer(call, prepared, completionShape(loaded.name));
+    },
+    close: async () => {
+      await loaded?.llama.dispose();
+      loaded = null;
+    },
+  };
+}
+
+type OnFinish = (index: number, reason: 'stop' | 'length') => void;
+type Generate = (onPiece: (index: number, piece: Piece) => void, onFinish: OnFinish) => Promise<ReturnType<typeof usageOf>>;
+
+/** What is generated, line by line. It waits for no slow reader: what one answer can hold is bounded by the context. */
+async function* linesOf(shape: Shape, generate: Generate, withUsage: boolean): AsyncGenerator<string> {
+  let waiting: string[] = [];
+  let wake = () => {};
+  const say = (text: string) => {
+    waiting.push(text);
+    wake();
+  };
+  let over = false;
+  let failure: unknown;
+  const begin = shape.begin();
+  if (begin !== null) waiting.push(begin);
+  const work = generate(
+    (index, piece) => say(shape.piece(index, piece)),
+    (index, reason) => say(shape.finish(index, reason)),
+  )
+    .then((usage) => {
+      if (withUsage) say(shape.usage(usage));
+      say(DONE);
+    })
+    .catch((error: unknown) => {
+      failure = error ?? new EngineFailed('the model stopped');
+    })
+    .finally(() => {
+      over = true;
+      wake();
+    });
+  try {
+    while (!over || waiting.length > 0) {
+      if (waiting.length === 0) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+        continue;
+      }
+      const now = waiting.join('');
+      waiting = [];
+      yield now;
+    }
+    if (failure !== undefined) throw failure;
+  } finally {
+    // The place in the model is free again only after this.
+    await work;
+  }
+}
+
+/** One prompt, several, or the tokens of either. @throws InferenceRefused 400 */
+function promptsOf(given: CompletionRequest['prompt'], param: string): (string | number[])[] {
+  if (typeof given === 'string') return [given];
+  const isTokens = (value: unknown[]): value is number[] => value.every((one) => typeof one === 'number');
+  const prompts = isTokens(given) ? [given] : given.filter((one) => typeof one !== 'number');
+  if (prompts.length > PROMPTS_MAX) {
+    throw new InferenceRefused(400, `at most ${PROMPTS_MAX} at once`, { param });
+  }
+  return prompts;
+}
+
+/** OpenAI: 32-bit floats, little-endian. */
+function base64Of(vector: readonly number[]): string {
+  const bytes = Buffer.alloc(vector.length * 4);
+  for (const [i, value] of vector.entries()) bytes.writeFloatLE(value, i * 4);
+  return bytes.toString('base64');
+}
