@@ -83,14 +83,14 @@ export function parseLabel(text: string): [string, string] {
   return [text.slice(0, at), text.slice(at + 1)];
 }
 
-/** The shared flags. */
-export function addProcessOptions(command: Command, defaultPort: number): Command {
+/** The shared flags. @param defaultPort a port, or words about how one is found; then `port` may be undefined */
+export function addProcessOptions(command: Command, defaultPort: number | string): Command {
   const option = (flags: string, description: string, env: string) => new Option(flags, description).env(`RBEE_${env}`);
   return command
     .addOption(
       option('--port <port>', 'port to listen on; 0 picks a free one', 'PORT')
         .argParser(parsePort)
-        .default(defaultPort),
+        .default(...defaultOf(defaultPort)),
     )
     .addOption(
       option('--bind <address>', 'address to listen on; any but loopback wants a token', 'BIND').default('127.0.0.1'),
@@ -134,6 +134,9 @@ export function addProcessOptions(command: Command, defaultPort: number): Comman
       option('--inspect', 'serve /inspect: the live state machines, in Stately Inspector', 'INSPECT').default(false),
     );
 }
+
+const defaultOf = (port: number | string): [unknown, string?] =>
+  typeof port === 'number' ? [port] : [undefined, port];
 
 /** Of every process that others find by the registry. */
 export function registryOption(): Option {

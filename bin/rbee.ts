@@ -9,6 +9,7 @@ const PROCESSES: Record<string, () => Promise<Command>> = {
   registry: async () => (await import('./registry.js')).registryCommand(),
   queen: async () => (await import('./queen.js')).queenCommand(),
   hive: async () => (await import('./hive.js')).hiveCommand(),
+  worker: async () => (await import('./worker.js')).workerCommand(),
 };
 
 const program = new Command('rbee')

@@ -5,9 +5,9 @@ import Router from '@koa/router';
 import Koa, { type Context, type Middleware } from 'koa';
 import { PROTOCOL_VERSION } from '../wire/status.js';
 import { requireToken } from './auth.js';
+import { errorShapes } from './openai-error.js';
 import { checkOrigin, type OriginRules } from './origin.js';
 import { HttpProblem, problems } from './problem.js';
-import { errorShapes } from './openai-error.js';
 import type { Route } from './route.js';
 
 export interface Doors extends OriginRules {

@@ -23,8 +23,8 @@ export interface CommonInput {
   shutdown: (reason: string) => void;
   /** Adds to the answer of /health, for callers who know the token. */
   onHealth?: (ctx: Context) => void;
-  /** Why this process runs and yet does not serve, in words for anybody; null when it does. */
-  unwell?: () => string | null;
+  /** Why this process runs and yet does not serve; null when it does. Who is not known has presented no token. */
+  unwell?: (known: boolean) => string | null;
 }
 
 const Session = Type.Object({ token: Type.String({ minLength: 1, maxLength: 4096 }) });
@@ -60,7 +60,7 @@ export function commonRoutes(input: CommonInput, own: Route[]): { routes: Route[
         503: { description: 'It runs, but cannot serve yet or for the moment; the detail says why.' },
       },
       handle: (ctx) => {
-        const unwell = input.unwell?.() ?? null;
+        const unwell = input.unwell?.(ctx.state.known === true) ?? null;
         if (unwell !== null) throw new HttpProblem(503, unwell, { headers: UNWELL_RETRY });
         ctx.type = 'text/plain';
         ctx.body = 'ok';

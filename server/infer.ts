@@ -1,6 +1,12 @@
 /** `POST /v1/infer`: a prompt and its answer in few words, told to the engine as a chat of one message. */
 import { createParser } from 'eventsource-parser';
-import { type InferAnswer, type InferEvent, type InferenceAnswer, InferenceRefused, type InferRequest } from '../wire/infer.js';
+import {
+  type InferAnswer,
+  type InferEvent,
+  type InferenceAnswer,
+  InferenceRefused,
+  type InferRequest,
+} from '../wire/infer.js';
 import { parseChatAnswer, parseChatChunk } from '../wire/openai.js';
 
 type Lines = Extract<InferenceAnswer, { kind: 'stream' }>['lines'];

@@ -94,7 +94,9 @@ async function listenFirst(server: http.Server | https.Server, host: string, por
       const { code } = error as NodeJS.ErrnoException;
       if (code === 'EADDRINUSE' && i + 1 < ports.length) continue;
       if (code === 'EADDRINUSE' && i > 0) {
-        throw new CannotListen(`every port from ${ports[0]} to ${port} on ${host} is taken: choose another with --port`);
+        throw new CannotListen(
+          `every port from ${ports[0]} to ${port} on ${host} is taken: choose another with --port`,
+        );
       }
       throw cannotListen(error as NodeJS.ErrnoException, host, port);
     }

@@ -16,7 +16,8 @@ export function errorShapes(routes: Route[]): (ctx: Context) => AnswerError {
 
 const answerOpenAiError: AnswerError = (ctx, { status, message, errors, headers }, cause) => {
   const first = errors?.[0];
-  const { param, code } = cause instanceof InferenceRefused ? cause : { param: first && paramOf(first.pointer), code: null };
+  const { param, code } =
+    cause instanceof InferenceRefused ? cause : { param: first && paramOf(first.pointer), code: null };
   // OpenAI knows no 422: a wrong field is a bad request there, and `param` names it.
   const told = status === 422 ? 400 : status;
   const words = first && param ? `${param}: ${first.detail}` : message;

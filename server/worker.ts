@@ -6,7 +6,6 @@ import type { InferenceStats } from '../stores/inference.js';
 import {
   type EngineFacts,
   InferAnswer,
-  InferEvent,
   type InferenceAnswer,
   type InferenceCall,
   InferenceRefused,
@@ -75,10 +74,14 @@ export function workerDoors(input: WorkerDoorsInput): WorkerDoors {
     if (model == null || model === '') return;
     const names = (input.facts()?.models ?? []).map(({ id }) => id);
     if (names.includes(model) || input.aliases.includes(model)) return;
-    throw new InferenceRefused(404, `there is no model ${model.slice(0, 200)} here: this worker has ${names.join(', ')}`, {
-      param: 'model',
-      code: 'model_not_found',
-    });
+    throw new InferenceRefused(
+      404,
+      `there is no model ${model.slice(0, 200)} here: this worker has ${names.join(', ')}`,
+      {
+        param: 'model',
+        code: 'model_not_found',
+      },
+    );
   }
 
   function checkReady(): void {
@@ -107,7 +110,8 @@ export function workerDoors(input: WorkerDoorsInput): WorkerDoors {
       calls.delete(controller);
       stats.ended(outcomeOf(failure, begun));
       if (failure === undefined || failure instanceof CallerLeft || failure instanceof ShuttingDown) return;
-      if (failure instanceof InferenceRefused && failure.code === 'engine_unreachable') input.onUnreachable(failure.message);
+      if (failure instanceof InferenceRefused && failure.code === 'engine_unreachable')
+        input.onUnreachable(failure.message);
       if (begun || !(failure instanceof InferenceRefused)) input.log.warn({ err: failure }, `${route} was broken off`);
     };
     let given: InferenceAnswer;
@@ -168,7 +172,9 @@ export function workerDoors(input: WorkerDoorsInput): WorkerDoors {
     summary,
     body,
     errors: 'openai',
-    answers: { 200: { description: 'The answer; with stream, `data:` lines of it, then `data: [DONE]`.', schema: answered } },
+    answers: {
+      200: { description: 'The answer; with stream, `data:` lines of it, then `data: [DONE]`.', schema: answered },
+    },
     handle: async (ctx) => serve(ctx, route, (await readBody(ctx, parse)) as Record<string, unknown>, AS_IT_IS),
   });
 
@@ -198,7 +204,10 @@ export function workerDoors(input: WorkerDoorsInput): WorkerDoors {
       summary: 'Answers a prompt, through the chat template of the model.',
       body: InferRequest,
       answers: {
-        200: { description: 'The answer; with stream, events as in InferEvent, then `data: [DONE]`.', schema: InferAnswer },
+        200: {
+          description: 'The answer; with stream, events as in InferEvent, then `data: [DONE]`.',
+          schema: InferAnswer,
+        },
         503: { description: 'The model cannot answer yet or for the moment, or too many requests wait.' },
       },
       handle: inferPlainly,
@@ -220,7 +229,10 @@ export function workerDoors(input: WorkerDoorsInput): WorkerDoors {
       handle: (ctx, { model = '' }) => {
         checkModel({ model });
         const found = models().find(({ id }) => id === model) ?? models()[0];
-        if (!found) throw new InferenceRefused(404, `there is no model ${model.slice(0, 200)} here yet`, { code: 'model_not_found' });
+        if (!found)
+          throw new InferenceRefused(404, `there is no model ${model.slice(0, 200)} here yet`, {
+            code: 'model_not_found',
+          });
         answer(ctx, found);
       },
     },
@@ -257,5 +269,8 @@ function outcomeOf(failure: unknown, begun: boolean) {
 
 /** What the engine throws may hold paths and worse: the log has it, the caller has this. */
 function engineFailed(error: unknown): InferenceRefused {
-  return new InferenceRefused(500, 'the engine failed; the log of the worker says why', { code: 'engine_broken', cause: error });
+  return new InferenceRefused(502, 'the engine failed; the log of the worker says why', {
+    code: 'engine_broken',
+    cause: error,
+  });
 }

@@ -102,6 +102,10 @@ interface RefusedMore {
 export function modelName(model: string): string {
   const isUri = /^(hf|https?):/.test(model);
   if (!isUri && !/\.gguf$/i.test(model)) return model;
-  const last = model.replace(/[?#].*$/, '').split(/[/\\]/).at(-1) ?? model;
+  const last =
+    model
+      .replace(/[?#].*$/, '')
+      .split(/[/\\]/)
+      .at(-1) ?? model;
   return last.replace(/\.gguf$/i, '').replace(/-0*1-of-\d+$/, '') || model;
 }

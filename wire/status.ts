@@ -26,6 +26,9 @@ export const HEADER = {
 /** Default ports, as in the table of processes. */
 export const PORT = { registry: 7830, queen: 7833, hive: 7835, keeper: 7811 } as const;
 
+/** A worker takes the first free port of these, both included. */
+export const WORKER_PORTS = { first: 8080, last: 8200 } as const;
+
 /** Where hives and queens serve telemetry, and where a hive announces itself. */
 export const PATH = {
   heartbeats: '/v1/heartbeats/stream',
@@ -61,6 +64,10 @@ export const WorkerId = Type.String({
   description: '1 to 128 letters, digits, ".", "_", "-" or "@"',
   errorMessage: 'expected 1 to 128 letters, digits, ".", "_", "-" or "@"',
 });
+
+const WORKER_ID = new RegExp(WorkerId.pattern ?? '');
+/** Whether a word is the id of a worker, and may be a part of a path. */
+export const isWorkerId = (text: string): boolean => WORKER_ID.test(text) && text !== '.' && text !== '..';
 
 /** An http(s) URL; `normaliseUrl` decides what else it must be. */
 export const HttpUrl = Type.String({

@@ -1,13 +1,6 @@
 /** The answers of OpenAI's routes, whole or in lines of an event stream, from what the model generates. */
 import { randomUUID } from 'node:crypto';
-import type {
-  ChatAnswer,
-  ChatChunk,
-  CompletionAnswer,
-  FinishReason,
-  OpenAiError,
-  Usage,
-} from '../../wire/openai.js';
+import type { ChatAnswer, ChatChunk, CompletionAnswer, FinishReason, OpenAiError, Usage } from '../../wire/openai.js';
 import type { Piece } from './llama-generate.js';
 
 export const line = (data: ChatChunk | CompletionAnswer | OpenAiError): string => `data: ${JSON.stringify(data)}\n\n`;

@@ -100,7 +100,10 @@ function textOf(content: ChatMessage['content'], param: string): string {
 }
 
 /** `response_format`: any JSON, or JSON of a schema. @throws InferenceRefused 400 */
-export async function grammarOf({ response_format: format }: ChatRequest, { llama }: Loaded): Promise<LlamaGrammar | null> {
+export async function grammarOf(
+  { response_format: format }: ChatRequest,
+  { llama }: Loaded,
+): Promise<LlamaGrammar | null> {
   if (format == null || format.type === 'text') return null;
   const param = 'response_format';
   if (format.type === 'json_object') return llama.getGrammarFor('json');
@@ -111,6 +114,8 @@ export async function grammarOf({ response_format: format }: ChatRequest, { llam
   try {
     return await llama.createGrammarForJsonSchema(schema as never);
   } catch (error) {
-    throw new InferenceRefused(400, `this schema cannot be kept to: ${(error as Error).message.slice(0, 200)}`, { param });
+    throw new InferenceRefused(400, `this schema cannot be kept to: ${(error as Error).message.slice(0, 200)}`, {
+      param,
+    });
   }
 }

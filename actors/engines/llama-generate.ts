@@ -66,6 +66,7 @@ export function prepareCompletion(
   const tokens = typeof prompt === 'string' ? model.tokenize(prompt) : (prompt as Token[]);
   const bos = model.tokens.shouldPrependBosToken ? model.tokens.bos : null;
   const promptTokens = tokens.length + (bos !== null && tokens[0] !== bos ? 1 : 0);
+  if (promptTokens === 0) throw new InferenceRefused(400, 'an empty prompt cannot be continued', { param: 'prompt' });
   const drawing = drawingOf(body, roomBehind(loaded, promptTokens, 'prompt'));
   return {
     promptTokens,

@@ -28,6 +28,8 @@ export interface Loaded {
   chatWrapper: ChatWrapper;
   name: string;
   threads: number;
+  /** How many tokens there are; 0 where the file does not say. */
+  vocabulary: number;
   devices: Device[];
 }
 
@@ -68,7 +70,9 @@ export async function loadModel(
     });
     const chatWrapper = library.resolveChatWrapper(model);
     const devices = await devicesOf(llama, input);
-    return { library, llama, model, context, chatWrapper, name: modelName(input.model), threads, devices };
+    const vocabulary = model.fileInfo.metadata.tokenizer?.ggml?.tokens?.length ?? 0;
+    const name = modelName(input.model);
+    return { library, llama, model, context, chatWrapper, name, threads, vocabulary, devices };
   } catch (error) {
     await llama.dispose().catch(() => {});
     if (signal.aborted || error instanceof EngineFailed) throw error;
@@ -113,7 +117,8 @@ async function startLlama(library: Library, { gpu, log }: LlamaInput, threads: n
       },
     });
   } catch (error) {
-    if (!(error instanceof library.NoBinaryFoundError)) throw fatal(`llama.cpp does not start: ${(error as Error).message}`, error);
+    if (!(error instanceof library.NoBinaryFoundError))
+      throw fatal(`llama.cpp does not start: ${(error as Error).message}`, error);
     const what = gpu === 'auto' ? 'this machine' : gpu === false ? 'the CPU' : gpu;
     throw fatal(
       `node-llama-cpp brings no build of llama.cpp for ${what}: install it again with its optional packages (npm install --include=optional node-llama-cpp), choose another --worker-type, or build one (npx node-llama-cpp source download)`,
@@ -131,7 +136,8 @@ async function modelFile(
 ): Promise<string> {
   if (!/^(hf|https?):/.test(model)) {
     const stat = statSync(model, { throwIfNoEntry: false });
-    if (!stat) throw fatal(`there is no file ${model}: --model wants the path of a GGUF file, or hf:user/repo/file.gguf`);
+    if (!stat)
+      throw fatal(`there is no file ${model}: --model wants the path of a GGUF file, or hf:user/repo/file.gguf`);
     if (!stat.isFile()) throw fatal(`${model} is no file: --model wants the path of a GGUF file`);
     return path.resolve(model);
   }
@@ -176,7 +182,10 @@ function whyNot(library: Library, { model, contextSize, parallel }: LlamaInput, 
       error,
     );
   }
-  return fatal(`${model} cannot be loaded: ${message}. Is it a whole GGUF file, of a model that llama.cpp knows?`, error);
+  return fatal(
+    `${model} cannot be loaded: ${message}. Is it a whole GGUF file, of a model that llama.cpp knows?`,
+    error,
+  );
 }
 
 async function devicesOf(llama: Llama, { gpuIndex }: LlamaInput): Promise<Device[]> {

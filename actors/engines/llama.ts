@@ -1,12 +1,7 @@
 /** A GGUF model in this process, by node-llama-cpp: several requests at once, each on a sequence of its own. */
 import type { LlamaContextSequence, LlamaEmbeddingContext } from 'node-llama-cpp';
 import { type InferenceAnswer, type InferenceCall, InferenceRefused } from '../../wire/infer.js';
-import type {
-  ChatRequest,
-  CompletionRequest,
-  EmbeddingAnswer,
-  EmbeddingRequest,
-} from '../../wire/openai.js';
+import type { ChatRequest, CompletionRequest, EmbeddingAnswer, EmbeddingRequest } from '../../wire/openai.js';
 import { type Engine, EngineFailed, type Progress } from './engine.js';
 import { chatShape, completionShape, DONE, type Shape, usageOf } from './llama-answers.js';
 import { refuseUnsupported } from './llama-draw.js';
@@ -67,14 +62,18 @@ export function createLlamaEngine(input: LlamaInput): Engine {
       embedding = null;
     });
     const embedder = await embedding;
-    const inputs = promptsOf(given, 'input').map((one) => (typeof one === 'string' ? model.tokenize(one) : one));
+    const inputs = promptsOf(given, 'input', ready).map((one) => (typeof one === 'string' ? model.tokenize(one) : one));
     const lengths = inputs.map((tokens) => embedder.calculateInputLength([...tokens] as never));
     for (const length of lengths) {
       if (length < context.contextSize) continue;
-      throw new InferenceRefused(400, `an input has ${length} tokens, and the context takes ${context.contextSize - 1}`, {
-        param: 'input',
-        code: 'context_length_exceeded',
-      });
+      throw new InferenceRefused(
+        400,
+        `an input has ${length} tokens, and the context takes ${context.contextSize - 1}`,
+        {
+          param: 'input',
+          code: 'context_length_exceeded',
+        },
+      );
     }
     const data: EmbeddingAnswer['data'] = [];
     for (const [index, tokens] of inputs.entries()) {
@@ -117,7 +116,9 @@ export function createLlamaEngine(input: LlamaInput): Engine {
       }
       const ready = loaded;
       const body = call.body as CompletionRequest;
-      const prepared = promptsOf(body.prompt, 'prompt').map((prompt) => prepareCompletion(ready, prompt, body, call));
+      const prepared = promptsOf(body.prompt, 'prompt', ready).map((prompt) =>
+        prepareCompletion(ready, prompt, body, call),
+      );
       return answer(call, prepared, completionShape(loaded.name));
     },
     close: async () => {
@@ -128,7 +129,10 @@ export function createLlamaEngine(input: LlamaInput): Engine {
 }
 
 type OnFinish = (index: number, reason: 'stop' | 'length') => void;
-type Generate = (onPiece: (index: number, piece: Piece) => void, onFinish: OnFinish) => Promise<ReturnType<typeof usageOf>>;
+type Generate = (
+  onPiece: (index: number, piece: Piece) => void,
+  onFinish: OnFinish,
+) => Promise<ReturnType<typeof usageOf>>;
 
 /** What is generated, line by line. It waits for no slow reader: what one answer can hold is bounded by the context. */
 async function* linesOf(shape: Shape, generate: Generate, withUsage: boolean): AsyncGenerator<string> {
@@ -177,12 +181,16 @@ async function* linesOf(shape: Shape, generate: Generate, withUsage: boolean): A
 }
 
 /** One prompt, several, or the tokens of either. @throws InferenceRefused 400 */
-function promptsOf(given: CompletionRequest['prompt'], param: string): (string | number[])[] {
+function promptsOf(given: CompletionRequest['prompt'], param: string, { vocabulary }: Loaded): (string | number[])[] {
   if (typeof given === 'string') return [given];
   const isTokens = (value: unknown[]): value is number[] => value.every((one) => typeof one === 'number');
   const prompts = isTokens(given) ? [given] : given.filter((one) => typeof one !== 'number');
   if (prompts.length > PROMPTS_MAX) {
     throw new InferenceRefused(400, `at most ${PROMPTS_MAX} at once`, { param });
+  }
+  for (const token of prompts.flatMap((one) => (typeof one === 'string' ? [] : one))) {
+    // llama.cpp believes what it is told, and reads beyond its tables.
+    if (token < 0 || token >= vocabulary) throw new InferenceRefused(400, `the model has no token ${token}`, { param });
   }
   return prompts;
 }

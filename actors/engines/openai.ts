@@ -73,7 +73,8 @@ export function createOpenAiEngine({ model, url, apiKey, ca, log }: OpenAiEngine
     const list = parseModelList(parse(text));
     if (!list.ok) throw new EngineFailed(`what answers at ${url} is no engine: its /v1/models is not a list of models`);
     // Ollama leaves out ":latest" where people do, and lists it.
-    const found = list.value.data.find(({ id }) => id === model) ?? list.value.data.find(({ id }) => id === `${model}:latest`);
+    const found =
+      list.value.data.find(({ id }) => id === model) ?? list.value.data.find(({ id }) => id === `${model}:latest`);
     if (found) return found;
     const there = list.value.data.slice(0, 10).map(({ id }) => id);
     throw new EngineFailed(
@@ -113,7 +114,11 @@ export function createOpenAiEngine({ model, url, apiKey, ca, log }: OpenAiEngine
     if (status >= 300 || status < 200) throw await refusalOf(response);
     const isStream = (response.headers.get('content-type') ?? '').startsWith('text/event-stream');
     const body = response.body as Readable | null;
-    if (isStream && body) return { kind: 'stream', lines: wholeLines(body, { silence, count: call.count, refuse: (error) => unreachable(url, error) }) };
+    if (isStream && body)
+      return {
+        kind: 'stream',
+        lines: wholeLines(body, { silence, count: call.count, refuse: (error) => unreachable(url, error) }),
+      };
     const text = await readText(response, ANSWER_BYTES_MAX);
     silence.stop();
     const whole = parse(text);
@@ -131,7 +136,8 @@ export function createOpenAiEngine({ model, url, apiKey, ca, log }: OpenAiEngine
     }
     if (status < 400) return new InferenceRefused(502, `the engine answered ${status}: redirects are not followed`);
     const { message, param, code } = errorOf(parse(await readText(response, ERROR_BYTES_MAX)));
-    const retryAfterS = Number(response.headers.get('retry-after')) || (status === 503 || status === 429 ? RETRY_S : null);
+    const retryAfterS =
+      Number(response.headers.get('retry-after')) || (status === 503 || status === 429 ? RETRY_S : null);
     return new InferenceRefused(status, message ?? `the engine answered ${status}`, { param, code, retryAfterS });
   }
 }
@@ -171,7 +177,8 @@ function unreachable(url: string, error: unknown): InferenceRefused {
 }
 
 function keyRefused(url: string, apiKey: string | null): string {
-  const what = apiKey === null ? 'wants a key: set RBEE_ENGINE_API_KEY' : 'does not take our key: see RBEE_ENGINE_API_KEY';
+  const what =
+    apiKey === null ? 'wants a key: set RBEE_ENGINE_API_KEY' : 'does not take our key: see RBEE_ENGINE_API_KEY';
   return `the engine at ${url} ${what}`;
 }
 
@@ -181,7 +188,11 @@ function errorOf(body: unknown): { message: string | null; param: string | null;
   const inner = (typeof error === 'object' && error !== null ? error : {}) as Record<string, unknown>;
   const words = [inner.message, error, message, detail].find((one) => typeof one === 'string');
   const text = (value: unknown) => (typeof value === 'string' ? value.slice(0, 256) : null);
-  return { message: typeof words === 'string' ? words.slice(0, 4096) : null, param: text(inner.param), code: text(inner.code) };
+  return {
+    message: typeof words === 'string' ? words.slice(0, 4096) : null,
+    param: text(inner.param),
+    code: text(inner.code),
+  };
 }
 
 function parse(text: string): unknown {

@@ -1,0 +1,211 @@
+#!/usr/bin/env node
+/** rbee worker: one model, answering inference. */
+import { Command } from 'commander';
+import { createActor, fromPromise } from 'xstate';
+import { createBeat } from '../actors/beat.js';
+import { urlTowards } from '../actors/door.js';
+import type { Engine } from '../actors/engines/engine.js';
+import { engineWatchMachine } from '../machines/engine-watch.js';
+import { modelMachine } from '../machines/model.js';
+import { queenHeartbeatMachine } from '../machines/queen-heartbeat.js';
+import { workerQueensMachine } from '../machines/worker-queens.js';
+import { workerDoors } from '../server/worker.js';
+import { workerMetrics } from '../server/worker-metrics.js';
+import { createInferenceStats } from '../stores/inference.js';
+import { modelName } from '../wire/infer.js';
+import type { WorkerInfo } from '../wire/worker.js';
+import { addProcessOptions } from './options.js';
+import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';
+import { version } from './version.js';
+import {
+  addWorkerOptions,
+  checkWorkerOptions,
+  engineOf,
+  llamaInputOf,
+  portsOf,
+  type WorkerOptions,
+  workerIdOf,
+} from './worker-options.js';
+
+const EXAMPLES = `
+Examples:
+  rbee worker --model ~/models/llama-3.2-1b-Q4_K_M.gguf          a file on this machine
+  rbee worker --model hf:bartowski/Llama-3.2-1B-Instruct-GGUF/Llama-3.2-1B-Instruct-Q4_K_M.gguf
+                                                                 downloads it first, once
+  rbee worker --engine openai --engine-url http://127.0.0.1:11434 --model llama3.2
+                                                                 stands before an Ollama that runs already
+  curl http://127.0.0.1:8080/v1/infer -H 'Content-Type: application/json' -d '{"prompt":"Hello"}'
+
+It listens at once and answers when the model is loaded: GET /health says 503, and how far it is, until then. Any client
+of OpenAI's API can use it, with http://127.0.0.1:8080/v1 for its base URL. Ports: the first free of 8080 to 8200.`;
+
+const ENGINE_URL = 'http://127.0.0.1:11434';
+/** Requests that may wait for one of those that are answered. */
+const QUEUE_MAX = 64;
+/** An engine that does not end by then ends with the process. */
+const CLOSE_MS = 2_000;
+
+export function workerCommand(): Command {
+  const command = new Command('worker').description('Runs one model, and answers inference with it.');
+  return addProcessOptions(addWorkerOptions(command), 'the first free of 8080 to 8200')
+    .addHelpText('after', EXAMPLES)
+    .action(async (options: WorkerOptions) => {
+      checkWorkerOptions(options);
+      const engine = await loadEngine(options);
+      const ports = portsOf(options);
+      await runProcess({
+        name: 'worker',
+        id: options.workerId ?? workerIdOf(options),
+        options: { ...options, port: ports[0] ?? 0 },
+        ports,
+        build: (ground) => buildWorker(ground, options, engine(ground)),
+      });
+    });
+}
+
+/** Only the engine that is asked for is loaded. */
+async function loadEngine(options: WorkerOptions): Promise<(ground: Ground) => Engine> {
+  const { model, parallel } = options;
+  if (engineOf(options) === 'llama') {
+    const { createLlamaEngine } = await import('../actors/engines/llama.js');
+    return ({ log }) => createLlamaEngine(llamaInputOf(options, { model, parallel, log: plain(log) }));
+  }
+  const { createOpenAiEngine } = await import('../actors/engines/openai.js');
+  const url = options.engineUrl ?? ENGINE_URL;
+  const apiKey = process.env.RBEE_ENGINE_API_KEY ?? null;
+  return ({ log, security }) => createOpenAiEngine({ model, parallel, url, apiKey, ca: security.ca, log: plain(log) });
+}
+
+function plain(log: Ground['log']) {
+  return {
+    debug: (message: string) => log.debug(message),
+    info: (message: string) => log.info(message),
+    warn: (message: string) => log.warn(message),
+  };
+}
+
+function buildWorker(ground: Ground, options: WorkerOptions, engine: Engine): Built {
+  const { id, log, door, outgoing, fail } = ground;
+  const stats = createInferenceStats();
+  let stopping = false;
+  const model = createActor(
+    modelMachine.provide({
+      actors: {
+        openEngine: fromPromise(({ signal }) => engine.open(signal)),
+        watch: engineWatchMachine.provide({
+          actors: { askEngine: fromPromise(async ({ signal }) => engine.probe?.(signal)) },
+        }),
+      },
+    }),
+    { id: 'model', input: { watched: engine.probe !== null }, inspect: ground.inspect },
+  );
+  const queens = createActor(
+    workerQueensMachine.provide({
+      actors: {
+        heartbeat: queenHeartbeatMachine.provide({
+          actors: { beat: createBeat({ outgoing, info: (socket) => infoTowards(socket), now: ground.now }) },
+        }),
+      },
+    }),
+    { id: 'queens', input: { queenUrls: [...new Set(options.queenUrl)] }, inspect: ground.inspect },
+  );
+  queens.subscribe({ error: fail });
+
+  const state = () => model.getSnapshot().value;
+  const facts = () => model.getSnapshot().context.facts;
+  const doors = workerDoors({
+    workerId: id,
+    info: (socket) => infoTowards(socket),
+    facts,
+    aliases: [options.model, modelName(options.model)],
+    unable: whyNot,
+    infer: (call) => engine.answer(call),
+    onUnreachable: (reason) => model.send({ type: 'engine.broke', reason }),
+    onBusy: () => queens.send({ type: 'status.changed' }),
+    stats,
+    parallel: options.parallel,
+    queueMax: QUEUE_MAX,
+    log: { warn: (fields, message) => log.warn(fields, message) },
+  });
+
+  function status(): 'starting' | 'ready' | 'busy' | 'stopping' {
+    if (stopping) return 'stopping';
+    if (state() !== 'ready') return 'starting';
+    return doors.admission.running > 0 ? 'busy' : 'ready';
+  }
+
+  /** @param known whether the caller may hear more than anybody: the reason may name addresses */
+  function whyNot(known = true): string | null {
+    if (stopping) return 'the worker is shutting down';
+    if (state() === 'ready') return null;
+    const { doing, pct } = engine.progress();
+    const what = state() === 'away' ? 'the engine is away' : `the model cannot answer yet: ${doing}`;
+    const { reason } = model.getSnapshot().context;
+    return `${what}${pct === null ? '' : `, ${pct} %`}${known && reason !== null ? ` (${reason})` : ''}`;
+  }
+
+  function infoTowards(socket: Parameters<typeof urlTowards>[1]): WorkerInfo {
+    const labels = Object.fromEntries(options.label);
+    return {
+      id,
+      model_id: facts()?.models[0]?.id ?? modelName(options.model),
+      device: options.device ?? facts()?.devices[0]?.id ?? null,
+      port: door.port,
+      url: urlTowards(door, socket),
+      hive_id: options.hiveId ?? null,
+      status: status(),
+      implementation: engine.implementation,
+      version,
+      ...(options.label.length > 0 ? { labels } : {}),
+    };
+  }
+
+  model.subscribe({ next: follow(ground, queens), error: fail });
+
+  return {
+    routes: doors.routes,
+    streams: [],
+    metrics: workerMetrics({ stats, admission: doors.admission, ready: () => state() === 'ready' }),
+    unwell: whyNot,
+    start: () => model.start(),
+    stop: async () => {
+      stopping = true;
+      doors.stop();
+      queens.stop();
+      model.stop();
+      await Promise.race([engine.close(), new Promise((resolve) => setTimeout(resolve, CLOSE_MS).unref())]);
+    },
+  };
+}
+
+type Model = ReturnType<typeof createActor<typeof modelMachine>>;
+type Queens = ReturnType<typeof createActor<typeof workerQueensMachine>>;
+
+/**
+ * What follows from a change of the model. Everybody who is told that this worker is there is told when the model can
+ * answer for the first time, and not before: a lease is begun here, beside the heartbeats.
+ */
+function follow({ id, log, fail }: Ground, queens: Queens) {
+  let told: unknown;
+  let reasonTold: string | null = null;
+  let announced = false;
+  return ({ value, context }: ReturnType<Model['getSnapshot']>): void => {
+    const { reason, facts } = context;
+    if (value === 'failed') {
+      fail(reason ?? 'the model cannot be loaded');
+      return;
+    }
+    if (reason !== null && reason !== reasonTold && value !== 'ready') log.warn(`${reason}; it is tried again`);
+    reasonTold = reason;
+    const now = typeof value === 'string' ? value : 'starting';
+    if (now === told) return;
+    told = now;
+    if (now === 'ready') log.info(`${id} answers with ${facts?.models.map((one) => one.id).join(', ')}`);
+    if (now === 'ready' && !announced) {
+      announced = true;
+      queens.start();
+    } else if (announced) queens.send({ type: 'status.changed' });
+  };
+}
+
+if (isMain(import.meta.url)) await runCommand(workerCommand().name('rbee-worker'), process.argv);

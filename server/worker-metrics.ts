@@ -1,0 +1,40 @@
+/** What a worker counts, for `GET /metrics`. */
+import type { InferenceStats } from '../stores/inference.js';
+import type { Admission } from './admission.js';
+import type { Metric } from './metrics.js';
+
+interface WorkerMetricsInput {
+  stats: InferenceStats;
+  admission: Admission;
+  ready: () => boolean;
+}
+
+export function workerMetrics({ stats, admission, ready }: WorkerMetricsInput): Metric[] {
+  const gauge = (name: string, help: string, read: () => number): Metric => ({ name, help, type: 'gauge', read });
+  const counter = (name: string, help: string, read: () => number): Metric => ({ name, help, type: 'counter', read });
+  return [
+    gauge('rbee_worker_ready', '1 when the model can answer.', () => (ready() ? 1 : 0)),
+    gauge('rbee_worker_requests_running', 'Requests that the engine works on.', () => admission.running),
+    gauge('rbee_worker_requests_waiting', 'Requests that wait for a place.', () => admission.waiting),
+    {
+      name: 'rbee_worker_requests_total',
+      help: 'Requests by how they ended; one that the caller left counts as left.',
+      type: 'counter',
+      label: 'outcome',
+      read: stats.requests,
+    },
+    counter(
+      'rbee_worker_prompt_tokens_total',
+      'Tokens of prompts, as far as the engine tells.',
+      () => stats.tokens().prompt,
+    ),
+    counter(
+      'rbee_worker_completion_tokens_total',
+      'Tokens generated, as far as the engine tells.',
+      () => stats.tokens().completion,
+    ),
+    gauge('rbee_worker_tokens_per_s', 'Tokens generated a second, over the last 10 s.', () =>
+      stats.tokensPerS(performance.now()),
+    ),
+  ];
+}
