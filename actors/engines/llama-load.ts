@@ -35,6 +35,8 @@ export interface Loaded {
 
 const CONTEXT_TOKENS_AUTO_MAX = 8_192;
 const GIB = 1024 ** 3;
+/** A download that brings no byte for so long has failed; what came is kept, and the next start goes on from there. */
+const SILENCE_MS = 30_000;
 /** Where `hf:` downloads go, and where the library's own command looks too. */
 const MODELS_DIR = path.join(homedir(), '.node-llama-cpp', 'models');
 
@@ -47,6 +49,7 @@ export async function loadModel(
   progress: (progress: Progress) => void,
 ): Promise<Loaded> {
   progress({ doing: 'loading the engine', pct: null });
+  if (!isUri(input.model)) checkFile(input.model);
   chooseGpu(input);
   const library = await importLibrary();
   const cores = availableParallelism();
@@ -127,6 +130,15 @@ async function startLlama(library: Library, { gpu, log }: LlamaInput, threads: n
   }
 }
 
+const isUri = (model: string): boolean => /^(hf|https?):/.test(model);
+
+/** @throws EngineFailed */
+function checkFile(model: string): void {
+  const stat = statSync(model, { throwIfNoEntry: false });
+  if (!stat) throw fatal(`there is no file ${model}: --model wants the path of a GGUF file, or hf:user/repo/file.gguf`);
+  if (!stat.isFile()) throw fatal(`${model} is no file: --model wants the path of a GGUF file`);
+}
+
 /** A path as it is; anything else is fetched, once, into the directory of the library. */
 async function modelFile(
   { resolveModelFile }: Library,
@@ -134,22 +146,22 @@ async function modelFile(
   signal: AbortSignal,
   progress: (progress: Progress) => void,
 ): Promise<string> {
-  if (!/^(hf|https?):/.test(model)) {
-    const stat = statSync(model, { throwIfNoEntry: false });
-    if (!stat)
-      throw fatal(`there is no file ${model}: --model wants the path of a GGUF file, or hf:user/repo/file.gguf`);
-    if (!stat.isFile()) throw fatal(`${model} is no file: --model wants the path of a GGUF file`);
-    return path.resolve(model);
-  }
+  if (!isUri(model)) return path.resolve(model);
   progress({ doing: 'looking for the model on the network', pct: null });
+  // The library tries again and again, and says nothing of it.
+  const silence = new AbortController();
+  const timer = setTimeout(() => silence.abort(new Error(`nothing came for ${SILENCE_MS / 1000} s`)), SILENCE_MS);
+  let bytes = 0;
   let told = 0;
   try {
     return await resolveModelFile(model, {
       directory: MODELS_DIR,
       // Its own bar needs a terminal; elsewhere a line every tenth is what a log can use.
       cli: process.stderr.isTTY === true,
-      signal,
+      signal: AbortSignal.any([signal, silence.signal]),
       onProgress: ({ totalSize, downloadedSize }) => {
+        if (downloadedSize > bytes) timer.refresh();
+        bytes = downloadedSize;
         const pct = totalSize > 0 ? Math.floor((downloadedSize / totalSize) * 100) : 0;
         progress({ doing: 'downloading the model', pct });
         if (pct < told + 10 || process.stderr.isTTY) return;
@@ -160,9 +172,11 @@ async function modelFile(
   } catch (error) {
     if (signal.aborted) throw error;
     throw fatal(
-      `${model} cannot be fetched: ${wordsOf(error)}. Is the network there, and the name right? A file that is here already is given by its path`,
+      `${model} cannot be fetched: ${wordsOf(silence.signal.aborted ? silence.signal.reason : error)}. Is the network there, and the name right? A file that is here already is given by its path`,
       error,
     );
+  } finally {
+    clearTimeout(timer);
   }
 }
 
