@@ -154,7 +154,7 @@ async function modelFile(
   let bytes = 0;
   let told = 0;
   try {
-    return await resolveModelFile(model, {
+    const fetched = resolveModelFile(model, {
       directory: MODELS_DIR,
       // Its own bar needs a terminal; elsewhere a line every tenth is what a log can use.
       cli: process.stderr.isTTY === true,
@@ -169,6 +169,8 @@ async function modelFile(
         log.info(`downloading the model: ${told} % of ${(totalSize / GIB).toFixed(1)} GiB`);
       },
     });
+    // Before its first byte it does not look at the signal.
+    return await Promise.race([fetched, rejected(silence.signal), rejected(signal)]);
   } catch (error) {
     if (signal.aborted) throw error;
     throw fatal(
@@ -178,6 +180,10 @@ async function modelFile(
   } finally {
     clearTimeout(timer);
   }
+}
+
+function rejected(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
 }
 
 /** fetch says "fetch failed"; why stands in its cause. */
