@@ -13,7 +13,7 @@ const LISTENING_MS_MAX = 20_000;
 const ENDING_MS_MAX = 15_000;
 
 export interface StartOptions {
-  name: 'registry' | 'queen' | 'hive';
+  name: 'registry' | 'queen' | 'hive' | 'worker';
   /** After `--port 0 --state-dir …`; a `--port` of one's own takes the place of that. */
   args?: string[];
   env?: Record<string, string>;

@@ -1,0 +1,59 @@
+/** Real workers on the tiny model, one thread each. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import OpenAI from 'openai';
+import type { Test } from 'tap';
+import { getJson } from './http.js';
+import { type RbeeProcess, startProcess } from './process.js';
+import { type TinyOptions, writeTinyModel } from './tiny-gguf.js';
+import { waitFor } from './wait.js';
+
+/** Loading takes a second, and several where others use the cores. */
+const LOADING_MS_MAX = 60_000;
+
+/** A model file that lasts as long as the test. */
+export function tinyModel(t: Pick<Test, 'teardown'>, options: TinyOptions = {}, name = 'tiny.gguf'): string {
+  const dir = mkdtempSync(path.join(tmpdir(), 'rbee-model-'));
+  t.teardown(() => rmSync(dir, { recursive: true, force: true }));
+  return writeTinyModel(path.join(dir, name), options);
+}
+
+export interface WorkerOptions {
+  model: string;
+  args?: string[];
+  env?: Record<string, string>;
+}
+
+/** Starts a worker and resolves as soon as it listens: its model is not loaded then. */
+export function startWorker(t: Pick<Test, 'teardown'>, { model, args = [], env = {} }: WorkerOptions) {
+  return startProcess(t, { name: 'worker', args: ['--model', model, '--threads', '1', ...args], env });
+}
+
+/** Starts a worker and resolves when it can answer. */
+export async function startReadyWorker(t: Pick<Test, 'teardown'>, options: WorkerOptions): Promise<RbeeProcess> {
+  const worker = await startWorker(t, options);
+  await isReady(worker.url);
+  return worker;
+}
+
+export async function isReady(url: string): Promise<void> {
+  await waitFor(`${url} to be ready`, async () => (await getJson(`${url}/health`)).status === 200, {
+    timeoutMs: LOADING_MS_MAX,
+  });
+}
+
+/** The official client, without the retries that would hide what a worker says. */
+export function clientOf({ url }: { url: string }, apiKey = 'none'): OpenAI {
+  return new OpenAI({ baseURL: `${url}/v1`, apiKey, maxRetries: 0 });
+}
+
+/** One number of `GET /metrics`. */
+export async function metric(url: string, name: string): Promise<number> {
+  const { body } = await getJson(`${url}/metrics`);
+  const line = String(body)
+    .split('\n')
+    .find((one) => one.startsWith(`${name} `));
+  if (line === undefined) throw new Error(`${url} has no metric ${name}`);
+  return Number(line.slice(name.length + 1));
+}
