@@ -1,6 +1,6 @@
 /** Loads a GGUF model into this process by node-llama-cpp, which is there only where somebody installed it. */
 import { statSync } from 'node:fs';
-import { availableParallelism, homedir } from 'node:os';
+import { availableParallelism, freemem, homedir } from 'node:os';
 import path from 'node:path';
 import type { ChatWrapper, Llama, LlamaContext, LlamaModel } from 'node-llama-cpp';
 import type { Device } from '../../wire/device.js';
@@ -65,9 +65,10 @@ export async function loadModel(
       onLoadProgress: (part) => progress({ doing: 'loading the model', pct: Math.floor(part * 100) }),
     });
     progress({ doing: 'preparing its context', pct: null });
+    const contextSize = await contextSizeOf(model, input);
     const context = await model.createContext({
       sequences: input.parallel,
-      contextSize: input.contextSize ?? { max: Math.min(model.trainContextSize, CONTEXT_TOKENS_AUTO_MAX) },
+      contextSize,
       threads,
       createSignal: signal,
     });
@@ -82,6 +83,32 @@ export async function loadModel(
     throw whyNot(library, input, error);
   }
 }
+
+/** What was asked for, if the model knows as much and memory can hold it. @throws EngineFailed */
+async function contextSizeOf(model: LlamaModel, input: LlamaInput): Promise<number | { max: number }> {
+  const known = model.trainContextSize;
+  if (input.contextSize === null) return { max: Math.min(known, CONTEXT_TOKENS_AUTO_MAX) };
+  if (input.contextSize > known) input.log.warn(`the model knows a context of ${known} tokens: it gets no more`);
+  const contextSize = Math.min(input.contextSize, known);
+  const wanted = contextSize * input.parallel * cacheBytesPerToken(model);
+  const { free } = await model.llama.getVramState();
+  // The library asks llama.cpp by trying, and where much is missing the system ends the process before it answers.
+  if (wanted > freemem() + free) {
+    throw notEnough(input, `${input.parallel} contexts of ${contextSize} tokens want ${(wanted / GIB).toFixed(1)} GiB`);
+  }
+  return contextSize;
+}
+
+/** Keys and values of every layer, 16 bits each: the least that a context needs. 0 where the file does not say. */
+function cacheBytesPerToken({ fileInfo, embeddingVectorSize }: LlamaModel): number {
+  const { block_count: layers, attention } = fileInfo.architectureMetadata;
+  const heads = first(attention?.head_count);
+  if (!layers || !heads) return 0;
+  const width = first(attention?.key_length) ?? embeddingVectorSize / heads;
+  return layers * (first(attention?.head_count_kv) ?? heads) * width * 2 * 2;
+}
+
+const first = (value: number | number[] | undefined): number | undefined => (Array.isArray(value) ? value[0] : value);
 
 /** The drivers count the GPUs that they may see; set before they are loaded, and never over the user's own choice. */
 function chooseGpu({ gpuIndex }: LlamaInput): void {
@@ -193,17 +220,21 @@ function wordsOf(error: unknown): string {
   return [message, inner, code].filter((word, i, all) => word && all.indexOf(word) === i).join(', ');
 }
 
-function whyNot(library: Library, { model, contextSize, parallel }: LlamaInput, error: unknown): EngineFailed {
+function notEnough({ model, contextSize, parallel }: LlamaInput, message: string, cause?: unknown): EngineFailed {
+  const smaller = contextSize === null ? '--context-size 2048' : `a --context-size below ${contextSize}`;
+  return fatal(
+    `not enough memory for ${model}: ${message}. Try ${smaller}, --parallel ${Math.max(1, parallel >> 1)}, or a smaller quantisation of the model`,
+    cause,
+  );
+}
+
+function whyNot(library: Library, input: LlamaInput, error: unknown): EngineFailed {
   const { message } = error as Error;
   if (error instanceof library.InsufficientMemoryError || /memory|too large|VRAM/i.test(message)) {
-    const smaller = contextSize === null ? '--context-size 2048' : `a --context-size below ${contextSize}`;
-    return fatal(
-      `not enough memory for ${model}: ${message}. Try ${smaller}, --parallel ${Math.max(1, parallel >> 1)}, or a smaller quantisation of the model`,
-      error,
-    );
+    return notEnough(input, message, error);
   }
   return fatal(
-    `${model} cannot be loaded: ${message}. Is it a whole GGUF file, of a model that llama.cpp knows?`,
+    `${input.model} cannot be loaded: ${message}. Is it a whole GGUF file, of a model that llama.cpp knows?`,
     error,
   );
 }

@@ -10,6 +10,8 @@ import { type LlamaInput, type Loaded, loadModel } from './llama-load.js';
 
 /** Prompts in one request, answered one after the other. */
 const PROMPTS_MAX = 64;
+/** A text is read at once: memory grows with its length. */
+const EMBEDDING_TOKENS_MAX = 8_192;
 
 export function createLlamaEngine(input: LlamaInput): Engine {
   let doing: Progress = { doing: 'starting', pct: null };
@@ -57,7 +59,8 @@ export function createLlamaEngine(input: LlamaInput): Engine {
   async function embed(ready: Loaded, call: InferenceCall): Promise<InferenceAnswer> {
     const { input: given, encoding_format } = call.body as EmbeddingRequest;
     const { model, threads, context, name } = ready;
-    embedding ??= model.createEmbeddingContext({ contextSize: context.contextSize, threads });
+    const contextSize = Math.min(context.contextSize, EMBEDDING_TOKENS_MAX);
+    embedding ??= model.createEmbeddingContext({ contextSize, threads });
     embedding.catch(() => {
       embedding = null;
     });
@@ -65,15 +68,11 @@ export function createLlamaEngine(input: LlamaInput): Engine {
     const inputs = promptsOf(given, 'input', ready).map((one) => (typeof one === 'string' ? model.tokenize(one) : one));
     const lengths = inputs.map((tokens) => embedder.calculateInputLength([...tokens] as never));
     for (const length of lengths) {
-      if (length < context.contextSize) continue;
-      throw new InferenceRefused(
-        400,
-        `an input has ${length} tokens, and the context takes ${context.contextSize - 1}`,
-        {
-          param: 'input',
-          code: 'context_length_exceeded',
-        },
-      );
+      if (length < contextSize) continue;
+      throw new InferenceRefused(400, `an input has ${length} tokens, and the context takes ${contextSize - 1}`, {
+        param: 'input',
+        code: 'context_length_exceeded',
+      });
     }
     const data: EmbeddingAnswer['data'] = [];
     for (const [index, tokens] of inputs.entries()) {

@@ -19,6 +19,8 @@ export interface StartOptions {
   env?: Record<string, string>;
   /** A command to run it by, such as `ip netns exec name`; it must become the process, not its parent. */
   by?: string[];
+  /** Lets the process find a port by itself. */
+  noPort?: boolean;
   /** Kept when the test ends; without it a temporary one is made and removed. */
   stateDir?: string;
 }
@@ -151,10 +153,14 @@ async function launch(family: Family, port: string | undefined): Promise<RbeePro
   return running;
 }
 
-function commandLine({ name, args = [] }: StartOptions, stateDir: string, port: string | undefined): string[] {
+function commandLine(
+  { name, args = [], noPort = false }: StartOptions,
+  stateDir: string,
+  port: string | undefined,
+): string[] {
   const given = (flag: string) => args.some((arg) => arg === flag || arg.startsWith(`${flag}=`));
   const line = [name, '--state-dir', stateDir];
-  if (!given('--port')) line.push('--port', '0');
+  if (!given('--port') && !noPort) line.push('--port', '0');
   // The tester's own hosts are no business of a test.
   if (name === 'queen' && !given('--ssh-config')) line.push('--ssh-config', '/dev/null');
   line.push(...args);

@@ -1,0 +1,189 @@
+/** How a worker begins: its port, its name, its model — and what it says when it cannot. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import t, { type Test } from 'tap';
+import { serve } from '../fakes/serve.js';
+import { getJson, postJson } from '../helpers/http.js';
+import { StartFailed, startProcess } from '../helpers/process.js';
+import { SENTENCE, tinyGguf } from '../helpers/tiny-gguf.js';
+import { waitFor } from '../helpers/wait.js';
+import { isReady, startReadyWorker, startWorker, tinyModel } from '../helpers/worker.js';
+
+/** Runs a worker that cannot go on, and gives its last words. */
+async function lastWords(t: Test, model: string, args: string[] = [], env: Record<string, string> = {}) {
+  try {
+    const worker = await startWorker(t, { model, args, env });
+    const exit = await worker.exited;
+    return { ...exit, stderr: worker.stderr() };
+  } catch (error) {
+    if (!(error instanceof StartFailed)) throw error;
+    return { ...error.exit, stderr: error.stderr };
+  }
+}
+
+t.test('without --port each takes the first port that is free, and is named after it', async (t) => {
+  const model = tinyModel(t);
+  const stateDir = t.testdir();
+  const start = () =>
+    startProcess(t, {
+      name: 'worker',
+      stateDir,
+      args: ['--model', model, '--threads', '1', '--spawned-by', 'gpu-0'],
+      noPort: true,
+    });
+  const first = await start();
+  const [second, third] = await Promise.all([start(), start()]);
+  const ports = [first, second, third].map(({ url }) => Number(new URL(url).port));
+  t.equal(new Set(ports).size, 3, 'nobody got the port of another');
+  for (const port of ports) t.ok(port >= 8080 && port <= 8200, `${port} is in the range`);
+  t.equal(first.id, `worker-llm-${ports[0]}@gpu-0`);
+});
+
+t.test('two of one name do not run at once', async (t) => {
+  const model = tinyModel(t);
+  const stateDir = t.testdir();
+  const args = ['--model', model, '--threads', '1', '--worker-id', 'worker-llm-1@a'];
+  await startProcess(t, { name: 'worker', stateDir, args });
+  const error = await startProcess(t, { name: 'worker', stateDir, args }).catch((error: unknown) => error);
+  t.match(error, { exit: { code: 3 } });
+  t.match((error as StartFailed).stderr, /worker worker-llm-1@a runs already/);
+});
+
+t.test('wrong usage is told in a sentence, exit code 2', async (t) => {
+  const cases: [args: string[], words: RegExp][] = [
+    [[], /--model/],
+    [['--model', 'a.gguf', '--engine', 'vllm'], /llama, openai/],
+    [['--model', 'a.gguf', '--device', 'TPU-0'], /such as GPU-0/],
+    [['--model', 'a.gguf', '--device', 'GPU-0', '--worker-type', 'cpu'], /does not compute on GPU-0/],
+    [['--model', 'a.gguf', '--engine', 'llama', '--engine-url', 'http://127.0.0.1:1'], /goes with --engine openai/],
+    [['--model', 'a.gguf', '--worker-id', '..'], /letters, digits/],
+    [['--model', 'a.gguf', '--parallel', '0'], /from 1 to 256/],
+    [['--model', 'a.gguf', '--engine-url', 'http://me:pw@127.0.0.1'], /without credentials/],
+  ];
+  for (const [args, words] of cases) {
+    const error = await startProcess(t, { name: 'worker', args }).catch((error: unknown) => error);
+    t.match(error, { exit: { code: 2 } }, args.join(' '));
+    t.match((error as StartFailed).stderr, words);
+  }
+});
+
+t.test('a model that cannot be loaded ends it with exit code 1, and words about what to do', async (t) => {
+  const dir = t.testdir({ 'no.gguf': 'this is no model' });
+  const cut = path.join(dir, 'cut.gguf');
+  writeFileSync(cut, tinyGguf().subarray(0, 200_000));
+  const cases: [model: string, words: RegExp][] = [
+    [path.join(dir, 'none.gguf'), /there is no file .*none\.gguf: --model wants/],
+    [dir, /is no file: --model wants/],
+    [path.join(dir, 'no.gguf'), /cannot be loaded: .* Is it a whole GGUF file/],
+    [cut, /cannot be loaded: .* Is it a whole GGUF file/],
+  ];
+  for (const [model, words] of cases) {
+    const { code, stderr } = await lastWords(t, model);
+    t.equal(code, 1, model);
+    t.match(stderr, words);
+    t.notMatch(stderr, /\n\s+at /, 'and no stack');
+  }
+});
+
+t.test('a context that memory cannot hold is told with what would fit', async (t) => {
+  const model = tinyModel(t, { contextTokens: 2_000_000_000, width: 1024 });
+  const { code, stderr } = await lastWords(t, model, ['--context-size', '9000000', '--parallel', '256']);
+  t.equal(code, 1);
+  t.match(stderr, /not enough memory for .*Try a --context-size below 9000000, --parallel 128/);
+});
+
+t.test('a kind of GPU that is not here is told, with what to do', async (t) => {
+  const { code, stderr } = await lastWords(t, tinyModel(t), ['--worker-type', 'metal']);
+  t.equal(code, 1);
+  t.match(stderr, /no build of llama\.cpp for metal: .*--worker-type/);
+});
+
+t.test('without node-llama-cpp it says how to install it, and what else there is', async (t) => {
+  const hook = `export const resolve = (name, context, next) => {
+    if (name !== 'node-llama-cpp') return next(name, context);
+    throw Object.assign(new Error("Cannot find package 'node-llama-cpp'"), { code: 'ERR_MODULE_NOT_FOUND' });
+  };`;
+  const register = `import { register } from 'node:module'; register(${JSON.stringify(`data:text/javascript,${encodeURIComponent(hook)}`)});`;
+  const { code, stderr } = await lastWords(t, tinyModel(t), [], {
+    NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(register)}`,
+  });
+  t.equal(code, 1);
+  t.match(stderr, /not installed: npm install node-llama-cpp .*--engine openai --engine-url/);
+});
+
+t.test('an hf: model is downloaded once, with progress in /health, and then answers', async (t) => {
+  const file = tinyGguf();
+  const asked: string[] = [];
+  let release = () => {};
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const hub = await serve(t, {}, async (request, response, url) => {
+    asked.push(`${request.method} ${url.pathname}`);
+    if (!url.pathname.endsWith('/tiny.gguf')) return void response.writeHead(404).end();
+    const [, from = '0', to = ''] = /bytes=(\d+)-(\d*)/.exec(request.headers.range ?? '') ?? [];
+    const part = file.subarray(Number(from), to === '' ? file.length : Number(to) + 1);
+    const isPart = request.headers.range !== undefined;
+    response.writeHead(isPart ? 206 : 200, {
+      'content-length': part.length,
+      'accept-ranges': 'bytes',
+      etag: '"1"',
+      ...(isPart ? { 'content-range': `bytes ${from}-${Number(from) + part.length - 1}/${file.length}` } : {}),
+    });
+    if (request.method === 'HEAD') return void response.end();
+    if (part.length < file.length / 2) return void response.end(part);
+    response.write(part.subarray(0, part.length / 2));
+    await held;
+    response.end(part.subarray(part.length / 2));
+  });
+  const home = t.testdir();
+  const env = { HF_ENDPOINT: hub.url, HOME: home };
+  const model = 'hf:somebody/tiny/tiny.gguf';
+  const worker = await startWorker(t, { model, env });
+  await waitFor('the download to be shown', async () =>
+    /downloading the model, \d+ %/.test((await getJson(`${worker.url}/health`)).body.detail),
+  );
+  release();
+  await isReady(worker.url);
+  const { body } = await postJson(`${worker.url}/v1/infer`, { prompt: 'Hi', temperature: 0 });
+  t.equal(body.text, SENTENCE);
+  t.equal((await getJson(`${worker.url}/info`)).body.model_id, 'tiny');
+  t.match(asked, [/\/somebody\/tiny\/resolve\/main\/tiny\.gguf$/]);
+
+  await hub.close();
+  const again = await startWorker(t, { model, env });
+  await isReady(again.url);
+  t.pass('the second time it is there already');
+  t.ok(readFileSync(path.join(home, '.node-llama-cpp', 'models', 'hf_somebody_tiny.gguf')).equals(file));
+});
+
+t.test('a model that the network does not have ends it with the reason', async (t) => {
+  const hub = await serve(t, {}, (_, response) => void response.writeHead(404).end());
+  const { code, stderr } = await lastWords(t, 'hf:somebody/tiny:Q4_K_M', [], {
+    HF_ENDPOINT: hub.url,
+    HOME: t.testdir(),
+  });
+  t.equal(code, 1);
+  t.match(stderr, /hf:somebody\/tiny:Q4_K_M cannot be fetched: .*Is the network there/);
+});
+
+t.test('every flag has a variable', async (t) => {
+  const worker = await startReadyWorker(t, {
+    model: tinyModel(t),
+    env: {
+      RBEE_WORKER_ID: 'worker-llm-7@b',
+      RBEE_HIVE_ID: 'b',
+      RBEE_DEVICE: 'cpu-0',
+      RBEE_WORKER_TYPE: 'cpu',
+      RBEE_CONTEXT_SIZE: '256',
+      RBEE_PARALLEL: '1',
+      RBEE_LABEL: 'a=1,b=2',
+    },
+  });
+  t.match((await getJson(`${worker.url}/info`)).body, {
+    id: 'worker-llm-7@b',
+    hive_id: 'b',
+    device: 'CPU-0',
+    labels: { a: '1', b: '2' },
+  });
+});
