@@ -132,9 +132,11 @@ async function importLibrary(): Promise<Library> {
   }
 }
 
-async function startLlama(library: Library, { gpu, log }: LlamaInput, threads: number): Promise<Llama> {
+async function startLlama(library: Library, input: LlamaInput, threads: number): Promise<Llama> {
+  const { gpu, gpuIndex, log } = input;
+  let llama: Llama;
   try {
-    return await library.getLlama({
+    llama = await library.getLlama({
       gpu,
       build: 'never',
       skipDownload: true,
@@ -149,12 +151,22 @@ async function startLlama(library: Library, { gpu, log }: LlamaInput, threads: n
   } catch (error) {
     if (!(error instanceof library.NoBinaryFoundError))
       throw fatal(`llama.cpp does not start: ${(error as Error).message}`, error);
-    const what = gpu === 'auto' ? 'this machine' : gpu === false ? 'the CPU' : gpu;
-    throw fatal(
-      `node-llama-cpp brings no build of llama.cpp for ${what}: install it again with its optional packages (npm install --include=optional node-llama-cpp), choose another --worker-type, or build one (npx node-llama-cpp source download)`,
-      error,
-    );
+    throw noBuild(gpu, error);
   }
+  // Where it cannot have what was asked for it takes the CPU: slowly, and without a word.
+  if ((gpu !== 'auto' && llama.gpu !== gpu) || (gpuIndex !== null && llama.gpu === false)) {
+    await llama.dispose();
+    throw noBuild(gpu);
+  }
+  return llama;
+}
+
+function noBuild(gpu: LlamaInput['gpu'], cause?: unknown): EngineFailed {
+  const what = gpu === 'auto' ? 'a GPU of this machine' : gpu === false ? 'the CPU' : gpu;
+  return fatal(
+    `node-llama-cpp brings no build of llama.cpp for ${what}: install it again with its optional packages (npm install --include=optional node-llama-cpp), choose another --worker-type or --device, or build one (npx node-llama-cpp source download)`,
+    cause,
+  );
 }
 
 const isUri = (model: string): boolean => /^(hf|https?):/.test(model);
