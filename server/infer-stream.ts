@@ -28,16 +28,18 @@ export interface StreamInput {
 /** The lines as they come. What fails on the way is told in a last event, and never thrown. */
 export async function* untilTheEnd({ lines, signal, onEnd }: StreamInput): AsyncGenerator<string | Uint8Array> {
   const reading = lines[Symbol.asyncIterator]();
-  const aborted = new Promise<never>((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });
-  aborted.catch(() => {});
+  let interrupt = (_reason: unknown): void => {};
+  const onAbort = () => interrupt(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
   let failure: unknown;
   try {
-    signal.throwIfAborted();
-    // An engine in the midst of a long prompt hears of the end late; whoever reads is told at once.
     for (;;) {
-      const next = await Promise.race([reading.next(), aborted]);
+      signal.throwIfAborted();
+      // An engine in the midst of a long prompt hears of the end late; whoever reads is told at once.
+      const next = await new Promise<IteratorResult<string | Uint8Array>>((resolve, reject) => {
+        interrupt = reject;
+        reading.next().then(resolve, reject);
+      });
       if (next.done) break;
       yield next.value;
     }
@@ -45,6 +47,7 @@ export async function* untilTheEnd({ lines, signal, onEnd }: StreamInput): Async
     failure = error;
     if (!(error instanceof CallerLeft)) yield lastWords(error);
   } finally {
+    signal.removeEventListener('abort', onAbort);
     const end = () => onEnd(failure ?? (signal.aborted ? signal.reason : undefined));
     void Promise.resolve(reading.return?.()).then(end, end);
   }

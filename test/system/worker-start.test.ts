@@ -171,6 +171,12 @@ t.test('a model that the network does not have ends it with the reason', async (
   t.match(stderr, /hf:somebody\/tiny:Q4_K_M cannot be fetched: .*Is the network there/);
 });
 
+t.test('it can be ended while its model is loaded', async (t) => {
+  const worker = await startWorker(t, { model: tinyModel(t) });
+  t.equal((await getJson(`${worker.url}/health`)).status, 503);
+  t.strictSame(await worker.kill('SIGTERM'), { code: 0, signal: null });
+});
+
 t.test('every flag has a variable', async (t) => {
   const worker = await startReadyWorker(t, {
     model: tinyModel(t),
