@@ -1,18 +1,7 @@
 /** The doors of a worker: what it is, and what its model answers. */
 import type { Socket } from 'node:net';
-import { Readable } from 'node:stream';
 import type { Context } from 'koa';
-import type { InferenceStats } from '../stores/inference.js';
-import {
-  type EngineFacts,
-  InferAnswer,
-  type InferenceAnswer,
-  type InferenceCall,
-  InferenceRefused,
-  type InferenceRoute,
-  InferRequest,
-  parseInferRequest,
-} from '../wire/infer.js';
+import { InferAnswer, InferenceRefused, type InferenceRoute, InferRequest, parseInferRequest } from '../wire/infer.js';
 import {
   ChatAnswer,
   ChatRequest,
@@ -28,127 +17,28 @@ import {
 } from '../wire/openai.js';
 import type { Parsed } from '../wire/schema.js';
 import { WorkerCapabilities, WorkerInfo } from '../wire/worker.js';
-import { Admission } from './admission.js';
 import { readBody } from './body.js';
 import { chatOf, inferAnswerOf, inferLines } from './infer.js';
-import { CallerLeft, ShuttingDown, untilTheEnd, watchReader } from './infer-stream.js';
 import { answer, type Route } from './route.js';
+import { createServing, type Say, type Serving, type ServingInput } from './serving.js';
 
-export interface WorkerDoorsInput {
+export interface WorkerDoorsInput extends ServingInput {
   workerId: string;
   /** What it says of itself; `socket` is the caller's, which shows by which address this process is reached. */
   info: (socket: Socket) => WorkerInfo;
-  /** What the engine can do, once it is open. */
-  facts: () => EngineFacts | null;
-  /** Names under which its model may be asked for, beside those that the engine gives it. */
-  aliases: string[];
-  /** Why the model cannot answer now; null when it can. */
-  unable: () => string | null;
-  infer: (call: InferenceCall) => Promise<InferenceAnswer>;
-  /** Told of an engine that was not there for a request. */
-  onUnreachable: (reason: string) => void;
-  /** Told when it begins to work, and when it has nothing to do any more. */
-  onBusy: () => void;
-  stats: InferenceStats;
-  parallel: number;
-  queueMax: number;
-  log: { warn: (fields: object, message: string) => void };
 }
 
-export interface WorkerDoors {
+export interface WorkerDoors extends Pick<Serving, 'admission' | 'stop'> {
   routes: Route[];
-  admission: Admission;
-  /** Ends every request with a word about it, and takes no more. */
-  stop: () => void;
 }
 
-const NOT_READY_RETRY_S = 1;
+const AS_IT_IS: Say = {
+  whole: (ctx, body, status) => answer(ctx, body, status),
+  lines: (lines) => lines,
+};
 
 export function workerDoors(input: WorkerDoorsInput): WorkerDoors {
-  const { stats } = input;
-  const admission = new Admission(input);
-  const calls = new Set<AbortController>();
-  let stopped = false;
-
-  function checkModel({ model }: { model?: string | null | undefined }): void {
-    if (model == null || model === '') return;
-    const names = (input.facts()?.models ?? []).map(({ id }) => id);
-    if (names.includes(model) || input.aliases.includes(model)) return;
-    throw new InferenceRefused(
-      404,
-      `there is no model ${model.slice(0, 200)} here: this worker has ${names.join(', ')}`,
-      {
-        param: 'model',
-        code: 'model_not_found',
-      },
-    );
-  }
-
-  function checkReady(): void {
-    if (stopped) throw new ShuttingDown();
-    const why = input.unable();
-    if (why === null) return;
-    throw new InferenceRefused(503, why, { code: 'model_not_ready', retryAfterS: NOT_READY_RETRY_S });
-  }
-
-  /** One request to the engine, from its place in the queue to the last byte of the answer. */
-  async function serve(ctx: Context, route: InferenceRoute, body: Record<string, unknown>, say: Say): Promise<void> {
-    checkReady();
-    checkModel(body);
-    const controller = new AbortController();
-    const { signal } = controller;
-    const { res } = ctx;
-    const hungUp = () => {
-      if (!res.writableFinished) controller.abort(new CallerLeft());
-    };
-    res.once('close', hungUp);
-    calls.add(controller);
-    let leave = () => {};
-    const end = (failure: unknown, begun: boolean) => {
-      leave();
-      res.off('close', hungUp);
-      calls.delete(controller);
-      stats.ended(outcomeOf(failure, begun));
-      if (failure === undefined || failure instanceof CallerLeft || failure instanceof ShuttingDown) return;
-      if (failure instanceof InferenceRefused && failure.code === 'engine_unreachable')
-        input.onUnreachable(failure.message);
-      if (begun || !(failure instanceof InferenceRefused)) input.log.warn({ err: failure }, `${route} was broken off`);
-    };
-    let given: InferenceAnswer;
-    try {
-      leave = await admission.enter(signal);
-      const count: InferenceCall['count'] = (tokens) => stats.count(tokens, performance.now());
-      given = await input.infer({ route, body, signal, count });
-    } catch (error) {
-      end(error, false);
-      if (error instanceof CallerLeft) {
-        // Nobody is there to be told.
-        ctx.respond = false;
-        res.destroy();
-        return;
-      }
-      throw error instanceof InferenceRefused ? error : engineFailed(error);
-    }
-    if (given.kind === 'whole') {
-      end(undefined, true);
-      say.whole(ctx, given.body, given.status);
-      return;
-    }
-    const unwatch = watchReader(res, () => res.destroy());
-    const lines = untilTheEnd({
-      lines: say.lines(given.lines),
-      signal,
-      onEnd: (failure) => {
-        unwatch();
-        end(failure, true);
-      },
-    });
-    ctx.status = 200;
-    ctx.type = 'text/event-stream';
-    ctx.set('Cache-Control', 'no-cache');
-    ctx.set('X-Accel-Buffering', 'no');
-    ctx.body = Readable.from(lines);
-  }
+  const { admission, checkModel, serve, stop } = createServing(input);
 
   async function inferPlainly(ctx: Context): Promise<void> {
     const startedAt = performance.now();
@@ -241,36 +131,5 @@ export function workerDoors(input: WorkerDoorsInput): WorkerDoors {
     openAi('embeddings', 'Texts as vectors.', EmbeddingRequest, parseEmbeddingRequest, EmbeddingAnswer),
   ];
 
-  return {
-    routes,
-    admission,
-    stop: () => {
-      stopped = true;
-      for (const controller of calls) controller.abort(new ShuttingDown());
-    },
-  };
-}
-
-interface Say {
-  whole: (ctx: Context, body: object, status: number) => void;
-  lines: (lines: Extract<InferenceAnswer, { kind: 'stream' }>['lines']) => AsyncIterable<string | Uint8Array>;
-}
-
-const AS_IT_IS: Say = {
-  whole: (ctx, body, status) => answer(ctx, body, status),
-  lines: (lines) => lines,
-};
-
-function outcomeOf(failure: unknown, begun: boolean) {
-  if (failure === undefined) return 'answered';
-  if (failure instanceof CallerLeft) return 'left';
-  return begun || !(failure instanceof InferenceRefused) ? 'failed' : 'refused';
-}
-
-/** What the engine throws may hold paths and worse: the log has it, the caller has this. */
-function engineFailed(error: unknown): InferenceRefused {
-  return new InferenceRefused(502, 'the engine failed; the log of the worker says why', {
-    code: 'engine_broken',
-    cause: error,
-  });
+  return { routes, admission, stop };
 }

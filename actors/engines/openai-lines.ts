@@ -1,13 +1,38 @@
 /** The stream of an engine that runs elsewhere: passed on as it comes, but never half a line, and counted as it goes by. */
 import type { Readable } from 'node:stream';
 import type { InferenceRefused, TokenCount } from '../../wire/infer.js';
-import type { Silence } from './openai.js';
 
 /** A line longer than this is passed on in parts. */
 const LINE_BYTES_MAX = 1024 * 1024;
 const LF = 0x0a;
+/** A long prompt is read in silence, and a model that is being loaded too. */
+const SILENCE_MS = 600_000;
 /** Of the end of a stream so much is looked through for its usage. */
 const TAIL_CHARS = 4_096;
+
+export interface Silence {
+  signal: AbortSignal;
+  /** A byte came. */
+  heard: () => void;
+  stop: () => void;
+}
+
+/** Ends with the caller, and when nothing is heard for long. */
+export function silenceOf(caller: AbortSignal): Silence {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(new Error(`silent for ${SILENCE_MS / 1000} s`)), SILENCE_MS);
+  const leave = () => controller.abort(caller.reason);
+  if (caller.aborted) leave();
+  caller.addEventListener('abort', leave, { once: true });
+  return {
+    signal: controller.signal,
+    heard: () => timer.refresh(),
+    stop: () => {
+      clearTimeout(timer);
+      caller.removeEventListener('abort', leave);
+    },
+  };
+}
 
 interface Passing {
   silence: Silence;

@@ -11,7 +11,7 @@ import { type EngineFacts, type InferenceAnswer, type InferenceCall, InferenceRe
 import { type Model, parseModelList } from '../../wire/openai.js';
 import { peerFailure } from '../failure.js';
 import { type Engine, EngineFailed, type EngineInput } from './engine.js';
-import { countUsage, wholeLines } from './openai-lines.js';
+import { countUsage, type Silence, silenceOf, wholeLines } from './openai-lines.js';
 
 export interface OpenAiEngineInput extends EngineInput {
   /** Normalised; with or without the `/v1` that some write behind it. */
@@ -26,8 +26,6 @@ export interface OpenAiEngineInput extends EngineInput {
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 const ERROR_BYTES_MAX = 64 * 1024;
 const PROBE_MS = 4_000;
-/** A long prompt is read in silence, and a model that is being loaded too. */
-const SILENCE_MS = 600_000;
 const RETRY_S = 1;
 
 export function createOpenAiEngine({ model, url, apiKey, ca, log }: OpenAiEngineInput): Engine {
@@ -140,30 +138,6 @@ export function createOpenAiEngine({ model, url, apiKey, ca, log }: OpenAiEngine
       Number(response.headers.get('retry-after')) || (status === 503 || status === 429 ? RETRY_S : null);
     return new InferenceRefused(status, message ?? `the engine answered ${status}`, { param, code, retryAfterS });
   }
-}
-
-export interface Silence {
-  signal: AbortSignal;
-  /** A byte came. */
-  heard: () => void;
-  stop: () => void;
-}
-
-/** Ends with the caller, and when nothing is heard for long. */
-function silenceOf(caller: AbortSignal): Silence {
-  const controller = new AbortController();
-  const timer = setTimeout(() => controller.abort(new Error(`silent for ${SILENCE_MS / 1000} s`)), SILENCE_MS);
-  const leave = () => controller.abort(caller.reason);
-  if (caller.aborted) leave();
-  caller.addEventListener('abort', leave, { once: true });
-  return {
-    signal: controller.signal,
-    heard: () => timer.refresh(),
-    stop: () => {
-      clearTimeout(timer);
-      caller.removeEventListener('abort', leave);
-    },
-  };
 }
 
 function unreachable(url: string, error: unknown): InferenceRefused {
