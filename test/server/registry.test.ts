@@ -15,7 +15,8 @@ t.test('a reader that does not keep up is told how much it missed, and then who 
   const doors = registryDoors({ lease: { lease_ttl_s: 45, heartbeat_interval_s: 15 }, components, now });
   const log = { error: (_: object, message: string) => void t.fail(message), debug: () => {} };
   const app = createApp({ doors: { tokens: [], allowHosts: [], allowOrigins: [] }, routes: doors.routes, log });
-  const listener = await listen({ app, bind: '127.0.0.1', port: 0, tls: null });
+  const listener = await listen({ bind: '127.0.0.1', ports: [0], tls: null });
+  listener.serve(app);
   t.teardown(() => {
     doors.stream.end('shutdown');
     return listener.close(0);
