@@ -1,6 +1,5 @@
 /** The spawner of a hive and of a keeper: the `workers` machine with real hands, behind the interface `Spawner`. */
 import { randomUUID } from 'node:crypto';
-import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ActorOptions, type ActorRefFrom, type AnyActorLogic, createActor, waitFor } from 'xstate';
 import { adoptWorkers } from '../actors/adopt-workers.js';
@@ -20,6 +19,7 @@ import {
   WORKERS_MAX,
   workersMachine,
 } from '../machines/workers.js';
+import { modelName } from '../wire/infer.js';
 import type { ProcessOptions } from './options.js';
 import type { Ground } from './process.js';
 
@@ -58,6 +58,9 @@ export interface OwnSpawner extends Spawner {
   end: (how: { keep: true } | { keep: false; graceMs: number }) => Promise<void>;
 }
 
+/** For workers that stand before an engine; it goes from environment to environment, and nowhere else. */
+const ENGINE_API_KEY = process.env.RBEE_ENGINE_API_KEY;
+
 /** SIGKILL is seen within this long of being sent. */
 const KILLED_MS = 500;
 
@@ -91,6 +94,7 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
               commandOf: (request) => [...(input.command ?? WORKER_COMMAND), ...workerFlags(input, request)],
               environment: () => ({
                 ...(input.options.token === undefined ? {} : { RBEE_TOKEN: input.options.token }),
+                ...(ENGINE_API_KEY === undefined ? {} : { RBEE_ENGINE_API_KEY: ENGINE_API_KEY }),
               }),
               cgroups: input.cgroups ?? true,
               log: (message) => log.warn(message),
@@ -242,10 +246,6 @@ function viewOf(ref: WorkerRef): SpawnedWorker {
     lastLines,
   };
 }
-
-/** `/models/llama-3.2-1b.gguf` as `llama-3.2-1b`. */
-export const modelName = (model: string): string =>
-  (model.startsWith('hf:') ? model : path.basename(model).replace(/\.gguf$/i, '')).slice(0, 1024);
 
 function deviceName({ worker, device }: WorkerRequest): string | null {
   if (worker === 'openai') return null;

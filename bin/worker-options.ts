@@ -5,7 +5,7 @@ import type { EngineInput } from '../actors/engines/engine.js';
 import type { LlamaInput } from '../actors/engines/llama-load.js';
 import { QUEENS_MAX } from '../machines/worker-queens.js';
 import { isWorkerId, LABELS_MAX, toId, WORKER_PORTS } from '../wire/status.js';
-import { list, type ProcessOptions, parseId, parseLabel, parseUrl, UsageError } from './options.js';
+import { list, type ProcessOptions, parseId, parseLabel, parseUrl, registryOption, UsageError } from './options.js';
 
 export const ENGINES = ['llama', 'openai'] as const;
 export const WORKER_TYPES = ['cpu', 'cuda', 'metal', 'openai'] as const;
@@ -24,6 +24,7 @@ export interface WorkerOptions extends Omit<ProcessOptions, 'port'> {
   contextSize?: number;
   parallel: number;
   queenUrl: string[];
+  registryUrl?: string;
   label: [string, string][];
 }
 
@@ -98,6 +99,7 @@ export function addWorkerOptions(command: Command): Command {
         .argParser(list(parseUrl))
         .default([], 'none'),
     )
+    .addOption(registryOption())
     .addOption(
       option('--label <name=value>', 'free words about this worker (repeatable)', 'LABEL')
         .argParser(list(parseLabel))

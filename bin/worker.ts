@@ -14,6 +14,7 @@ import { workerMetrics } from '../server/worker-metrics.js';
 import { createInferenceStats } from '../stores/inference.js';
 import { modelName } from '../wire/infer.js';
 import type { WorkerInfo } from '../wire/worker.js';
+import { type KeptLease, keepLease } from './lease.js';
 import { addProcessOptions } from './options.js';
 import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';
 import { version } from './version.js';
@@ -110,6 +111,12 @@ function buildWorker(ground: Ground, options: WorkerOptions, engine: Engine): Bu
     { id: 'queens', input: { queenUrls: [...new Set(options.queenUrl)] }, inspect: ground.inspect },
   );
   queens.subscribe({ error: fail });
+  const lease = keepLease(ground, {
+    registryUrl: options.registryUrl,
+    kind: 'worker',
+    about: () => about(),
+    onQueens: (listed) => queens.send({ type: 'queens.listed', urls: listed.map(({ url }) => url) }),
+  });
 
   const state = () => model.getSnapshot().value;
   const facts = () => model.getSnapshot().context.facts;
@@ -144,36 +151,46 @@ function buildWorker(ground: Ground, options: WorkerOptions, engine: Engine): Bu
     return `${what}${pct === null ? '' : `, ${pct} %`}${known && reason !== null ? ` (${reason})` : ''}`;
   }
 
-  function infoTowards(socket: Parameters<typeof urlTowards>[1]): WorkerInfo {
+  /** What it is, whoever asks. */
+  function about(): Omit<WorkerInfo, 'id' | 'url' | 'status'> {
     const labels = Object.fromEntries(options.label);
     return {
-      id,
       model_id: facts()?.models[0]?.id ?? modelName(options.model),
       device: options.device ?? facts()?.devices[0]?.id ?? null,
       port: door.port,
-      url: urlTowards(door, socket),
       hive_id: options.hiveId ?? null,
-      status: status(),
       implementation: engine.implementation,
       version,
       ...(options.label.length > 0 ? { labels } : {}),
     };
   }
 
-  model.subscribe({ next: follow(ground, queens), error: fail });
+  const infoTowards = (socket: Parameters<typeof urlTowards>[1]): WorkerInfo => ({
+    id,
+    url: urlTowards(door, socket),
+    status: status(),
+    ...about(),
+  });
+
+  model.subscribe({ next: follow(ground, queens, lease), error: fail });
 
   return {
     routes: doors.routes,
     streams: [],
-    metrics: workerMetrics({ stats, admission: doors.admission, ready: () => state() === 'ready' }),
+    metrics: [
+      ...workerMetrics({ stats, admission: doors.admission, ready: () => state() === 'ready' }),
+      ...lease.metrics,
+    ],
     unwell: whyNot,
     start: () => model.start(),
     stop: async () => {
       stopping = true;
+      const left = lease.leave();
       doors.stop();
       queens.stop();
       model.stop();
       await Promise.race([engine.close(), new Promise((resolve) => setTimeout(resolve, CLOSE_MS).unref())]);
+      await left;
     },
   };
 }
@@ -183,9 +200,9 @@ type Queens = ReturnType<typeof createActor<typeof workerQueensMachine>>;
 
 /**
  * What follows from a change of the model. Everybody who is told that this worker is there is told when the model can
- * answer for the first time, and not before: a lease is begun here, beside the heartbeats.
+ * answer for the first time, and not before: the registry, which names further queens, and the queens.
  */
-function follow({ id, log, fail }: Ground, queens: Queens) {
+function follow({ id, log, fail }: Ground, queens: Queens, lease: KeptLease) {
   let told: unknown;
   let reasonTold: string | null = null;
   let announced = false;
@@ -204,6 +221,7 @@ function follow({ id, log, fail }: Ground, queens: Queens) {
     if (now === 'ready' && !announced) {
       announced = true;
       queens.start();
+      lease.start();
     } else if (announced) queens.send({ type: 'status.changed' });
   };
 }
