@@ -114,4 +114,8 @@ async function run({ quick, scope, say }: BenchInput): Promise<Answer> {
   };
 }
 
-export const bench: Bench = { question: 'Does a queen stay as she was for as long as she runs?', run };
+export const bench: Bench = {
+  question: 'Does a queen stay as she was for as long as she runs?',
+  minutesMax: MINUTES + 15,
+  run,
+};
