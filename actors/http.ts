@@ -102,7 +102,9 @@ export async function openStream(outgoing: Outgoing, url: string, options: Ask):
 async function streamOver(outgoing: Outgoing, url: string, socket: net.Socket, options: Ask) {
   try {
     if (socket.connecting) await connected(socket, url, options.connectMs);
-    return await exchange(outgoing, url, socket, { ...options, text: null });
+    const body = options.body?.(socket);
+    const text = body === undefined ? null : JSON.stringify(body);
+    return await exchange(outgoing, url, socket, { ...options, text });
   } catch (error) {
     socket.destroy();
     throw peerFailure(url, socket.errored ?? error);
@@ -191,29 +193,42 @@ function parse(body: string): unknown {
   }
 }
 
-/** Begins a connection to the peer, TLS and all. It ends when the request is aborted, or has taken too long. */
-function dial(outgoing: Outgoing, url: string, options: Ask): net.Socket {
+/**
+ * Where a connection to `url` goes, by what rules, for net.connect, tls.connect and the requests of node:http alike.
+ * @throws PeerFailure when a process on loopback is to reach another machine
+ */
+export function reach(outgoing: Outgoing, url: string): tls.ConnectionOptions & { host: string; port: number } {
   const { protocol, port } = new URL(url);
   const host = hostOf(url);
   const secure = protocol === 'https:';
   if (outgoing.loopbackOnly && net.isIP(host) !== 0 && !isLoopback(host)) throw notLoopback(host);
-  options.signal?.throwIfAborted();
-  const to = {
+  return {
     host,
     port: Number(port) || (secure ? 443 : 80),
     family: outgoing.family,
     lookup: outgoing.loopbackOnly ? loopbackLookup : lookup,
     autoSelectFamily: outgoing.family === 0,
     noDelay: true,
-  } as net.TcpNetConnectOpts;
-  const socket = secure
-    ? tls.connect({
-        ...to,
-        ...(net.isIP(host) === 0 ? { servername: host } : {}),
-        ...(outgoing.ca === null ? {} : { ca: [...tls.rootCertificates, outgoing.ca] }),
-        ...(outgoing.anyName ? { rejectUnauthorized: false } : {}),
-      } as tls.ConnectionOptions)
-    : net.connect(to);
+    ...(secure && net.isIP(host) === 0 ? { servername: host } : {}),
+    ...(secure && outgoing.ca !== null ? { secureContext: contextOf(outgoing, outgoing.ca) } : {}),
+    ...(secure && outgoing.anyName ? { rejectUnauthorized: false } : {}),
+  } as tls.ConnectionOptions & { host: string; port: number };
+}
+
+const contexts = new WeakMap<Outgoing, tls.SecureContext>();
+
+/** Reading all authorities again for each connection would cost more than the connection. */
+function contextOf(outgoing: Outgoing, ca: string): tls.SecureContext {
+  const known = contexts.get(outgoing) ?? tls.createSecureContext({ ca: [...tls.rootCertificates, ca] });
+  contexts.set(outgoing, known);
+  return known;
+}
+
+/** Begins a connection to the peer, TLS and all. It ends when the request is aborted, or has taken too long. */
+function dial(outgoing: Outgoing, url: string, options: Ask): net.Socket {
+  const to = reach(outgoing, url);
+  options.signal?.throwIfAborted();
+  const socket = url.startsWith('https:') ? tls.connect(to) : net.connect(to as net.TcpNetConnectOpts);
   return hold(socket, url, options);
 }
 

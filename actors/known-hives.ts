@@ -42,6 +42,8 @@ export interface KnownHives {
   anyForgotten: () => boolean;
   /** Whether the hive of this name is this instance; true where either does not say. */
   isInstance: (hiveId: string, instance: string) => boolean;
+  /** Whether the hive may be sent our token. */
+  isTrusted: (hiveId: string) => boolean;
   /** Writes what is not written yet. */
   flush: () => void;
 }
@@ -109,6 +111,7 @@ export function openKnownHives(state: StateDir, warn: (message: string) => void)
       const held = hives.get(hiveId)?.instance ?? '';
       return held === '' || instance === '' || held === instance;
     },
+    isTrusted: (hiveId) => hives.get(hiveId)?.trusted ?? false,
     flush,
   };
 }

@@ -25,6 +25,7 @@ import { createFleet, type Fleet } from '../stores/fleet.js';
 import type { Now } from '../stores/workers.js';
 import type { Device } from '../wire/device.js';
 import { PORT, toId } from '../wire/status.js';
+import { buildGateway } from './gateway.js';
 import { keepLease } from './lease.js';
 import { addProcessOptions, type ProcessOptions, parseCount, parseId, parsePort, registryOption } from './options.js';
 import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';
@@ -241,17 +242,19 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
     hint: (hive) => inviter.hint(hive),
     onWorkerRegistered: directory.askCapabilities,
   });
+  const gateway = buildGateway(ground, { fleet, now, trustsHive: known.isTrusted });
   tellChanges(fleet, log);
   const stops: (() => void)[] = [];
 
   return {
-    routes: doors.routes,
+    routes: [...doors.routes, ...gateway.routes],
     onHealth: doors.onHealth,
     streams: [doors.stream],
     metrics: [
       ...streamMetrics('heartbeat_stream', () => doors.stream.stats()),
       ...lease.metrics,
       ...directory.metrics,
+      ...gateway.metrics,
       { name: 'rbee_hives', help: 'Hives by state.', type: 'gauge', label: 'state', read: () => countStates(fleet) },
       {
         name: 'rbee_hive_events_total',
@@ -273,6 +276,7 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
       stops.push(
         tick(SNAPSHOT_MS, () => {
           fleet.expire(clock.now());
+          gateway.expire();
           doors.publishSnapshot();
         }),
         tick(REMEMBER_MS, () => rememberStreaming(fleet, known, ground.now())),
@@ -281,6 +285,7 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
     stop: async () => {
       const left = lease.leave();
       for (const stop of stops) stop();
+      gateway.stop();
       rememberStreaming(fleet, known, ground.now());
       directory.stop();
       actor.stop();

@@ -68,7 +68,8 @@ function routerOf(routes: Route[]): Middleware {
   const dispatch = router.routes() as unknown as Middleware;
   return async (ctx, next) => {
     await dispatch(ctx, next);
-    if (ctx.status !== 404 || ctx.body) return;
+    // Answered without Koa's help: whatever the status is, it was meant.
+    if (ctx.status !== 404 || ctx.body || ctx.respond === false) return;
     const { matched = [] } = ctx as unknown as { matched?: { methods: string[] }[] };
     if (matched.length === 0) throw new HttpProblem(404, `there is nothing at ${ctx.path.slice(0, 200)}`);
     const methods = [...new Set(matched.flatMap((layer) => layer.methods))].join(', ');

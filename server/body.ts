@@ -7,12 +7,13 @@ export const BODY_BYTES_MAX = 1024 * 1024;
 
 /** @throws HttpProblem 400, 413, 415, 422 */
 export async function readBody<T>(ctx: Context, parse: (value: unknown) => Parsed<T>): Promise<T> {
-  const parsed = parse(await readJson(ctx));
+  const parsed = parse((await readJson(ctx)).value);
   if (!parsed.ok) throw new HttpProblem(422, 'the body is not what this route takes', { errors: parsed.errors });
   return parsed.value;
 }
 
-async function readJson(ctx: Context): Promise<unknown> {
+/** The body, and what it says. @throws HttpProblem 400, 413, 415 */
+export async function readJson(ctx: Context): Promise<{ bytes: Buffer; value: unknown }> {
   if (ctx.get('content-encoding') !== '' && ctx.get('content-encoding') !== 'identity') {
     throw new HttpProblem(415, 'send the body without Content-Encoding');
   }
@@ -20,7 +21,7 @@ async function readJson(ctx: Context): Promise<unknown> {
     throw new HttpProblem(415, 'send JSON, with Content-Type: application/json');
   const bytes = await readBytes(ctx);
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as unknown;
+    return { bytes, value: JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as unknown };
   } catch (error) {
     throw new HttpProblem(400, `the body is not JSON in UTF-8: ${(error as Error).message.slice(0, 200)}`);
   }

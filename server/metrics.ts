@@ -1,8 +1,21 @@
 /** `GET /metrics` in Prometheus' text format. The library is loaded when somebody first asks: most never do. */
-import type { Registry } from 'prom-client';
+import type { Metric as PromMetric, Registry } from 'prom-client';
+
+export type Metric = NumberMetric | HistogramMetric;
+
+/** How many fell into which range, with the sum and the count of all. */
+export interface HistogramMetric {
+  name: string;
+  help: string;
+  type: 'histogram';
+  /** The upper end of each range. */
+  bounds: readonly number[];
+  /** `counts[i]`: above the bound before and up to `bounds[i]`. */
+  read: () => { counts: number[]; sum: number; count: number };
+}
 
 /** One number with a name that ends in its unit, read when it is scraped. */
-export interface Metric {
+export interface NumberMetric {
   name: string;
   help: string;
   type: 'counter' | 'gauge';
@@ -26,7 +39,12 @@ async function load(metrics: Metric[]): Promise<Registry> {
   const { Counter, collectDefaultMetrics, Gauge, Registry } = (await import('prom-client')).default;
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
-  for (const { name, help, type, read, label } of metrics) {
+  for (const metric of metrics) {
+    if (metric.type === 'histogram') {
+      registry.registerMetric(histogram(metric));
+      continue;
+    }
+    const { name, help, type, read, label } = metric;
     const options = { name, help, registers: [registry], labelNames: label ? [label] : [] };
     if (type === 'gauge') {
       new Gauge({
@@ -47,6 +65,31 @@ async function load(metrics: Metric[]): Promise<Registry> {
     }
   }
   return registry;
+}
+
+/** The library's own histogram observes one value after the other; ours is counted where it happens. */
+function histogram({ name, help, bounds, read }: HistogramMetric): PromMetric {
+  const get = async () => {
+    const { counts, sum, count } = read();
+    let below = 0;
+    const buckets = bounds.map((le, i) => {
+      below += counts[i] ?? 0;
+      return { metricName: `${name}_bucket`, labels: { le }, value: below };
+    });
+    return {
+      name,
+      help,
+      type: 'histogram',
+      aggregator: 'sum',
+      values: [
+        ...buckets,
+        { metricName: `${name}_bucket`, labels: { le: '+Inf' }, value: count },
+        { metricName: `${name}_sum`, labels: {}, value: sum },
+        { metricName: `${name}_count`, labels: {}, value: count },
+      ],
+    };
+  };
+  return { name, help, type: 'histogram', get, reset: () => {} } as unknown as PromMetric;
 }
 
 function each(

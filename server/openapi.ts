@@ -1,4 +1,5 @@
 /** OpenAPI 3.1 of a process, from its routes: TypeBox schemas are JSON Schema already. */
+import { OpenAiError } from '../wire/openai.js';
 import { Problem } from '../wire/problem.js';
 import type { Route } from './route.js';
 
@@ -13,6 +14,11 @@ interface OpenapiInput {
 const problem = (description: string) => ({
   description,
   content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+});
+
+const openAiFailure = (description: string) => ({
+  description,
+  content: { 'application/json': { schema: clean(OpenAiError) } },
 });
 
 export function openapiOf({ title, version, routes, secured }: OpenapiInput): object {
@@ -33,7 +39,8 @@ export function openapiOf({ title, version, routes, secured }: OpenapiInput): ob
   };
 }
 
-function operationOf({ summary, path, body, headers = {}, query = {}, answers }: Route): object {
+function operationOf({ summary, path, body, headers = {}, query = {}, answers, errors }: Route): object {
+  const failure = errors === 'openai' ? openAiFailure : problem;
   const inPath = [...path.matchAll(/:(\w+)/g)].map(([, name]) => ({
     name,
     in: 'path',
@@ -57,7 +64,7 @@ function operationOf({ summary, path, body, headers = {}, query = {}, answers }:
     Object.entries(answers).map(([status, { description, schema, type = 'application/json' }]) => [
       status,
       Number(status) >= 400
-        ? problem(description)
+        ? failure(description)
         : { description, ...(schema || type !== 'application/json' ? { content: { [type]: contentOf(schema) } } : {}) },
     ]),
   );
@@ -65,7 +72,7 @@ function operationOf({ summary, path, body, headers = {}, query = {}, answers }:
     summary,
     ...(parameters.length > 0 ? { parameters } : {}),
     ...(body ? { requestBody: { required: true, content: { 'application/json': { schema: clean(body) } } } } : {}),
-    responses: { ...responses, default: problem('any error') },
+    responses: { ...responses, default: failure('any error') },
   };
 }
 

@@ -82,6 +82,8 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
     isAvailable: (record) => isAvailable({ record, stats: statsOf(record) }),
     expiresAt: (record) => record.heardAt + WORKER_KEPT_MS,
   });
+  /** Why a request to a worker failed, until its /health answers: it is offered no work. */
+  const failing = new Map<string, string>();
   /** Which records belong to a hive: looking through all of them for each lost hive would cost the square of them. */
   const byHive = new Map<string, Set<string>>();
   /** Which worker spoke for itself at a URL last: ports get reused, and a 200 from there is that one's. */
@@ -141,6 +143,7 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
 
   /** Of one that is online. */
   const isAvailable = ({ record, stats }: Sight): boolean =>
+    !failing.has(record.id) &&
     isWorking(stats ? stats.status : record.info?.status) &&
     hiveTakesWork(record.hiveId) &&
     (stats !== undefined || record.reason === null);
@@ -162,7 +165,7 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
       status: measured.status ?? info?.status ?? null,
       online: reason === null,
       available: reason === null && isAvailable(sight),
-      reason: reason ?? failed,
+      reason: reason ?? failing.get(id) ?? failed,
       last_seen_at: seenAtIso ?? (hiveId === null ? null : (hives.get(hiveId)?.last_telemetry_at ?? null)),
       ...(info?.implementation === undefined ? {} : { implementation: info.implementation }),
       ...(info?.version === undefined ? {} : { version: info.version }),
@@ -298,7 +301,7 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
       }
       return keep({ ...known, seenAt: now.ms, seenAtIso: now.iso, heardAt: now.ms, reason: null });
     },
-    /** A request to it failed: offered no work until its /health answers, online for as long as its last sign of life holds. */
+    /** Its /health failed: offered no work until it answers, online for as long as its last sign of life holds. */
     failed: (id: string, reason: string): void => {
       const known = workers.get(id);
       if (known) keep({ ...known, reason });
@@ -325,6 +328,14 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
     unreachable: (id: string, reason: string): void => {
       const known = workers.get(id);
       if (known) keep({ ...known, seenAt: null, registeredAt: null, reason });
+    },
+    /** A request to it failed, whoever measures it: offered no work until `recovered`. */
+    requestFailed: (id: string, reason: string): void => {
+      failing.set(id, reason);
+    },
+    /** Its /health answered, or it is no more. */
+    recovered: (id: string): void => {
+      failing.delete(id);
     },
     voidHive,
     list: (now: number): WorkerEntry[] => uniqueSights().map((sight) => entryOf(sight, now)),

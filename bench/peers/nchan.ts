@@ -11,7 +11,7 @@ import type { Scope } from '../lib/scope.js';
 const NGINX = ['/usr/sbin/nginx', '/usr/local/sbin/nginx', '/usr/bin/nginx'];
 const MODULES = ['/usr/lib/nginx/modules/ngx_nchan_module.so', '/usr/share/nginx/modules/ngx_nchan_module.so'];
 
-const TEMPORARY = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
+export const TEMPORARY = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
 
 function configuration(module: string, directory: string, port: number): string {
   return `${process.getuid?.() === 0 ? 'user root;' : ''}
@@ -36,6 +36,8 @@ http {
 `;
 }
 
+export const findNginx = (): string | undefined => NGINX.find((file) => existsSync(file));
+
 export interface Nchan {
   pids: number[];
   publishUrl: string;
@@ -44,7 +46,7 @@ export interface Nchan {
 
 /** Resolves with what is missing when it is not installed. */
 export async function startNchan(scope: Scope): Promise<Nchan | string> {
-  const nginx = NGINX.find((file) => existsSync(file));
+  const nginx = findNginx();
   const module = MODULES.find((file) => existsSync(file));
   if (!nginx || !module) return 'not installed: apt-get install nginx libnginx-mod-nchan';
   const directory = scope.directory('nchan');
@@ -65,7 +67,7 @@ export async function startNchan(scope: Scope): Promise<Nchan | string> {
   return { pids: family(child.pid as number), publishUrl: `${at}/publish`, streamUrl: `${at}/stream` };
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = net.createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as net.AddressInfo;

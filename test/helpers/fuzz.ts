@@ -172,9 +172,17 @@ interface Outcome {
   text: string;
 }
 
-function judge({ status, type, text }: Outcome, { method }: Attempt): void {
+/** Errors here have OpenAI's shape. */
+const OPENAI = /^\/v1\/(models|chat\/completions|completions|embeddings)$/;
+
+function judge({ status, type, text }: Outcome, { method, path }: Attempt): void {
   if (status >= 500 && status !== 503) throw new Error(`answered ${status}: ${text}`);
   if (status < 400 || method === 'HEAD') return;
+  if (OPENAI.test(path) && type.startsWith('application/json')) {
+    const { error } = JSON.parse(text) as { error: { message: string; type: string } };
+    if (typeof error.message !== 'string' || typeof error.type !== 'string') throw new Error(text);
+    return;
+  }
   if (!type.startsWith('application/problem+json')) throw new Error(`${status} is no problem but ${type}: ${text}`);
   const problem = JSON.parse(text) as { status: number; title: string; detail: string };
   if (problem.status !== status || !problem.title || typeof problem.detail !== 'string') throw new Error(text);

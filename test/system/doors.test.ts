@@ -143,8 +143,10 @@ t.test('without the token every route but GET /health is a 401 that says what is
         const what = `${method} ${path} of ${id} with ${JSON.stringify(headers)}`;
         t.equal(status, 401, what);
         t.equal(said['www-authenticate'], 'Bearer realm="rbee"', what);
-        t.match(said['content-type'], /^application\/problem\+json/, what);
-        t.match(body, { status: 401, title: 'Unauthorized' }, what);
+        const openai = /^\/v1\/(models|chat\/completions|completions|embeddings)$/.test(path) && url === queen.url;
+        t.match(said['content-type'], openai ? /^application\/json/ : /^application\/problem\+json/, what);
+        const words = { status: 401, title: 'Unauthorized' };
+        t.match(body, openai ? { error: { type: 'authentication_error' } } : words, what);
       }
     }
     t.match(await ask(`${url}/health`), { status: 200, body: 'ok' });
