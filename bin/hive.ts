@@ -21,6 +21,7 @@ import { createLatest, type HiveIdentity, type WorkerName } from '../stores/late
 import { INTERVAL_MS } from '../wire/heartbeat.js';
 import { LABELS_MAX, PORT, toId } from '../wire/status.js';
 import { hostForUrl, hostOf } from '../wire/url.js';
+import { buildHiveJobs } from './jobs.js';
 import { keepLease } from './lease.js';
 import {
   addProcessOptions,
@@ -179,6 +180,7 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
     queenUrls: options.queenUrl,
     queensNow: () => connections().map(({ queenUrl }) => queenUrl),
   });
+  const jobs = buildHiveJobs(ground, spawner);
   /** Those that run and listen. Workers are reached at the host by which queens reach us. */
   const running = (): WorkerName[] =>
     spawner.list().flatMap(({ pid, workerId, port, url, group, instance, model, device, state }) => {
@@ -196,9 +198,9 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
   const stops: (() => void)[] = [];
 
   return {
-    routes: doors.routes,
+    routes: [...doors.routes, ...jobs.routes],
     streams: [doors.stream],
-    metrics: [...streamMetrics('heartbeat_stream', () => doors.stream.stats()), ...lease.metrics],
+    metrics: [...streamMetrics('heartbeat_stream', () => doors.stream.stats()), ...lease.metrics, ...jobs.metrics],
     start: () => {
       spawner.start();
       stops.push(
@@ -220,11 +222,13 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
       stops.push(tick(options.interval, publish));
       actor.start();
       lease.start();
+      jobs.start();
     },
     stop: async ({ failed }) => {
       const left = lease.leave();
       latest.status('stopping');
       publish();
+      jobs.stop();
       // What failed in us is no reason to take them along: the next run has them again.
       const keep = options.keepWorkers || failed;
       await spawner.end(keep ? { keep } : { keep, graceMs: WORKERS_GRACE_MS });

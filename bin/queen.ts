@@ -26,6 +26,7 @@ import type { Now } from '../stores/workers.js';
 import type { Device } from '../wire/device.js';
 import { PORT, toId } from '../wire/status.js';
 import { buildGateway } from './gateway.js';
+import { buildQueenJobs } from './jobs.js';
 import { keepLease } from './lease.js';
 import { addProcessOptions, type ProcessOptions, parseCount, parseId, parsePort, registryOption } from './options.js';
 import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';
@@ -243,11 +244,12 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
     onWorkerRegistered: directory.askCapabilities,
   });
   const gateway = buildGateway(ground, { fleet, now, trustsHive: known.isTrusted });
+  const jobs = buildQueenJobs(ground, { fleet, now, trustsHive: known.isTrusted });
   tellChanges(fleet, log);
   const stops: (() => void)[] = [];
 
   return {
-    routes: [...doors.routes, ...gateway.routes],
+    routes: [...doors.routes, ...gateway.routes, ...jobs.routes],
     onHealth: doors.onHealth,
     streams: [doors.stream],
     metrics: [
@@ -255,6 +257,7 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
       ...lease.metrics,
       ...directory.metrics,
       ...gateway.metrics,
+      ...jobs.metrics,
       { name: 'rbee_hives', help: 'Hives by state.', type: 'gauge', label: 'state', read: () => countStates(fleet) },
       {
         name: 'rbee_hive_events_total',
@@ -273,6 +276,7 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
       actor.start();
       directory.start();
       lease.start();
+      jobs.start();
       stops.push(
         tick(SNAPSHOT_MS, () => {
           fleet.expire(clock.now());
@@ -286,6 +290,7 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
       const left = lease.leave();
       for (const stop of stops) stop();
       gateway.stop();
+      jobs.stop();
       rememberStreaming(fleet, known, ground.now());
       directory.stop();
       actor.stop();

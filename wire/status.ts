@@ -19,6 +19,8 @@ export const HEADER = {
    * asks whether it is read.
    */
   hive: 'rbee-hive',
+  /** The id under which a queen passes a job on to a hive. */
+  job: 'rbee-job',
   /** `yes` or `no`: whether the queen reads the hive that asks. */
   reads: 'rbee-reads',
 } as const;

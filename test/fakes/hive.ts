@@ -1,6 +1,6 @@
 /** A hive as a queen may meet one: streaming, silent, refusing, gone. Real HTTP, no module of ours. */
 import { randomUUID } from 'node:crypto';
-import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
+import http, { type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Test } from 'tap';
 import { type Answer, postJson } from '../helpers/http.js';
 import { answer, problem, type Served, serve } from './serve.js';
@@ -24,6 +24,8 @@ export interface FakeHiveOptions {
   announcesWhenAsked?: boolean;
   /** `workers` of the events that it makes itself. */
   workers?: unknown[];
+  /** Where its jobs are: another process, to which /v1/jobs is carried. */
+  jobsUrl?: string;
 }
 
 export interface Subscriber {
@@ -57,6 +59,8 @@ export interface FakeHive extends Served {
   emitRaw(bytes: string | Buffer): void;
   /** Cuts every stream, with a TCP reset rather than an end of the body. */
   dropStreams(): void;
+  /** Cuts every stream of a job that it carries. */
+  dropJobs(): void;
   /** Stops its ticks; connections stay open. */
   freeze(): void;
   thaw(): void;
@@ -67,10 +71,23 @@ export interface FakeHive extends Served {
   ): Promise<Pick<Answer, 'status' | 'body'>>;
 }
 
+function carry(to: string, request: IncomingMessage, response: ServerResponse): void {
+  const { method, headers } = request;
+  const there = http.request(new URL(request.url ?? '/', to), { method, headers, agent: new http.Agent() });
+  there.once('response', (answered) => {
+    response.writeHead(answered.statusCode ?? 502, answered.headers);
+    answered.pipe(response).once('close', () => there.destroy());
+    answered.once('error', () => response.destroy());
+  });
+  there.once('error', () => response.destroy());
+  request.pipe(there);
+}
+
 export async function fakeHive(t: Pick<Test, 'teardown'>, options: FakeHiveOptions = {}): Promise<FakeHive> {
   const { hiveId = 'hive-fake', instance = randomUUID(), mode = 'stream', tickMs } = options;
   let latest: Buffer | undefined;
   let frozen = false;
+  const carried = new Set<ServerResponse>();
 
   const served = await serve(t, options, (request, response, url) => {
     if (url.pathname === '/health') {
@@ -87,6 +104,10 @@ export async function fakeHive(t: Pick<Test, 'teardown'>, options: FakeHiveOptio
     else if (url.pathname === '/elsewhere') {
       hive.redirectsFollowed++;
       stream(request.headers, response);
+    } else if (options.jobsUrl !== undefined && url.pathname.startsWith('/v1/jobs')) {
+      carry(options.jobsUrl, request, response);
+      carried.add(response);
+      response.once('close', () => carried.delete(response));
     } else problem(response, 404);
   });
 
@@ -138,6 +159,9 @@ export async function fakeHive(t: Pick<Test, 'teardown'>, options: FakeHiveOptio
     },
     dropStreams(): void {
       for (const { response } of hive.subscribers) response.socket?.resetAndDestroy();
+    },
+    dropJobs(): void {
+      for (const response of carried) response.socket?.resetAndDestroy();
     },
     freeze(): void {
       frozen = true;

@@ -1,6 +1,7 @@
 /**
  * A worker without a model: binds the first free port of its range, says so on stdout, and answers /health and /info as
- * a worker does. What else it does stands behind the name of its model, as in `tiny?loadMs=300&ignoreTerm=1`:
+ * a worker does, and /v1/infer with ` t0`, ` t1` and so on, one each 20 ms, as many as asked for (`prompt` "break": it
+ * breaks off after two). What else it does stands behind the name of its model, as in `tiny?loadMs=300&ignoreTerm=1`:
  *
  * - `loadMs` /health is 503 with its progress for so long          - `ignoreTerm` it outlives SIGTERM
  * - `exit` it ends with this code before it listens                 - `crashMs` it aborts so long after it is ready
@@ -14,7 +15,7 @@ import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { answer } from './serve.js';
+import { answer, bodyOf } from './serve.js';
 
 const PORTS = { first: 8080, last: 8200 };
 const STEP_MS = 100;
@@ -64,6 +65,9 @@ function serve(port: number): void {
     else if (request.url === '/info') answer(response, 200, info(port));
     // For tests only: what it was given.
     else if (request.url === '/given') answer(response, 200, { env: process.env, argv: process.argv });
+    // For tests only: how many inferences were left before their end.
+    else if (request.url === '/left') answer(response, 200, { left });
+    else if (request.url === '/v1/infer') void infer(request, response);
     else answer(response, 404, {});
   });
   server.once('error', (error: NodeJS.ErrnoException) => {
@@ -74,6 +78,28 @@ function serve(port: number): void {
     const { id, url } = info(port);
     process.stdout.write(`${JSON.stringify({ event: 'listening', process: 'worker', id, url })}\n`);
     misbehave();
+  });
+}
+
+let left = 0;
+
+async function infer(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
+  const { max_tokens: most = 8, prompt } = (await bodyOf(request)) as { max_tokens?: number; prompt: string };
+  const say = (event: object | string) =>
+    response.write(`data: ${typeof event === 'string' ? event : JSON.stringify(event)}\n\n`);
+  response.writeHead(200, { 'content-type': 'text/event-stream' });
+  let sent = 0;
+  const timer = setInterval(() => {
+    if (prompt === 'break' && sent === 2) return void response.destroy();
+    if (sent < most) return void say({ token: ` t${sent++}` });
+    clearInterval(timer);
+    say({ done: true, tokens_generated: sent, duration_ms: sent * 20, finish_reason: 'stop' });
+    say('[DONE]');
+    response.end();
+  }, 20);
+  response.once('close', () => {
+    clearInterval(timer);
+    if (!response.writableFinished) left += 1;
   });
 }
 

@@ -14,6 +14,8 @@ const ENDING_MS_MAX = 15_000;
 
 export interface StartOptions {
   name: 'registry' | 'queen' | 'hive' | 'worker';
+  /** Compiled, to be run in the place of `rbee <name>`, with the same flags. */
+  script?: URL;
   /** After `--port 0 --state-dir …`; a `--port` of one's own takes the place of that. */
   args?: string[];
   env?: Record<string, string>;
@@ -95,7 +97,7 @@ export async function restart(
 async function launch(family: Family, port: string | undefined): Promise<RbeeProcess> {
   const { options, stateDir } = family;
   const { name } = options;
-  const [command = '', ...line] = [...(options.by ?? []), process.execPath, '--enable-source-maps', RBEE];
+  const [command = '', ...line] = [...(options.by ?? []), process.execPath, '--enable-source-maps'];
   const child = spawn(command, [...line, ...commandLine(options, stateDir, port)], {
     env: environment(options.env),
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -154,12 +156,12 @@ async function launch(family: Family, port: string | undefined): Promise<RbeePro
 }
 
 function commandLine(
-  { name, args = [], noPort = false }: StartOptions,
+  { name, script, args = [], noPort = false }: StartOptions,
   stateDir: string,
   port: string | undefined,
 ): string[] {
   const given = (flag: string) => args.some((arg) => arg === flag || arg.startsWith(`${flag}=`));
-  const line = [name, '--state-dir', stateDir];
+  const line = [...(script ? [fileURLToPath(script)] : [RBEE, name]), '--state-dir', stateDir];
   if (!given('--port') && !noPort) line.push('--port', '0');
   // The tester's own hosts are no business of a test.
   if (name === 'queen' && !given('--ssh-config')) line.push('--ssh-config', '/dev/null');

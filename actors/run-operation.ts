@@ -1,0 +1,130 @@
+/** What a hive does for a job, with the workers of its own spawner and nobody else's. */
+import { fromPromise } from 'xstate';
+import type { JobInput } from '../machines/job.js';
+import type { SpawnedWorker, Spawner } from '../machines/workers.js';
+import type { Infer, Operation, WorkerProcess, WorkerSpawn } from '../wire/jobs.js';
+import type { Outgoing } from './http.js';
+import { inferAt } from './infer-at.js';
+
+/** What a job tells while it runs. */
+export interface Telling {
+  narrate: (line: string) => void;
+  result: (action: string, payload: unknown) => void;
+}
+
+export interface RunOperationDeps {
+  outgoing: Outgoing;
+  hiveId: string;
+  spawner: Spawner;
+  tell: (jobId: string) => Telling;
+}
+
+export function createRunOperation({ outgoing: ours, hiveId, spawner, tell }: RunOperationDeps) {
+  // Its own workers, reached at loopback: whatever name their certificate is for.
+  const outgoing: Outgoing = { ...ours, anyName: true };
+  /** Inferences in flight by worker: the one with the fewest is asked. */
+  const asked = new Map<string, number>();
+
+  async function spawn(operation: WorkerSpawn, { narrate, result }: Telling, signal: AbortSignal): Promise<void> {
+    const { model, worker, device = 0, engine_url = null } = operation;
+    const request = { model, worker, device, engineUrl: engine_url };
+    narrate(`spawning a ${worker} worker for ${model}`);
+    result('worker_spawn', wireOf(await spawner.spawn(request, { report: narrate, signal })));
+  }
+
+  function own(pid: number): SpawnedWorker {
+    const worker = spawner.get(pid);
+    if (!worker) throw new Error(`no worker of hive ${hiveId} has pid ${pid}`);
+    return worker;
+  }
+
+  async function remove(pid: number, { narrate, result }: Telling): Promise<void> {
+    const { workerId } = own(pid);
+    narrate(`stopping ${workerId ?? `process ${pid}`}`);
+    await spawner.stop({ pid }, narrate);
+    narrate(`${workerId ?? `process ${pid}`} is gone`);
+    result('worker_process_delete', { pid, worker_id: workerId, status: 'stopped' });
+  }
+
+  /** The worker named, or the one of this model with the least to do. */
+  function choose({ model, worker_id }: Infer): SpawnedWorker & { url: string; workerId: string } {
+    const ready = spawner.list().filter(isReady);
+    const named = ready.filter(({ workerId }) => workerId === worker_id);
+    const of = worker_id ? named : ready.filter((worker) => sameModel(worker.model, model));
+    const [best] = of.sort((a, b) => (asked.get(a.workerId) ?? 0) - (asked.get(b.workerId) ?? 0));
+    if (best) return best;
+    const there = ready.map((worker) => `${worker.workerId} (${worker.model})`).join(', ') || 'none';
+    throw new Error(
+      `no worker of hive ${hiveId} ${worker_id ? `is ${worker_id}` : `has model ${model}`}; ready: ${there}`,
+    );
+  }
+
+  async function infer(operation: Infer, { narrate, result }: Telling, signal: AbortSignal): Promise<void> {
+    const worker = choose(operation);
+    const { prompt, max_tokens, temperature, top_p, top_k, stream } = operation;
+    asked.set(worker.workerId, (asked.get(worker.workerId) ?? 0) + 1);
+    try {
+      const ended = await inferAt(outgoing, {
+        url: worker.url,
+        request: { prompt, max_tokens, temperature, top_p, top_k },
+        onToken: stream === false ? () => {} : narrate,
+        signal,
+      });
+      if (stream === false) narrate(ended.text);
+      result('infer', { worker_id: worker.workerId, model: worker.model, ...ended });
+    } finally {
+      const left = (asked.get(worker.workerId) ?? 1) - 1;
+      if (left > 0) asked.set(worker.workerId, left);
+      else asked.delete(worker.workerId);
+    }
+  }
+
+  async function run(operation: Operation, telling: Telling, signal: AbortSignal): Promise<void> {
+    const { narrate, result } = telling;
+    switch (operation.operation) {
+      case 'worker_spawn':
+        return spawn(operation, telling, signal);
+      case 'worker_process_list': {
+        const workers = spawner.list();
+        for (const worker of workers) narrate(lineOf(worker));
+        if (workers.length === 0) narrate(`hive ${hiveId} has no workers`);
+        return result('worker_process_list', { workers: workers.map(wireOf) });
+      }
+      case 'worker_process_get': {
+        const worker = own(operation.pid);
+        narrate(lineOf(worker));
+        for (const line of worker.lastLines) narrate(`  ${line}`);
+        return result('worker_process_get', wireOf(worker));
+      }
+      case 'worker_process_delete':
+        return remove(operation.pid, telling);
+      case 'infer':
+        return infer(operation, telling, signal);
+      case 'status': {
+        const workers = spawner.list();
+        const ready = workers.filter(isReady).length;
+        narrate(`hive ${hiveId}: ${workers.length} workers, ${ready} of them ready`);
+        return result('status', { hive_id: hiveId, workers: workers.map(wireOf) });
+      }
+    }
+  }
+
+  return fromPromise<void, JobInput>(({ input, signal }) => run(input.operation, tell(input.jobId), signal));
+}
+
+const isReady = (worker: SpawnedWorker): worker is SpawnedWorker & { url: string; workerId: string } =>
+  worker.state === 'healthy' && worker.url !== null && worker.workerId !== null;
+
+/** By name, or by the file's name without directory and `.gguf`. */
+const sameModel = (own: string, asked: string): boolean => own === asked || shortName(own) === shortName(asked);
+const shortName = (name: string): string => (name.split(/[/\\]/).at(-1) ?? name).toLowerCase().replace(/\.gguf$/, '');
+
+function lineOf({ workerId, pid, state, model, device, url, reason }: SpawnedWorker): string {
+  const words = [workerId ?? 'a worker', pid === null ? null : `pid ${pid}`, state, model, device, url, reason];
+  return words.filter((word) => word !== null).join(', ');
+}
+
+function wireOf(worker: SpawnedWorker): WorkerProcess {
+  const { workerId, pid, state, url, port, model, device, restarts, reason } = worker;
+  return { worker_id: workerId, pid, state, url, port, model, device, restarts, reason };
+}

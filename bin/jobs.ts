@@ -1,0 +1,145 @@
+/** Jobs put together, for a hive, which does the work, and for a queen, who passes it on. */
+import { createActor, fromPromise } from 'xstate';
+import { createPassOn } from '../actors/pass-on.js';
+import { createRunOperation, type Telling } from '../actors/run-operation.js';
+import { tick } from '../actors/tick.js';
+import { type JobInput, jobMachine } from '../machines/job.js';
+import { jobsMachine } from '../machines/jobs.js';
+import type { Spawner } from '../machines/workers.js';
+import { type JobDoors, jobDoors } from '../server/jobs.js';
+import { wrongField } from '../server/peer.js';
+import { HttpProblem } from '../server/problem.js';
+import type { Fleet } from '../stores/fleet.js';
+import { createJobs, type Jobs } from '../stores/jobs.js';
+import type { Now } from '../stores/workers.js';
+import type { Operation } from '../wire/jobs.js';
+import type { Ground } from './process.js';
+
+/** How often jobs that are over long enough are dropped. */
+const EXPIRE_MS = 30_000;
+
+export interface BuiltJobs extends Omit<JobDoors, 'bye'> {
+  start: () => void;
+  stop: () => void;
+}
+
+interface JobsParts {
+  /** Who says that it ends. */
+  name: string;
+  jobs: Jobs;
+  run: ReturnType<typeof createRunOperation>;
+  check: (operation: Operation) => void;
+  now: () => Now;
+}
+
+export function buildHiveJobs(ground: Ground, spawner: Spawner): BuiltJobs {
+  const { id, outgoing } = ground;
+  const jobs = createJobs();
+  return build(ground, {
+    name: `hive ${id}`,
+    jobs,
+    run: createRunOperation({ outgoing, hiveId: id, spawner, tell: tellingOf(jobs) }),
+    check: ({ hive_id }) => {
+      if (hive_id !== undefined && hive_id !== id) throw wrongField('/hive_id', `this is hive ${id}`);
+    },
+    now: () => ({ ms: performance.now(), iso: ground.now() }),
+  });
+}
+
+export interface QueenJobsParts {
+  fleet: Fleet;
+  now: () => Now;
+  trustsHive: (hiveId: string) => boolean;
+}
+
+export function buildQueenJobs(ground: Ground, { fleet, now, trustsHive }: QueenJobsParts): BuiltJobs {
+  const jobs = createJobs();
+  const tell = tellingOf(jobs);
+  const connected = (hiveId: string) => {
+    const hive = fleet.hive(hiveId);
+    return hive?.state === 'streaming' ? { url: hive.hive_url, trusted: trustsHive(hiveId) } : null;
+  };
+  const passOn = createPassOn({
+    outgoing: ground.outgoing,
+    hive: connected,
+    onLost: (hiveId, listener) =>
+      fleet.follow((event) => {
+        if (event.type === 'state' && event.change.hive_id === hiveId && !connected(hiveId)) listener();
+      }),
+  });
+  return build(ground, {
+    name: `queen ${ground.id}`,
+    jobs,
+    run: fromPromise<void, JobInput>(async ({ input: { jobId, operation }, signal }) => {
+      const telling = tell(jobId);
+      const { hive_id: hiveId } = operation;
+      if (hiveId === undefined) tellSwarm(fleet, now(), telling);
+      else await passOn({ jobId, hiveId, operation, telling, signal });
+    }),
+    check: (operation) => checkHive(operation, fleet),
+    now,
+  });
+}
+
+/** @throws HttpProblem 404, 422, 503 */
+function checkHive({ operation, hive_id: hiveId }: Operation, fleet: Fleet): void {
+  if (hiveId === undefined) {
+    if (operation === 'status') return;
+    throw wrongField('/hive_id', 'expected the hive that is to do it: GET /v1/hives lists them');
+  }
+  const hive = fleet.hive(hiveId);
+  if (!hive) {
+    const names = fleet.hives().map(({ hive_id }) => hive_id);
+    const there = names.length === 0 ? 'this queen knows none yet' : `there are ${names.slice(0, 50).join(', ')}`;
+    throw new HttpProblem(404, `hive ${hiveId} is unknown: ${there}`);
+  }
+  if (hive.state === 'streaming') return;
+  const why = hive.reason === null ? '' : `: ${hive.reason}`;
+  const detail = hive.state === 'lost' ? `is lost since ${hive.since}${why}` : 'is only just being connected';
+  throw new HttpProblem(503, `hive ${hiveId} ${detail}`, { headers: { 'Retry-After': '5' } });
+}
+
+/** `status` without a hive: the whole swarm. */
+function tellSwarm(fleet: Fleet, now: Now, { narrate, result }: Telling): void {
+  const { workers_online, workers_available, hives_online, hives_available } = fleet.snapshot(now);
+  narrate(`${hives_online} hives online, ${hives_available} of them available`);
+  narrate(`${workers_online} workers online, ${workers_available} of them available`);
+  for (const { hive_id, state, reason } of fleet.hives()) {
+    if (state !== 'streaming') narrate(`hive ${hive_id} is ${state}${reason === null ? '' : `: ${reason}`}`);
+  }
+  result('status', { hives: fleet.hives(), workers: fleet.workers.list(now.ms) });
+}
+
+const tellingOf =
+  (jobs: Jobs) =>
+  (jobId: string): Telling => ({
+    narrate: (line) => jobs.narrate(jobId, line),
+    result: (action, payload) => jobs.result(jobId, action, payload),
+  });
+
+function build({ inspect, fail }: Ground, { name, jobs, run, check, now }: JobsParts): BuiltJobs {
+  const job = jobMachine.provide({
+    actors: { run },
+    actions: {
+      publish: ({ context: { jobId, reason } }, { state }) => jobs.state(jobId, state, reason, now()),
+    },
+  });
+  const actor = createActor(jobsMachine.provide({ actors: { job } }), { id: 'jobs', inspect });
+  actor.subscribe({ error: fail });
+  const { routes, metrics, bye } = jobDoors({ jobs, send: (event) => actor.send(event), check, now });
+  let stopTick = () => {};
+  return {
+    routes,
+    metrics,
+    start: () => {
+      actor.start();
+      stopTick = tick(EXPIRE_MS, () => jobs.expire(now()));
+    },
+    stop: () => {
+      stopTick();
+      bye('shutdown');
+      actor.send({ type: 'end', reason: `${name} is shutting down` });
+      actor.stop();
+    },
+  };
+}

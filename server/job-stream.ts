@@ -1,0 +1,86 @@
+/**
+ * The stream of a job: every line from the first on, however late one comes. Not by `sse.ts`: a reader here loses
+ * nothing that is kept and starts at the beginning, and whoever reads line by line takes each line that is no `data:`
+ * for output, so there is no `id:`, no `retry:` and no comment.
+ */
+import type { Context } from 'koa';
+import type { Jobs } from '../stores/jobs.js';
+
+/** A reader that takes nothing for so long is closed. */
+const STALL_MS = 60_000;
+/** Keeps the connection open through whatever lies between, without a byte in the stream. */
+const KEEP_ALIVE_MS = 15_000;
+/** A write takes so much at most; a reader holds no more than that and what its socket does. */
+const WRITE_BYTES_MAX = 256 * 1024;
+
+export interface JobStreams {
+  open: (ctx: Context, jobId: string) => void;
+  /** Says bye to everybody; the jobs' own ends end their streams. */
+  bye: (reason: string) => void;
+  count: () => number;
+}
+
+export function createJobStreams(jobs: Jobs): JobStreams {
+  const readers = new Set<(reason: string) => void>();
+
+  function open(ctx: Context, jobId: string): void {
+    ctx.status = 200;
+    ctx.set({ 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-cache', 'X-Accel-Buffering': 'no' });
+    if (ctx.method === 'HEAD') return;
+    ctx.respond = false;
+    const { res: response } = ctx;
+    response.flushHeaders();
+    response.socket?.setKeepAlive(true, KEEP_ALIVE_MS);
+    let cursor = 0;
+    let waiting: Uint8Array[] = [];
+    let over = false;
+    let stall: NodeJS.Timeout | undefined;
+
+    const pump = (): void => {
+      if (stall || response.writableEnded) return;
+      for (;;) {
+        if (waiting.length === 0) ({ lines: waiting, cursor, over } = jobs.read(jobId, cursor));
+        if (waiting.length === 0) break;
+        if (!response.write(take())) {
+          stall = setTimeout(() => response.destroy(), STALL_MS);
+          return;
+        }
+      }
+      if (over) response.end();
+    };
+    const take = (): Buffer => {
+      let bytes = 0;
+      let count = 0;
+      while (count < waiting.length && (count === 0 || bytes < WRITE_BYTES_MAX)) {
+        bytes += waiting[count]?.length ?? 0;
+        count += 1;
+      }
+      return Buffer.concat(waiting.splice(0, count));
+    };
+    const bye = (reason: string): void => {
+      if (response.writableEnded) return;
+      response.write(`event: bye\ndata: ${JSON.stringify({ reason })}\n\n`);
+    };
+    const unfollow = jobs.follow(jobId, pump);
+    readers.add(bye);
+    response.on('drain', () => {
+      clearTimeout(stall);
+      stall = undefined;
+      pump();
+    });
+    response.once('close', () => {
+      clearTimeout(stall);
+      unfollow();
+      readers.delete(bye);
+    });
+    pump();
+  }
+
+  return {
+    open,
+    bye: (reason) => {
+      for (const bye of [...readers]) bye(reason);
+    },
+    count: () => readers.size,
+  };
+}

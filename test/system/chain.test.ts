@@ -1,0 +1,92 @@
+/** The whole chain, each link real: a queen passes a job on, a hive spawns a worker, and OpenAI's client talks to it. */
+import t from 'tap';
+import { getJson, openStream, postJson } from '../helpers/http.js';
+import { startProcess } from '../helpers/process.js';
+import { SENTENCE, SENTENCE_TOKENS } from '../helpers/tiny-gguf.js';
+import { waitFor } from '../helpers/wait.js';
+import { clientOf, tinyModel } from '../helpers/worker.js';
+
+const LOADING_MS_MAX = 60_000;
+
+const model = tinyModel(t);
+const queen = await startProcess(t, { name: 'queen' });
+const hive = await startProcess(t, { name: 'hive', args: ['--hive-id', 'gpu-0', '--queen-url', queen.url] });
+const client = clientOf(queen);
+const ASK = { model: 'tiny', messages: [{ role: 'user' as const, content: 'Who are you?' }] };
+
+async function run(operation: object) {
+  const { status, body } = await postJson(`${queen.url}/v1/jobs`, { hive_id: 'gpu-0', ...operation });
+  if (status !== 200) throw new Error(JSON.stringify(body));
+  const stream = await openStream(t, queen.url + body.sse_url);
+  const { raw: ending } = await stream.waitForEvent(({ raw }) => /^\[(DONE|ERROR|CANCELLED)/.test(raw), LOADING_MS_MAX);
+  const lines = stream.events.filter(({ event }) => event === 'message').map(({ raw }) => raw);
+  return { ending, lines, payload: stream.events.find(({ event }) => event === 'data')?.data.payload };
+}
+
+let pid = 0;
+let url = '';
+let workerId = '';
+// A hive that is killed leaves its workers: not so a test.
+t.teardown(() => {
+  try {
+    if (pid > 0) process.kill(-pid, 'SIGKILL');
+  } catch {
+    // It is gone, as it should be.
+  }
+});
+t.test('a job through the queen spawns a worker on the hive', async (t) => {
+  await waitFor('the hive', async () => (await getJson(`${queen.url}/v1/hives/gpu-0`)).body.state === 'streaming');
+  const { ending, payload } = await run({ operation: 'worker_spawn', model, worker: 'cpu' });
+  t.equal(ending, '[DONE]');
+  t.match(payload, { state: 'healthy', model: 'tiny', pid: Number });
+  ({ pid, url, worker_id: workerId } = payload);
+  await waitFor('the model', async () => {
+    const { body } = await getJson(`${queen.url}/v1/models`);
+    return body.data.some(({ id }: { id: string }) => id === 'tiny');
+  });
+});
+
+t.test("OpenAI's own client chats through the queen, whole and streamed", async (t) => {
+  const whole = await client.chat.completions.create(ASK).withResponse();
+  t.equal(whole.data.choices[0]?.message.content, SENTENCE);
+  t.equal(whole.response.headers.get('rbee-worker'), workerId);
+  let said = '';
+  for await (const chunk of await client.chat.completions.create({ ...ASK, stream: true })) {
+    said += chunk.choices[0]?.delta.content ?? '';
+  }
+  t.equal(said, SENTENCE);
+  const models = await client.models.list();
+  t.ok(models.data.some(({ id }) => id === 'tiny'));
+  await t.rejects(client.chat.completions.create({ ...ASK, model: 'nothing' }), {
+    status: 503,
+    code: 'model_not_available',
+    message: /available now: tiny/,
+  });
+});
+
+t.test('an inference as a job tells its tokens', async (t) => {
+  const { ending, lines, payload } = await run({ operation: 'infer', model: 'tiny', prompt: 'Who are you?' });
+  t.equal(ending, '[DONE]');
+  t.equal(lines.slice(0, -1).join(''), SENTENCE);
+  t.match(payload, { worker_id: workerId, text: SENTENCE, tokens_generated: SENTENCE_TOKENS });
+});
+
+t.test('a worker that is killed is asked no more, and comes back by itself', async (t) => {
+  process.kill(pid, 'SIGKILL');
+  await waitFor('the next one', async () => {
+    const answer = await client.chat.completions.create(ASK).catch(() => null);
+    return answer?.choices[0]?.message.content === SENTENCE;
+  });
+  const { payload } = await run({ operation: 'worker_process_list' });
+  t.equal(payload.workers.length, 1);
+  t.not(payload.workers[0].pid, pid);
+  pid = payload.workers[0].pid;
+});
+
+t.test('a deleted worker takes its model with it', async (t) => {
+  t.equal((await run({ operation: 'worker_process_delete', pid })).ending, '[DONE]');
+  t.throws(() => process.kill(pid, 0));
+  await waitFor('the model to be gone', async () => (await getJson(`${queen.url}/v1/models`)).body.data.length === 0);
+  await t.rejects(fetch(`${url}/health`));
+  t.same(await hive.kill(), { code: 0, signal: null });
+});

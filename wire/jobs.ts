@@ -1,0 +1,134 @@
+/** Jobs: operations that take a while, told as they happen (`POST /v1/jobs` of a hive and of a queen). */
+import { type Static, type TSchema, Type } from '@sinclair/typebox';
+import { type Parsed, parser } from './schema.js';
+import { HttpUrl, Id, nullable, Timestamp, WorkerId } from './status.js';
+
+const hive_id = Type.Optional(Id);
+const Model = Type.String({ minLength: 1, maxLength: 1024, errorMessage: 'expected the name or path of a model' });
+const Pid = Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1, errorMessage: 'expected a process id' });
+const optional = <S extends Parameters<typeof nullable>[0]>(schema: S) => Type.Optional(nullable(schema));
+
+export const WORKER_KINDS = ['cpu', 'cuda', 'metal', 'openai'] as const;
+
+const WorkerSpawn = Type.Object({
+  operation: Type.Literal('worker_spawn'),
+  hive_id,
+  model: Model,
+  worker: Type.Union(
+    WORKER_KINDS.map((kind) => Type.Literal(kind)),
+    { errorMessage: `expected ${WORKER_KINDS.join(', ')}` },
+  ),
+  device: Type.Optional(Type.Integer({ minimum: 0, maximum: 1023, description: 'which of its kind; 0' })),
+  engine_url: Type.Optional(HttpUrl),
+});
+const WorkerProcessList = Type.Object({ operation: Type.Literal('worker_process_list'), hive_id });
+const WorkerProcessGet = Type.Object({ operation: Type.Literal('worker_process_get'), hive_id, pid: Pid });
+const WorkerProcessDelete = Type.Object({ operation: Type.Literal('worker_process_delete'), hive_id, pid: Pid });
+const Infer = Type.Object({
+  operation: Type.Literal('infer'),
+  hive_id,
+  model: Model,
+  prompt: Type.String({ minLength: 1 }),
+  max_tokens: optional(Type.Integer({ minimum: 1 })),
+  temperature: optional(Type.Number({ minimum: 0, maximum: 2 })),
+  top_p: optional(Type.Number({ minimum: 0, maximum: 1 })),
+  top_k: optional(Type.Integer({ minimum: 0 })),
+  worker_id: optional(WorkerId),
+  stream: optional(Type.Boolean({ description: 'false: the text is told as a whole; true' })),
+});
+const Status = Type.Object({ operation: Type.Literal('status'), hive_id });
+
+const OPERATIONS = {
+  worker_spawn: WorkerSpawn,
+  worker_process_list: WorkerProcessList,
+  worker_process_get: WorkerProcessGet,
+  worker_process_delete: WorkerProcessDelete,
+  infer: Infer,
+  status: Status,
+} as const;
+
+export type WorkerSpawn = Static<typeof WorkerSpawn>;
+export type Infer = Static<typeof Infer>;
+export type Operation =
+  | WorkerSpawn
+  | Static<typeof WorkerProcessList>
+  | Static<typeof WorkerProcessGet>
+  | Static<typeof WorkerProcessDelete>
+  | Infer
+  | Static<typeof Status>;
+
+/** For documentation: any of them. */
+export const Operation = Type.Union(Object.values(OPERATIONS));
+
+const parsers = new Map(
+  Object.entries(OPERATIONS).map(([name, schema]) => [
+    name,
+    parser(schema as TSchema) as (value: unknown) => Parsed<Operation>,
+  ]),
+);
+
+const wrong = (pointer: string, detail: string): Parsed<Operation> => ({ ok: false, errors: [{ pointer, detail }] });
+
+/** An operation, or what is wrong with it: first its name, then the fields that go with that. */
+export function parseOperation(value: unknown): Parsed<Operation> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return wrong('', 'expected an object');
+  const { operation } = value as { operation?: unknown };
+  const parse = typeof operation === 'string' ? parsers.get(operation) : undefined;
+  if (!parse) return wrong('/operation', `expected one of ${[...parsers.keys()].join(', ')}`);
+  const parsed = parse(value);
+  if (!parsed.ok || parsed.value.operation !== 'worker_spawn') return parsed;
+  const { worker, engine_url } = parsed.value;
+  if (worker === 'openai' && engine_url === undefined) {
+    return wrong('/engine_url', 'expected the URL of the engine, such as http://127.0.0.1:11434');
+  }
+  if (worker !== 'openai' && engine_url !== undefined) {
+    return wrong('/engine_url', `expected with "worker":"openai" only, not with "${worker}"`);
+  }
+  return parsed;
+}
+
+export const JOB_ID = /^job-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+export const JobPosted = Type.Object({ job_id: Type.String(), sse_url: Type.String() });
+export type JobPosted = Static<typeof JobPosted>;
+
+export const JOB_STATES = ['queued', 'running', 'done', 'failed', 'cancelled'] as const;
+export type JobState = (typeof JOB_STATES)[number];
+
+export const JobEntry = Type.Object({
+  job_id: Type.String(),
+  operation: Type.String(),
+  hive_id: nullable(Id),
+  state: Type.Union(JOB_STATES.map((state) => Type.Literal(state))),
+  reason: nullable(Type.String({ description: 'why it failed' })),
+  created_at: Timestamp,
+  ended_at: nullable(Timestamp),
+  sse_url: Type.String(),
+});
+export type JobEntry = Static<typeof JobEntry>;
+export const JobList = Type.Object({ jobs: Type.Array(JobEntry) });
+export const JobCancelled = Type.Object({ job_id: Type.String(), status: Type.Literal('cancelled') });
+
+/** `event: data` of a job's stream. */
+export const JobData = Type.Object({ action: Type.String({ maxLength: 64 }), payload: Type.Unknown() });
+export type JobData = Static<typeof JobData>;
+
+/** The last line of a job's stream. */
+export const ENDING = { done: '[DONE]', failed: '[ERROR]', cancelled: '[CANCELLED]' } as const;
+
+/** A process of a worker, in the results of `worker_spawn` and `worker_process_*`. */
+export const WorkerProcess = Type.Object({
+  worker_id: nullable(WorkerId),
+  pid: nullable(Type.Integer()),
+  state: Type.String(),
+  url: nullable(HttpUrl),
+  port: nullable(Type.Integer()),
+  model: Type.String(),
+  device: nullable(Type.String()),
+  restarts: Type.Integer(),
+  reason: nullable(Type.String()),
+});
+export type WorkerProcess = Static<typeof WorkerProcess>;
+
+/** `kind` of an error that says: the work was cancelled, but not by us. */
+export const CANCELLED_ELSEWHERE = 'cancelled';
