@@ -4,9 +4,10 @@ NODE := $(shell command -v node 2>/dev/null)
 BIN := node_modules/.bin
 QUIET := --no-fund --no-audit --no-update-notifier --loglevel=error
 # The compiler keeps its own account of what changed (tsc --incremental).
+WEB = $(shell find web wire client -type f 2>/dev/null)
 SOURCES = $(shell find wire machines stores actors server bin client test bench types -name '*.ts' 2>/dev/null)
 
-.PHONY: help run build test check format bench fuzz chaos inspect clean node
+.PHONY: help run build web test check format bench fuzz chaos inspect screenshots clean node
 .DEFAULT_GOAL := help
 
 help: ## print this
@@ -15,7 +16,9 @@ help: ## print this
 run: build ## start the whole of rbee on this machine
 	@node dist/bin/rbee.js up
 
-build: dist/.built ## install what is missing and compile what changed
+build: dist/.built web ## install what is missing and compile what changed
+
+web: dist/web/.built ## build the dashboard that a queen serves at /
 
 test: build ## run the tests (ONLY=part-of-a-path for some of them)
 	@node dist/test/run.js $(ONLY)
@@ -23,6 +26,7 @@ test: build ## run the tests (ONLY=part-of-a-path for some of them)
 check: node_modules/.package-lock.json ## lint, check the format and the types
 	@$(BIN)/biome check .
 	@$(BIN)/tsc --noEmit --incremental false
+	@$(BIN)/tsc -p web
 
 format: node_modules/.package-lock.json ## format the sources and fix what can be fixed
 	@$(BIN)/biome check --write .
@@ -39,6 +43,9 @@ chaos: build ## kill, freeze and cut a swarm at random (ARGS="--seconds 600 --se
 inspect: build ## as run, with the state machines shown live
 	@node dist/bin/rbee.js up --inspect
 
+screenshots: build ## take the pictures of the docs anew, with a swarm of real processes and Chromium
+	@node dist/test/web/screenshots.js
+
 clean: ## remove what was built
 	@rm -rf dist
 
@@ -54,4 +61,9 @@ node_modules/.package-lock.json: package-lock.json | node
 dist/.built: node_modules/.package-lock.json tsconfig.json package.json $(SOURCES) | node
 	@echo "compiling …" >&2
 	@$(BIN)/tsc
+	@touch $@
+
+dist/web/.built: node_modules/.package-lock.json tsconfig.json $(WEB) | node
+	@echo "building the dashboard …" >&2
+	@$(BIN)/vite build web --logLevel warn
 	@touch $@

@@ -50,6 +50,8 @@ export interface Ground {
 /** What it builds. */
 export interface Built {
   routes: Route[];
+  /** A page for browsers; no part of the documented API. */
+  page?: Route[];
   streams: Broadcast[];
   metrics: Metric[];
   onHealth?: CommonInput['onHealth'];
@@ -152,7 +154,7 @@ export async function runProcess(input: ProcessInput): Promise<void> {
       allowHosts: [...options.allowHost, ...(options.advertiseUrl ? [hostOf(options.advertiseUrl)] : [])],
       allowOrigins: options.allowOrigin,
     },
-    routes: common.routes,
+    routes: [...common.routes, ...(built.page ?? [])],
     log,
   });
   process.on('SIGTERM', () => void end('SIGTERM', EXIT.ok));

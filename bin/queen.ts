@@ -19,9 +19,12 @@ import { discoveryMachine } from '../machines/discovery.js';
 import { hiveSubscriptionMachine } from '../machines/hive-subscription.js';
 import { queenMachine, subscriptionName, supervisorMachine } from '../machines/queen.js';
 import { seekMachine } from '../machines/seek.js';
+import { historyRoutes } from '../server/history.js';
 import { streamMetrics } from '../server/metrics.js';
 import { queenDoors } from '../server/queen.js';
+import { webRoutes } from '../server/web.js';
 import { createFleet, type Fleet } from '../stores/fleet.js';
+import { createHistory } from '../stores/history.js';
 import type { Now } from '../stores/workers.js';
 import type { Device } from '../wire/device.js';
 import { PORT, toId } from '../wire/status.js';
@@ -108,6 +111,7 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
   const now = (): Now => ({ ms: clock.now(), iso: ground.now() });
   const known = openKnownHives(state, (message) => log.warn(message));
   const fleet = createFleet();
+  const history = createHistory();
   const counts = { telemetry: 0, invalid: 0 };
 
   const keep = createKeptSockets();
@@ -154,6 +158,7 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
         onTelemetry: (heartbeat, first) => {
           counts.telemetry += 1;
           fleet.telemetry({ heartbeat, receivedAt: ground.now(), first });
+          if (fleet.hive(heartbeat.hive_id)) history.record(heartbeat.hive_id, heartbeat.node ?? null, clock.now());
         },
         onInvalid: (hiveId, detail) => {
           counts.invalid += 1;
@@ -184,6 +189,7 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
         if (shown === 'forgotten') {
           known.forget(hiveId, hiveUrl);
           devicesAt.delete(hiveId);
+          history.forget(hiveId);
         }
         const since = context.streamed ? undefined : lastSeenAtStart.get(hiveId);
         fleet.shown({
@@ -249,7 +255,8 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
   const stops: (() => void)[] = [];
 
   return {
-    routes: [...doors.routes, ...gateway.routes, ...jobs.routes],
+    routes: [...doors.routes, ...historyRoutes({ fleet, history, now }), ...gateway.routes, ...jobs.routes],
+    page: webRoutes(),
     onHealth: doors.onHealth,
     streams: [doors.stream],
     metrics: [

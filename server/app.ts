@@ -35,7 +35,7 @@ export function createApp({ doors, routes, log }: AppInput): Koa {
   app.use(speakProtocol);
   app.use(checkOrigin(doors));
   if (doors.allowOrigins.length > 0) app.use(allowOrigins(doors.allowOrigins));
-  app.use(requireToken(doors.tokens));
+  app.use(requireToken(doors.tokens, openOf(routes)));
   app.use(routerOf(routes));
   return app;
 }
@@ -57,6 +57,14 @@ function allowOrigins(origins: string[]): Middleware {
     allowHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key'],
     maxAge: 600,
   });
+}
+
+/** Which requests need no token: those of routes that say so, and nothing that only looks like one. */
+function openOf(routes: Route[]): (method: string, path: string) => boolean {
+  const open = routes.filter((route) => route.open);
+  const patterns = open.map(({ path }) => new RegExp(`^${path.replace(/[.]/g, '\\.').replace(/:\w+/g, '[^/]+')}$`));
+  return (method, path) =>
+    patterns.some((pattern, i) => pattern.test(path) && (method === 'HEAD' ? 'GET' : method) === open[i]?.method);
 }
 
 /** Unknown paths are 404, known ones by another method 405 with Allow: never a page. */

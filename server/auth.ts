@@ -7,9 +7,6 @@ const COOKIE = 'rbee_session';
 const SESSION_MS = 30 * 24 * 3600 * 1000;
 const REALM = 'Bearer realm="rbee"';
 
-/** Routes that need no token: /health by contract, the one that takes a token for a cookie, and a page that holds no data and asks for it. */
-const OPEN = new Set(['GET /health', 'HEAD /health', 'POST /v1/session', 'GET /inspect', 'HEAD /inspect']);
-
 /** `--token a,b`: the first is sent, both are taken, so that tokens can be changed one process at a time. */
 export function parseTokens(text: string | undefined): string[] {
   return (text ?? '')
@@ -18,11 +15,14 @@ export function parseTokens(text: string | undefined): string[] {
     .filter((token) => token !== '');
 }
 
-/** @param tokens none means that the door is open (to loopback only: the process refuses any other bind). */
-export function requireToken(tokens: string[]): Middleware {
+/**
+ * @param tokens none means that the door is open (to loopback only: the process refuses any other bind).
+ * @param isOpen whether what is asked for needs no token
+ */
+export function requireToken(tokens: string[], isOpen: (method: string, path: string) => boolean): Middleware {
   return async (ctx, next) => {
     ctx.state.known = tokens.length === 0 || isKnown(ctx, tokens);
-    if (!ctx.state.known && !OPEN.has(`${ctx.method} ${ctx.path}`)) {
+    if (!ctx.state.known && !isOpen(ctx.method, ctx.path)) {
       throw new HttpProblem(401, 'this process wants its token: send Authorization: Bearer <token>', {
         headers: { 'WWW-Authenticate': REALM },
       });

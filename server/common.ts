@@ -54,6 +54,7 @@ export function commonRoutes(input: CommonInput, own: Route[]): { routes: Route[
     {
       method: 'GET',
       path: '/health',
+      open: true,
       summary: 'Whether this process serves. Needs no token.',
       answers: {
         200: { description: 'ok', type: 'text/plain' },
@@ -95,8 +96,12 @@ export function commonRoutes(input: CommonInput, own: Route[]): { routes: Route[
       method: 'GET',
       path: '/v1/machines',
       summary: 'The live state machines of this process and their last transitions.',
+      query: { under: { description: 'Only the machine of this id, and those below it.', schema: Type.String() } },
       answers: { 200: { description: 'All machines.', schema: MachineList } },
-      handle: (ctx) => answer(ctx, { machines: machineLog.list() }),
+      handle: (ctx) => {
+        const { under } = ctx.query;
+        answer(ctx, { machines: machineLog.list(typeof under === 'string' ? under : undefined) });
+      },
     },
     {
       method: 'GET',
@@ -110,6 +115,7 @@ export function commonRoutes(input: CommonInput, own: Route[]): { routes: Route[
     {
       method: 'POST',
       path: '/v1/session',
+      open: true,
       summary: 'Logs a browser in: the token for an HttpOnly, SameSite=Strict cookie.',
       body: Session,
       answers: { 204: { description: 'Logged in.' }, 401: { description: 'Not the token.' } },

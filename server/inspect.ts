@@ -128,6 +128,7 @@ export async function createInspectRelay({ title }: { title: string }): Promise<
       {
         method: 'GET',
         path: '/inspect',
+        open: true,
         summary:
           'A page that shows the live state machines. It holds no data and needs no token; what it asks for does.',
         answers: { 200: { description: 'The page.', type: 'text/html' } },

@@ -19,6 +19,8 @@ export interface Route {
   /** With `:name` for parameters. */
   path: string;
   summary: string;
+  /** Needs no token. */
+  open?: true;
   body?: TSchema;
   headers?: Record<string, string>;
   query?: Record<string, QueryDoc>;

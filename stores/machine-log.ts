@@ -18,7 +18,8 @@ interface Record {
 export interface MachineLog {
   /** Pass as `inspect` to the root actor. */
   observe: (event: InspectionEvent) => void;
-  list: () => MachineEntry[];
+  /** All, or the machine of id `under` and those below it. */
+  list: (under?: string) => MachineEntry[];
   /**
    * A machine's whole entry when it begins, then transitions as they happen. Listeners that throw are dropped; `wants`
    * says whether anybody hears them now, since making an event costs more than having none.
@@ -94,7 +95,11 @@ export function createMachineLog(now: () => string): MachineLog {
       if (snapshot.status !== 'active') end(actorRef);
     },
     // Parents before their children, whoever was started first.
-    list: () => [...records.values()].sort((a, b) => (a.path < b.path ? -1 : 1)).map(entryOf),
+    list: (under) =>
+      [...records.values()]
+        .filter(({ path }) => under === undefined || path === under || path.startsWith(`${under}/`))
+        .sort((a, b) => (a.path < b.path ? -1 : 1))
+        .map(entryOf),
     follow: (listener, wants = () => true) => {
       listeners.set(listener, wants);
       return () => listeners.delete(listener);

@@ -1,0 +1,176 @@
+/** What stands around every page: the name of the queen, the ways to go, and whether she is there. */
+import { signal, useComputed } from '@preact/signals';
+import { useEffect } from 'preact/hooks';
+import { nowMs } from './data/clock.js';
+import { connect, info, link, loggedIn, logOut, outdated } from './data/link.js';
+import { attention, conflicts, hives, whole } from './data/swarm.js';
+import { count, duration } from './format.js';
+import { Notice } from './parts/notice.js';
+import { nextTheme, theme } from './parts/theme.js';
+import { route } from './route.js';
+import { LoginScreen } from './screens/login.js';
+import { SwarmScreen } from './screens/swarm.js';
+
+export function App() {
+  useTitle();
+  if (link.value.state === 'locked') return <LoginScreen />;
+  const away = link.value.awaySince !== null;
+  return (
+    <>
+      <button type="button" class="skip" onClick={() => document.getElementById('main')?.focus()}>
+        Skip to the content
+      </button>
+      <Header />
+      {away && <Away />}
+      {outdated.value && <Outdated />}
+      <main id="main" tabIndex={-1} class={away ? 'away' : ''}>
+        <Page />
+      </main>
+      <Notice />
+    </>
+  );
+}
+
+/** Charts are fetched when somebody first looks at one. */
+const hiveScreen = signal<typeof import('./screens/hive.js').HiveScreen | null>(null);
+
+function HivePage({ id }: { id: string }) {
+  useEffect(() => {
+    if (!hiveScreen.value)
+      void import('./screens/hive.js').then((loaded) => {
+        hiveScreen.value = loaded.HiveScreen;
+      });
+  }, []);
+  const Screen = hiveScreen.value;
+  return Screen ? <Screen id={id} /> : <p class="waiting-first">…</p>;
+}
+
+function Page() {
+  const at = route.value;
+  if (at.page === 'hive') return <HivePage id={at.id} />;
+  if (at.page === 'swarm') return <SwarmScreen />;
+  return (
+    <section class="empty">
+      <h1>There is nothing here</h1>
+      <p>
+        <a href="#/">To the swarm</a>
+      </p>
+    </section>
+  );
+}
+
+const LINK_WORDS = { connecting: 'connecting', open: 'live', waiting: 'away', asleep: 'paused', locked: 'locked' };
+const THEMES = { system: 'as the system', light: 'light', dark: 'dark' };
+
+function Header() {
+  const { state } = link.value;
+  return (
+    <header class="top">
+      <a class="brand" href="#/" aria-label="rbee, the swarm">
+        <svg viewBox="0 0 32 32" aria-hidden="true">
+          <path class="cell" d="M16 2l12.1 7v14L16 30 3.9 23V9z" />
+          <path
+            class="stripe"
+            d="M9.2 12.2L16 8.3l6.8 3.9v1.9H9.2zM9.2 17h13.6v2.900l-1.500.8H10.700l-1.500-.8zM14.600 23.700L16 24.500l1.400-.8z"
+          />
+        </svg>
+        rbee
+      </a>
+      <nav aria-label="Pages">
+        <NavLink to="#/" current={route.value.page === 'swarm' || route.value.page === 'hive'}>
+          Swarm
+        </NavLink>
+      </nav>
+      <span class="queen">
+        <span class="id">{info.value?.id ?? ''}</span>
+        <span class={`link ${state}`} role="status">
+          {LINK_WORDS[state]}
+        </span>
+      </span>
+      <button
+        type="button"
+        class="icon"
+        onClick={nextTheme}
+        aria-label={`Colours: ${THEMES[theme.value]}`}
+        title={`Colours: ${THEMES[theme.value]}`}
+      >
+        <svg viewBox="0 0 16 16" aria-hidden="true">
+          {theme.value === 'dark' ? (
+            <path d="M13 9.800A5.500 5.500 0 0 1 6.200 3 5.500 5.500 0 1 0 13 9.800z" />
+          ) : theme.value === 'light' ? (
+            <path d="M8 5a3 3 0 1 1 0 6 3 3 0 0 1 0-6zM7.400 1h1.200v2.200H7.400zM7.400 12.800h1.200V15H7.400zM1 7.400h2.200v1.200H1zM12.800 7.400H15v1.200h-2.200zM2.600 3.500l.9-.9 1.500 1.600-.8.8zM11 11.900l.9-.9 1.500 1.600-.8.8zM2.600 12.500l1.600-1.500.8.800-1.500 1.600zM11 4.100l1.600-1.500.8.900L11.900 5z" />
+          ) : (
+            <path d="M8 2a6 6 0 1 1 0 12A6 6 0 0 1 8 2zm0 1.300v9.400a4.700 4.700 0 0 0 0-9.400z" />
+          )}
+        </svg>
+      </button>
+      {loggedIn.value && (
+        <button type="button" class="plain" onClick={() => void logOut()}>
+          Log out
+        </button>
+      )}
+    </header>
+  );
+}
+
+function NavLink({ to, current, children }: { to: string; current: boolean; children: string }) {
+  return (
+    <a href={to} aria-current={current ? 'page' : undefined}>
+      {children}
+    </a>
+  );
+}
+
+/** She is away: what is shown is how it was, and how long ago. */
+function Away() {
+  const { reason, awaySince, retryAt } = link.value;
+  const since = useComputed(() => duration(nowMs.value - (awaySince ?? nowMs.value)));
+  const next = useComputed(() => {
+    const left = retryAt === null ? 0 : retryAt - nowMs.value;
+    return left <= 0 ? 'trying now' : `next attempt in ${duration(left + 999)}`;
+  });
+  return (
+    <div class="banner" role="alert">
+      <p>
+        <strong>The queen is away</strong>
+        {reason ? `: ${reason}. ` : ': she said goodbye. '}
+        <span aria-hidden="true">
+          What you see is from {since} ago; {next}.
+        </span>
+      </p>
+      <button type="button" onClick={connect}>
+        Try now
+      </button>
+    </div>
+  );
+}
+
+function Outdated() {
+  return (
+    <div class="banner calm" role="status">
+      <p>The queen was updated. This page is from before.</p>
+      <button type="button" onClick={() => location.reload()}>
+        Reload
+      </button>
+    </div>
+  );
+}
+
+/** A tab that is not looked at still says whether somebody should. */
+function useTitle(): void {
+  const title = useComputed(() => {
+    const name = info.value?.id ?? 'rbee';
+    if (link.value.state === 'locked') return 'Log in · rbee';
+    if (link.value.awaySince !== null) return `away · ${name}`;
+    const trouble = attention.value.length + conflicts.value.length;
+    if (trouble > 0) return `(${trouble}) ${name}`;
+    return whole.value ? `${count(hives.value.length, 'hive')} · ${name}` : name;
+  });
+  useEffect(
+    () =>
+      title.subscribe((text) => {
+        document.title = text;
+      }),
+    [],
+  );
+}

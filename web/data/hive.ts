@@ -1,0 +1,153 @@
+/** One hive as the page knows it. Each part is a signal, so that a second of telemetry touches what changed and no more. */
+import { computed, type ReadonlySignal, signal } from '@preact/signals';
+import type { Device } from '../../wire/device.js';
+import type { HiveStateChange, HiveTelemetry } from '../../wire/heartbeat.js';
+import type { HiveEntry, NodeStats } from '../../wire/hive.js';
+import type { HealthStatus } from '../../wire/status.js';
+import type { WorkerStats } from '../../wire/worker.js';
+import { fromQueen } from './clock.js';
+import { Minute } from './minute.js';
+
+/** The queen's tie to a hive. `state` is null until she has said it. */
+export interface Tie {
+  url: string;
+  state: HiveEntry['state'] | null;
+  stale: boolean;
+  reason: string | null;
+  since: string | null;
+  nextAttemptAt: string | null;
+}
+
+/** A line of a hive's log: what changed, in words. */
+export interface LogLine {
+  at: string;
+  tone: Tone;
+  text: string;
+}
+
+export type Tone = 'good' | 'warn' | 'bad' | 'calm';
+
+const LOG_MAX = 200;
+const UNKNOWN: Tie = { url: '', state: null, stale: false, reason: null, since: null, nextAttemptAt: null };
+
+export const isCrashed = ({ status }: WorkerStats): boolean => /crash|fail|error/i.test(status ?? '');
+export const workerName = ({ worker_id, group, instance, pid }: WorkerStats): string =>
+  worker_id ?? (group && instance ? `${group}-${instance}` : `pid ${pid ?? 0}`);
+
+export class Hive {
+  readonly tie = signal<Tie>(UNKNOWN);
+  readonly node = signal<NodeStats | null>(null);
+  readonly workers = signal<readonly WorkerStats[]>([]);
+  readonly labels = signal<Readonly<Record<string, string>>>({});
+  readonly health = signal<HealthStatus | null>(null);
+  readonly devices = signal<readonly Device[] | null>(null);
+  readonly log = signal<readonly LogLine[]>([]);
+  readonly minute = new Minute();
+  /** Moves when the minute does. */
+  readonly beat = signal(0);
+  telemetryAt: string | null = null;
+  /** The connection in which the queen last spoke of it. */
+  epoch = 0;
+
+  /** How it fares, for colours; the words are the machine's own. */
+  readonly tone: ReadonlySignal<Tone> = computed(() => {
+    const { state, stale } = this.tie.value;
+    if (state === 'lost') return 'bad';
+    if (stale || state === 'connecting') return 'warn';
+    const health = this.health.value?.status;
+    if (health === 'unhealthy') return 'bad';
+    return health === 'degraded' ? 'warn' : state === null ? 'calm' : 'good';
+  });
+
+  readonly stateWords = computed(() => {
+    const { state, stale } = this.tie.value;
+    return state === null ? 'unknown' : stale ? `${state}, stale` : state;
+  });
+
+  readonly crashed = computed(() => this.workers.value.filter(isCrashed));
+
+  /** What the filter looks through. */
+  readonly words = computed(() =>
+    [
+      this.id,
+      this.stateWords.value,
+      this.health.value?.status ?? '',
+      ...Object.entries(this.labels.value).map(([key, value]) => `${key}=${value}`),
+      ...this.workers.value.flatMap((worker) => [workerName(worker), worker.model ?? '', worker.status ?? '']),
+      ...(this.node.value?.gpus ?? []).map(({ name }) => name ?? ''),
+    ]
+      .join(' ')
+      .toLowerCase(),
+  );
+
+  constructor(readonly id: string) {}
+
+  changed({ state, hive_url: url, stale, reason, since, next_attempt_at }: HiveStateChange): void {
+    if (state === 'forgotten') return;
+    const before = this.tie.peek();
+    this.tie.value = { url, state, stale, reason, since, nextAttemptAt: next_attempt_at };
+    // The next attempt of a lost hive is no change, only a new countdown.
+    if (before.state === state && before.stale === stale && before.reason === reason) return;
+    const tone = state === 'lost' ? 'bad' : stale || state === 'connecting' ? 'warn' : 'good';
+    const words = `${state}${stale ? ', stale' : ''}${reason === null ? '' : `: ${reason}`}`;
+    if (before.state !== state || before.stale !== stale) this.note(since, tone, words);
+    else this.note(new Date().toISOString(), tone, words);
+  }
+
+  measured(event: HiveTelemetry): void {
+    const { node, workers, received_at: receivedAt } = event;
+    this.noteWorkers(this.workers.peek(), workers, receivedAt);
+    this.noteHealth(event.health_status ?? null, receivedAt);
+    this.node.value = node;
+    this.workers.value = workers;
+    this.take({ labels: event.labels ?? {}, health_status: event.health_status ?? null });
+    this.minute.push(fromQueen(Date.parse(receivedAt)), node);
+    this.beat.value += 1;
+    this.telemetryAt = receivedAt;
+  }
+
+  /** What the stream does not carry, and what a lost hive had. */
+  listed(entry: HiveEntry): void {
+    this.devices.value = entry.devices;
+    if (this.telemetryAt !== null) return;
+    this.node.value = entry.node;
+    this.workers.value = entry.workers;
+    this.take(entry);
+  }
+
+  /** New objects of the same content are no change. */
+  private take({ labels, health_status }: Pick<HiveEntry, 'labels' | 'health_status'>): void {
+    if (!same(labels, this.labels.peek())) this.labels.value = labels;
+    if (!same(health_status, this.health.peek())) this.health.value = health_status;
+  }
+
+  private note(at: string, tone: Tone, text: string): void {
+    this.log.value = [{ at, tone, text }, ...this.log.peek()].slice(0, LOG_MAX);
+  }
+
+  private noteHealth(next: HealthStatus | null, at: string): void {
+    const before = this.health.peek();
+    if (before === null || next === null || (before.status === next.status && before.reason === next.reason)) return;
+    const tone = next.status === 'healthy' ? 'good' : next.status === 'degraded' ? 'warn' : 'bad';
+    this.note(at, tone, `${next.status}${next.reason ? `: ${next.reason}` : ''}`);
+  }
+
+  private noteWorkers(before: readonly WorkerStats[], after: readonly WorkerStats[], at: string): void {
+    if (this.telemetryAt === null || (before.length === 0 && after.length === 0)) return;
+    const was = new Map(before.map((worker) => [workerName(worker), worker]));
+    for (const worker of after) {
+      const name = workerName(worker);
+      const known = was.get(name);
+      was.delete(name);
+      if (known?.status === worker.status && known) continue;
+      const tone = isCrashed(worker) ? 'bad' : worker.status === 'ready' || worker.status === 'busy' ? 'good' : 'calm';
+      // Busy and ready change places with every answer.
+      if (known && isServing(known) && isServing(worker)) continue;
+      this.note(at, tone, `${name} is ${worker.status ?? 'there'}${worker.model ? ` (${worker.model})` : ''}`);
+    }
+    for (const name of was.keys()) this.note(at, 'calm', `${name} is gone`);
+  }
+}
+
+const isServing = ({ status }: WorkerStats): boolean => status === 'ready' || status === 'busy';
+const same = (a: unknown, b: unknown): boolean => a === b || JSON.stringify(a) === JSON.stringify(b);

@@ -1,0 +1,173 @@
+/**
+ * The swarm as the queen tells it: events in, signals out. Events wait for the next frame and are applied in slices, so
+ * that two hundred hives that speak at once cost no frame; of several events of one hive only the latest waits.
+ */
+import { batch, computed, signal } from '@preact/signals';
+import type { HiveStateChange, HiveTelemetry, QueenHeartbeat, QueenSnapshot } from '../../wire/heartbeat.js';
+import type { HiveHistory } from '../../wire/history.js';
+import type { HiveConflict, HiveEntry, HiveList } from '../../wire/hive.js';
+import { heardTimestamp } from './clock.js';
+import { Hive } from './hive.js';
+
+/** A stream must not fill the memory of who looks at it. */
+const HIVES_MAX = 20_000;
+/** Applying may take so much of a frame; at least one slice is applied in each. */
+const FRAME_MS = 6;
+const SLICE = 8;
+
+const byId = new Map<string, Hive>();
+/** Of the last list, those that the stream has not named yet. */
+let listedOnly = new Map<string, HiveEntry>();
+const collator = new Intl.Collator('en', { numeric: true });
+
+/** All that the queen knows of, by name. */
+export const hives = signal<readonly Hive[]>([]);
+export const conflicts = signal<readonly HiveConflict[]>([]);
+export const snapshot = signal<QueenSnapshot | null>(null);
+/** Whether the first picture is whole: until then nobody is told that the swarm is empty. */
+export const whole = signal(false);
+export const attention = computed(() =>
+  hives.value.filter(
+    ({ tie, tone, crashed }) =>
+      // All are connecting for a moment when a queen starts: that is no trouble yet.
+      crashed.value.length > 0 || (tie.value.state !== 'connecting' && ['bad', 'warn'].includes(tone.value)),
+  ),
+);
+/** Moves with each batch of events that was applied. */
+export const applied = signal(0);
+
+/** The hive of this name, if there is one; reads the list, so that who asks hears when it comes. */
+export const hiveOf = (id: string): Hive | undefined => hives.value && byId.get(id);
+
+let epoch = 0;
+let snapshots = 0;
+let waiting: (HiveStateChange | QueenSnapshot)[] = [];
+const measured = new Map<string, HiveTelemetry>();
+let scheduled = false;
+
+/** A new connection, or one that lost events: the queen tells everything anew. */
+export function beginEpoch(): void {
+  epoch += 1;
+  snapshots = 0;
+}
+
+export function hear(event: QueenHeartbeat): void {
+  if (event.type === 'hive_telemetry') {
+    measured.set(event.hive_id, event);
+  } else if (event.type === 'queen' || event.type === 'hive_state') {
+    if (event.type === 'hive_state' && event.state === 'forgotten') measured.delete(event.hive_id);
+    waiting.push(event);
+  }
+  if (!scheduled) requestAnimationFrame(apply);
+  scheduled = true;
+}
+
+function apply(): void {
+  const until = performance.now() + FRAME_MS;
+  const first = waiting;
+  waiting = [];
+  batch(() => {
+    for (const event of first)
+      if (event.type === 'queen') heardSnapshot(event);
+      else changed(event);
+    if (first.length > 0 && !whole.peek()) whole.value = true;
+  });
+  while (measured.size > 0) {
+    batch(() => {
+      let n = 0;
+      for (const [id, event] of measured) {
+        measured.delete(id);
+        heardTimestamp(event.received_at);
+        hiveFor(id)?.measured(event);
+        n += 1;
+        if (n === SLICE) break;
+      }
+    });
+    if (performance.now() > until) break;
+  }
+  applied.value += 1;
+  scheduled = measured.size > 0 || waiting.length > 0;
+  if (scheduled) requestAnimationFrame(apply);
+}
+
+function heardSnapshot(event: QueenSnapshot): void {
+  heardTimestamp(event.timestamp);
+  snapshot.value = event;
+  snapshots += 1;
+  // Her second word in an epoch comes after all that she knows: whom she has not named is gone.
+  if (snapshots > 1) dropUnless((hive) => hive.epoch === epoch);
+}
+
+function changed(event: HiveStateChange): void {
+  heardTimestamp(event.since);
+  if (event.state === 'forgotten') {
+    if (byId.delete(event.hive_id)) list();
+    return;
+  }
+  hiveFor(event.hive_id)?.changed(event);
+}
+
+function hiveFor(id: string): Hive | undefined {
+  let hive = byId.get(id);
+  if (!hive) {
+    if (byId.size >= HIVES_MAX) return undefined;
+    hive = new Hive(id);
+    byId.set(id, hive);
+    const entry = listedOnly.get(id);
+    if (entry) hive.listed(entry);
+    list();
+  }
+  hive.epoch = epoch;
+  return hive;
+}
+
+/** The answer to GET /v1/hives: devices, conflicts, and who is not there any more. */
+export function listed(answer: HiveList): void {
+  batch(() => {
+    const named = new Set(answer.hives.map(({ hive_id }) => hive_id));
+    for (const entry of answer.hives) byId.get(entry.hive_id)?.listed(entry);
+    listedOnly = new Map(
+      answer.hives.filter(({ hive_id }) => !byId.has(hive_id)).map((entry) => [entry.hive_id, entry]),
+    );
+    if (JSON.stringify(answer.conflicts) !== JSON.stringify(conflicts.peek())) conflicts.value = answer.conflicts;
+    dropUnless((hive) => named.has(hive.id) || hive.epoch === epoch);
+  });
+}
+
+/** What the queen kept of the last minute: the lines of the cards are there at the first paint. */
+export function remembered(histories: readonly HiveHistory[]): void {
+  batch(() => {
+    for (const history of histories) {
+      const hive = byId.get(history.hive_id);
+      if (!hive) continue;
+      hive.minute.seed(history);
+      hive.beat.value += 1;
+    }
+  });
+}
+
+/** Known at once here, whenever the queen's own word comes. */
+export function forgotten(id: string): void {
+  if (byId.delete(id)) list();
+}
+
+function dropUnless(keep: (hive: Hive) => boolean): void {
+  let dropped = false;
+  for (const [id, hive] of byId) {
+    if (keep(hive)) continue;
+    byId.delete(id);
+    dropped = true;
+  }
+  if (dropped) list();
+}
+
+let listing = false;
+/** Sorted once for all that come in a batch. */
+function list(): void {
+  if (listing) return;
+  listing = true;
+  queueMicrotask(() => {
+    listing = false;
+    hives.value = [...byId.values()].sort((a, b) => collator.compare(a.id, b.id));
+  });
+}

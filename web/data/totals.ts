@@ -1,0 +1,51 @@
+/** The swarm in a few numbers: added up once a second, not at each event. */
+import { computed } from '@preact/signals';
+import { known } from '../format.js';
+import { nowMs } from './clock.js';
+import { hives, snapshot, whole } from './swarm.js';
+
+export interface Totals {
+  hives: number;
+  online: number;
+  workers: number;
+  workersAvailable: number;
+  gpus: number;
+  /** null: not one could be measured. */
+  vramUsedMb: number | null;
+  vramTotalMb: number | null;
+  ramUsedMb: number | null;
+  ramTotalMb: number | null;
+  cpuPct: number | null;
+  gpuPct: number | null;
+}
+
+export const totals = computed((): Totals => {
+  nowMs.value;
+  whole.value;
+  const all = hives.value;
+  const nodes = all.filter(({ tie }) => tie.peek().state === 'streaming').map(({ node }) => node.peek());
+  const gpus = nodes.flatMap((node) => node?.gpus ?? []);
+  const cpus = nodes.map((node) => node?.cpu_pct).filter(known);
+  const utils = gpus.map(({ util_pct }) => util_pct).filter(known);
+  return {
+    hives: all.length,
+    online: all.filter(({ tie }) => tie.value.state === 'streaming').length,
+    workers: snapshot.value?.workers_online ?? 0,
+    workersAvailable: snapshot.value?.workers_available ?? 0,
+    gpus: gpus.length,
+    vramUsedMb: sum(gpus.map(({ vram_used_mb }) => vram_used_mb)),
+    vramTotalMb: sum(gpus.map(({ vram_total_mb }) => vram_total_mb)),
+    ramUsedMb: sum(nodes.map((node) => node?.ram_used_mb)),
+    ramTotalMb: sum(nodes.map((node) => node?.ram_total_mb)),
+    cpuPct: mean(cpus),
+    gpuPct: mean(utils),
+  };
+});
+
+function sum(values: readonly (number | null | undefined)[]): number | null {
+  const measured = values.filter(known);
+  return measured.length > 0 ? measured.reduce((a, b) => a + b, 0) : null;
+}
+
+const mean = (values: readonly number[]): number | null =>
+  values.length > 0 ? values.reduce((a, b) => a + b, 0) / values.length : null;

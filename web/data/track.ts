@@ -1,0 +1,107 @@
+/** Ten minutes of one hive for its charts: what the queen kept, and from now on each second as it comes. */
+import { isRbeeError } from '../../client/errors.js';
+import type { HiveHistory } from '../../wire/history.js';
+import type { NodeStats } from '../../wire/hive.js';
+import { HISTORY_MS } from './history.js';
+import type { Hive } from './hive.js';
+import { link } from './link.js';
+import { request } from './transport.js';
+
+/** One place in time: epoch seconds of the queen, and the values by name. */
+interface Sample {
+  at: number;
+  values: Record<string, number | null>;
+}
+
+export class Track {
+  private samples: Sample[] = [];
+
+  constructor(
+    private readonly hive: Hive,
+    private readonly changed: () => void,
+  ) {}
+
+  /** Follows the hive until the answer is called. */
+  follow(): () => void {
+    let ended = false;
+    let wasOpen = false;
+    const beat = this.hive.beat.subscribe(() => this.take());
+    // After a time away, in which nothing was heard here, the queen knows what was.
+    const linked = link.subscribe(({ state }) => {
+      if (state === 'open' && !wasOpen) void this.load(() => ended);
+      wasOpen = state === 'open';
+    });
+    return () => {
+      ended = true;
+      beat();
+      linked();
+    };
+  }
+
+  /** Columns as uPlot takes them: times first, then each of `names`. */
+  columns(names: readonly string[]): [number[], ...(number | null)[][]] {
+    return [
+      this.samples.map(({ at }) => at),
+      ...names.map((name) => this.samples.map(({ values }) => values[name] ?? null)),
+    ];
+  }
+
+  private take(): void {
+    const at = Date.parse(this.hive.telemetryAt ?? '') / 1000;
+    if (Number.isNaN(at) || at <= (this.samples.at(-1)?.at ?? 0)) return;
+    this.breakAfterSilence(at);
+    this.samples.push({ at, values: valuesOf(this.hive.node.peek()) });
+    const oldest = at - HISTORY_MS / 1000;
+    while ((this.samples[0]?.at ?? at) < oldest) this.samples.shift();
+    this.changed();
+  }
+
+  /** A line over a time of which nothing is known would be an invention. */
+  private breakAfterSilence(at: number): void {
+    const last = this.samples.at(-1);
+    if (last && at - last.at > 12) this.samples.push({ at: last.at + 1, values: {} });
+  }
+
+  private async load(ended: () => boolean): Promise<void> {
+    let history: HiveHistory;
+    try {
+      history = await request<HiveHistory>(`/v1/hives/${encodeURIComponent(this.hive.id)}/history`);
+    } catch (error) {
+      if (!isRbeeError(error)) throw error;
+      return;
+    }
+    if (ended()) return;
+    const kept = samplesOf(history);
+    // Seconds are finer than what she keeps: from where they are whole they stay.
+    const heard = this.samples.filter(({ at }) => at > (kept.at(-1)?.at ?? 0));
+    this.samples = [...kept, ...heard];
+    this.changed();
+  }
+}
+
+function samplesOf({ until, step_ms, cpu_pct, ram_used_mb, gpus }: HiveHistory): Sample[] {
+  const end = Date.parse(until);
+  const samples = cpu_pct.map((cpu, i): Sample => {
+    const values: Sample['values'] = { cpu, ram: gib(ram_used_mb[i]) };
+    for (const { id, util_pct, vram_used_mb, temp_c } of gpus) {
+      values[`util ${id}`] = util_pct[i] ?? null;
+      values[`vram ${id}`] = gib(vram_used_mb[i]);
+      values[`temp ${id}`] = temp_c[i] ?? null;
+    }
+    return { at: (end - (cpu_pct.length - i - 0.5) * step_ms) / 1000, values };
+  });
+  // The last one is not over yet, and its middle may lie in the future.
+  return samples.slice(0, -1);
+}
+
+function valuesOf(node: NodeStats | null): Sample['values'] {
+  const values: Sample['values'] = { cpu: node?.cpu_pct ?? null, ram: gib(node?.ram_used_mb) };
+  for (const { id, util_pct, vram_used_mb, temp_c } of node?.gpus ?? []) {
+    values[`util ${id}`] = util_pct;
+    values[`vram ${id}`] = gib(vram_used_mb);
+    values[`temp ${id}`] = temp_c;
+  }
+  return values;
+}
+
+const gib = (mb: number | null | undefined): number | null => (mb == null ? null : mb / 1024);

@@ -1,0 +1,27 @@
+/** Keys for who does not reach for the mouse. Nothing happens while somebody types. */
+export function startKeys(): void {
+  addEventListener('keydown', (event) => {
+    const target = event.target as HTMLElement;
+    const typing = target.matches('input, textarea, select, [contenteditable]');
+    if (event.key === 'Escape' && target.id === 'filter') return leaveFilter(target as HTMLInputElement);
+    if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    const filter = document.getElementById('filter');
+    if (event.key === '/' && filter) {
+      event.preventDefault();
+      filter.focus();
+    }
+    // From nowhere the arrows begin at the first card.
+    if (event.key === 'ArrowDown' && target === document.body) {
+      const first = document.querySelector<HTMLElement>('.cards h3 a');
+      if (!first) return;
+      event.preventDefault();
+      first.focus();
+    }
+  });
+}
+
+function leaveFilter(input: HTMLInputElement): void {
+  input.value = '';
+  input.dispatchEvent(new Event('input', { bubbles: true }));
+  input.blur();
+}

@@ -1,0 +1,100 @@
+/** The smallest parts: bars, states, ages, and a button that copies. */
+import { type ReadonlySignal, useComputed, useSignal, useSignalEffect } from '@preact/signals';
+import type { ComponentChildren } from 'preact';
+import { useRef } from 'preact/hooks';
+import { queenNow } from '../data/clock.js';
+import type { Hive, Tone } from '../data/hive.js';
+import { age, duration, NONE } from '../format.js';
+
+/** How much of a whole is used, 0 to 1. The number beside it says the same in words. */
+export function Bar({ of }: { of: ReadonlySignal<number | null> }) {
+  const ref = useRef<HTMLElement>(null);
+  useSignalEffect(() => {
+    const share = of.value ?? 0;
+    if (!ref.current) return;
+    ref.current.style.transform = `scaleX(${share.toFixed(3)})`;
+    ref.current.dataset.full = share > 0.92 ? 'yes' : '';
+  });
+  return (
+    <span class="bar" aria-hidden="true">
+      <i ref={ref} />
+    </span>
+  );
+}
+
+/** A value that is only a text node: it changes without its component being asked. */
+export function Value({ text, why }: { text: () => string; why?: (() => string | undefined) | undefined }) {
+  const shown = useComputed(text);
+  const title = useComputed(() => (shown.value.includes(NONE) ? why?.() : undefined));
+  return (
+    <span class="value" title={title}>
+      {shown}
+    </span>
+  );
+}
+
+export function State({ hive }: { hive: Hive }) {
+  return (
+    <span class={`state ${hive.tone.value}`} title={hive.tie.value.reason ?? undefined}>
+      {hive.stateWords}
+    </span>
+  );
+}
+
+export function Age({ of }: { of: string | null }) {
+  const text = useComputed(() => age(of, queenNow.value));
+  return (
+    <time dateTime={of ?? undefined} title={of ?? undefined}>
+      {text}
+    </time>
+  );
+}
+
+/** Time until the queen's clock says `to`. */
+export function Countdown({ to }: { to: string }) {
+  const text = useComputed(() => {
+    const left = Date.parse(to) - (queenNow.value ?? Number.NaN);
+    return Number.isNaN(left) ? NONE : left < 1000 ? 'now' : `in ${duration(left)}`;
+  });
+  return <span class="countdown">{text}</span>;
+}
+
+export function Chip({ tone, title, children }: { tone: Tone; title?: string; children: ComponentChildren }) {
+  return (
+    <span class={`chip ${tone}`} title={title}>
+      {children}
+    </span>
+  );
+}
+
+const COPIED_MS = 2_000;
+
+/** A command to paste. */
+export function Command({ text }: { text: string }) {
+  const said = useSignal('');
+  const code = useRef<HTMLElement>(null);
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      said.value = 'copied';
+    } catch {
+      // Only pages of loopback and HTTPS have a clipboard: elsewhere the user's own Ctrl-C does it.
+      if (code.current) getSelection()?.selectAllChildren(code.current);
+      said.value = 'selected: press Ctrl-C';
+    }
+    setTimeout(() => {
+      said.value = '';
+    }, COPIED_MS);
+  };
+  return (
+    <div class="command">
+      <code ref={code}>{text}</code>
+      <button type="button" onClick={copy}>
+        Copy
+      </button>
+      <span class="said" role="status">
+        {said}
+      </span>
+    </div>
+  );
+}

@@ -1,0 +1,281 @@
+/** One hive: ten minutes of it, what is in it, what runs on it, and its connection as the machine that it is. */
+import 'uplot/dist/uPlot.min.css';
+import '../style/hive.css';
+import { useComputed, useSignal } from '@preact/signals';
+import { useEffect, useMemo } from 'preact/hooks';
+import type { MachineEntry } from '../../wire/machines.js';
+import { type Hive, workerName } from '../data/hive.js';
+import { followMachines, machines } from '../data/machines.js';
+import { eventName } from '../data/statechart.js';
+import { hiveOf, whole } from '../data/swarm.js';
+import { Track } from '../data/track.js';
+import { clockTime, duration, known, mib, NONE, percent } from '../format.js';
+import { Chart } from '../parts/chart.js';
+import { forget, forgetting } from '../parts/forget.js';
+import { Labels, workerTone } from '../parts/hive-card.js';
+import { Scroll } from '../parts/scroll.js';
+import { Age, Chip, Countdown, State } from '../parts/small.js';
+import { Statechart } from '../parts/statechart.js';
+
+export function HiveScreen({ id }: { id: string }) {
+  const hive = hiveOf(id);
+  if (hive) return <Known key={id} hive={hive} />;
+  if (!whole.value) return <p class="waiting-first">Asking the queen for {id} …</p>;
+  return (
+    <section class="empty">
+      <h1>No hive {id}</h1>
+      <p>The queen knows none of this name, or has forgotten it.</p>
+      <p>
+        <a href="#/">To the swarm</a>
+      </p>
+    </section>
+  );
+}
+
+function Known({ hive }: { hive: Hive }) {
+  useEffect(() => followMachines(hive), [hive]);
+  const { url, state, reason, since, nextAttemptAt } = hive.tie.value;
+  const health = hive.health.value;
+  return (
+    <article class="hive">
+      <header>
+        <p class="back">
+          <a href="#/">Swarm</a> /
+        </p>
+        <h1>{hive.id}</h1>
+        <State hive={hive} />
+        <span class="for">
+          for <Age of={since} />
+        </span>
+        <code class="url">{url}</code>
+        <Labels hive={hive} />
+      </header>
+      {state === 'lost' && (
+        <div class="callout bad">
+          <p>
+            {reason}
+            {nextAttemptAt && (
+              <>
+                . It is asked again <Countdown to={nextAttemptAt} />.
+              </>
+            )}
+          </p>
+          <button type="button" disabled={forgetting.value.has(hive.id)} onClick={() => forget(hive.id)}>
+            Forget this hive
+          </button>
+        </div>
+      )}
+      {state !== 'lost' && health && health.status !== 'healthy' && (
+        <p class="callout warn">
+          {health.status}: {health.reason ?? 'it does not say why'}
+        </p>
+      )}
+      <Charts hive={hive} />
+      {state === 'lost' && <p class="past">What follows is as it was when it was last heard.</p>}
+      <div class="columns">
+        <Workers hive={hive} />
+        <Devices hive={hive} />
+      </div>
+      <Machines />
+      <Log hive={hive} />
+    </article>
+  );
+}
+
+function Charts({ hive }: { hive: Hive }) {
+  const version = useSignal(0);
+  const track = useMemo(
+    () =>
+      new Track(hive, () => {
+        version.value += 1;
+      }),
+    [hive],
+  );
+  useEffect(() => track.follow(), [track]);
+  // What there is to draw changes seldom; the numbers come through `version`.
+  const shape = useComputed(() =>
+    JSON.stringify({
+      ids: (hive.node.value?.gpus ?? []).map(({ id }) => id),
+      ram: hive.node.value?.ram_total_mb ?? null,
+      vram: (hive.node.value?.gpus ?? []).map(({ vram_total_mb }) => vram_total_mb),
+    }),
+  );
+  const { ids, ram, vram } = JSON.parse(shape.value) as { ids: string[]; ram: number | null; vram: (number | null)[] };
+  const of = (what: string) => ids.map((id) => ({ name: `${what} ${id}`, label: id }));
+  const totals = vram.filter(known);
+  const data = (names: readonly string[]) => track.columns(names);
+  const common = { data, version: version.value };
+  return (
+    <section class="charts" aria-label="The last ten minutes">
+      <Chart title="CPU" unit="%" max={100} series={[{ name: 'cpu', label: 'CPU' }]} {...common} />
+      <Chart
+        title="RAM"
+        unit="GiB"
+        max={ram === null ? null : ram / 1024}
+        series={[{ name: 'ram', label: 'RAM' }]}
+        {...common}
+      />
+      {ids.length > 0 && (
+        <>
+          <Chart title="GPU use" unit="%" max={100} series={of('util')} {...common} />
+          <Chart
+            title="VRAM"
+            unit="GiB"
+            max={totals.length > 0 ? Math.max(...totals) / 1024 : null}
+            series={of('vram')}
+            {...common}
+          />
+          <Chart title="GPU temperature" unit="°C" max={100} series={of('temp')} {...common} />
+        </>
+      )}
+    </section>
+  );
+}
+
+function Workers({ hive }: { hive: Hive }) {
+  const workers = hive.workers.value;
+  return (
+    <section class="panel">
+      <h2>Workers</h2>
+      {workers.length === 0 ? (
+        <p class="none">No worker runs here.</p>
+      ) : (
+        <Scroll label="Workers, as a table">
+          <table>
+            <thead>
+              <tr>
+                <th>Worker</th>
+                <th>Model</th>
+                <th>Status</th>
+                <th>Device</th>
+                <th class="number">CPU</th>
+                <th class="number">RAM</th>
+                <th class="number">VRAM</th>
+                <th class="number">Up</th>
+              </tr>
+            </thead>
+            <tbody>
+              {workers.map((worker) => (
+                <tr key={workerName(worker)}>
+                  <th scope="row">{workerName(worker).split('@')[0]}</th>
+                  <td>{worker.model ?? NONE}</td>
+                  <td>
+                    <Chip tone={workerTone(worker)}>{worker.status ?? NONE}</Chip>
+                  </td>
+                  <td>{worker.device ?? NONE}</td>
+                  <td class="number">{percent(worker.cpu_pct)}</td>
+                  <td class="number">{mib(worker.rss_mb)}</td>
+                  <td class="number">{mib(worker.vram_mb)}</td>
+                  <td class="number">{known(worker.uptime_s) ? duration(worker.uptime_s * 1000) : NONE}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </Scroll>
+      )}
+    </section>
+  );
+}
+
+function Devices({ hive }: { hive: Hive }) {
+  const devices = hive.devices.value;
+  return (
+    <section class="panel">
+      <h2>Devices</h2>
+      {devices === null ? (
+        <p class="none">It has not said yet what it has.</p>
+      ) : (
+        <Scroll label="Devices, as a table">
+          <table>
+            <thead>
+              <tr>
+                <th>Device</th>
+                <th>Name</th>
+                <th>Kind</th>
+                <th class="number">Memory</th>
+              </tr>
+            </thead>
+            <tbody>
+              {devices.map((device) => (
+                <tr key={device.id}>
+                  <th scope="row">{device.id}</th>
+                  <td>{device.name}</td>
+                  <td>
+                    {device.device_type}
+                    {device.compute_capability ? ` ${device.compute_capability}` : ''}
+                  </td>
+                  <td class="number">
+                    {known(device.vram_gb) ? `${Math.round(device.vram_gb * 10) / 10}\u202fGiB` : NONE}
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </Scroll>
+      )}
+    </section>
+  );
+}
+
+function Machines() {
+  const [subscription, ...others] = machines.value;
+  if (!subscription) return null;
+  return (
+    <section class="panel machines">
+      <h2>Connection</h2>
+      <div class="machine">
+        <Statechart key={subscription.id} machine={subscription} />
+        <Transitions machine={subscription} />
+      </div>
+      {others.map((machine) => (
+        <div class="machine" key={machine.id}>
+          <Statechart machine={machine} />
+          <Transitions machine={machine} />
+        </div>
+      ))}
+    </section>
+  );
+}
+
+function Transitions({ machine }: { machine: MachineEntry }) {
+  return (
+    <div class="transitions">
+      <h3>{machine.machine}: last transitions</h3>
+      <Scroll label={`Last transitions of ${machine.machine}`}>
+        <ol>
+          {[...machine.transitions].reverse().map(({ at, event, to, reason }, i) => (
+            <li key={`${at} ${machine.transitions.length - i}`}>
+              <time dateTime={at} title={at}>
+                {clockTime(at)}
+              </time>
+              <span>
+                <span class="event">{eventName(event)}</span> → <b>{to}</b>
+                {reason && <span class="reason"> {reason}</span>}
+              </span>
+            </li>
+          ))}
+        </ol>
+      </Scroll>
+    </div>
+  );
+}
+
+function Log({ hive }: { hive: Hive }) {
+  const lines = hive.log.value;
+  return (
+    <section class="panel">
+      <h2>Log</h2>
+      <p class="none">What changed since this page was opened.</p>
+      <ol class="log">
+        {lines.map(({ at, tone, text }, i) => (
+          <li key={`${at} ${lines.length - i}`} class={tone}>
+            <time dateTime={at} title={at}>
+              {clockTime(at)}
+            </time>
+            <span>{text}</span>
+          </li>
+        ))}
+      </ol>
+    </section>
+  );
+}

@@ -1,0 +1,187 @@
+/** The whole swarm on one page. */
+import { signal, useComputed, useSignal } from '@preact/signals';
+import { useRef } from 'preact/hooks';
+import { isLoopback } from '../../wire/url.js';
+import { loggedIn } from '../data/link.js';
+import { conflicts, hives, whole } from '../data/swarm.js';
+import { totals } from '../data/totals.js';
+import { count, mibOf, percent, share } from '../format.js';
+import { Attention } from '../parts/attention.js';
+import { HiveCard } from '../parts/hive-card.js';
+import { Bar, Command } from '../parts/small.js';
+
+/** Kept while other pages are looked at. */
+const filter = signal('');
+/** More cards than this are drawn when asked for. */
+const CARDS_STEP = 300;
+
+export function SwarmScreen() {
+  if (!whole.value) return <p class="waiting-first">Asking the queen for the swarm …</p>;
+  if (hives.value.length === 0 && conflicts.value.length === 0) return <Empty />;
+  return (
+    <>
+      <h1 class="sr">Swarm</h1>
+      <Totals />
+      <Attention />
+      <Cards />
+    </>
+  );
+}
+
+function Totals() {
+  const t = totals.value;
+  const vram = useComputed(() => share(totals.value.vramUsedMb, totals.value.vramTotalMb));
+  const ram = useComputed(() => share(totals.value.ramUsedMb, totals.value.ramTotalMb));
+  const gpu = useComputed(() => (totals.value.gpuPct ?? 0) / 100);
+  const cpu = useComputed(() => (totals.value.cpuPct ?? 0) / 100);
+  return (
+    <dl class="totals" aria-label="The swarm in numbers">
+      <div>
+        <dt>Hives</dt>
+        <dd>
+          {t.online}
+          <small> of {t.hives} online</small>
+        </dd>
+      </div>
+      <div>
+        <dt>Workers</dt>
+        <dd>
+          {t.workersAvailable}
+          <small> of {t.workers} available</small>
+        </dd>
+      </div>
+      <div>
+        <dt>CPU</dt>
+        <dd>{percent(t.cpuPct)}</dd>
+        <dd>
+          <Bar of={cpu} />
+        </dd>
+      </div>
+      <div>
+        <dt>RAM</dt>
+        <dd>{mibOf(t.ramUsedMb, t.ramTotalMb)}</dd>
+        <dd>
+          <Bar of={ram} />
+        </dd>
+      </div>
+      {t.gpus > 0 && (
+        <>
+          <div>
+            <dt>{count(t.gpus, 'GPU')}</dt>
+            <dd>{percent(t.gpuPct)}</dd>
+            <dd>
+              <Bar of={gpu} />
+            </dd>
+          </div>
+          <div>
+            <dt>VRAM</dt>
+            <dd>{mibOf(t.vramUsedMb, t.vramTotalMb)}</dd>
+            <dd>
+              <Bar of={vram} />
+            </dd>
+          </div>
+        </>
+      )}
+    </dl>
+  );
+}
+
+function Cards() {
+  const limit = useSignal(CARDS_STEP);
+  const list = useRef<HTMLUListElement>(null);
+  const words = filter.value.trim().toLowerCase().split(/\s+/).filter(Boolean);
+  const found =
+    words.length === 0
+      ? hives.value
+      : hives.value.filter((hive) => words.every((word) => hive.words.value.includes(word)));
+  return (
+    <section aria-labelledby="hives">
+      <div class="toolbar">
+        <h2 id="hives">Hives</h2>
+        <label class="filter">
+          <span class="sr">Filter hives by name, label, state, model or GPU</span>
+          <input
+            type="search"
+            id="filter"
+            placeholder="Filter: name, label, state, model …"
+            value={filter.value}
+            autocomplete="off"
+            spellcheck={false}
+            onInput={({ currentTarget }) => {
+              filter.value = currentTarget.value;
+            }}
+          />
+          {/* biome-ignore lint/a11y/noAriaHiddenOnFocusable: a kbd takes no focus */}
+          <kbd aria-hidden="true">/</kbd>
+        </label>
+        <span class="found" role="status">
+          {words.length > 0 ? `${found.length} of ${count(hives.value.length, 'hive')}` : ''}
+        </span>
+      </div>
+      {found.length === 0 && <p class="none">No hive matches “{filter}”.</p>}
+      <ul class="cards" ref={list} onKeyDown={(event) => walk(event, list.current)}>
+        {found.slice(0, limit.value).map((hive) => (
+          <HiveCard key={hive.id} hive={hive} />
+        ))}
+      </ul>
+      {found.length > limit.value && (
+        <button
+          type="button"
+          class="plain"
+          onClick={() => {
+            limit.value += CARDS_STEP;
+          }}
+        >
+          Show {Math.min(CARDS_STEP, found.length - limit.value)} more of {found.length}
+        </button>
+      )}
+    </section>
+  );
+}
+
+/** Arrows go from card to card, as they lie on the screen. */
+function walk(event: KeyboardEvent, list: HTMLElement | null): void {
+  const links = [...(list?.querySelectorAll<HTMLElement>('h3 a') ?? [])];
+  const at = links.indexOf(document.activeElement as HTMLElement);
+  if (at < 0) return;
+  const tops = links.map((link) => Math.round(link.getBoundingClientRect().top));
+  const columns = Math.max(1, tops.filter((top) => Math.abs(top - (tops[0] ?? 0)) < 4).length);
+  const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns }[event.key];
+  const next = step === undefined ? undefined : links[at + step];
+  if (!next) return;
+  event.preventDefault();
+  next.focus();
+}
+
+function Empty() {
+  const { origin, hostname } = location;
+  const local = isLoopback(hostname);
+  const url = origin + location.pathname.replace(/\/$/, '');
+  return (
+    <section class="empty">
+      <h1>No hive yet</h1>
+      <p>
+        A hive is one computer of the swarm. Start one on each, this one too, in any order; each shows up here within a
+        second.
+      </p>
+      <h2>On {local ? 'this computer' : 'each computer'}</h2>
+      {loggedIn.value && <Command text='export RBEE_TOKEN="…the token that you logged in with…"' />}
+      <Command text={local ? `rbee hive --queen-url ${url}` : `rbee hive --bind 0.0.0.0 --queen-url ${url}`} />
+      {local && (
+        <>
+          <h2>On other computers</h2>
+          <p>
+            You reached this queen at <code>{hostname}</code>. So that others can reach her, give her a token and an
+            address, and start each hive with the same token:
+          </p>
+          <Command text="export RBEE_TOKEN=$(openssl rand -hex 32)" />
+          <Command text="rbee queen --bind 0.0.0.0" />
+          <Command text={`rbee hive --bind 0.0.0.0 --queen-url http://<this computer>:${location.port || 80}`} />
+        </>
+      )}
+      <p class="hint">
+        Hosts of the queen's SSH config need no <code>--queen-url</code>: she asks there by herself.
+      </p>
+    </section>
+  );
+}
