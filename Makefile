@@ -7,7 +7,7 @@ QUIET := --no-fund --no-audit --no-update-notifier --loglevel=error
 WEB = $(shell find web wire client -type f 2>/dev/null)
 SOURCES = $(shell find wire machines stores actors server bin client test bench types -name '*.ts' 2>/dev/null)
 
-.PHONY: help run build web test check format bench fuzz chaos inspect screenshots clean node
+.PHONY: help run build web test check format bench fuzz chaos inspect screenshots chromium clean node
 .DEFAULT_GOAL := help
 
 help: ## print this
@@ -20,7 +20,7 @@ build: dist/.built web ## install what is missing and compile what changed
 
 web: dist/web/.built ## build the dashboard that a queen serves at /
 
-test: build ## run the tests (ONLY=part-of-a-path for some of them)
+test: build chromium ## run the tests (ONLY=part-of-a-path for some of them)
 	@node dist/test/run.js $(ONLY)
 
 check: node_modules/.package-lock.json ## lint, check the format and the types
@@ -67,3 +67,14 @@ dist/web/.built: node_modules/.package-lock.json tsconfig.json $(WEB) | node
 	@echo "building the dashboard …" >&2
 	@$(BIN)/vite build web --logLevel warn
 	@touch $@
+
+# The tests of the dashboard want a real browser. Where it can be had by one command it is; elsewhere they are skipped.
+chromium:
+	@test -n "$(CHROMIUM)" || command -v chromium chromium-browser google-chrome >/dev/null || \
+	if [ -f /etc/debian_version ] && [ "$$(id -u)" = 0 ]; then \
+		echo "installing Chromium for the tests of the dashboard (once, some 60 s) …" >&2; \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } >/dev/null \
+			|| echo "Chromium could not be installed: the tests of the dashboard are skipped" >&2; \
+	else \
+		echo "no Chromium here: the tests of the dashboard are skipped (Debian: apt-get install chromium; or set CHROMIUM)" >&2; \
+	fi

@@ -50,8 +50,6 @@ export interface Ground {
 /** What it builds. */
 export interface Built {
   routes: Route[];
-  /** A page for browsers; no part of the documented API. */
-  page?: Route[];
   streams: Broadcast[];
   metrics: Metric[];
   onHealth?: CommonInput['onHealth'];
@@ -154,7 +152,7 @@ export async function runProcess(input: ProcessInput): Promise<void> {
       allowHosts: [...options.allowHost, ...(options.advertiseUrl ? [hostOf(options.advertiseUrl)] : [])],
       allowOrigins: options.allowOrigin,
     },
-    routes: [...common.routes, ...(built.page ?? [])],
+    routes: common.routes,
     log,
   });
   process.on('SIGTERM', () => void end('SIGTERM', EXIT.ok));

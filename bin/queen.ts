@@ -255,8 +255,13 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
   const stops: (() => void)[] = [];
 
   return {
-    routes: [...doors.routes, ...historyRoutes({ fleet, history, now }), ...gateway.routes, ...jobs.routes],
-    page: webRoutes(),
+    routes: [
+      ...doors.routes,
+      ...historyRoutes({ fleet, history, now }),
+      ...gateway.routes,
+      ...jobs.routes,
+      ...webRoutes(),
+    ],
     onHealth: doors.onHealth,
     streams: [doors.stream],
     metrics: [

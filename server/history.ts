@@ -37,7 +37,7 @@ export function historyRoutes({ fleet, history, now }: HistoryDoorsInput): Route
       },
       handle: (ctx, { id = '' }) => {
         if (!fleet.hive(id)) throw new HttpProblem(404, `no hive ${id.slice(0, 128)}`);
-        answer(ctx, history.of(id, pointsOf(ctx), now()));
+        answer(ctx, told(history, id, pointsOf(ctx), now()));
       },
     },
     {
@@ -52,10 +52,15 @@ export function historyRoutes({ fleet, history, now }: HistoryDoorsInput): Route
       handle: (ctx) => {
         const [points, at] = [pointsOf(ctx), now()];
         const streaming = fleet.hives().filter(({ state }) => state === 'streaming');
-        answer(ctx, { histories: streaming.map(({ hive_id }) => history.of(hive_id, points, at)) });
+        answer(ctx, { histories: streaming.map(({ hive_id }) => told(history, hive_id, points, at)) });
       },
     },
   ];
+}
+
+function told(history: History, hiveId: string, points: number, now: Now): HiveHistory {
+  const { untilMs, ...series } = history.of(hiveId, points, now.ms);
+  return { ...series, until: new Date(Date.parse(now.iso) + untilMs - now.ms).toISOString() };
 }
 
 /** @throws HttpProblem 422 */

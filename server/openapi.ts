@@ -39,7 +39,7 @@ export function openapiOf({ title, version, routes, secured }: OpenapiInput): ob
   };
 }
 
-function operationOf({ summary, path, body, headers = {}, query = {}, answers, errors }: Route): object {
+function operationOf({ summary, path, open, body, headers = {}, query = {}, answers, errors }: Route): object {
   const failure = errors === 'openai' ? openAiFailure : problem;
   const inPath = [...path.matchAll(/:(\w+)/g)].map(([, name]) => ({
     name,
@@ -70,6 +70,7 @@ function operationOf({ summary, path, body, headers = {}, query = {}, answers, e
   );
   return {
     summary,
+    ...(open ? { security: [] } : {}),
     ...(parameters.length > 0 ? { parameters } : {}),
     ...(body ? { requestBody: { required: true, content: { 'application/json': { schema: clean(body) } } } } : {}),
     responses: { ...responses, default: failure('any error') },

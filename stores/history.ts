@@ -5,7 +5,6 @@
 
 import { HISTORY, type HiveHistory } from '../wire/history.js';
 import type { NodeStats } from '../wire/hive.js';
-import type { Now } from './workers.js';
 
 /** A hive with more GPUs than this has a history of the first ones. */
 const GPUS_MAX = 16;
@@ -28,6 +27,9 @@ interface Ring {
   /** The first slot that was ever filled. */
   from: number;
 }
+
+/** `untilMs`: the end of its last point, on the receiver's monotonic clock. */
+export type Remembered = Omit<HiveHistory, 'until'> & { untilMs: number };
 
 export type History = ReturnType<typeof createHistory>;
 
@@ -113,11 +115,17 @@ export function createHistory({ cellsMax = CELLS_MAX }: { cellsMax?: number } = 
       rings.delete(hiveId);
     },
     /** The last `points` points of a hive, the present unfinished one too; nothing is kept from before it was heard. */
-    of: (hiveId: string, points: number, now: Now): HiveHistory => {
-      const slot = Math.floor(now.ms / stepMs);
+    of: (hiveId: string, points: number, nowMs: number): Remembered => {
+      const slot = Math.floor(nowMs / stepMs);
       const ring = rings.get(hiveId);
-      const until = new Date(Date.parse(now.iso) + (slot + 1) * stepMs - now.ms).toISOString();
-      const empty = { hive_id: hiveId, step_ms: stepMs, until, cpu_pct: [], ram_used_mb: [], gpus: [] };
+      const empty = {
+        hive_id: hiveId,
+        step_ms: stepMs,
+        untilMs: (slot + 1) * stepMs,
+        cpu_pct: [],
+        ram_used_mb: [],
+        gpus: [],
+      };
       if (!ring) return empty;
       moveTo(ring, slot);
       const first = Math.max(slot - Math.min(points, pointsMax) + 1, ring.from);

@@ -53,6 +53,10 @@ const samples: [path: string, text: string, reason?: RegExp][] = [
   ['client/a.ts', "import { b } from '../wire/b.js';"],
   ['client/a.ts', "import { b } from '../stores/b.js';", /of ours only wire/],
 
+  ['web/a.tsx', "import { b } from '../client/b.js';\nimport type { C } from '../wire/c.js';"],
+  ['web/a.tsx', "import { b } from '../server/b.js';", /of ours only wire, client/],
+  ['web/a.tsx', "import os from 'node:os';", /only Node has/],
+
   ['bin/a.ts', "import { b } from '../actors/b.js';\nimport { c } from '../server/c.js';\nimport './d.js';"],
   ['bin/a.ts', "import { b } from '../test/helpers/b.js';", /of ours only/],
   ['bin/a.ts', "import { b } from '../bench/b.js';", /of ours only/],

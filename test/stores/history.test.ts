@@ -1,0 +1,79 @@
+/** Ten minutes of measurements in a bounded room. */
+import t from 'tap';
+import { createHistory } from '../../stores/history.js';
+import type { NodeStats } from '../../wire/hive.js';
+
+const gpu = (id: string, util: number | null) => ({
+  ...{ id, name: null, util_pct: util, vram_used_mb: 1_000, vram_total_mb: 2_000, temp_c: null },
+});
+const node = (cpu: number | null, gpus: NodeStats['gpus'] = []): NodeStats => ({
+  ...{ cpu_pct: cpu, ram_used_mb: 500, ram_total_mb: 1_000, gpus },
+});
+
+t.test('five seconds are one point, their mean, and the present one is told as far as it is', async (t) => {
+  const history = createHistory();
+  for (let s = 0; s < 7; s += 1) history.record('a', node(s * 10), s * 1_000);
+  const { cpu_pct, ram_used_mb, step_ms, untilMs } = history.of('a', 120, 6_500);
+  t.same(cpu_pct, [20, 55]);
+  t.same(ram_used_mb, [500, 500]);
+  t.equal(step_ms, 5_000);
+  t.equal(untilMs, 10_000);
+});
+
+t.test('what was not measured is null, never 0, and so is a time without a word', async (t) => {
+  const history = createHistory();
+  history.record('a', node(null, [gpu('GPU-0', null)]), 0);
+  history.record('a', node(50, [gpu('GPU-0', 30)]), 16_000);
+  const { cpu_pct, gpus } = history.of('a', 120, 21_000);
+  t.same(cpu_pct, [null, null, null, 50, null]);
+  t.same(gpus, [
+    {
+      id: 'GPU-0',
+      util_pct: [null, null, null, 30, null],
+      vram_used_mb: [1_000, null, null, 1_000, null],
+      temp_c: [null, null, null, null, null],
+    },
+  ]);
+});
+
+t.test('the oldest goes as the newest comes: ten minutes are kept', async (t) => {
+  const history = createHistory();
+  for (let s = 0; s < 1_500; s += 1) history.record('a', node(Math.floor(s / 5) % 100), s * 1_000);
+  const { cpu_pct } = history.of('a', 120, 1_499_000);
+  t.equal(cpu_pct.length, 120);
+  t.same(
+    cpu_pct,
+    Array.from({ length: 120 }, (_, i) => (180 + i) % 100),
+  );
+  t.same(history.of('a', 3, 1_499_000).cpu_pct, [97, 98, 99], 'or as many as are asked for');
+});
+
+t.test('after an hour of silence nothing of before is told as if it were of now', async (t) => {
+  const history = createHistory();
+  for (let s = 0; s < 600; s += 1) history.record('a', node(70), s * 1_000);
+  history.record('a', node(10), 4_200_000);
+  const { cpu_pct } = history.of('a', 120, 4_200_000);
+  t.same(new Set(cpu_pct.slice(0, -1)), new Set([null]));
+  t.equal(cpu_pct.at(-1), 10);
+});
+
+t.test('a GPU that comes later has nulls from before it', async (t) => {
+  const history = createHistory();
+  history.record('a', node(1), 0);
+  history.record('a', node(2, [gpu('GPU-0', 9)]), 5_000);
+  t.match(history.of('a', 120, 5_000), { cpu_pct: [1, 2], gpus: [{ id: 'GPU-0', util_pct: [null, 9] }] });
+});
+
+t.test('it is bounded: who comes when the room is spent has no history, until another is forgotten', async (t) => {
+  const history = createHistory({ cellsMax: 2 * 120 * 3 });
+  for (const id of ['a', 'b', 'c', 'd']) history.record(id, node(5), 0);
+  t.equal(history.cells(), 720);
+  t.same(history.of('c', 120, 0).cpu_pct, [5]);
+  t.same(history.of('d', 120, 0).cpu_pct, []);
+  history.record('a', node(7, [gpu('GPU-0', 1)]), 1_000);
+  t.match(history.of('a', 120, 1_000), { cpu_pct: [6], gpus: [] }, 'nor a GPU, and the rest goes on');
+  history.forget('b');
+  history.record('d', node(5), 1_000);
+  t.same(history.of('d', 120, 1_000).cpu_pct, [5]);
+  t.equal(history.cells(), 720);
+});

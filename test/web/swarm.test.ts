@@ -1,0 +1,269 @@
+/** The page of the swarm in a real browser, with real processes behind it. */
+import t from 'tap';
+import { axeViolations, noChromium, startChromium } from '../helpers/browser.js';
+import { getJson } from '../helpers/http.js';
+import { GPU, shownHive, worker } from '../helpers/picture.js';
+import { restart, startProcess } from '../helpers/process.js';
+import { waitFor } from '../helpers/wait.js';
+
+const skip = noChromium();
+const card = (id: string) => `.card[data-hive="${id}"]`;
+const inState = (id: string, state: string) => `.card[data-hive="${id}"][data-state="${state}"]`;
+
+t.test('the queen serves the page', async (t) => {
+  const queen = await startProcess(t, { name: 'queen' });
+  t.match((await getJson(queen.url)).body, /<div id="app">/);
+});
+
+t.test('the page', { skip }, async (t) => {
+  const chromium = await startChromium(t);
+  let queen = await startProcess(t, { name: 'queen', args: ['--queen-id', 'queen-desk'] });
+  const empty = await startProcess(t, { name: 'queen', args: ['--queen-id', 'queen-empty'] });
+  const real = await startProcess(t, {
+    name: 'hive',
+    args: ['--hive-id', 'real', '--queen-url', queen.url, '--label', 'rack=b', '--interval', '200ms'],
+  });
+  const hostile = '<img src=x onerror="document.title=1">';
+  await shownHive(t, queen.url, {
+    hiveId: 'gpu-0',
+    labels: { rack: 'a', note: hostile },
+    workers: [worker('gpu-0'), worker('gpu-0', { worker_id: 'worker-llm-8081@gpu-0', pid: 1, status: 'crashed' })],
+    devices: [{ id: 'GPU-0', name: GPU.name, device_type: 'cuda', vram_gb: 24, compute_capability: '8.9' }],
+  });
+  await shownHive(t, queen.url, {
+    hiveId: 'blind',
+    health: { status: 'degraded', reason: 'nvidia-smi fails' },
+    node: {
+      ...{ cpu_pct: null, ram_used_mb: 0, ram_total_mb: 1_024, errors: ['nvidia-smi fails: exit code 9'] },
+      gpus: [{ ...GPU, util_pct: null, vram_used_mb: null, temp_c: null }],
+    },
+  });
+  // Another machine that wants a name that is taken.
+  await fetch(`${queen.url}/v1/hive/ready`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ hive_id: 'gpu-0', hive_url: 'http://127.0.0.1:9' }),
+  });
+  await waitFor('the queen at them all', async () => {
+    const { hives } = (await getJson(`${queen.url}/v1/hives`)).body as { hives: { node: object | null }[] };
+    return hives.length === 3 && hives.every(({ node }) => node !== null);
+  });
+
+  const { page, problems } = await chromium.open(queen.url, { expected: /ERR_CONNECTION_REFUSED|ERR_INCOMPLETE/ });
+  await page.locator(card('real')).waitFor();
+
+  t.test('the first picture is whole', async (t) => {
+    t.equal(await page.locator('.card').count(), 3);
+    const text = await page.locator(card('gpu-0')).innerText();
+    t.match(text.replace(/\s+/g, ' '), /rack a|racka/);
+    for (const part of [
+      /37\s%/,
+      /12\.0\s\/\s64\.0\sGiB/,
+      /64\s%/,
+      /8\.0\s\/\s24\.0\sGiB/,
+      /66\s°C/,
+      /llama-3\.2-1b ready/,
+    ]) {
+      t.match(text, part);
+    }
+    t.match(await page.locator('.totals').innerText(), /Hives\s+3\s+of 3 online/);
+    t.equal(await page.title(), '(3) queen-desk', 'the title counts what needs attention');
+  });
+
+  t.test('what could not be measured is a dash, with the reason, and never 0', async (t) => {
+    const dashes = page.locator(`${card('blind')} .value`, { hasText: '–' });
+    t.equal(await dashes.count(), 4, 'CPU, and use, VRAM and temperature of the GPU');
+    t.equal(await dashes.first().getAttribute('title'), 'nvidia-smi fails: exit code 9');
+    t.match(await page.locator(card('blind')).innerText(), /0\.0\s\/\s1\.0\sGiB/, 'a measured 0 is one');
+  });
+
+  t.test('what needs attention comes first: a conflict with both URLs, the crashed, the degraded', async (t) => {
+    const { hives } = (await getJson(`${queen.url}/v1/hives`)).body as {
+      hives: { hive_id: string; hive_url: string }[];
+    };
+    const conflict = await page.locator('[data-conflict="gpu-0"]').innerText();
+    t.match(conflict, 'http://127.0.0.1:9');
+    t.match(conflict, hives.find(({ hive_id }) => hive_id === 'gpu-0')?.hive_url);
+    t.match(await page.locator('[data-trouble="gpu-0"]').innerText(), /1 crashed[\s\S]*worker-llm-8081@gpu-0/);
+    t.match(await page.locator('[data-trouble="blind"]').innerText(), /degraded[\s\S]*nvidia-smi fails/);
+  });
+
+  t.test('what a hive says of itself is text and nothing else', async (t) => {
+    t.match(await page.locator(`${card('gpu-0')} .labels`).innerText(), hostile);
+    t.equal(await page.locator('img').count(), 0);
+  });
+
+  t.test('the filter finds names, labels, states and models, from the keyboard', async (t) => {
+    await page.keyboard.press('/');
+    for (const [words, found] of [
+      ['rack=a', ['gpu-0']],
+      ['llama crashed', ['gpu-0']],
+      ['degraded', ['blind']],
+      ['STREAMING', ['blind', 'gpu-0', 'real']],
+      ['nothing-like-it', []],
+    ] as const) {
+      await page.locator('#filter').fill(words);
+      await waitFor(words, async () => {
+        const shown = await page.locator('.card h3').allInnerTexts();
+        return JSON.stringify(shown) === JSON.stringify(found) || null;
+      });
+      t.pass(words);
+    }
+    await page.keyboard.press('Escape');
+    await page.locator(card('real')).waitFor();
+    await page.keyboard.press('ArrowDown');
+    t.equal(await page.evaluate('document.activeElement.textContent'), 'blind', 'arrows go from card to card');
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('Enter');
+    await page.locator('.hive h1').waitFor();
+    t.equal(await page.locator('.hive h1').innerText(), 'gpu-0', 'and Enter opens one');
+  });
+
+  t.test('a hive has charts, devices, workers and its connection as a live statechart', async (t) => {
+    await page.locator('.chart canvas').first().waitFor();
+    t.equal(await page.locator('.chart').count(), 5);
+    t.match(await page.locator('.hive').innerText(), /8\.9[\s\S]*24\sGiB/);
+    await page.locator('.node.active[data-state="streaming.fresh"]').waitFor();
+    t.match(await page.locator('.transitions').first().innerText(), /opened\s→\sstreaming\.fresh/);
+    const overlaps = await page.evaluate<string[]>(`(() => {
+      const boxes = [...document.querySelectorAll('.node:not(.compound)')].map((node) =>
+        ({ name: node.dataset.state, rect: node.getBoundingClientRect() }));
+      return boxes.flatMap((a, i) => boxes.slice(i + 1).filter((b) =>
+        a.rect.left < b.rect.right && b.rect.left < a.rect.right &&
+        a.rect.top < b.rect.bottom && b.rect.top < a.rect.bottom).map((b) => a.name + ' lies on ' + b.name));
+    })()`);
+    t.same(overlaps, []);
+    t.ok((await page.locator('.node').count()) >= 9, 'every state is drawn');
+  });
+
+  t.test('a hive that is killed turns lost, with why and when it is asked again, and returns', async (t) => {
+    await page.goto(`${queen.url}/#/`);
+    await page.locator(inState('real', 'streaming')).waitFor();
+    await real.kill('SIGKILL');
+    await page.locator(inState('real', 'lost')).waitFor();
+    const trouble = page.locator('[data-trouble="real"]');
+    await trouble.waitFor();
+    await waitFor('the countdown', async () => /asked again (in \d|now)/.test(await trouble.innerText()));
+    t.match(await trouble.innerText(), /lost[\s\S]*for \d+\s?s/);
+    t.match(await page.locator('.totals').innerText(), /Hives\s+2\s+of 3 online/);
+    await restart(real);
+    await page.locator(inState('real', 'streaming')).waitFor();
+    await trouble.waitFor({ state: 'detached' });
+  });
+
+  t.test(
+    'a queen that goes away is said to be away, the last picture stays, and it is live again by itself',
+    async (t) => {
+      await queen.kill('SIGKILL');
+      await page.locator('.banner').waitFor();
+      t.match(await page.locator('.banner').innerText(), /The queen is away[\s\S]*What you see is from \d+\s?s ago/);
+      t.equal(await page.locator('main.away .card').count(), 3);
+      t.equal(await page.title(), 'away · queen-desk');
+      queen = await restart(queen);
+      await page.locator('.banner').waitFor({ state: 'detached' });
+      await page.locator('.link.open').waitFor();
+      await page.locator(inState('real', 'streaming')).waitFor();
+      await page.locator(inState('gpu-0', 'streaming')).waitFor();
+      t.equal(await page.locator('.card').count(), 3, 'with nothing twice');
+    },
+  );
+
+  t.test('one click forgets a lost hive', async (t) => {
+    const gone = await shownHive(t, queen.url, { hiveId: 'gone' });
+    await page.locator(inState('gone', 'streaming')).waitFor();
+    await gone.close();
+    await page.locator(inState('gone', 'lost')).waitFor();
+    await page.locator('[data-trouble="gone"] button').click();
+    await page.locator(card('gone')).waitFor({ state: 'detached' });
+    t.equal((await getJson(`${queen.url}/v1/hives/gone`)).status, 404);
+  });
+
+  t.test('a hidden tab hangs up, and is whole again when it is shown', async (t) => {
+    const readers = async () => {
+      const { body } = await getJson(`${queen.url}/metrics`);
+      return Number(/^rbee_heartbeat_stream_readers (\d+)/m.exec(body)?.[1]);
+    };
+    const show = (state: string) =>
+      page.evaluate(`Object.defineProperty(document, 'visibilityState', { value: '${state}', configurable: true });
+        document.dispatchEvent(new Event('visibilitychange'))`);
+    t.equal(await readers(), 1);
+    await show('hidden');
+    await waitFor('the queen without readers', async () => (await readers()) === 0);
+    await shownHive(t, queen.url, { hiveId: 'meanwhile' });
+    t.equal(await page.locator(card('meanwhile')).count(), 0);
+    await show('visible');
+    await page.locator(inState('meanwhile', 'streaming')).waitFor();
+  });
+
+  t.test('an empty swarm says how to add the first hive', async (t) => {
+    const { page, problems } = await chromium.open(empty.url);
+    await page.getByText('No hive yet').waitFor();
+    t.match(await page.locator('.command').first().innerText(), `rbee hive --queen-url ${empty.url}`);
+    t.same(await problems(), []);
+    t.same(await axeViolations(page), []);
+    await startProcess(t, { name: 'hive', args: ['--hive-id', 'first', '--queen-url', empty.url] });
+    await page.locator(inState('first', 'streaming')).waitFor();
+    await page.context().close();
+  });
+
+  t.test('nothing is wrong for who cannot see or has no mouse: dark and light, at three widths', async (t) => {
+    for (const [at, there] of [
+      ['#/', card('gpu-0')],
+      ['#/hives/gpu-0', '.statechart'],
+    ] as const) {
+      await page.goto(`${queen.url}/${at}`);
+      for (const colorScheme of ['light', 'dark'] as const) {
+        await page.emulateMedia({ colorScheme });
+        for (const width of [390, 820, 1440]) {
+          await page.setViewportSize({ width, height: 900 });
+          await page.locator(there).first().waitFor();
+          t.same(await axeViolations(page), [], `${at}, ${colorScheme}, ${width}`);
+          t.notOk(await page.evaluate('document.documentElement.scrollWidth > innerWidth'), 'nothing is cut off');
+        }
+      }
+    }
+  });
+
+  t.test('nothing went wrong in the page, and it asked nobody but its queen', async (t) => {
+    t.same(await problems(), []);
+  });
+});
+
+t.test('behind a token', { skip }, async (t) => {
+  const chromium = await startChromium(t);
+  const queen = await startProcess(t, { name: 'queen', env: { RBEE_TOKEN: 'a-secret-token' } });
+  await startProcess(t, {
+    name: 'hive',
+    args: ['--hive-id', 'guarded', '--queen-url', queen.url],
+    env: { RBEE_TOKEN: 'a-secret-token' },
+  });
+  const { page, problems } = await chromium.open(queen.url, { expected: /401 \(Unauthorized\)/ });
+
+  t.test('the page asks for the token, and says when it is a wrong one', async (t) => {
+    await page.getByLabel('Token').waitFor();
+    t.equal(await page.title(), 'Log in · rbee');
+    t.same(await axeViolations(page), []);
+    await page.getByLabel('Token').fill('a-wrong-token');
+    await page.keyboard.press('Enter');
+    await page.getByText('This is not the token.').waitFor();
+    t.equal(await page.locator('.card').count(), 0);
+  });
+
+  t.test('with the right one the swarm is there, and stays through a reload', async (t) => {
+    await page.getByLabel('Token').fill('a-secret-token');
+    await page.getByRole('button', { name: 'Log in' }).click();
+    await page.locator(inState('guarded', 'streaming')).waitFor();
+    await page.reload();
+    await page.locator(inState('guarded', 'streaming')).waitFor();
+    t.notMatch(await page.evaluate('document.cookie + JSON.stringify(localStorage)'), /secret/, 'no script has it');
+    t.notMatch(page.url(), /secret/);
+  });
+
+  t.test('who logs out is asked again', async (t) => {
+    await page.getByRole('button', { name: 'Log out' }).click();
+    await page.getByLabel('Token').waitFor();
+    await page.reload();
+    await page.getByLabel('Token').waitFor();
+    t.same(await problems(), []);
+  });
+});
