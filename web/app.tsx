@@ -1,10 +1,11 @@
 /** What stands around every page: the name of the queen, the ways to go, and whether she is there. */
-import { signal, useComputed } from '@preact/signals';
+import { useComputed } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { nowMs } from './data/clock.js';
 import { connect, info, link, loggedIn, logOut, outdated } from './data/link.js';
 import { attention, conflicts, hives, whole } from './data/swarm.js';
 import { count, duration } from './format.js';
+import { lazy } from './parts/lazy.js';
 import { Notice } from './parts/notice.js';
 import { nextTheme, theme } from './parts/theme.js';
 import { route } from './route.js';
@@ -31,23 +32,18 @@ export function App() {
   );
 }
 
-/** Charts are fetched when somebody first looks at one. */
-const hiveScreen = signal<typeof import('./screens/hive.js').HiveScreen | null>(null);
-
-function HivePage({ id }: { id: string }) {
-  useEffect(() => {
-    if (!hiveScreen.value)
-      void import('./screens/hive.js').then((loaded) => {
-        hiveScreen.value = loaded.HiveScreen;
-      });
-  }, []);
-  const Screen = hiveScreen.value;
-  return Screen ? <Screen id={id} /> : <p class="waiting-first">…</p>;
-}
+/** What few look at each time is fetched when somebody first does. */
+const LATER = {
+  hive: lazy(() => import('./screens/hive.js').then(({ HiveScreen }) => HiveScreen)),
+  workers: lazy(() => import('./screens/workers.js').then(({ WorkersScreen }) => WorkersScreen)),
+  chat: lazy(() => import('./screens/chat.js').then(({ ChatScreen }) => ChatScreen)),
+};
 
 function Page() {
   const at = route.value;
-  if (at.page === 'hive') return <HivePage id={at.id} />;
+  if (at.page === 'hive') return <LATER.hive id={at.id} />;
+  if (at.page === 'workers') return <LATER.workers />;
+  if (at.page === 'chat') return <LATER.chat />;
   if (at.page === 'swarm') return <SwarmScreen />;
   return (
     <section class="empty">
@@ -79,6 +75,12 @@ function Header() {
       <nav aria-label="Pages">
         <NavLink to="#/" current={route.value.page === 'swarm' || route.value.page === 'hive'}>
           Swarm
+        </NavLink>
+        <NavLink to="#/workers" current={route.value.page === 'workers'}>
+          Workers
+        </NavLink>
+        <NavLink to="#/chat" current={route.value.page === 'chat'}>
+          Chat
         </NavLink>
       </nav>
       <span class="queen">

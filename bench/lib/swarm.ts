@@ -28,14 +28,19 @@ export interface SwarmInput {
   hives: number;
   intervalMs: number;
   nodeFlags?: string[];
+  /** Their measurements change from event to event. */
+  vary?: boolean;
 }
 
-export async function startSwarm(scope: Scope, { hives, intervalMs, nodeFlags = [] }: SwarmInput): Promise<Swarm> {
+export async function startSwarm(
+  scope: Scope,
+  { hives, intervalMs, nodeFlags = [], vary = false }: SwarmInput,
+): Promise<Swarm> {
   const queen = await startRbee(scope, 'queen', { nodeFlags });
   const children: Child<Hives>[] = [];
   for (let left = hives; left > 0; left -= HIVES_PER_CHILD) {
     const child = startChild<Hives>(scope, 'load/hives.js');
-    await child.start({ count: Math.min(left, HIVES_PER_CHILD), intervalMs, prefix: `hive-${children.length}-` });
+    await child.start({ count: Math.min(left, HIVES_PER_CHILD), intervalMs, prefix: `hive-${children.length}-`, vary });
     children.push(child);
   }
   const startedAt = performance.now();

@@ -13,6 +13,8 @@ interface Hive {
   url: string;
   chunk: Buffer;
   timestampAt: number;
+  /** Where numbers stand that change from event to event, with their digits; none unless asked for. */
+  varied: { at: number; digits: number }[];
   sockets: Set<Socket>;
 }
 
@@ -31,10 +33,23 @@ let lateMs = () => 0;
 const server = http.createServer(answer);
 server.keepAliveTimeout = 5_000;
 
-function makeHive(base: string, id: string, intervalMs: number): Hive {
+/** The first digits of these are written anew with each event. */
+const VARIED: [field: string, digits: number][] = [
+  ['cpu_pct', 2],
+  ['util_pct', 2],
+  ['temp_c', 2],
+  ['ram_used_mb', 5],
+  ['vram_used_mb', 4],
+];
+
+function makeHive(base: string, id: string, intervalMs: number, vary: boolean): Hive {
   const frame = `event: heartbeat\ndata: ${hiveEvent(id, intervalMs, EPOCH)}\n\n`;
   const chunk = Buffer.from(`${Buffer.byteLength(frame).toString(16)}\r\n${frame}\r\n`);
-  return { id, url: `${base}/${id}`, chunk, timestampAt: chunk.indexOf(EPOCH), sockets: new Set() };
+  const varied = VARIED.map(([field, digits]) => ({ at: chunk.indexOf(`"${field}":`) + field.length + 3, digits }));
+  return {
+    ...{ id, url: `${base}/${id}`, chunk, timestampAt: chunk.indexOf(EPOCH), sockets: new Set<Socket>() },
+    varied: vary ? varied : [],
+  };
 }
 
 function answer(request: IncomingMessage, response: ServerResponse): void {
@@ -69,6 +84,10 @@ function emit(hive: Hive, timestamp: string): void {
   // A copy: the one before may still wait in a socket.
   const chunk = Buffer.from(hive.chunk);
   chunk.write(timestamp, hive.timestampAt, 'latin1');
+  for (const { at, digits } of hive.varied) {
+    const least = 10 ** (digits - 1);
+    chunk.write(String(least + ((sent * 7919) % (9 * least))), at, 'latin1');
+  }
   for (const socket of hive.sockets) {
     socket.write(chunk);
     sent += 1;
@@ -107,10 +126,11 @@ async function announceUntilRead(agent: http.Agent, queenUrl: string, hive: Hive
 
 const offered = {
   /** Hives `<prefix>0` to `<prefix>(count−1)`, each with an event every `intervalMs`, spread evenly. */
-  start: async ({ count, intervalMs, prefix }: { count: number; intervalMs: number; prefix: string }) => {
+  start: async (input: { count: number; intervalMs: number; prefix: string; vary?: boolean }) => {
+    const { count, intervalMs, prefix, vary = false } = input;
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', 4096, resolve));
     const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    for (let i = 0; i < count; i += 1) hives.set(`${prefix}${i}`, makeHive(base, `${prefix}${i}`, intervalMs));
+    for (let i = 0; i < count; i += 1) hives.set(`${prefix}${i}`, makeHive(base, `${prefix}${i}`, intervalMs, vary));
     ring = [...hives.values()];
     lateMs = evenly((count * 1000) / intervalMs, (n) => emit(ring[n % ring.length] as Hive, new Date().toISOString()));
     return { urls: ring.map(({ id, url }) => ({ id, url })) };

@@ -11,9 +11,12 @@ import { Hive } from './hive.js';
 
 /** A stream must not fill the memory of who looks at it. */
 const HIVES_MAX = 20_000;
-/** Applying may take so much of a frame; at least one slice is applied in each. */
-const FRAME_MS = 6;
-const SLICE = 8;
+/** Measurements wait so long for others: five pictures a second are enough, and a fifth of the work of each frame. */
+const TOGETHER_MS = 200;
+/** So many hives a frame, or an eighth of those that wait: what is laid out and painted afterwards is as much again. */
+const SLICE = 16;
+/** While the page is moved under the eye, its numbers stand still. */
+const SCROLLING_MS = 120;
 
 const byId = new Map<string, Hive>();
 /** Of the last list, those that the stream has not named yet. */
@@ -33,8 +36,6 @@ export const attention = computed(() =>
       crashed.value.length > 0 || (tie.value.state !== 'connecting' && ['bad', 'warn'].includes(tone.value)),
   ),
 );
-/** Moves with each batch of events that was applied. */
-export const applied = signal(0);
 
 /** The hive of this name, if there is one; reads the list, so that who asks hears when it comes. */
 export const hiveOf = (id: string): Hive | undefined => hives.value && byId.get(id);
@@ -44,6 +45,15 @@ let snapshots = 0;
 let waiting: (HiveStateChange | QueenSnapshot)[] = [];
 const measured = new Map<string, HiveTelemetry>();
 let scheduled = false;
+let soon: ReturnType<typeof setTimeout> | undefined;
+let scrolledAt = Number.NEGATIVE_INFINITY;
+addEventListener(
+  'scroll',
+  () => {
+    scrolledAt = performance.now();
+  },
+  { passive: true },
+);
 
 /** A new connection, or one that lost events: the queen tells everything anew. */
 export function beginEpoch(): void {
@@ -54,40 +64,46 @@ export function beginEpoch(): void {
 export function hear(event: QueenHeartbeat): void {
   if (event.type === 'hive_telemetry') {
     measured.set(event.hive_id, event);
+    soon ??= setTimeout(draw, TOGETHER_MS);
   } else if (event.type === 'queen' || event.type === 'hive_state') {
     if (event.type === 'hive_state' && event.state === 'forgotten') measured.delete(event.hive_id);
     waiting.push(event);
+    draw();
   }
+}
+
+/** A change of state is drawn with the next frame. */
+function draw(): void {
+  clearTimeout(soon);
+  soon = undefined;
   if (!scheduled) requestAnimationFrame(apply);
   scheduled = true;
 }
 
 function apply(): void {
-  const until = performance.now() + FRAME_MS;
   const first = waiting;
   waiting = [];
   batch(() => {
-    for (const event of first)
+    for (const event of first) {
       if (event.type === 'queen') heardSnapshot(event);
       else changed(event);
+    }
     if (first.length > 0 && !whole.peek()) whole.value = true;
+    if (performance.now() - scrolledAt > SCROLLING_MS) applyMeasured();
   });
-  while (measured.size > 0) {
-    batch(() => {
-      let n = 0;
-      for (const [id, event] of measured) {
-        measured.delete(id);
-        heardTimestamp(event.received_at);
-        hiveFor(id)?.measured(event);
-        n += 1;
-        if (n === SLICE) break;
-      }
-    });
-    if (performance.now() > until) break;
-  }
-  applied.value += 1;
-  scheduled = measured.size > 0 || waiting.length > 0;
+  scheduled = measured.size > 0;
   if (scheduled) requestAnimationFrame(apply);
+}
+
+function applyMeasured(): void {
+  let left = Math.max(SLICE, measured.size / 8);
+  for (const [id, event] of measured) {
+    measured.delete(id);
+    heardTimestamp(event.received_at);
+    hiveFor(id)?.measured(event);
+    left -= 1;
+    if (left <= 0) return;
+  }
 }
 
 function heardSnapshot(event: QueenSnapshot): void {

@@ -69,12 +69,13 @@ export async function request<T>(path: string, asked: Asked = {}): Promise<T> {
 
 /**
  * The events of a stream until `signal` aborts, which ends it quietly. Any other end throws. `onOpen` hears that it is
- * open. @throws RbeeProblem, RbeeUnreachable
+ * open; `silenceMs` without a byte is a dead connection. @throws RbeeProblem, RbeeUnreachable
  */
 export async function* events(
   path: string,
   signal: AbortSignal | undefined,
   onOpen: () => void = () => {},
+  silenceMs = SILENCE_MS,
 ): AsyncGenerator<EventSourceMessage, void, undefined> {
   const controller = new AbortController();
   const leave = () => controller.abort();
@@ -83,7 +84,7 @@ export async function* events(
   let timer = setTimeout(() => controller.abort(silent), ANSWER_MS);
   const heard = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => controller.abort(silent), SILENCE_MS);
+    if (Number.isFinite(silenceMs)) timer = setTimeout(() => controller.abort(silent), silenceMs);
   };
   let opened = false;
   try {

@@ -123,7 +123,7 @@ function GpuLine({ hive, id, why }: { hive: Hive; id: string; why: () => string 
   return (
     <li title={id}>
       <span class="sr">{id}: use</span>
-      <Spark hive={hive} name={`util ${id}`} ink="--chart-2" />
+      <Spark hive={hive} name={`util ${id}`} ink={2} />
       <Value text={() => percent(gpu.value?.util_pct)} why={why} />
       <span class="sr">, VRAM</span>
       <Bar of={vram} />

@@ -1,12 +1,13 @@
-/** A minute of one measurement as a line on a canvas; drawn when it changed and somebody can see it. */
+/**
+ * A minute of one measurement as a line; drawn when it changed and somebody can see it. A path and no canvas: hundreds
+ * of canvases are hundreds of layers, which cost each frame more than all lines do.
+ */
 import { useSignalEffect } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
-import { nowMs } from '../data/clock.js';
 import type { Hive } from '../data/hive.js';
 import { MINUTE_MS } from '../data/minute.js';
-import { colour, palette } from './theme.js';
 
-/** One observer for all: hundreds of them would cost more than the lines. */
+/** One observer for all. */
 const seen = new WeakMap<Element, (visible: boolean) => void>();
 const observer = new IntersectionObserver(
   (entries) => {
@@ -17,86 +18,86 @@ const observer = new IntersectionObserver(
 
 /** A gap longer than this is drawn as one. */
 const GAP_MS = 12_000;
+const WIDTH = 120;
+const HEIGHT = 20;
 
 interface SparkProps {
   hive: Hive;
   /** A row of its minute; values are percent. */
   name: string;
-  ink?: string;
+  ink?: 1 | 2;
 }
 
-export function Spark({ hive, name, ink = '--chart-1' }: SparkProps) {
-  const ref = useRef<HTMLCanvasElement>(null);
+export function Spark({ hive, name, ink = 1 }: SparkProps) {
+  const root = useRef<SVGSVGElement>(null);
+  const line = useRef<SVGPathElement>(null);
+  const area = useRef<SVGPathElement>(null);
   const visible = useRef(false);
-  const size = useRef({ width: 0, height: 0 });
-
   const draw = () => {
-    const canvas = ref.current;
-    if (!canvas || !visible.current) return;
-    const { width, height } = size.current;
-    const context = canvas.getContext('2d');
-    if (!context || width === 0) return;
-    const end = Math.max(nowMs.peek(), performance.now() - 1_000);
-    context.clearRect(0, 0, width, height);
-    context.beginPath();
-    let last = Number.NaN;
-    let firstX = 0;
-    let lastX = 0;
-    const path = new Path2D();
-    hive.minute.each(name, (at, value) => {
-      if (Number.isNaN(value)) {
-        last = Number.NaN;
-        return;
-      }
-      const x = width * (1 - (end - at) / MINUTE_MS);
-      const y = height - 1 - (Math.min(100, Math.max(0, value)) / 100) * (height - 2);
-      if (Number.isNaN(last) || at - last > GAP_MS) {
-        if (!Number.isNaN(last)) close(path, firstX, lastX, height);
-        context.moveTo(x, y);
-        path.moveTo(x, y);
-        firstX = x;
-      } else {
-        context.lineTo(x, y);
-        path.lineTo(x, y);
-      }
-      last = at;
-      lastX = x;
-    });
-    close(path, firstX, lastX, height);
-    context.fillStyle = colour(`${ink}-soft`);
-    context.fill(path);
-    context.strokeStyle = colour(ink);
-    context.lineWidth = 1.25 * devicePixelRatio;
-    context.stroke();
+    if (!visible.current) return;
+    const shape = shapeOf(hive, name);
+    line.current?.setAttribute('d', shape.line);
+    area.current?.setAttribute('d', shape.area);
   };
-
   useEffect(() => {
-    const canvas = ref.current;
-    if (!canvas) return;
-    seen.set(canvas, (now) => {
+    const element = root.current;
+    if (!element) return;
+    seen.set(element, (now) => {
       visible.current = now;
-      if (!now) return;
-      // Measured when it comes into view, not at each drawing, which would force a layout.
-      const { clientWidth, clientHeight } = canvas;
-      const [width, height] = [Math.round(clientWidth * devicePixelRatio), Math.round(clientHeight * devicePixelRatio)];
-      if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-      size.current = { width, height };
       draw();
     });
-    observer.observe(canvas);
-    return () => observer.unobserve(canvas);
+    observer.observe(element);
+    return () => observer.unobserve(element);
   }, []);
   useSignalEffect(() => {
     hive.beat.value;
-    palette.value;
     draw();
   });
-  // biome-ignore lint/a11y/noAriaHiddenOnFocusable: a canvas takes no focus
-  return <canvas class="spark" ref={ref} aria-hidden="true" />;
+  return (
+    <svg
+      ref={root}
+      class="spark"
+      data-ink={ink}
+      viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
+      preserveAspectRatio="none"
+      aria-hidden="true"
+    >
+      <path ref={area} class="area" />
+      <path ref={line} class="line" />
+    </svg>
+  );
 }
 
-function close(path: Path2D, firstX: number, lastX: number, height: number): void {
-  path.lineTo(lastX, height);
-  path.lineTo(firstX, height);
-  path.closePath();
+function shapeOf(hive: Hive, name: string): { line: string; area: string } {
+  const end = performance.now() - 500;
+  let line = '';
+  let area = '';
+  let last = Number.NaN;
+  let lastX = 0;
+  const close = () => {
+    if (!Number.isNaN(last)) area += `V${HEIGHT}Z`;
+  };
+  hive.minute.each(name, (at, value) => {
+    if (Number.isNaN(value)) {
+      close();
+      last = Number.NaN;
+      return;
+    }
+    const x = Math.round(WIDTH * 10 * (1 - (end - at) / MINUTE_MS)) / 10;
+    const y = Math.round((HEIGHT - 1 - (Math.min(100, Math.max(0, value)) / 100) * (HEIGHT - 2)) * 10) / 10;
+    if (Number.isNaN(last) || at - last > GAP_MS) {
+      close();
+      line += `M${x} ${y}`;
+      area += `M${x} ${HEIGHT}V${y}`;
+    } else {
+      line += `L${x} ${y}`;
+      area += `L${x} ${y}`;
+    }
+    last = at;
+    lastX = x;
+  });
+  close();
+  // One point alone is a dot.
+  if (line !== '' && !line.includes('L')) line += `H${lastX + 1}`;
+  return { line, area };
 }

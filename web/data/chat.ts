@@ -1,0 +1,180 @@
+/**
+ * A conversation with a model of the swarm, through the gateway. What was typed and what was answered lies in the
+ * browser's storage, so that neither a reload nor a queen that goes away takes it.
+ */
+import { effect, signal } from '@preact/signals';
+import { RbeeProblem } from '../../client/errors.js';
+import { readEvents } from '../../client/stream.js';
+import { lock } from './link.js';
+import { request } from './transport.js';
+
+export interface Message {
+  role: 'user' | 'assistant';
+  content: string;
+  /** Of an answer: who gave it, how fast, and why it is not whole. */
+  worker?: string;
+  model?: string;
+  tokens?: number;
+  tokensPerS?: number;
+  broken?: string;
+}
+
+const KEY = 'rbee.chat';
+const DRAFT_KEY = 'rbee.chat.draft';
+const MODEL_KEY = 'rbee.chat.model';
+/** Of a conversation that grows for ever the end is kept. */
+const MESSAGES_MAX = 200;
+const KEEP_MS = 500;
+const MODELS_MS = 5_000;
+
+export const messages = signal<readonly Message[]>(restored());
+export const draft = signal(localStorage.getItem(DRAFT_KEY) ?? '');
+export const model = signal(localStorage.getItem(MODEL_KEY) ?? '');
+export const models = signal<readonly string[]>([]);
+/** Why the models are not known; null when they are. */
+export const modelsProblem = signal<string | null>(null);
+/** An answer is coming. */
+export const answering = signal(false);
+
+let stopper: AbortController | null = null;
+
+effect(() => localStorage.setItem(DRAFT_KEY, draft.value));
+effect(() => localStorage.setItem(MODEL_KEY, model.value));
+
+let keeping: ReturnType<typeof setTimeout> | undefined;
+effect(() => {
+  messages.value;
+  keeping ??= setTimeout(keep, KEEP_MS);
+});
+addEventListener('pagehide', keep);
+
+function keep(): void {
+  clearTimeout(keeping);
+  keeping = undefined;
+  localStorage.setItem(KEY, JSON.stringify(messages.peek().slice(-MESSAGES_MAX)));
+}
+
+/** An answer that was coming when the page went away ended there. */
+function restored(): Message[] {
+  try {
+    const kept = JSON.parse(localStorage.getItem(KEY) ?? '[]') as (Message & { coming?: boolean })[];
+    return kept.map(({ coming, ...message }) => (coming ? { ...message, broken: 'the page was closed' } : message));
+  } catch {
+    return [];
+  }
+}
+
+/** Keeps the list of models until the answer is called. */
+export function followModels(): () => void {
+  const ask = async () => {
+    try {
+      const { data } = await request<{ data: { id: string }[] }>('/v1/models');
+      models.value = data.map(({ id }) => id);
+      modelsProblem.value = null;
+      if (!models.peek().includes(model.peek()) && models.peek().length > 0) model.value = models.peek()[0] as string;
+    } catch (error) {
+      modelsProblem.value = (error as Error).message;
+    }
+  };
+  void ask();
+  const timer = setInterval(() => void ask(), MODELS_MS);
+  return () => clearInterval(timer);
+}
+
+export function clearChat(): void {
+  stopper?.abort();
+  messages.value = [];
+}
+
+export function stop(): void {
+  stopper?.abort();
+}
+
+/** Sends what was typed. */
+export async function send(): Promise<void> {
+  const content = draft.peek().trim();
+  if (content === '' || answering.peek() || model.peek() === '') return;
+  draft.value = '';
+  messages.value = [...messages.peek(), { role: 'user', content }];
+  await answer();
+}
+
+/** Asks again for the last answer. */
+export async function again(): Promise<void> {
+  const last = messages.peek().at(-1);
+  if (answering.peek()) return;
+  if (last?.role === 'assistant') messages.value = messages.peek().slice(0, -1);
+  await answer();
+}
+
+async function answer(): Promise<void> {
+  const asked = messages.peek();
+  const mine = new AbortController();
+  stopper = mine;
+  answering.value = true;
+  let message: Message & { coming?: boolean } = { role: 'assistant', content: '', model: model.peek(), coming: true };
+  const show = (change: Partial<Message & { coming?: boolean }>) => {
+    message = { ...message, ...change };
+    messages.value = [...asked, message];
+  };
+  show({});
+  let firstAt = 0;
+  try {
+    const response = await open(asked, mine.signal);
+    show({ worker: response.headers.get('rbee-worker') ?? '' });
+    for await (const { data } of readEvents(response.body, () => {})) {
+      if (data === '[DONE]') break;
+      const part = JSON.parse(data) as Part;
+      if (part.error) throw new Error(part.error.message);
+      const text = part.choices?.[0]?.delta?.content ?? '';
+      if (text !== '') {
+        firstAt ||= performance.now();
+        const tokens = (message.tokens ?? 0) + 1;
+        show({ content: message.content + text, tokens, ...speed(tokens, firstAt) });
+      }
+      const counted = part.usage?.completion_tokens;
+      if (counted) show({ tokens: counted, ...speed(counted, firstAt) });
+    }
+  } catch (error) {
+    show({ broken: mine.signal.aborted ? 'stopped' : (error as Error).message });
+  }
+  const { coming: _, ...whole } = message;
+  // Cleared meanwhile: nobody waits for it.
+  if (messages.peek().includes(message)) messages.value = [...asked, whole];
+  stopper = null;
+  answering.value = false;
+}
+
+interface Part {
+  choices?: { delta?: { content?: string | null } }[];
+  usage?: { completion_tokens?: number } | null;
+  error?: { message: string };
+}
+
+/** Over the time between the first token and the last: waiting for the first is the prompt's. */
+function speed(tokens: number, firstAt: number): Pick<Message, 'tokensPerS'> {
+  const s = (performance.now() - firstAt) / 1000;
+  return tokens > 1 && s > 0 ? { tokensPerS: (tokens - 1) / s } : {};
+}
+
+async function open(asked: readonly Message[], signal: AbortSignal): Promise<Response> {
+  const response = await fetch('v1/chat/completions', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', accept: 'text/event-stream' },
+    body: JSON.stringify({
+      model: model.peek(),
+      messages: asked.filter(({ content }) => content !== '').map(({ role, content }) => ({ role, content })),
+      stream: true,
+      stream_options: { include_usage: true },
+    }),
+    credentials: 'same-origin',
+    redirect: 'error',
+    signal,
+  });
+  if (response.ok) return response;
+  if (response.status === 401) lock();
+  // OpenAI's own shape from the gateway, a problem from everything before it.
+  const said = (await response.json().catch(() => null)) as { error?: { message?: string }; detail?: string } | null;
+  const detail = said?.error?.message ?? said?.detail ?? `status ${response.status}`;
+  throw new RbeeProblem(location.host, response.status, detail, detail);
+}

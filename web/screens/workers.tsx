@@ -1,0 +1,351 @@
+/** All workers of the swarm, a form that spawns one, and what the jobs tell meanwhile. */
+import '../style/workers.css';
+import { signal, useComputed, useSignal } from '@preact/signals';
+import { useEffect, useRef } from 'preact/hooks';
+import { isRbeeError, RbeeProblem } from '../../client/errors.js';
+import type { WorkerStats } from '../../wire/worker.js';
+import { type Hive, isCrashed, workerName } from '../data/hive.js';
+import { cancel, dismiss, type Job, jobs, post, resumeJobs } from '../data/jobs.js';
+import { hives, whole } from '../data/swarm.js';
+import { duration, known, mib, NONE, percent } from '../format.js';
+import { workerTone } from '../parts/hive-card.js';
+import { notify } from '../parts/notice.js';
+import { Scroll } from '../parts/scroll.js';
+import { Chip } from '../parts/small.js';
+import { hivePath } from '../route.js';
+
+export function WorkersScreen() {
+  useEffect(resumeJobs, []);
+  if (!whole.value) return <p class="waiting-first">Asking the queen for the swarm …</p>;
+  return (
+    <div class="workers-screen">
+      <h1 class="sr">Workers</h1>
+      <Table />
+      <div class="spawning">
+        <SpawnForm />
+        <Jobs />
+      </div>
+    </div>
+  );
+}
+
+interface Row {
+  hive: Hive;
+  worker: WorkerStats;
+}
+
+function Table() {
+  const rows: Row[] = hives.value
+    .filter(({ tie }) => tie.value.state !== 'lost')
+    .flatMap((hive) => hive.workers.value.map((worker) => ({ hive, worker })))
+    // The crashed first, then as their hives stand.
+    .sort((a, b) => Number(isCrashed(b.worker)) - Number(isCrashed(a.worker)));
+  const stopping = useSignal<Row | null>(null);
+  return (
+    <section class="panel">
+      <h2>Workers</h2>
+      {rows.length === 0 ? (
+        <p class="none">No worker runs yet. Spawn the first one below.</p>
+      ) : (
+        <Scroll label="Workers, as a table">
+          <table>
+            <thead>
+              <tr>
+                <th>Worker</th>
+                <th>Hive</th>
+                <th>Model</th>
+                <th>Status</th>
+                <th>Device</th>
+                <th class="number">CPU</th>
+                <th class="number">RAM</th>
+                <th class="number">VRAM</th>
+                <th class="number">Up</th>
+                <th>
+                  <span class="sr">Stop</span>
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {rows.map((row) => (
+                <WorkerRow
+                  key={`${row.hive.id} ${workerName(row.worker)}`}
+                  row={row}
+                  onStop={() => (stopping.value = row)}
+                />
+              ))}
+            </tbody>
+          </table>
+        </Scroll>
+      )}
+      {stopping.value && (
+        <ConfirmStop
+          row={stopping.value}
+          onClose={() => {
+            stopping.value = null;
+          }}
+        />
+      )}
+    </section>
+  );
+}
+
+function WorkerRow({ row, onStop }: { row: Row; onStop: () => void }) {
+  const { hive, worker } = row;
+  const name = workerName(worker).split('@')[0];
+  return (
+    <tr>
+      <th scope="row">{name}</th>
+      <td>
+        <a href={hivePath(hive.id)}>{hive.id}</a>
+      </td>
+      <td class="model" title={worker.model ?? undefined}>
+        {worker.model ?? NONE}
+      </td>
+      <td>
+        <Chip tone={workerTone(worker)}>{worker.status ?? NONE}</Chip>
+      </td>
+      <td>{worker.device ?? NONE}</td>
+      <td class="number">{percent(worker.cpu_pct)}</td>
+      <td class="number">{mib(worker.rss_mb)}</td>
+      <td class="number">{mib(worker.vram_mb)}</td>
+      <td class="number">{known(worker.uptime_s) ? duration(worker.uptime_s * 1000) : NONE}</td>
+      <td class="number">
+        {known(worker.pid) && (
+          <button type="button" onClick={onStop}>
+            Stop<span class="sr"> {name}</span>
+          </button>
+        )}
+      </td>
+    </tr>
+  );
+}
+
+function ConfirmStop({ row: { hive, worker }, onClose }: { row: Row; onClose: () => void }) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => dialog.current?.showModal(), []);
+  const confirm = () => {
+    dialog.current?.close();
+    const operation = { operation: 'worker_process_delete', hive_id: hive.id, pid: worker.pid };
+    void begin(`Stop ${workerName(worker)}`, operation);
+  };
+  return (
+    <dialog ref={dialog} onClose={onClose} aria-labelledby="stop-title">
+      <h2 id="stop-title">Stop {workerName(worker)}?</h2>
+      <p>
+        It serves {worker.model ?? 'a model'} on {hive.id}. Answers that it is giving end.
+      </p>
+      <div class="choices">
+        <button type="button" onClick={() => dialog.current?.close()}>
+          Keep it
+        </button>
+        <button type="button" class="main" onClick={confirm}>
+          Stop it
+        </button>
+      </div>
+    </dialog>
+  );
+}
+
+/** What is wrong with which field, as the server said it. */
+const fieldErrors = signal<ReadonlyMap<string, string>>(new Map());
+
+async function begin(title: string, operation: object): Promise<boolean> {
+  try {
+    await post(title, operation);
+    fieldErrors.value = new Map();
+    return true;
+  } catch (error) {
+    if (!isRbeeError(error)) throw error;
+    const problem = error instanceof RbeeProblem ? error : null;
+    fieldErrors.value = new Map((problem?.errors ?? []).map(({ pointer, detail }) => [pointer.slice(1), detail]));
+    notify(problem?.detail ?? error.message, 'bad');
+    return false;
+  }
+}
+
+type Kind = 'cpu' | 'cuda' | 'metal' | 'openai';
+const KIND_WORDS: Record<Kind, string> = {
+  cpu: 'CPU',
+  cuda: 'CUDA',
+  metal: 'Metal',
+  openai: 'an engine that runs already (Ollama, vLLM, llama-server …)',
+};
+
+/** Kept while other pages are looked at. */
+const form = signal({ hiveId: '', kind: '' as Kind | '', device: 0, model: '', engineUrl: 'http://127.0.0.1:11434' });
+const MODELS_KEY = 'rbee.models';
+const MODELS_MAX = 30;
+const typedModels = signal<string[]>(JSON.parse(localStorage.getItem(MODELS_KEY) ?? '[]') as string[]);
+
+function SpawnForm() {
+  const set = (change: Partial<typeof form.value>) => {
+    form.value = { ...form.value, ...change };
+  };
+  const busy = useSignal(false);
+  const ready = hives.value.filter(({ tie }) => tie.value.state === 'streaming');
+  const hive = ready.find(({ id }) => id === form.value.hiveId) ?? ready[0];
+  const kinds = kindsOf(hive);
+  const kind = kinds.find((one) => one === form.value.kind) ?? (kinds[0] as Kind);
+  const devices = (hive?.devices.value ?? []).filter(({ device_type }) => device_type === kind);
+  const device = Math.min(form.value.device, Math.max(0, devices.length - 1));
+  const models = useComputed(() =>
+    [
+      ...new Set([
+        ...hives.value.flatMap(({ workers }) => workers.value.map((w) => w.model ?? '')),
+        ...typedModels.value,
+      ]),
+    ].filter((name) => name !== ''),
+  );
+  if (!hive) return <p class="panel none">No hive streams: there is nowhere to spawn a worker.</p>;
+
+  const submit = async (event: Event) => {
+    event.preventDefault();
+    const model = form.value.model.trim();
+    if (model === '' || busy.value) return;
+    busy.value = true;
+    const began = await begin(`Spawn ${model} on ${hive.id}`, {
+      ...{ operation: 'worker_spawn', hive_id: hive.id, model, worker: kind },
+      ...(kind === 'openai' ? { engine_url: form.value.engineUrl } : { device }),
+    });
+    busy.value = false;
+    if (!began) return;
+    typedModels.value = [model, ...typedModels.value.filter((name) => name !== model)].slice(0, MODELS_MAX);
+    localStorage.setItem(MODELS_KEY, JSON.stringify(typedModels.value));
+  };
+  return (
+    <form class="panel spawn" onSubmit={(event) => void submit(event)}>
+      <h2>Spawn a worker</h2>
+      <label>
+        Hive
+        <select value={hive.id} onChange={({ currentTarget }) => set({ hiveId: currentTarget.value, device: 0 })}>
+          {ready.map(({ id }) => (
+            <option key={id} value={id}>
+              {id}
+            </option>
+          ))}
+        </select>
+      </label>
+      <label>
+        Runs on
+        <select value={kind} onChange={({ currentTarget }) => set({ kind: currentTarget.value as Kind, device: 0 })}>
+          {kinds.map((one) => (
+            <option key={one} value={one}>
+              {KIND_WORDS[one]}
+            </option>
+          ))}
+        </select>
+      </label>
+      {devices.length > 1 && (
+        <label>
+          Device
+          <select value={device} onChange={({ currentTarget }) => set({ device: Number(currentTarget.value) })}>
+            {devices.map(({ id, name }, i) => (
+              <option key={id} value={i}>
+                {id} · {name}
+                {freeOf(hive, id)}
+              </option>
+            ))}
+          </select>
+        </label>
+      )}
+      {kind === 'openai' && (
+        <label>
+          URL of the engine
+          <input
+            type="url"
+            required
+            value={form.value.engineUrl}
+            onInput={({ currentTarget }) => set({ engineUrl: currentTarget.value })}
+            aria-invalid={fieldErrors.value.has('engine_url')}
+          />
+        </label>
+      )}
+      <label>
+        Model
+        <input
+          list="models"
+          required
+          autocomplete="off"
+          spellcheck={false}
+          placeholder={kind === 'openai' ? 'as the engine calls it' : 'a .gguf file on that machine, or hf:owner/name'}
+          value={form.value.model}
+          onInput={({ currentTarget }) => set({ model: currentTarget.value })}
+          aria-invalid={fieldErrors.value.has('model')}
+        />
+        <datalist id="models">
+          {models.value.map((name) => (
+            <option key={name} value={name} />
+          ))}
+        </datalist>
+      </label>
+      {[...fieldErrors.value].map(([field, detail]) => (
+        <p key={field} class="refused" role="alert">
+          {field}: {detail}
+        </p>
+      ))}
+      <button type="submit" class="main" disabled={busy.value}>
+        Spawn
+      </button>
+    </form>
+  );
+}
+
+/** What this machine has, the fastest first; an engine of its own can run on any. */
+function kindsOf(hive: Hive | undefined): Kind[] {
+  const types = new Set((hive?.devices.value ?? []).map(({ device_type }) => device_type));
+  return [...(['cuda', 'metal'] as const).filter((kind) => types.has(kind)), 'cpu', 'openai'];
+}
+
+function freeOf(hive: Hive, id: string): string {
+  const gpu = hive.node.value?.gpus.find((one) => one.id === id);
+  if (!gpu || !known(gpu.vram_total_mb) || !known(gpu.vram_used_mb)) return '';
+  return ` · ${mib(gpu.vram_total_mb - gpu.vram_used_mb)} free`;
+}
+
+function Jobs() {
+  if (jobs.value.length === 0) return null;
+  return (
+    <section class="panel">
+      <h2>What was asked for</h2>
+      <ol class="jobs">
+        {jobs.value.map((job) => (
+          <JobItem key={job.id} job={job} />
+        ))}
+      </ol>
+    </section>
+  );
+}
+
+const JOB_TONES = { running: 'warn', done: 'good', failed: 'bad', cancelled: 'calm' } as const;
+
+function JobItem({ job }: { job: Job }) {
+  const state = job.state.value;
+  const stop = async () => {
+    try {
+      await cancel(job);
+    } catch (error) {
+      if (!isRbeeError(error)) throw error;
+      notify(`It could not be cancelled: ${error.message}`, 'bad');
+    }
+  };
+  return (
+    <li data-job={state}>
+      <header>
+        <strong>{job.title}</strong>
+        <Chip tone={JOB_TONES[state]}>{state}</Chip>
+        {state === 'running' ? (
+          <button type="button" onClick={() => void stop()}>
+            Cancel<span class="sr"> {job.title}</span>
+          </button>
+        ) : (
+          <button type="button" class="plain" onClick={() => dismiss(job)}>
+            Dismiss<span class="sr"> {job.title}</span>
+          </button>
+        )}
+      </header>
+      <pre role="log" class={JOB_TONES[state]}>
+        {job.lines.value.join('\n')}
+      </pre>
+    </li>
+  );
+}
