@@ -32,6 +32,9 @@ export function Statechart({ machine }: { machine: MachineEntry }) {
           {chart.edges.map((edge) => (
             <Line key={`${edge.from} ${edge.to}`} edge={edge} lit={isLast(edge, last?.from, last?.to)} />
           ))}
+          {chart.edges.map((edge) => (
+            <Label key={`${edge.from} ${edge.to}`} edge={edge} lit={isLast(edge, last?.from, last?.to)} />
+          ))}
           {chart.boxes.map((box) => !box.compound && <State key={box.path} box={box} active={active.has(box.path)} />)}
         </svg>
       </Scroll>
@@ -65,11 +68,18 @@ function State({ box, active }: { box: Box; active: boolean }) {
 }
 
 function Line({ edge, lit }: { edge: Edge; lit: boolean }) {
-  const { points, label, labelAt, anchor } = edge;
-  const d = points.map(([x, y], i) => `${i === 0 ? 'M' : 'L'}${x} ${y}`).join('');
+  const d = edge.points.map(([x, y], i) => `${i === 0 ? 'M' : 'L'}${x} ${y}`).join('');
   return (
     <g class={`edge${lit ? ' lit' : ''}`}>
       <path d={d} marker-end={lit ? 'url(#arrow-lit)' : 'url(#arrow)'} />
+    </g>
+  );
+}
+
+/** Above all lines, which it interrupts. */
+function Label({ edge: { label, labelAt, anchor }, lit }: { edge: Edge; lit: boolean }) {
+  return (
+    <g class={`edge${lit ? ' lit' : ''}`}>
       <text x={labelAt[0]} y={labelAt[1]} data-at={anchor}>
         {label}
       </text>

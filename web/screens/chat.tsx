@@ -111,10 +111,10 @@ function Said({ message, last }: { message: Message; last: boolean }) {
 function Text({ content }: { content: string }) {
   return (
     <>
-      {content.split(/```[\w+-]*\n?/).map((part, i) =>
+      {content.split(/\n*```[\w+-]*\n*/).map((part, i) =>
         i % 2 === 1 ? (
           <pre key={i}>
-            <code>{part.replace(/\n$/, '')}</code>
+            <code>{part}</code>
           </pre>
         ) : (
           <span key={i}>{part}</span>

@@ -237,6 +237,9 @@ function Machines() {
   );
 }
 
+/** A machine keeps its last reason while it goes on: only of these states is it the reason. */
+const ENDED = /^(lost|backoff|waiting|gone|crashed|failed)/;
+
 function Transitions({ machine }: { machine: MachineEntry }) {
   return (
     <div class="transitions">
@@ -250,7 +253,7 @@ function Transitions({ machine }: { machine: MachineEntry }) {
               </time>
               <span>
                 <span class="event">{eventName(event)}</span> → <b>{to}</b>
-                {reason && <span class="reason"> {reason}</span>}
+                {reason && ENDED.test(to) && <span class="reason"> {reason}</span>}
               </span>
             </li>
           ))}

@@ -35,7 +35,7 @@ function Totals() {
   const gpu = useComputed(() => (totals.value.gpuPct ?? 0) / 100);
   const cpu = useComputed(() => (totals.value.cpuPct ?? 0) / 100);
   return (
-    <dl class="totals" aria-label="The swarm in numbers">
+    <dl class="totals" data-gpus={t.gpus > 0} aria-label="The swarm in numbers">
       <div>
         <dt>Hives</dt>
         <dd>
