@@ -104,8 +104,8 @@ async function takePictures(): Promise<void> {
 
   const chromium = await startChromium(scope);
   for (const [name, at, there, options] of [
-    ['swarm', '#/', '.card[data-hive="rack-2"] .chip', { width: 1440, height: 940 }],
-    ['swarm-dark', '#/', '.card[data-hive="rack-2"] .chip', { width: 1440, height: 940, theme: 'dark' as const }],
+    ['swarm', '#/', '.card[data-hive="rack-2"] .chip', { width: 1440, height: 760 }],
+    ['swarm-dark', '#/', '.card[data-hive="rack-2"] .chip', { width: 1440, height: 760, theme: 'dark' as const }],
     ['hive', '#/hives/rack-1', '.node.active', { width: 1440, height: 1_010 }],
     ['phone', '#/', '.card[data-hive="desk"]', { width: 390, height: 844, theme: 'dark' as const }],
   ] as const) {
