@@ -186,6 +186,7 @@ function welcome(queenUrl: string, inspect: boolean): void {
   const line = (text: string) => process.stdout.write(`${text}\n`);
   line('');
   line(`  ${colors.bold('The swarm is up.')} Its queen listens at ${queenUrl}`);
+  line(`  In a browser:  ${queenUrl}`);
   line(`  See it live:   curl -N ${queenUrl}/v1/heartbeats/stream`);
   line(`  As a table:    node dist/bin/rbee.js watch --url ${queenUrl}`);
   if (inspect) line(`  Its machines:  ${queenUrl}/inspect   (and /inspect of the hive)`);

@@ -237,7 +237,7 @@ t.test('behind a token', { skip }, async (t) => {
     args: ['--hive-id', 'guarded', '--queen-url', queen.url],
     env: { RBEE_TOKEN: 'a-secret-token' },
   });
-  const { page, problems } = await chromium.open(queen.url, { expected: /401 \(Unauthorized\)/ });
+  const { page, problems } = await chromium.open(queen.url, { expected: /401 \(Unauthorized\)|404/ });
 
   t.test('the page asks for the token, and says when it is a wrong one', async (t) => {
     await page.getByLabel('Token').waitFor();
@@ -259,9 +259,13 @@ t.test('behind a token', { skip }, async (t) => {
     t.notMatch(page.url(), /secret/);
   });
 
-  t.test('who logs out is asked again', async (t) => {
+  t.test('who logs out is asked again, and leaves nothing behind', async (t) => {
+    await page.getByRole('link', { name: 'Chat' }).click();
+    await page.getByLabel('Message').fill('nobody else should read this');
     await page.getByRole('button', { name: 'Log out' }).click();
     await page.getByLabel('Token').waitFor();
+    const kept = await page.evaluate<string>('JSON.stringify([localStorage, sessionStorage])');
+    t.notMatch(kept, 'nobody else');
     await page.reload();
     await page.getByLabel('Token').waitFor();
     t.same(await problems(), []);

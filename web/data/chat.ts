@@ -6,6 +6,7 @@ import { effect, signal } from '@preact/signals';
 import { RbeeProblem } from '../../client/errors.js';
 import { readEvents } from '../../client/stream.js';
 import { lock } from './link.js';
+import { isArray, isString, keep, kept } from './storage.js';
 import { request } from './transport.js';
 
 export interface Message {
@@ -19,17 +20,14 @@ export interface Message {
   broken?: string;
 }
 
-const KEY = 'rbee.chat';
-const DRAFT_KEY = 'rbee.chat.draft';
-const MODEL_KEY = 'rbee.chat.model';
 /** Of a conversation that grows for ever the end is kept. */
 const MESSAGES_MAX = 200;
 const KEEP_MS = 500;
 const MODELS_MS = 5_000;
 
 export const messages = signal<readonly Message[]>(restored());
-export const draft = signal(localStorage.getItem(DRAFT_KEY) ?? '');
-export const model = signal(localStorage.getItem(MODEL_KEY) ?? '');
+export const draft = signal(kept('browser', 'chat.draft', isString, ''));
+export const model = signal(kept('browser', 'chat.model', isString, ''));
 export const models = signal<readonly string[]>([]);
 /** Why the models are not known; null when they are. */
 export const modelsProblem = signal<string | null>(null);
@@ -38,30 +36,26 @@ export const answering = signal(false);
 
 let stopper: AbortController | null = null;
 
-effect(() => localStorage.setItem(DRAFT_KEY, draft.value));
-effect(() => localStorage.setItem(MODEL_KEY, model.value));
+effect(() => keep('browser', 'chat.draft', draft.value));
+effect(() => keep('browser', 'chat.model', model.value));
 
 let keeping: ReturnType<typeof setTimeout> | undefined;
 effect(() => {
   messages.value;
-  keeping ??= setTimeout(keep, KEEP_MS);
+  keeping ??= setTimeout(keepMessages, KEEP_MS);
 });
-addEventListener('pagehide', keep);
+addEventListener('pagehide', keepMessages);
 
-function keep(): void {
+function keepMessages(): void {
   clearTimeout(keeping);
   keeping = undefined;
-  localStorage.setItem(KEY, JSON.stringify(messages.peek().slice(-MESSAGES_MAX)));
+  keep('browser', 'chat', messages.peek().slice(-MESSAGES_MAX));
 }
 
 /** An answer that was coming when the page went away ended there. */
 function restored(): Message[] {
-  try {
-    const kept = JSON.parse(localStorage.getItem(KEY) ?? '[]') as (Message & { coming?: boolean })[];
-    return kept.map(({ coming, ...message }) => (coming ? { ...message, broken: 'the page was closed' } : message));
-  } catch {
-    return [];
-  }
+  const all: (Message & { coming?: boolean })[] = kept('browser', 'chat', isArray, []);
+  return all.map(({ coming, ...message }) => (coming ? { ...message, broken: 'the page was closed' } : message));
 }
 
 /** Keeps the list of models until the answer is called. */

@@ -2,6 +2,7 @@
 import { type Signal, signal } from '@preact/signals';
 import { isRbeeError, RbeeProblem } from '../../client/errors.js';
 import { refreshList } from './link.js';
+import { isArray, keep, kept } from './storage.js';
 import { events, request } from './transport.js';
 
 export type JobState = 'running' | 'done' | 'failed' | 'cancelled';
@@ -14,8 +15,6 @@ export interface Job {
   lines: Signal<readonly string[]>;
 }
 
-/** Those begun here, kept while the tab is. */
-const KEY = 'rbee.jobs';
 const JOBS_MAX = 20;
 const LINES_MAX = 500;
 const AGAIN_MS = 2_000;
@@ -28,7 +27,7 @@ export async function post(title: string, operation: object): Promise<void> {
   const headers = { 'idempotency-key': randomKey() };
   const { job_id } = await request<{ job_id: string }>('/v1/jobs', { method: 'POST', body: operation, headers });
   add(job_id, title);
-  keep();
+  keepJobs();
 }
 
 export async function cancel(job: Job): Promise<void> {
@@ -42,17 +41,21 @@ export async function cancel(job: Job): Promise<void> {
 
 export function dismiss(job: Job): void {
   jobs.value = jobs.peek().filter((one) => one !== job);
-  keep();
+  keepJobs();
 }
 
 /** Follows what was begun before a reload. */
 export function resumeJobs(): void {
-  const kept = JSON.parse(sessionStorage.getItem(KEY) ?? '[]') as { id: string; title: string }[];
-  for (const { id, title } of kept.reverse()) if (jobs.peek().every((job) => job.id !== id)) add(id, title);
+  const begun: { id: string; title: string }[] = kept('tab', 'jobs', isArray, []);
+  for (const { id, title } of begun.reverse()) if (jobs.peek().every((job) => job.id !== id)) add(id, title);
 }
 
-function keep(): void {
-  sessionStorage.setItem(KEY, JSON.stringify(jobs.peek().map(({ id, title }) => ({ id, title }))));
+function keepJobs(): void {
+  keep(
+    'tab',
+    'jobs',
+    jobs.peek().map(({ id, title }) => ({ id, title })),
+  );
 }
 
 function add(id: string, title: string): void {

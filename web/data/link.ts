@@ -8,6 +8,7 @@ import type { HistoryList } from '../../wire/history.js';
 import type { HiveList } from '../../wire/hive.js';
 import type { Info } from '../../wire/status.js';
 import { forgetOffset, runClock } from './clock.js';
+import { forgetAllBut, isTrue, keep, kept } from './storage.js';
 import { beginEpoch, hear, hives, listed, remembered } from './swarm.js';
 import { events, request } from './transport.js';
 
@@ -42,11 +43,21 @@ let hangUpTimer: ReturnType<typeof setTimeout> | undefined;
 async function* open(signal: AbortSignal | undefined, onOpen: () => void): AsyncGenerator<HeartbeatEvent> {
   try {
     for await (const { event, data } of events('/v1/heartbeats/stream', signal, onOpen)) {
-      yield { event, data: JSON.parse(data) } as HeartbeatEvent;
+      const said = parsed(data);
+      if (said !== null) yield { event, data: said } as HeartbeatEvent;
     }
   } catch (error) {
     if (error instanceof RbeeProblem && error.status === 401) lock();
     throw error;
+  }
+}
+
+/** An event that is no JSON is left out: the next ones tell the same anew. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
   }
 }
 
@@ -130,13 +141,12 @@ export function lock(): void {
 }
 
 /** Whether the browser has a cookie that we got for a token: it cannot be seen from here. */
-const SESSION_KEY = 'rbee.session';
-export const loggedIn = signal(localStorage.getItem(SESSION_KEY) !== null);
+export const loggedIn = signal(kept('browser', 'session', isTrue, false));
 
 /** @throws RbeeProblem 401 for a wrong token, RbeeUnreachable */
 export async function logIn(token: string): Promise<void> {
   await request('/v1/session', { method: 'POST', body: { token } });
-  localStorage.setItem(SESSION_KEY, '1');
+  keep('browser', 'session', true);
   loggedIn.value = true;
   say({ state: 'connecting' });
   connect();
@@ -144,8 +154,8 @@ export async function logIn(token: string): Promise<void> {
 
 export async function logOut(): Promise<void> {
   await quietly(() => request('/v1/session', { method: 'DELETE' }));
-  localStorage.removeItem(SESSION_KEY);
-  // What was shown must not stay in the memory of a page that somebody else may look at.
+  // What was said and shown must not stay for who comes to this browser next.
+  forgetAllBut('theme');
   location.reload();
 }
 

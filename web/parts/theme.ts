@@ -1,18 +1,18 @@
 /** Dark or light: the system's choice unless the user made one. */
 import { signal } from '@preact/signals';
+import { keep, kept } from '../data/storage.js';
 
 export type Theme = 'system' | 'light' | 'dark';
-const KEY = 'rbee.theme';
 const ORDER: readonly Theme[] = ['system', 'light', 'dark'];
 
-const kept = localStorage.getItem(KEY) as Theme | null;
-export const theme = signal<Theme>(kept && ORDER.includes(kept) ? kept : 'system');
+const isTheme = (value: unknown): value is Theme => ORDER.includes(value as Theme);
+export const theme = signal<Theme>(kept('browser', 'theme', isTheme, 'system'));
 /** Moves when colours do, for what is drawn on canvases. */
 export const palette = signal(0);
 
 export function nextTheme(): void {
   theme.value = ORDER[(ORDER.indexOf(theme.value) + 1) % ORDER.length] ?? 'system';
-  localStorage.setItem(KEY, theme.value);
+  keep('browser', 'theme', theme.value);
   show();
 }
 

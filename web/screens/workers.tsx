@@ -6,6 +6,7 @@ import { isRbeeError, RbeeProblem } from '../../client/errors.js';
 import type { WorkerStats } from '../../wire/worker.js';
 import { type Hive, isCrashed, workerName } from '../data/hive.js';
 import { cancel, dismiss, type Job, jobs, post, resumeJobs } from '../data/jobs.js';
+import { isArray, keep, kept } from '../data/storage.js';
 import { hives, whole } from '../data/swarm.js';
 import { duration, known, mib, NONE, percent } from '../format.js';
 import { workerTone } from '../parts/hive-card.js';
@@ -173,9 +174,8 @@ const KIND_WORDS: Record<Kind, string> = {
 
 /** Kept while other pages are looked at. */
 const form = signal({ hiveId: '', kind: '' as Kind | '', device: 0, model: '', engineUrl: 'http://127.0.0.1:11434' });
-const MODELS_KEY = 'rbee.models';
 const MODELS_MAX = 30;
-const typedModels = signal<string[]>(JSON.parse(localStorage.getItem(MODELS_KEY) ?? '[]') as string[]);
+const typedModels = signal<string[]>(kept('browser', 'models', isArray, []));
 
 function SpawnForm() {
   const set = (change: Partial<typeof form.value>) => {
@@ -210,7 +210,7 @@ function SpawnForm() {
     busy.value = false;
     if (!began) return;
     typedModels.value = [model, ...typedModels.value.filter((name) => name !== model)].slice(0, MODELS_MAX);
-    localStorage.setItem(MODELS_KEY, JSON.stringify(typedModels.value));
+    keep('browser', 'models', typedModels.value);
   };
   return (
     <form class="panel spawn" onSubmit={(event) => void submit(event)}>
