@@ -22,7 +22,8 @@ const app = createApp({
   ],
   log: { error: () => {}, debug: () => {} },
 });
-const listener = await listen({ app, bind: '127.0.0.1', port: 0, tls: null });
+const listener = await listen({ bind: '127.0.0.1', ports: [0], tls: null });
+listener.serve(app);
 t.teardown(() => listener.close(0));
 const ask = (at: string, headers: Record<string, string> = {}, method = 'GET') =>
   fetch(`http://127.0.0.1:${listener.port}${at}`, { method, headers: { 'accept-encoding': 'identity', ...headers } });
@@ -115,7 +116,8 @@ t.test('a page that was not built is a clear 404', async (t) => {
     routes: webRoutes(t.testdir()),
     log: { error: () => {}, debug: () => {} },
   });
-  const second = await listen({ app: bare, bind: '127.0.0.1', port: 0, tls: null });
+  const second = await listen({ bind: '127.0.0.1', ports: [0], tls: null });
+  second.serve(bare);
   t.teardown(() => second.close(0));
   const answer = await fetch(`http://127.0.0.1:${second.port}/`);
   t.equal(answer.status, 404);
