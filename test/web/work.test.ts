@@ -1,0 +1,162 @@
+/** Spawning, stopping and talking in a real browser: a real queen, real jobs, and workers that answer as told. */
+import t from 'tap';
+import { fakeHive } from '../fakes/hive.js';
+import { fakeWorker } from '../fakes/openai-worker.js';
+import { axeViolations, noChromium, startChromium } from '../helpers/browser.js';
+import { getJson } from '../helpers/http.js';
+import { eventOf, worker } from '../helpers/picture.js';
+import { startProcess } from '../helpers/process.js';
+import { waitFor } from '../helpers/wait.js';
+
+const skip = noChromium();
+
+t.test('the queen offers what these pages ask for', async (t) => {
+  const queen = await startProcess(t, { name: 'queen' });
+  for (const path of ['/v1/models', '/v1/jobs']) t.equal((await getJson(queen.url + path)).status, 200, path);
+});
+
+t.test('spawning', { skip }, async (t) => {
+  const chromium = await startChromium(t);
+  const script = new URL('../helpers/jobs-process.js', import.meta.url);
+  const jobs = await startProcess(t, { name: 'hive', script });
+  const queen = await startProcess(t, { name: 'queen' });
+  const hive = await fakeHive(t, { hiveId: 'gpu-0', jobsUrl: jobs.url });
+  hive.devices = [
+    { id: 'GPU-0', name: 'RTX 4090', device_type: 'cuda', vram_gb: 24, compute_capability: '8.9' },
+    { id: 'GPU-1', name: 'RTX 4090', device_type: 'cuda', vram_gb: 24, compute_capability: '8.9' },
+    { id: 'CPU-0', name: 'a CPU', device_type: 'cpu', vram_gb: 64, compute_capability: null },
+  ];
+  hive.emit(eventOf({ hiveId: 'gpu-0' }));
+  await hive.announce(queen.url);
+  await waitFor('its devices', async () => (await getJson(`${queen.url}/v1/hives/gpu-0`)).body.devices?.length === 3);
+  const { page, problems } = await chromium.open(`${queen.url}/#/workers`, { expected: /404|422/ });
+  const form = page.locator('form.spawn');
+  await form.waitFor();
+
+  t.test('the form knows the devices of the machine', async (t) => {
+    t.same(await form.getByLabel('Runs on').locator('option').allInnerTexts(), [
+      'CUDA',
+      'CPU',
+      'an engine that runs already (Ollama, vLLM, llama-server …)',
+    ]);
+    t.match(await form.getByLabel('Device').locator('option').allInnerTexts(), [
+      /^GPU-0 · RTX 4090 · 16\.0\sGiB free$/,
+      /^GPU-1 · RTX 4090$/,
+    ]);
+    t.same(await axeViolations(page), []);
+  });
+
+  t.test('a worker is spawned while the job tells what happens', async (t) => {
+    await form.getByLabel('Model').fill('/models/tiny.gguf');
+    await form.getByRole('button', { name: 'Spawn' }).click();
+    const job = page.locator('[data-job="done"]').first();
+    await job.waitFor();
+    t.match(await job.innerText(), /Spawn \/models\/tiny\.gguf on gpu-0[\s\S]*process \d+ runs[\s\S]*is ready/);
+    await page.reload();
+    await job.waitFor();
+    t.match(await job.innerText(), /is ready/, 'and it can still be read after a reload');
+  });
+
+  t.test('it is stopped when that is confirmed', async (t) => {
+    const { body } = await getJson(`${queen.url}/v1/jobs`);
+    const stream = await (await fetch(queen.url + body.jobs[0].sse_url)).text();
+    const pid = Number(/"pid":(\d+)/.exec(stream)?.[1]);
+    hive.emit(eventOf({ hiveId: 'gpu-0', workers: [worker('gpu-0', { pid })] }));
+    const stop = page.getByRole('button', { name: 'Stop worker-llm-8080' });
+    await stop.click();
+    await page.getByRole('button', { name: 'Keep it' }).click();
+    t.equal(await page.locator('[data-job]').count(), 1, 'who thinks again keeps it');
+    await stop.click();
+    t.same(await axeViolations(page), []);
+    await page.getByRole('button', { name: 'Stop it' }).click();
+    await page.getByText('is gone').waitFor();
+    t.throws(() => process.kill(pid, 0), 'and its process is');
+  });
+
+  t.test('one that crashes says why, and one that takes long can be cancelled', async (t) => {
+    await form.getByLabel('Model').fill('bad');
+    await form.getByRole('button', { name: 'Spawn' }).click();
+    const failed = page.locator('[data-job="failed"]');
+    await failed.waitFor();
+    t.match(await failed.innerText(), /it ended with code 3/);
+    await form.getByLabel('Model').fill('slow');
+    await form.getByRole('button', { name: 'Spawn' }).click();
+    await page.getByRole('button', { name: 'Cancel Spawn slow' }).click();
+    await page.locator('[data-job="cancelled"]').waitFor();
+    t.same(await problems(), []);
+  });
+});
+
+t.test('chat', { skip }, async (t) => {
+  const chromium = await startChromium(t);
+  const queen = await startProcess(t, { name: 'queen' });
+  const teller = await fakeWorker(t, { workerId: 'worker-llm-8080@nobody', model: 'tiny' });
+  await teller.heartbeat(queen.url);
+  await waitFor('the model', async () => (await getJson(`${queen.url}/v1/models`)).body.data.length === 1);
+  const { page, problems } = await chromium.open(`${queen.url}/#/chat`);
+  const message = page.getByLabel('Message');
+  await page.getByText('Ask tiny something').waitFor();
+  const say = async (text: string) => {
+    await message.fill(text);
+    await message.press('Enter');
+  };
+
+  t.test('what was typed survives a reload', async (t) => {
+    await message.fill('half a sent');
+    await page.reload();
+    t.equal(await message.inputValue(), 'half a sent');
+  });
+
+  t.test('an answer comes as it is made, and says who gave it', async (t) => {
+    await say('hello');
+    await page.locator('.assistant', { hasText: 'Hello, swarm!' }).waitFor();
+    await page.getByRole('button', { name: 'Ask again' }).waitFor();
+    t.match(await page.locator('.assistant .by').innerText(), /worker-llm-8080@nobody[\s\S]*4 tokens/);
+    t.match(teller.asked.at(-1)?.body, { model: 'tiny', stream: true, messages: [{ role: 'user', content: 'hello' }] });
+    t.same(await axeViolations(page), []);
+  });
+
+  t.test('an answer can be stopped: the worker stops, and what came is kept', async (t) => {
+    teller.mode = 'hold';
+    await say('slowly now');
+    await page.locator('.assistant').nth(1).getByText('Hello').waitFor();
+    const aborted = teller.aborted;
+    await page.getByRole('button', { name: 'Stop' }).click();
+    await page.locator('.assistant .broken', { hasText: 'stopped' }).waitFor();
+    await waitFor('the worker', () => teller.aborted === aborted + 1);
+    t.equal(await page.locator('.assistant').nth(1).locator('.text').innerText(), 'Hello');
+  });
+
+  t.test('an answer that breaks off says so, and can be asked for again', async (t) => {
+    teller.mode = 'torn';
+    await page.getByRole('button', { name: 'Ask again' }).click();
+    await page.locator('.assistant').nth(1).locator('.broken').waitFor();
+    t.notMatch(await page.locator('.assistant').nth(1).locator('.broken').innerText(), /^stopped$/);
+    teller.mode = 'answer';
+    await waitFor('the worker again', async () => {
+      await teller.heartbeat(queen.url);
+      return (await getJson(`${queen.url}/v1/models`)).body.data.length === 1;
+    });
+    await page.getByRole('button', { name: 'Ask again' }).click();
+    await page.locator('.assistant', { hasText: 'Hello, swarm!' }).nth(1).waitFor();
+  });
+
+  t.test('a reload in the middle of an answer loses nothing that came', async (t) => {
+    teller.mode = 'hold';
+    await say('and now?');
+    await page.locator('.assistant').nth(2).getByText('Hello').waitFor();
+    await page.reload();
+    await page.locator('.assistant').nth(2).getByText('the page was closed').waitFor();
+    t.equal(await page.locator('.assistant').nth(2).locator('.text').innerText(), 'Hello');
+    t.equal(await page.locator('.user').count(), 3);
+  });
+
+  t.test('with nobody to answer it says how to get somebody', async (t) => {
+    const lonely = await startProcess(t, { name: 'queen' });
+    const { page } = await chromium.open(`${lonely.url}/#/chat`);
+    await page.getByText('No worker is available').waitFor();
+    t.ok(await page.getByRole('button', { name: 'Send' }).isDisabled());
+    t.same(await axeViolations(page), []);
+    t.same(await problems(), []);
+  });
+});
