@@ -58,10 +58,10 @@ const pointersOf = ({ body }: Said): string[] =>
     return error.pointer;
   });
 
-t.test('what nobody serves is a 404, the root and the old heartbeat included', async (t) => {
+t.test('what nobody serves is a 404, the old heartbeat and the root of a hive included', async (t) => {
   for (const { kind, url } of BOTH) {
     for (const path of [
-      '/',
+      ...(kind === 'hive' ? ['/'] : []),
       '/index.html',
       '/favicon.ico',
       '/v1',

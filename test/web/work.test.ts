@@ -74,14 +74,14 @@ t.test('spawning', { skip }, async (t) => {
   });
 
   t.test('one that crashes says why, and one that takes long can be cancelled', async (t) => {
-    await form.getByLabel('Model').fill('bad');
+    await form.getByLabel('Model').fill('bad?exit=2');
     await form.getByRole('button', { name: 'Spawn' }).click();
     const failed = page.locator('[data-job="failed"]');
     await failed.waitFor();
-    t.match(await failed.innerText(), /it ended with code 3/);
-    await form.getByLabel('Model').fill('slow');
+    t.match(await failed.innerText(), /ended with code 2/);
+    await form.getByLabel('Model').fill('slow?loadMs=600000');
     await form.getByRole('button', { name: 'Spawn' }).click();
-    await page.getByRole('button', { name: 'Cancel Spawn slow' }).click();
+    await page.getByRole('button', { name: 'Cancel Spawn slow?loadMs=600000' }).click();
     await page.locator('[data-job="cancelled"]').waitFor();
     t.same(await problems(), []);
   });

@@ -23,7 +23,7 @@ export async function look(swarm: Swarm): Promise<Map<string, string>> {
   const [{ body: fleet }, { body: live }] = await Promise.all([hers('hives'), hers('machines')]);
   const names = swarm.hives.map(({ name }) => name);
   const others = (live.machines as Machine[]).filter((machine) => !names.some((name) => isOf(name, machine)));
-  const queen = differences(others, { queen: 1, discovery: 1, supervisor: 1 });
+  const queen = differences(others, { queen: 1, discovery: 1, supervisor: 1, jobs: 1 });
   if (fleet.hives.length !== swarm.hives.length) queen.push(`${fleet.hives.length} entries`);
   for (const { hive_id, hive_url } of fleet.conflicts) {
     const since = swarm.retired.get(hive_url);
@@ -49,7 +49,7 @@ async function lookAt({ follower }: Swarm, hive: Hive, entries: Entry[], hers: M
     getJson(`${direct(hive)}/metrics`),
   ]);
   const machines: Machine[] = body.machines;
-  const wrong = differences(machines, { hive: 1, 'hive-connection': 1, 'queen-health': 1 });
+  const wrong = differences(machines, { hive: 1, 'hive-connection': 1, 'queen-health': 1, workers: 1, jobs: 1 });
   const expect = (what: string, got: unknown, wanted: unknown) => {
     if (got !== wanted) wrong.push(`${what} is ${got}, not ${wanted}`);
   };
