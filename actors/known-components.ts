@@ -5,6 +5,7 @@ import { parser } from '../wire/schema.js';
 import { HttpUrl, WorkerId } from '../wire/status.js';
 import { ListedWorker } from '../wire/worker.js';
 import type { StateDir } from './state-dir.js';
+import { createWriteLater, type WriteLater } from './write-later.js';
 
 const FILE = 'registry.json';
 /** A burst of changes is one write, of up to some megabytes. */
@@ -23,13 +24,10 @@ const KnownFile = Type.Object({
 });
 const parseFile = parser(KnownFile);
 
-export interface KnownComponents {
+/** Told of each change; what is to be kept is asked for when it is written. */
+export interface KnownComponents extends WriteLater {
   /** As they were at the start. */
   atStart: ListedComponent[];
-  /** Something changed; what is to be kept is asked for when it is written. */
-  changed: () => void;
-  /** Writes what is not written yet. */
-  flush: () => void;
 }
 
 export function openKnownComponents(
@@ -41,23 +39,10 @@ export function openKnownComponents(
     const parsed = parseFile(value);
     return parsed.ok ? parsed.value : null;
   });
-  let timer: NodeJS.Timeout | undefined;
-  const flush = () => {
-    if (!timer) return;
-    clearTimeout(timer);
-    timer = undefined;
-    try {
-      const components = read().map(({ kind, id, url, about }) => ({ kind, id, url, about }));
-      state.write(FILE, { version: 1, components });
-    } catch (error) {
-      warn(`cannot keep what the registry says: ${(error as Error).message}`);
-    }
+  const write = () => {
+    const components = read().map(({ kind, id, url, about }) => ({ kind, id, url, about }));
+    state.write(FILE, { version: 1, components });
   };
-  return {
-    atStart: file?.components ?? [],
-    changed: () => {
-      timer ??= setTimeout(flush, WRITE_AFTER_MS);
-    },
-    flush,
-  };
+  const onError = ({ message }: Error) => warn(`cannot keep what the registry says: ${message}`);
+  return { atStart: file?.components ?? [], ...createWriteLater(write, WRITE_AFTER_MS, onError) };
 }

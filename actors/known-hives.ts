@@ -4,6 +4,7 @@ import type { KnownHive } from '../machines/hive-subscription.js';
 import { parser } from '../wire/schema.js';
 import { HttpUrl, Id, nullable, Timestamp } from '../wire/status.js';
 import type { StateDir } from './state-dir.js';
+import { createWriteLater } from './write-later.js';
 
 const FILE = 'hives.json';
 /** A burst of changes is one write. */
@@ -59,31 +60,21 @@ export function openKnownHives(state: StateDir, warn: (message: string) => void)
     hives.set(hiveId, { hiveId, hiveUrl, instance, trusted, lastSeenAt });
   }
   const forgotten = new Map((file?.forgotten ?? []).map((one) => [one.hive_id, one.hive_url]));
-  let timer: NodeJS.Timeout | undefined;
-
-  const flush = () => {
-    if (!timer) return;
-    clearTimeout(timer);
-    timer = undefined;
-    try {
-      state.write(FILE, {
-        version: 1,
-        hives: [...hives.values()].map(({ hiveId, hiveUrl, instance, trusted, lastSeenAt }) => ({
-          hive_id: hiveId,
-          hive_url: hiveUrl,
-          instance,
-          trusted,
-          last_seen_at: lastSeenAt,
-        })),
-        forgotten: [...forgotten].map(([hive_id, hive_url]) => ({ hive_id, hive_url })),
-      });
-    } catch (error) {
-      warn(`cannot keep the known hives: ${(error as Error).message}`);
-    }
-  };
-  const later = () => {
-    timer ??= setTimeout(flush, WRITE_AFTER_MS);
-  };
+  const write = () =>
+    state.write(FILE, {
+      version: 1,
+      hives: [...hives.values()].map(({ hiveId, hiveUrl, instance, trusted, lastSeenAt }) => ({
+        hive_id: hiveId,
+        hive_url: hiveUrl,
+        instance,
+        trusted,
+        last_seen_at: lastSeenAt,
+      })),
+      forgotten: [...forgotten].map(([hive_id, hive_url]) => ({ hive_id, hive_url })),
+    });
+  const { changed: later, flush } = createWriteLater(write, WRITE_AFTER_MS, ({ message }) =>
+    warn(`cannot keep the known hives: ${message}`),
+  );
 
   return {
     atStart: [...hives.values()].sort((a, b) => b.lastSeenAt.localeCompare(a.lastSeenAt)),

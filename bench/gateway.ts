@@ -8,7 +8,7 @@ import { startRbee } from './lib/rbee.js';
 import { median, percentile } from './lib/stats.js';
 import type { OpenAiClient } from './load/openai-client.js';
 import type { OpenAiWorker } from './load/openai-worker.js';
-import { startNginxProxy } from './peers/nginx.js';
+import { startNginxProxy } from './peers/nginx-proxy.js';
 
 const MODEL = 'bench';
 /** As workers do. */

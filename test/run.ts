@@ -1,7 +1,7 @@
 /**
  * Runs the compiled tests, each file in a process of its own: `node dist/test/run.js [part of a path …]`.
  * The last line is `N passed, N failed`. What counts is an innermost `t.test`; an assertion outside any counts for
- * itself. `TEST_JOBS` files run at a time (2), each for at most `TEST_TIMEOUT_S` seconds (180). `TAP_SNAPSHOT=1` writes the
+ * itself. `TEST_JOBS` files run at a time (4: most of their time they wait), each for at most `TEST_TIMEOUT_S` seconds (180). `TAP_SNAPSHOT=1` writes the
  * snapshots anew instead of comparing them.
  */
 import { spawn } from 'node:child_process';
@@ -15,6 +15,10 @@ import { count, type Tally } from './helpers/tally.js';
 
 /** Of a failing file's output, this much of its end is shown. */
 const OUTPUT_BYTES_MAX = 256 * 1024;
+/** A failure may carry a whole report in its name. */
+const NAME_CHARS_MAX = 300;
+/** These take longest, so they begin first. */
+const LONG = /-model|chaos|netns|flows/;
 /** What a file gets to say which tests were pending, once its time is over. */
 const LAST_WORDS_MS = 2000;
 /** What the pipes of a process that has ended get to close. */
@@ -22,7 +26,7 @@ const PIPES_MS = 1000;
 
 const DIST = fileURLToPath(new URL('..', import.meta.url));
 const ROOT = path.dirname(path.resolve(DIST));
-const jobs = atLeastOne('TEST_JOBS', 2);
+const jobs = atLeastOne('TEST_JOBS', 4);
 const timeoutS = atLeastOne('TEST_TIMEOUT_S', 180);
 const colour = pc.createColors(process.stdout.isTTY === true && !process.env.NO_COLOR);
 
@@ -45,11 +49,11 @@ process.on('SIGTERM', () => process.exit(143));
 const files = testFiles(process.argv.slice(2));
 const outcomes = [
   ...(await runAll(files.filter((file) => !isSystem(file)))),
-  ...(await runAll(files.filter(isSystem))),
+  ...(await runAll(longestFirst(files.filter(isSystem)))),
 ];
 
 for (const { source, failed } of outcomes) {
-  for (const name of failed) console.log(colour.red(`FAILED ${source}: ${name}`));
+  for (const name of failed) console.log(colour.red(`FAILED ${source}: ${name.slice(0, NAME_CHARS_MAX)}`));
 }
 if (files.length === 0) console.log('no test file matches');
 for (const { source, skipped } of outcomes) {
@@ -69,6 +73,10 @@ function testFiles(filters: string[]): string[] {
     .sort();
   if (filters.length === 0) return found;
   return found.filter((name) => filters.some((filter) => name.includes(filter) || sourceOf(name).includes(filter)));
+}
+
+function longestFirst(names: string[]): string[] {
+  return [...names.filter((name) => LONG.test(name)), ...names.filter((name) => !LONG.test(name))];
 }
 
 function sourceOf(file: string): string {

@@ -1,15 +1,42 @@
-/** nginx from Debian's packages as a reverse proxy for streams: one worker process, kept connections, no buffering. */
+/** nginx from Debian's packages: one worker process, and a configuration of its own in a directory that goes with it. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
 import path from 'node:path';
 import { waitFor } from '../../test/helpers/wait.js';
 import { family } from '../lib/proc.js';
 import type { Scope } from '../lib/scope.js';
-import { findNginx, freePort, TEMPORARY } from './nchan.js';
 
-function configuration(directory: string, port: number, upstream: string): string {
-  return `${process.getuid?.() === 0 ? 'user root;' : ''}
+const NGINX = ['/usr/sbin/nginx', '/usr/local/sbin/nginx', '/usr/bin/nginx'];
+const TEMPORARY = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
+
+export interface Nginx {
+  url: string;
+  pids: number[];
+}
+
+export interface NginxInput {
+  /** Before everything else, such as `load_module`. */
+  top?: string;
+  /** Within `http`. */
+  http?: string;
+  /** Within the one `server`. */
+  server: string;
+}
+
+/** Resolves when it answers, or with null when it is not installed. */
+export async function startNginx(scope: Scope, { top = '', http = '', server }: NginxInput): Promise<Nginx | null> {
+  const nginx = NGINX.find((file) => existsSync(file));
+  if (!nginx) return null;
+  const directory = scope.directory('nginx');
+  for (const name of TEMPORARY) mkdirSync(path.join(directory, name));
+  const port = await freePort();
+  const file = path.join(directory, 'nginx.conf');
+  writeFileSync(
+    file,
+    `${process.getuid?.() === 0 ? 'user root;' : ''}
+${top}
 worker_processes 1;
 daemon off;
 pid ${directory}/nginx.pid;
@@ -19,34 +46,14 @@ http {
   access_log off;
   ${TEMPORARY.map((name) => `${name}_temp_path ${directory}/${name};`).join('\n  ')}
   keepalive_requests 1000000;
-  upstream worker { server ${upstream}; keepalive 64; }
+  ${http}
   server {
     listen 127.0.0.1:${port} backlog=4096;
-    location / {
-      proxy_pass http://worker;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
-      proxy_buffering off;
-    }
+    ${server}
   }
 }
-`;
-}
-
-export interface NginxProxy {
-  url: string;
-  pids: number[];
-}
-
-/** @param upstream host:port. Resolves with what is missing when it is not installed. */
-export async function startNginxProxy(scope: Scope, upstream: string): Promise<NginxProxy | string> {
-  const nginx = findNginx();
-  if (!nginx) return 'not installed: apt-get install nginx';
-  const directory = scope.directory('nginx');
-  for (const name of TEMPORARY) mkdirSync(path.join(directory, name));
-  const port = await freePort();
-  const file = path.join(directory, 'nginx.conf');
-  writeFileSync(file, configuration(directory, port, upstream));
+`,
+  );
   const child = spawn(nginx, ['-c', file, '-p', directory, '-e', path.join(directory, 'error.log')], {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
@@ -56,6 +63,15 @@ export async function startNginxProxy(scope: Scope, upstream: string): Promise<N
     await exited;
   });
   const url = `http://127.0.0.1:${port}`;
-  await waitFor('nginx', () => fetch(`${url}/health`).then(({ ok }) => ok));
+  await waitFor('nginx', () => fetch(url).then(({ status }) => status > 0));
   return { url, pids: family(child.pid as number) };
+}
+
+async function freePort(): Promise<number> {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as net.AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
 }
