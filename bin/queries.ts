@@ -1,34 +1,16 @@
-/** The commands that ask a running queen: status, hives, forget, watch. */
-import { readFileSync } from 'node:fs';
-import { type Command, Option } from 'commander';
-import { type Client, createClient, type FetchLike, RbeeProblem, RbeeUnreachable } from '../client/index.js';
-import { PORT } from '../wire/status.js';
-import { clean, jsonLine } from './format.js';
-import { parseId, parseUrl, UsageError } from './options.js';
+/** The commands that ask a running queen: status, hives, workers, models, forget, watch. */
+import type { Command } from 'commander';
+import { act, print, type QueryOptions, query } from './ask.js';
+import { addChatCommand } from './chat.js';
+import { addJobCommands } from './follow-job.js';
+import { jsonLine } from './format.js';
+import { parseId, UsageError } from './options.js';
 import { hivesScreen, statusScreen } from './query-screens.js';
+import { addSpawnCommands } from './spawn.js';
 import { watch } from './watch.js';
+import { modelsScreen, workersScreen } from './work-screens.js';
 
-/** 0 in order, 1 the queen said no or something failed, 2 wrong usage, 3 nobody answers. */
-export const QUERY_EXIT = { ok: 0, failed: 1, usage: 2, unreachable: 3 } as const;
-
-interface QueryOptions {
-  url: string;
-  token?: string;
-  tlsCa?: string;
-  json?: boolean;
-}
-
-interface Query {
-  client: Client;
-  json: boolean;
-  color: boolean;
-  /** Columns of the terminal; undefined when it is none. */
-  width: number | undefined;
-  /** The queen's clock, from the Date header of her latest answer: ages are told by her clock alone. */
-  queenNowMs(): number;
-}
-
-/** Adds `status`, `hives`, `forget` and `watch`. */
+/** Adds all of them, and those that put the swarm to work. */
 export function addQueryCommands(program: Command): void {
   query(program, 'status', 'Shows the swarm on one screen, and what needs attention first.', [
     'rbee status',
@@ -52,6 +34,26 @@ export function addQueryCommands(program: Command): void {
       print(json ? [jsonLine(list)] : hivesScreen(list, { ...screen, queenNowMs: screen.queenNowMs() }));
     }),
   );
+  query(program, 'workers', 'Lists every worker: its model, what it uses, and why one is offered no work.', [
+    'rbee workers',
+    "rbee workers --json | jq -r '.workers[] | select(.available) | .url'",
+  ]).action(
+    act(async ({ client, json, ...screen }) => {
+      const list = await client.workers();
+      print(json ? [jsonLine(list)] : workersScreen(list, { ...screen, queenNowMs: screen.queenNowMs() }));
+    }),
+  );
+  query(program, 'models', 'Lists the models that can be chatted with now, and who has them.', [
+    'rbee models',
+    "rbee models --json | jq -r '.data[].id'",
+  ]).action(
+    act(async ({ client, json, ...screen }) => {
+      const models = await client.models();
+      if (json) return print([jsonLine(models)]);
+      const { workers } = await client.workers();
+      print(modelsScreen(models, workers, { ...screen, queenNowMs: screen.queenNowMs() }));
+    }),
+  );
   query(program, 'forget', 'Makes the queen forget a lost hive and stop asking for it.', [
     'rbee forget gpu-0',
     '',
@@ -72,111 +74,7 @@ export function addQueryCommands(program: Command): void {
       watch(client, { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr, json, color }),
     ),
   );
-}
-
-function query(program: Command, name: string, description: string, examples: readonly string[]): Command {
-  const option = (flags: string, about: string, env: string) => new Option(flags, about).env(env);
-  return program
-    .command(name)
-    .description(description)
-    .addOption(
-      option('--url <url>', 'where the queen listens', 'RBEE_URL')
-        .argParser(parseUrl)
-        .default(`http://127.0.0.1:${PORT.queen}`),
-    )
-    .addOption(
-      option(
-        '--token <token>',
-        'what she asks for; flags can be read by others here, the variable cannot',
-        'RBEE_TOKEN',
-      ),
-    )
-    .addOption(option('--tls-ca <file>', 'PEM authority to trust beside the usual ones', 'RBEE_TLS_CA'))
-    .option('--json', name === 'watch' ? 'one event a line, as JSON' : 'the answer as JSON', false)
-    .addHelpText('after', `\nExamples:\n${examples.map((line) => `  ${line}`.trimEnd()).join('\n')}`)
-    .addHelpText('after', '\nExit codes: 0 in order, 1 the queen said no, 2 wrong usage, 3 nobody answers.')
-    .exitOverride((error) => process.exit(error.exitCode === 0 ? QUERY_EXIT.ok : QUERY_EXIT.usage));
-}
-
-function act(run: (query: Query) => Promise<void>): (options: QueryOptions) => Promise<void> {
-  return async (options) => {
-    try {
-      await run(await open(options));
-    } catch (error) {
-      const { message, exitCode } = explain(error, options.url);
-      process.stderr.write(`${clean(message)}\n`);
-      process.exitCode = exitCode;
-    }
-  };
-}
-
-async function open({ url, token, tlsCa, json }: QueryOptions): Promise<Query> {
-  const base: FetchLike = tlsCa && url.startsWith('https:') ? await fetchTrusting(tlsCa) : globalThis.fetch;
-  let aheadMs = 0;
-  const timed: FetchLike = async (target, init) => {
-    const response = await base(target, init);
-    const date = Date.parse(response.headers.get('date') ?? '');
-    if (!Number.isNaN(date)) aheadMs = date - Date.now();
-    return response;
-  };
-  let client: Client;
-  try {
-    client = createClient({ url, token, fetch: timed });
-  } catch (error) {
-    throw new UsageError((error as Error).message);
-  }
-  const { isTTY, columns } = process.stdout;
-  const color = isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
-  const width = isTTY === true ? columns || 80 : undefined;
-  return { client, json: json === true, color, width, queenNowMs: () => Date.now() + aheadMs };
-}
-
-/** Global fetch takes no authority of one's own; node-fetch does, and is loaded only for that. */
-async function fetchTrusting(file: string): Promise<FetchLike> {
-  let pem: string;
-  try {
-    pem = readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new UsageError(`--tls-ca ${file} cannot be read: ${(error as Error).message}`);
-  }
-  const [{ default: fetch }, { Agent }, { rootCertificates }] = await Promise.all([
-    import('node-fetch'),
-    import('node:https'),
-    import('node:tls'),
-  ]);
-  const agent = new Agent({ ca: [...rootCertificates, pem] });
-  return (target, init) => fetch(target, { ...init, agent });
-}
-
-function print(lines: readonly string[]): void {
-  // Whoever reads (`| head`) may be gone before the end.
-  process.stdout.once('error', () => process.exit(QUERY_EXIT.ok));
-  process.stdout.write(`${lines.join('\n')}\n`);
-}
-
-const UNTRUSTED = /CERT|SIGNATURE|ISSUER/;
-
-/** One sentence on what happened and what to do, and the exit code. */
-export function explain(error: unknown, url: string): { message: string; exitCode: number } {
-  if (error instanceof UsageError) return { message: error.message, exitCode: QUERY_EXIT.usage };
-  if (error instanceof RbeeUnreachable) {
-    const { code } = error;
-    const exitCode = QUERY_EXIT.unreachable;
-    if (code === 'TIMEOUT')
-      return { message: `${error.message}: it is overloaded, or this is the wrong port`, exitCode };
-    if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
-      return { message: `the certificate of ${url} is for another name: use that name in --url`, exitCode };
-    }
-    if (code && UNTRUSTED.test(code)) {
-      const message = `the certificate of ${url} is not trusted (${code}): give its authority with --tls-ca or RBEE_TLS_CA`;
-      return { message, exitCode };
-    }
-    const what = code === 'ECONNREFUSED' ? `nothing answers at ${url}` : error.message;
-    return { message: `${what} — is the queen running? Start it with: rbee queen`, exitCode };
-  }
-  const exitCode = QUERY_EXIT.failed;
-  if (!(error instanceof RbeeProblem))
-    return { message: error instanceof Error ? error.message : String(error), exitCode };
-  const fields = error.errors.map(({ pointer, detail }) => ` ${pointer}: ${detail}.`).join('');
-  return { message: `${error.detail}${fields && `.${fields}`}`, exitCode };
+  addJobCommands(program);
+  addSpawnCommands(program);
+  addChatCommand(program);
 }

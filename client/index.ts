@@ -11,10 +11,13 @@
  */
 import type { EventSourceMessage } from 'eventsource-parser';
 import { Capabilities, HiveEntry, HiveList } from '../wire/hive.js';
+import { JobCancelled, JobEntry, JobList, JobPosted, type Operation } from '../wire/jobs.js';
 import { MachineList } from '../wire/machines.js';
+import { ModelList } from '../wire/openai.js';
 import { type Parsed, parser } from '../wire/schema.js';
 import { Info, PATH } from '../wire/status.js';
 import { WorkerEntry, WorkerList } from '../wire/worker.js';
+import { type ChatEvent, type ChatInput, readChat } from './chat.js';
 import { answer } from './check.js';
 import { RbeeProblem } from './errors.js';
 import {
@@ -25,11 +28,14 @@ import {
   readMachineEvent,
 } from './events.js';
 import { type FollowOptions, follow } from './follow.js';
+import { type JobEvent, readJob } from './jobs.js';
 import { createTransport, type TransportOptions } from './transport.js';
 
+export type { ChatEvent, ChatInput, ChatTurn } from './chat.js';
 export { isRbeeError, type RbeeError, RbeeProblem, RbeeProtocolMismatch, RbeeUnreachable } from './errors.js';
 export type { HeartbeatEvent, MachineStreamEvent, StreamNotice } from './events.js';
 export type { FollowOptions, LinkDetail, LinkState } from './follow.js';
+export type { JobEvent } from './jobs.js';
 export type { FetchInit, FetchLike, FetchResponse } from './transport.js';
 
 export interface ClientOptions extends TransportOptions {
@@ -44,6 +50,11 @@ const parseWorkerList = parser(WorkerList);
 const parseWorkerEntry = parser(WorkerEntry);
 const parseMachineList = parser(MachineList);
 const parseCapabilities = parser(Capabilities);
+const parseJobPosted = parser(JobPosted);
+const parseJobEntry = parser(JobEntry);
+const parseJobList = parser(JobList);
+const parseJobCancelled = parser(JobCancelled);
+const parseModelList = parser(ModelList);
 const parseObject = (value: unknown): Parsed<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
     ? { ok: true, value: value as Record<string, unknown> }
@@ -60,13 +71,11 @@ export function createClient(options: ClientOptions) {
   }
 
   async function* typed<T extends { event: string }>(
-    messages: AsyncIterable<EventSourceMessage | null>,
+    messages: AsyncIterable<EventSourceMessage>,
     read: (message: EventSourceMessage) => ReadEvent<T>,
-    onOpen?: () => void,
   ): AsyncGenerator<T, void, undefined> {
     for await (const message of messages) {
-      if (message === null) onOpen?.();
-      const result = message && read(message);
+      const result = read(message);
       if (!result) continue;
       if (!result.ok) {
         options.onUnreadable?.(result.detail);
@@ -78,7 +87,7 @@ export function createClient(options: ClientOptions) {
   }
 
   const openHeartbeats = (signal?: AbortSignal, onOpen?: () => void): AsyncIterable<HeartbeatEvent> =>
-    typed(events(PATH.heartbeats, signal), readHeartbeat, onOpen);
+    typed(events(PATH.heartbeats, { signal, onOpen }), readHeartbeat);
 
   return {
     /** Normalised, without a trailing slash. */
@@ -86,7 +95,7 @@ export function createClient(options: ClientOptions) {
     /** True: ready. False: alive, but not ready yet (503, as a worker without its model says). */
     async health(): Promise<boolean> {
       try {
-        await request('GET', PATH.health, 'text/plain');
+        await request('GET', PATH.health, { accept: 'text/plain' });
         return true;
       } catch (error) {
         if (error instanceof RbeeProblem && error.status === 503) return false;
@@ -106,9 +115,41 @@ export function createClient(options: ClientOptions) {
     workers: (): Promise<WorkerList> => get('/v1/workers', parseWorkerList),
     /** Queen only. `RbeeProblem` 404 for an unknown one. */
     worker: (id: string): Promise<WorkerEntry> => get(`/v1/workers/${segment(id)}`, parseWorkerEntry),
+    /** What can be chatted with now: the models of all available workers. */
+    models: (): Promise<ModelList> => get('/v1/models', parseModelList),
+    /**
+     * An answer as it comes, by the gateway of a queen or by a worker itself; ends after its `end`, or quietly when
+     * `signal` aborts. `RbeeProblem` 503: nobody has that model, and the detail names those that there are; also when the
+     * answer broke off in the middle. Has no limit in time, for a long prompt takes long.
+     */
+    chat: (input: ChatInput, signal?: AbortSignal): AsyncIterable<ChatEvent> => readChat(url, events, input, signal),
+    /**
+     * Begins an operation on a queen or a hive. `RbeeProblem` 404 or 503: its hive is unknown or lost; 422: a field is
+     * wrong. With the same `idempotencyKey` within ten minutes it is the same job.
+     */
+    async postJob(operation: Operation, { idempotencyKey }: { idempotencyKey?: string } = {}): Promise<JobPosted> {
+      const headers = idempotencyKey === undefined ? {} : { headers: { 'idempotency-key': idempotencyKey } };
+      const text = await request('POST', '/v1/jobs', { body: operation, ...headers });
+      return answer(url, '/v1/jobs', text, parseJobPosted);
+    },
+    /** Those that wait, run, or ended within the last ten minutes. */
+    jobs: (): Promise<JobList> => get('/v1/jobs', parseJobList),
+    /** `RbeeProblem` 404 for an unknown one. */
+    job: (id: string): Promise<JobEntry> => get(`/v1/jobs/${segment(id)}`, parseJobEntry),
+    /**
+     * What a job tells, from its first line on however late one comes; ends after its `end`, or quietly when `signal`
+     * aborts, which leaves the job running.
+     */
+    jobEvents: (id: string, signal?: AbortSignal): AsyncIterable<JobEvent> =>
+      readJob(url, events(`/v1/jobs/${segment(id)}/stream`, { signal, mayBeSilent: true })),
+    /** Its work stops. `RbeeProblem` 404: unknown, or over already. */
+    async cancelJob(id: string): Promise<void> {
+      const path = `/v1/jobs/${segment(id)}`;
+      answer(url, path, await request('DELETE', path), parseJobCancelled);
+    },
     machines: (): Promise<MachineList> => get('/v1/machines', parseMachineList),
     /** In the text format of Prometheus. */
-    metrics: (): Promise<string> => request('GET', '/metrics', 'text/plain'),
+    metrics: (): Promise<string> => request('GET', '/metrics', { accept: 'text/plain' }),
     /** The OpenAPI 3.1 document. */
     openapi: (): Promise<Record<string, unknown>> => get('/openapi.json', parseObject),
     /** Hive only. */
@@ -124,7 +165,7 @@ export function createClient(options: ClientOptions) {
     heartbeats: (signal?: AbortSignal): AsyncIterable<HeartbeatEvent> => openHeartbeats(signal),
     /** One connection to the live state machines; ends as `heartbeats` does. */
     machineEvents: (signal?: AbortSignal): AsyncIterable<MachineStreamEvent> =>
-      typed(events('/v1/machines/stream', signal), readMachineEvent),
+      typed(events('/v1/machines/stream', { signal }), readMachineEvent),
     /** The telemetry for ever: reconnects after 0.5, 1, 2, 4, then every 5 s. Resolves when `signal` aborts. */
     followHeartbeats: (follower: FollowOptions): Promise<void> => follow(openHeartbeats, follower),
   };

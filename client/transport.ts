@@ -1,10 +1,11 @@
 /** One request and one stream: headers, time limits, and every failure turned into one of the named errors. */
 import type { EventSourceMessage } from 'eventsource-parser';
+import { OpenAiError } from '../wire/openai.js';
 import { Problem } from '../wire/problem.js';
 import { parser } from '../wire/schema.js';
-import { HEADER, PROTOCOL_VERSION } from '../wire/status.js';
+import { HEADER, PATH, PROTOCOL_VERSION } from '../wire/status.js';
 import { normaliseUrl } from '../wire/url.js';
-import { readJson } from './check.js';
+import { check, readJson } from './check.js';
 import { codeOf, isRbeeError, RbeeProblem, RbeeProtocolMismatch, RbeeUnreachable, reasonOf } from './errors.js';
 import { readEvents, readText, TooLarge } from './stream.js';
 
@@ -17,6 +18,7 @@ export interface FetchResponse {
 export interface FetchInit {
   method: string;
   headers: Record<string, string>;
+  body?: string;
   redirect: 'manual';
   signal: AbortSignal;
 }
@@ -34,6 +36,27 @@ export interface TransportOptions {
   silenceMsMax?: number | undefined;
 }
 
+export interface RequestOptions {
+  /** Media type; JSON by default. */
+  accept?: string;
+  /** Sent as JSON. */
+  body?: unknown;
+  headers?: Record<string, string>;
+}
+
+export interface StreamOptions extends RequestOptions {
+  method?: 'GET' | 'POST';
+  /** Its abort ends the stream quietly. */
+  signal?: AbortSignal | undefined;
+  /** Hears of the head of the answer, before the first event. */
+  onOpen?: ((headers: FetchResponse['headers']) => void) | undefined;
+  /**
+   * The stream may be silent for as long as it likes, its head too: it is given up only when the process that serves it
+   * does not answer `/health` any more.
+   */
+  mayBeSilent?: boolean;
+}
+
 /** A list of thousands of hives, with room to spare. */
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 const PROBLEM_BYTES_MAX = 1024 * 1024;
@@ -41,6 +64,7 @@ const PROBLEM_BYTES_MAX = 1024 * 1024;
 const SILENCE_TICKS = 4;
 
 const parseProblem = parser(Problem);
+const parseOpenAiError = parser(OpenAiError);
 
 export type Transport = ReturnType<typeof createTransport>;
 
@@ -56,10 +80,17 @@ export function createTransport(options: TransportOptions) {
   // Checked here because fetch would quote the token, a secret, in its own error.
   if (token && !/^[\x21-\x7e]+$/.test(token)) throw new TypeError('the token has a character that no header can carry');
 
-  async function send(method: string, path: string, accept: string, signal: AbortSignal): Promise<FetchResponse> {
-    const headers: Record<string, string> = { accept, [HEADER.protocol]: PROTOCOL_VERSION };
+  async function send(
+    method: string,
+    path: string,
+    { accept = 'application/json', body, headers: more }: RequestOptions,
+    signal: AbortSignal,
+  ): Promise<FetchResponse> {
+    const headers: Record<string, string> = { ...more, accept, [HEADER.protocol]: PROTOCOL_VERSION };
     if (token) headers.authorization = `Bearer ${token}`;
-    const response = await doFetch(url + path, { method, headers, redirect: 'manual', signal });
+    if (body !== undefined) headers['content-type'] = 'application/json';
+    const content = body === undefined ? {} : { body: JSON.stringify(body) };
+    const response = await doFetch(url + path, { method, headers, ...content, redirect: 'manual', signal });
     const protocol = response.headers.get(HEADER.protocol);
     if (protocol !== null && protocol !== PROTOCOL_VERSION) {
       const detail = `${url} speaks protocol ${protocol.slice(0, 16)}, this is protocol ${PROTOCOL_VERSION}`;
@@ -77,9 +108,13 @@ export function createTransport(options: TransportOptions) {
       const detail = `${url} redirects${to ? ` to ${to}` : ''}; rbee follows no redirect, give the final address itself`;
       return new RbeeProblem(url, status, 'Redirect', detail);
     }
-    const said = parseProblem(readJson(await readText(response.body, PROBLEM_BYTES_MAX).catch(() => '')));
+    const body = readJson(await readText(response.body, PROBLEM_BYTES_MAX).catch(() => ''));
+    const said = check(parseProblem, body);
+    const openAi = check(parseOpenAiError, body);
     const title = said.ok ? said.value.title : `Status ${status}`;
     let detail = said.ok ? said.value.detail : `${url} answered ${status} and did not say why`;
+    // On the routes of OpenAI's API errors have that shape.
+    if (!said.ok && openAi.ok) detail = openAi.value.error.message;
     if (status === 401) {
       detail = token
         ? `${url} does not take this token: give the right one with --token or RBEE_TOKEN`
@@ -98,11 +133,11 @@ export function createTransport(options: TransportOptions) {
   }
 
   /** The body of an answer that came whole within `timeoutMs`. */
-  async function request(method: string, path: string, accept = 'application/json'): Promise<string> {
+  async function request(method: string, path: string, options: RequestOptions = {}): Promise<string> {
     const controller = new AbortController();
     const timer = setTimeout(() => controller.abort(timedOut()), timeoutMs);
     try {
-      const response = await send(method, path, accept, controller.signal);
+      const response = await send(method, path, options, controller.signal);
       return await readText(response.body, ANSWER_BYTES_MAX);
     } catch (error) {
       throw failure(error, controller.signal, 'nothing answers at');
@@ -115,36 +150,45 @@ export function createTransport(options: TransportOptions) {
 
   /**
    * The events of one stream until `signal` aborts, which ends it quietly. A stream that ends by itself throws
-   * `RbeeUnreachable` (`CLOSED`, `SILENT` or the system's code): a server in order says `bye` first, and who reads that
-   * stops. A `null` comes before all: the stream is open.
+   * `RbeeUnreachable` (`CLOSED`, `SILENT` or the system's code): a server in order says `bye` or its last word first, and
+   * who reads that stops.
    */
   async function* events(
     path: string,
-    signal: AbortSignal | undefined,
-  ): AsyncGenerator<EventSourceMessage | null, void, undefined> {
+    options: StreamOptions = {},
+  ): AsyncGenerator<EventSourceMessage, void, undefined> {
+    const { method = 'GET', signal, onOpen, mayBeSilent = false } = options;
     if (signal?.aborted) return;
     const controller = new AbortController();
     const leave = () => controller.abort();
     signal?.addEventListener('abort', leave, { once: true });
-    const head = setTimeout(() => controller.abort(timedOut()), timeoutMs);
-    let watchdog: ReturnType<typeof setInterval> | undefined;
     let opened = false;
+    let quiet = 0;
+    const heard = () => {
+      quiet = 0;
+    };
+    const giveUp = () => {
+      if (!mayBeSilent) return controller.abort(silent());
+      heard();
+      request('GET', PATH.health, { accept: 'text/plain' }).catch((error) => {
+        // One that is not well still answers.
+        if (error instanceof RbeeUnreachable) controller.abort(error);
+      });
+    };
+    const head = mayBeSilent ? undefined : setTimeout(() => controller.abort(timedOut()), timeoutMs);
+    const watchdog = setInterval(() => {
+      quiet += 1;
+      if (quiet > SILENCE_TICKS && (opened || mayBeSilent)) giveUp();
+    }, silenceMsMax / SILENCE_TICKS);
     try {
-      const response = await send('GET', path, 'text/event-stream', controller.signal);
+      const response = await send(method, path, { ...options, accept: 'text/event-stream' }, controller.signal);
       clearTimeout(head);
       if (!/^text\/event-stream\b/i.test(response.headers.get('content-type') ?? '')) {
         throw new RbeeProtocolMismatch(url, `${url}${path} is no event stream: is this an rbee process?`);
       }
-      let quiet = 0;
-      watchdog = setInterval(() => {
-        quiet += 1;
-        if (quiet > SILENCE_TICKS) controller.abort(silent());
-      }, silenceMsMax / SILENCE_TICKS);
+      heard();
       opened = true;
-      yield null;
-      const heard = () => {
-        quiet = 0;
-      };
+      onOpen?.(response.headers);
       for await (const message of readEvents(response.body, heard)) {
         if (signal?.aborted) return;
         yield message;

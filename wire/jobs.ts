@@ -107,6 +107,7 @@ export const JobEntry = Type.Object({
 });
 export type JobEntry = Static<typeof JobEntry>;
 export const JobList = Type.Object({ jobs: Type.Array(JobEntry) });
+export type JobList = Static<typeof JobList>;
 export const JobCancelled = Type.Object({ job_id: Type.String(), status: Type.Literal('cancelled') });
 
 /** `event: data` of a job's stream. */

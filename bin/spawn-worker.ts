@@ -1,0 +1,117 @@
+/** Asking a queen for work: which hive, which kind of worker, and a job followed to its end. */
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import type { Client } from '../client/index.js';
+import type { HiveEntry } from '../wire/hive.js';
+import { type Operation, WorkerProcess, type WorkerSpawn } from '../wire/jobs.js';
+import { parser } from '../wire/schema.js';
+import { UsageError } from './options.js';
+
+export interface SpawnRequest {
+  /** A GGUF file, an `hf:` URI, or the name that an engine has for it. */
+  model: string;
+  /** The only one that is online, without it. */
+  hive?: string | undefined;
+  /** `openai` with an engine's URL, else a GPU where the hive has one, else `cpu`. */
+  worker?: WorkerSpawn['worker'] | undefined;
+  device?: number | undefined;
+  engineUrl?: string | undefined;
+}
+
+export const OLLAMA_URL = 'http://127.0.0.1:11434';
+const ASK_AGAIN_MS = 200;
+
+/**
+ * The operation that is meant. Waits for `patienceMs` for a hive to be there and to say what devices it has.
+ * @throws UsageError when several could be meant
+ */
+export async function spawnOperation(client: Client, request: SpawnRequest, patienceMs: number): Promise<WorkerSpawn> {
+  const { model, engineUrl, device } = request;
+  const hive = await hiveFor(client, request.hive, patienceMs);
+  const worker = request.worker ?? (engineUrl === undefined ? kindFor(hive) : 'openai');
+  if (worker !== 'openai' && engineUrl !== undefined) {
+    throw new UsageError(`--engine-url goes with --worker openai, not with ${worker}`);
+  }
+  return {
+    operation: 'worker_spawn',
+    hive_id: hive.hive_id,
+    model: worker === 'openai' ? model : fileOf(model),
+    worker,
+    ...(device === undefined ? {} : { device }),
+    ...(worker === 'openai' ? { engine_url: engineUrl ?? OLLAMA_URL } : {}),
+  };
+}
+
+/** A file that is here is named by its whole path: a hive has another working directory. */
+const fileOf = (model: string): string => (existsSync(model) ? path.resolve(model) : model);
+
+type Chosen = Pick<HiveEntry, 'hive_id' | 'devices'>;
+
+async function hiveFor(client: Client, wanted: string | undefined, patienceMs: number): Promise<Chosen> {
+  const until = performance.now() + patienceMs;
+  for (;;) {
+    const { hives } = await client.hives();
+    const online = hives.filter(({ state }) => state === 'streaming');
+    const candidates = wanted === undefined ? online : online.filter(({ hive_id }) => hive_id === wanted);
+    const [hive, another] = candidates;
+    if (another) {
+      const names = online.map(({ hive_id }) => hive_id).join(', ');
+      throw new UsageError(`say on which hive, with --hive: there are ${names}`);
+    }
+    if (hive?.devices) return hive;
+    if (performance.now() >= until) {
+      // The queen herself says best what is wrong with a hive that was named.
+      if (hive || wanted !== undefined) return hive ?? { hive_id: wanted as string, devices: null };
+      throw new Error('no hive is online that could run a worker: start one with rbee hive, and see rbee hives');
+    }
+    await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+  }
+}
+
+function kindFor({ devices }: Chosen): WorkerSpawn['worker'] {
+  const types = (devices ?? []).map(({ device_type }) => device_type);
+  return (['cuda', 'metal'] as const).find((kind) => types.includes(kind)) ?? 'cpu';
+}
+
+export interface JobOutcome {
+  state: 'done' | 'failed' | 'cancelled';
+  reason: string | null;
+  /** By action. */
+  results: Map<string, unknown>;
+}
+
+/** Reads a job to its end. Null when `signal` aborted before that. */
+export async function followJob(
+  client: Client,
+  jobId: string,
+  { narrate, signal }: { narrate: (line: string) => void; signal?: AbortSignal | undefined },
+): Promise<JobOutcome | null> {
+  const results = new Map<string, unknown>();
+  for await (const event of client.jobEvents(jobId, signal)) {
+    if (event.type === 'narration') narrate(event.text);
+    else if (event.type === 'result') results.set(event.action, event.payload);
+    else return { state: event.state, reason: event.reason, results };
+  }
+  return null;
+}
+
+/** Posts an operation and reads it to its end. @throws Error when it did not succeed */
+export async function runJob(
+  client: Client,
+  operation: Operation,
+  narrate: (line: string) => void,
+): Promise<Map<string, unknown>> {
+  const { job_id } = await client.postJob(operation);
+  const outcome = await followJob(client, job_id, { narrate });
+  if (outcome?.state !== 'done') throw new Error(outcome?.reason ?? 'it was cancelled');
+  return outcome.results;
+}
+
+const parseWorker = parser(WorkerProcess);
+
+/** The worker in the results of `worker_spawn`. */
+export function spawnedWorker(results: Map<string, unknown>): WorkerProcess {
+  const parsed = parseWorker(results.get('worker_spawn'));
+  if (!parsed.ok) throw new Error('the job says that it is done, and not what it started');
+  return parsed.value;
+}

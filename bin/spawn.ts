@@ -1,0 +1,153 @@
+/** `rbee spawn` and `rbee stop`: a worker begins and ends, told as it happens. */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { Client } from '../client/index.js';
+import { type Operation, WORKER_KINDS } from '../wire/jobs.js';
+import type { WorkerEntry } from '../wire/worker.js';
+import { act, hasColor, print, QUERY_EXIT, type Query, type QueryOptions, query } from './ask.js';
+import { commandFor } from './command-line.js';
+import { clean, jsonLine } from './format.js';
+import { createNarrator } from './narrator.js';
+import { parseId, parseUrl, UsageError } from './options.js';
+import { followJob, type SpawnRequest, spawnedWorker, spawnOperation } from './spawn-worker.js';
+
+interface SpawnOptions extends QueryOptions, Omit<SpawnRequest, 'model'> {
+  wait: boolean;
+}
+
+/** A hive that has only just come says in this time what devices it has. */
+const PATIENCE_MS = 3_000;
+
+/** Adds `spawn` and `stop`. */
+export function addSpawnCommands(program: Command): void {
+  query(program, 'spawn', 'Starts a worker for a model on a hive, and waits until it can answer.', [
+    'rbee spawn ~/models/llama-3.2-1b-Q4_K_M.gguf',
+    'rbee spawn hf:bartowski/Llama-3.2-1B-Instruct-GGUF/Llama-3.2-1B-Instruct-Q4_K_M.gguf --hive gpu-0',
+    'rbee spawn llama3.2 --engine-url http://127.0.0.1:11434      what Ollama has there, through the swarm',
+    '',
+    'Ctrl-C cancels it. The file must lie on the hive: that is where it is read.',
+  ])
+    .argument('<model>', 'a GGUF file on the hive, hf:user/repo/file.gguf, or the name of a model at an engine')
+    .addOption(new Option('--hive <id>', 'on which hive (default: the only one that is online)').argParser(parseId))
+    .addOption(
+      new Option(
+        '--worker <kind>',
+        'what it computes with (default: openai with --engine-url, else a GPU where the hive has one, else cpu)',
+      ).choices(WORKER_KINDS),
+    )
+    .addOption(new Option('--device <number>', 'which of its kind, from 0').argParser(parseDeviceNumber))
+    .addOption(
+      new Option(
+        '--engine-url <url>',
+        'of an engine that runs already, as the hive reaches it (default with --worker openai: Ollama on the hive)',
+      ).argParser(parseUrl),
+    )
+    .option('--no-wait', 'only print the id of the job, which rbee jobs <id> follows')
+    .action((model: string, options: SpawnOptions) =>
+      act(async (asking) => {
+        const { client, json } = asking;
+        const operation = await spawnOperation(client, { ...options, model }, PATIENCE_MS);
+        const results = await carryOut(asking, operation, options.wait);
+        if (!results) return;
+        const worker = spawnedWorker(results);
+        const where = `${worker.worker_id} is ready at ${worker.url}`;
+        print([json ? jsonLine(worker) : clean(where)]);
+        if (process.stderr.isTTY && !json) {
+          process.stderr.write(`talk to it:  ${clean(commandFor(client.url, ['chat', worker.model]))}\n`);
+        }
+      })(options),
+    );
+  query(program, 'stop', 'Ends a worker that a hive started.', ['rbee stop worker-llm-8080@gpu-0', 'rbee stop 23145'])
+    .argument('<worker>', 'its id or its pid, as rbee workers shows them')
+    .addOption(
+      new Option('--hive <id>', 'the hive that it belongs to, where a pid alone is not enough').argParser(parseId),
+    )
+    .action((worker: string, options: QueryOptions & { hive?: string }) =>
+      act(async (asking) => {
+        const target = await targetOf(asking.client, worker, options.hive);
+        const results = await carryOut(asking, { operation: 'worker_process_delete', ...target }, true);
+        print([asking.json ? jsonLine(results?.get('worker_process_delete') ?? null) : clean(`stopped ${worker}`)]);
+      })(options),
+    );
+}
+
+function parseDeviceNumber(text: string): number {
+  const [, digits] = /^(?:[CG]PU-)?(\d{1,4})$/i.exec(text) ?? [];
+  if (digits === undefined || Number(digits) > 1023)
+    throw new InvalidArgumentError('expected a number from 0 to 1023.');
+  return Number(digits);
+}
+
+/** @throws UsageError when nobody, or more than one, is meant */
+async function targetOf(client: Client, name: string, hive?: string): Promise<{ hive_id: string; pid: number }> {
+  const workers = (await client.workers()).workers.filter(({ hive_id }) => hive === undefined || hive_id === hive);
+  const isPid = /^\d{1,10}$/.test(name);
+  const named = workers.filter(({ worker_id, pid }) => worker_id === name || (isPid && pid === Number(name)));
+  const [worker, another] = named;
+  if (another) {
+    const hives = named.map(({ hive_id }) => hive_id ?? 'no hive').join(' and ');
+    throw new UsageError(`${name} is a worker on ${hives}: say which with --hive`);
+  }
+  // It may be starting, and not be listed yet: its hive knows.
+  if (!worker && isPid && hive !== undefined) return { hive_id: hive, pid: Number(name) };
+  if (!worker) {
+    const on = hive === undefined ? '' : ` on hive ${hive}`;
+    throw new Error(`no worker ${name}${on}; ${whoIs(workers)}`);
+  }
+  if (worker.hive_id === null) {
+    throw new Error(`${name} was started by no hive, so none can end it: end its process where it runs`);
+  }
+  if (typeof worker.pid !== 'number') {
+    throw new Error(`${name} has no process: ${worker.reason ?? 'its hive does not say why'}`);
+  }
+  return { hive_id: worker.hive_id, pid: worker.pid };
+}
+
+const NAMES_MAX = 20;
+
+function whoIs(workers: readonly WorkerEntry[]): string {
+  if (workers.length === 0) return 'there are none';
+  const more = workers.length > NAMES_MAX ? ` and ${workers.length - NAMES_MAX} more` : '';
+  return `there are ${workers
+    .slice(0, NAMES_MAX)
+    .map(({ worker_id }) => worker_id)
+    .join(', ')}${more}`;
+}
+
+/**
+ * Posts a job and tells what happens; Ctrl-C cancels it, and a second one leaves it as it is.
+ * @returns its results, or null when nobody wants to wait or somebody cancelled it
+ * @throws Error when it failed
+ */
+async function carryOut(
+  { client, json }: Query,
+  operation: Operation,
+  wait: boolean,
+): Promise<Map<string, unknown> | null> {
+  const { job_id } = await client.postJob(operation);
+  if (!wait) {
+    print([json ? jsonLine({ job_id }) : job_id]);
+    return null;
+  }
+  const narrator = createNarrator({ stderr: process.stderr, color: hasColor(process.stderr) });
+  let asked = false;
+  const cancel = () => {
+    if (asked) process.exit(QUERY_EXIT.interrupted);
+    asked = true;
+    narrator.line('cancelling it (Ctrl-C again leaves it as it is)');
+    client.cancelJob(job_id).catch((error) => narrator.line(`it cannot be cancelled: ${error.message}`));
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, cancel);
+  try {
+    const outcome = await followJob(client, job_id, { narrate: narrator.line });
+    if (outcome?.state === 'cancelled') {
+      narrator.line(asked ? 'cancelled' : 'cancelled by somebody else');
+      process.exitCode = asked ? QUERY_EXIT.interrupted : QUERY_EXIT.failed;
+      return null;
+    }
+    if (outcome?.state !== 'done') throw new Error(outcome?.reason ?? 'it was left');
+    return outcome.results;
+  } finally {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, cancel);
+    narrator.end();
+  }
+}
