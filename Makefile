@@ -7,7 +7,7 @@ QUIET := --no-fund --no-audit --no-update-notifier --loglevel=error
 WEB = $(shell find web wire client -type f 2>/dev/null)
 SOURCES = $(shell find wire machines stores actors server bin client test bench types -name '*.ts' 2>/dev/null)
 
-.PHONY: help run build web test check format bench fuzz chaos inspect screenshots chromium clean node
+.PHONY: help run demo build web test check format bench fuzz chaos inspect screenshots chromium clean node
 .DEFAULT_GOAL := help
 
 help: ## print this
@@ -15,6 +15,9 @@ help: ## print this
 
 run: build ## start the whole of rbee on this machine
 	@node dist/bin/rbee.js up
+
+demo: dist/.built ## see the whole chain in one go: a swarm, a tiny model, a worker, a chat
+	@node dist/bin/rbee.js demo
 
 build: dist/.built web ## install what is missing and compile what changed
 

@@ -58,7 +58,7 @@ export function query(program: Command, name: string, description: string, examp
 export function act(run: (query: Query) => Promise<void>): (options: QueryOptions) => Promise<void> {
   return async (options) => {
     try {
-      await run(await open(options));
+      await run(await openQuery(options));
     } catch (error) {
       const { message, exitCode } = explain(error, options.url);
       process.stderr.write(`${clean(message)}\n`);
@@ -67,7 +67,8 @@ export function act(run: (query: Query) => Promise<void>): (options: QueryOption
   };
 }
 
-async function open({ url, token, tlsCa, json }: QueryOptions): Promise<Query> {
+/** The client that the flags describe. @throws UsageError */
+export async function openQuery({ url, token, tlsCa, json }: QueryOptions): Promise<Query> {
   const base: FetchLike = tlsCa && url.startsWith('https:') ? await fetchTrusting(tlsCa) : globalThis.fetch;
   let aheadMs = 0;
   const timed: FetchLike = async (target, init) => {

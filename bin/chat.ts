@@ -17,13 +17,21 @@ import { clean, jsonLine } from './format.js';
 import { parseCount, UsageError } from './options.js';
 import { colors } from './table.js';
 
-interface ChatOptions extends QueryOptions {
-  system?: string;
+interface Drawing {
   maxTokens?: number;
   temperature?: number;
 }
 
-export interface Said {
+interface ChatOptions extends QueryOptions, Drawing {
+  system?: string;
+}
+
+interface Question extends Drawing {
+  model: string;
+  messages: readonly ChatTurn[];
+}
+
+interface Said {
   text: string;
   workerId: string | null;
   tokens: number;
@@ -132,7 +140,7 @@ async function readStdin(): Promise<string> {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
 const UNSAFE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
 
-export interface StreamIo {
+interface StreamIo {
   signal?: AbortSignal;
   /** Nothing is shown. */
   quiet?: boolean;
@@ -141,8 +149,8 @@ export interface StreamIo {
 /** Shows an answer on stdout as it comes; on a terminal also who gave it, and how fast, on stderr. */
 export async function streamAnswer(
   client: Client,
-  { model, messages, maxTokens, temperature }: { model: string; messages: readonly ChatTurn[] } & ChatOptions,
-  { signal, quiet = false }: StreamIo,
+  { model, messages, maxTokens, temperature }: Question,
+  { signal, quiet = false }: StreamIo = {},
 ): Promise<Said> {
   const { stdout, stderr } = process;
   const dim = colors(hasColor(stdout)).dim;

@@ -10,6 +10,7 @@ const PROCESSES: Record<string, () => Promise<Command>> = {
   queen: async () => (await import('./queen.js')).queenCommand(),
   hive: async () => (await import('./hive.js')).hiveCommand(),
   worker: async () => (await import('./worker.js')).workerCommand(),
+  demo: async () => (await import('./demo.js')).demoCommand(),
 };
 
 const program = new Command('rbee')
@@ -22,6 +23,8 @@ const program = new Command('rbee')
 Start here:
   rbee up          a swarm on this machine, in this terminal
   rbee watch       what it does, live
+  rbee spawn FILE  a worker for a model; then: rbee chat
+  rbee demo        all of it with a model of a few words, in one go
 
 Then, on each machine:  rbee hive --queen-url http://<queen's host>:7833 --bind 0.0.0.0   (with RBEE_TOKEN set)
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the name or port is taken, or nobody answers.`,

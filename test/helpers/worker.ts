@@ -6,7 +6,7 @@ import OpenAI from 'openai';
 import type { Test } from 'tap';
 import { getJson } from './http.js';
 import { type RbeeProcess, startProcess } from './process.js';
-import { type TinyOptions, writeTinyModel } from './tiny-gguf.js';
+import { type TinyOptions, writeTinyModel } from '../../bin/tiny-gguf.js';
 import { waitFor } from './wait.js';
 
 /** Loading takes a second, and several where others use the cores. */

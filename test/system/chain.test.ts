@@ -2,7 +2,7 @@
 import t from 'tap';
 import { getJson, openStream, postJson } from '../helpers/http.js';
 import { startProcess } from '../helpers/process.js';
-import { SENTENCE, SENTENCE_TOKENS } from '../helpers/tiny-gguf.js';
+import { SENTENCE, SENTENCE_TOKENS } from '../../bin/tiny-gguf.js';
 import { waitFor } from '../helpers/wait.js';
 import { clientOf, tinyModel } from '../helpers/worker.js';
 

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap';
 import { chunkLine, type FakeEngine, fakeEngine } from '../fakes/engine.js';
 import { answer } from '../fakes/serve.js';
 import { getJson, postJson } from '../helpers/http.js';
-import { SENTENCE, SENTENCE_TOKENS } from '../helpers/tiny-gguf.js';
+import { SENTENCE, SENTENCE_TOKENS } from '../../bin/tiny-gguf.js';
 import { waitFor } from '../helpers/wait.js';
 import { clientOf, isReady, metric, startReadyWorker, startWorker, tinyModel } from '../helpers/worker.js';
 

@@ -2,7 +2,7 @@
 import OpenAI from 'openai';
 import t from 'tap';
 import { getJson, postJson } from '../helpers/http.js';
-import { SENTENCE } from '../helpers/tiny-gguf.js';
+import { SENTENCE } from '../../bin/tiny-gguf.js';
 import { waitFor } from '../helpers/wait.js';
 import { clientOf, metric, startReadyWorker, tinyModel } from '../helpers/worker.js';
 

@@ -5,7 +5,7 @@ import t, { type Test } from 'tap';
 import { serve } from '../fakes/serve.js';
 import { getJson, postJson } from '../helpers/http.js';
 import { StartFailed, startProcess } from '../helpers/process.js';
-import { SENTENCE, tinyGguf } from '../helpers/tiny-gguf.js';
+import { SENTENCE, tinyGguf } from '../../bin/tiny-gguf.js';
 import { waitFor } from '../helpers/wait.js';
 import { isReady, startReadyWorker, startWorker, tinyModel } from '../helpers/worker.js';
 

@@ -2,7 +2,7 @@
 import OpenAI from 'openai';
 import t from 'tap';
 import { getJson, openStream, postJson, rawRequest } from '../helpers/http.js';
-import { SENTENCE, SENTENCE_TOKENS } from '../helpers/tiny-gguf.js';
+import { SENTENCE, SENTENCE_TOKENS } from '../../bin/tiny-gguf.js';
 import { clientOf, isReady, metric, startReadyWorker, startWorker, tinyModel } from '../helpers/worker.js';
 
 const model = tinyModel(t);

@@ -1,5 +1,5 @@
 /**
- * A language model small enough for a test, whose answer is known: whatever it is asked, it recites SENTENCE, a token
+ * A language model small enough for a demonstration and for tests, whose answer is known: whatever it is asked, it recites SENTENCE, a token
  * a word. It is a real GGUF file (version 3) of llama's architecture; attention and feed-forward write nothing, so
  * the output head sees the last token alone, and holds for each word the one that follows.
  */

@@ -1,0 +1,89 @@
+/** Looks for models that this machine already has: GGUF files where the usual programs keep them. */
+import { open, readdir, stat } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import path from 'node:path';
+
+export interface FoundModel {
+  file: string;
+  bytes: number;
+  modifiedMs: number;
+}
+
+export interface Place {
+  dir: string;
+  /** How many levels of directories below it are read. */
+  depth: number;
+}
+
+export interface FindModelsInput {
+  places: readonly Place[];
+  /** Ends the search with what it found so far. */
+  signal: AbortSignal;
+}
+
+/** Entries that are looked at, all places together: somebody's whole photo collection is not. */
+const ENTRIES_MAX = 20_000;
+const FOUND_MAX = 200;
+/** Below this a file is a vocabulary or a test. */
+const BYTES_MIN = 1024 * 1024;
+/** Projectors of vision models, vocabularies, and all parts of a split model but its first answer nobody. */
+const NO_MODEL = /^(mmproj|ggml-vocab)|-(?!0*1-of-)\d{5}-of-\d{5}\.gguf$/i;
+
+/** Where llama.cpp, LM Studio, Hugging Face, node-llama-cpp and people keep them. */
+export function usualPlaces(env: NodeJS.ProcessEnv = process.env, home = homedir(), cwd = process.cwd()): Place[] {
+  const below = (...parts: string[]) => path.join(home, ...parts);
+  const places: (Place | null)[] = [
+    env.LLAMA_CACHE ? { dir: env.LLAMA_CACHE, depth: 1 } : null,
+    { dir: below('.cache', 'llama.cpp'), depth: 1 },
+    { dir: below('Library', 'Caches', 'llama.cpp'), depth: 1 },
+    { dir: below('.lmstudio', 'models'), depth: 3 },
+    { dir: below('.cache', 'lm-studio', 'models'), depth: 3 },
+    { dir: below('.node-llama-cpp', 'models'), depth: 1 },
+    { dir: path.join(env.HF_HOME || below('.cache', 'huggingface'), 'hub'), depth: 4 },
+    { dir: below('models'), depth: 3 },
+    { dir: cwd, depth: 2 },
+  ];
+  return places.filter((place) => place !== null);
+}
+
+/** The latest first, each once. Never throws: what cannot be read has nothing in it. */
+export async function findModels({ places, signal }: FindModelsInput): Promise<FoundModel[]> {
+  const found = new Map<string, FoundModel>();
+  let entries = 0;
+  const over = () => signal.aborted || entries >= ENTRIES_MAX || found.size >= FOUND_MAX;
+
+  async function search(dir: string, depth: number): Promise<void> {
+    if (over()) return;
+    const all = await readdir(dir, { withFileTypes: true }).catch(() => []);
+    entries += all.length;
+    for (const entry of all.filter((one) => one.name.endsWith('.gguf') && !NO_MODEL.test(one.name))) {
+      if (over()) return;
+      const file = path.join(dir, entry.name);
+      const model = await look(file).catch(() => null);
+      if (model) found.set(file, model);
+    }
+    if (depth === 0) return;
+    for (const entry of all) {
+      if (over()) return;
+      if (entry.isDirectory() && !entry.name.startsWith('.') && entry.name !== 'node_modules') {
+        await search(path.join(dir, entry.name), depth - 1);
+      }
+    }
+  }
+
+  for (const { dir, depth } of places) await search(dir, depth);
+  return [...found.values()].sort((a, b) => b.modifiedMs - a.modifiedMs);
+}
+
+/** Null for what only has the name of a model. */
+async function look(file: string): Promise<FoundModel | null> {
+  const { size, mtimeMs } = await stat(file);
+  if (size < BYTES_MIN) return null;
+  const handle = await open(file, 'r');
+  try {
+    const { buffer } = await handle.read(Buffer.alloc(4), 0, 4, 0);
+    return buffer.toString('latin1') === 'GGUF' ? { file, bytes: size, modifiedMs: mtimeMs } : null;
+  } finally {
+    await handle.close();
+  }
+}
