@@ -39,7 +39,7 @@ async function runDemo(): Promise<number> {
   const swarm = startSwarm({
     ports: { registry: 0, queen: 0, hive: 0 },
     // One hive, and nobody's real swarm: neither their variables nor their SSH hosts.
-    args: ['--log-level', 'warn', '--state-dir', path.join(dir, 'state')],
+    args: ['--log-level', 'error', '--state-dir', path.join(dir, 'state')],
     queenArgs: ['--ssh-config', '/dev/null'],
     env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('RBEE_'))),
     onUp: ({ registry, queen, hive }) => {

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import OpenAI from 'openai';
 import type { Test } from 'tap';
+import { type TinyOptions, writeTinyModel } from '../../bin/tiny-gguf.js';
 import { getJson } from './http.js';
 import { type RbeeProcess, startProcess } from './process.js';
-import { type TinyOptions, writeTinyModel } from '../../bin/tiny-gguf.js';
 import { waitFor } from './wait.js';
 
 /** Loading takes a second, and several where others use the cores. */

@@ -1,8 +1,8 @@
 /** The whole chain, each link real: a queen passes a job on, a hive spawns a worker, and OpenAI's client talks to it. */
 import t from 'tap';
+import { SENTENCE, SENTENCE_TOKENS } from '../../bin/tiny-gguf.js';
 import { getJson, openStream, postJson } from '../helpers/http.js';
 import { startProcess } from '../helpers/process.js';
-import { SENTENCE, SENTENCE_TOKENS } from '../../bin/tiny-gguf.js';
 import { waitFor } from '../helpers/wait.js';
 import { clientOf, tinyModel } from '../helpers/worker.js';
 

@@ -1,10 +1,10 @@
 /** A worker before an engine that runs already: everything passes through, and what goes wrong is said in clear words. */
 import OpenAI from 'openai';
 import t, { type Test } from 'tap';
+import { SENTENCE, SENTENCE_TOKENS } from '../../bin/tiny-gguf.js';
 import { chunkLine, type FakeEngine, fakeEngine } from '../fakes/engine.js';
 import { answer } from '../fakes/serve.js';
 import { getJson, postJson } from '../helpers/http.js';
-import { SENTENCE, SENTENCE_TOKENS } from '../../bin/tiny-gguf.js';
 import { waitFor } from '../helpers/wait.js';
 import { clientOf, isReady, metric, startReadyWorker, startWorker, tinyModel } from '../helpers/worker.js';
 

@@ -2,10 +2,10 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
+import { SENTENCE, tinyGguf } from '../../bin/tiny-gguf.js';
 import { serve } from '../fakes/serve.js';
 import { getJson, postJson } from '../helpers/http.js';
 import { StartFailed, startProcess } from '../helpers/process.js';
-import { SENTENCE, tinyGguf } from '../../bin/tiny-gguf.js';
 import { waitFor } from '../helpers/wait.js';
 import { isReady, startReadyWorker, startWorker, tinyModel } from '../helpers/worker.js';
 

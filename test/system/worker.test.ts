@@ -1,8 +1,8 @@
 /** A worker that runs a model itself: real inference, asked by OpenAI's own client and by hand. */
 import OpenAI from 'openai';
 import t from 'tap';
-import { getJson, openStream, postJson, rawRequest } from '../helpers/http.js';
 import { SENTENCE, SENTENCE_TOKENS } from '../../bin/tiny-gguf.js';
+import { getJson, openStream, postJson, rawRequest } from '../helpers/http.js';
 import { clientOf, isReady, metric, startReadyWorker, startWorker, tinyModel } from '../helpers/worker.js';
 
 const model = tinyModel(t);

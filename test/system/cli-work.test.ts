@@ -1,0 +1,231 @@
+/** Work by the command line, each part of it real: a queen, a hive, workers on the tiny model, and rbee as one types it. */
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import t, { type Test } from 'tap';
+import { SENTENCE, SENTENCE_TOKENS } from '../../bin/tiny-gguf.js';
+import { chunkLine, fakeEngine } from '../fakes/engine.js';
+import { fakeHive } from '../fakes/hive.js';
+import { type CommandOptions, outcomeOf, startCommand } from '../helpers/command.js';
+import { getJson } from '../helpers/http.js';
+import { startProcess } from '../helpers/process.js';
+import { waitFor } from '../helpers/wait.js';
+import { tinyModel } from '../helpers/worker.js';
+
+const model = tinyModel(t);
+const queen = await startProcess(t, { name: 'queen' });
+const hive = await startProcess(t, { name: 'hive', args: ['--hive-id', 'gpu-0', '--queen-url', queen.url] });
+await waitFor('the hive', async () => (await getJson(`${queen.url}/v1/hives/gpu-0`)).body.state === 'streaming');
+
+const rbee = (t: Test, args: string[], options: CommandOptions = {}) =>
+  outcomeOf(t, [...args, '--url', queen.url], options);
+const workers = async () => (await getJson(`${queen.url}/v1/workers`)).body.workers;
+const models = async () => (await getJson(`${queen.url}/v1/models`)).body.data.map(({ id }: { id: string }) => id);
+
+const pids = new Set<number>();
+// A hive that is killed leaves its workers: not so a test.
+t.teardown(async () => {
+  for (const { pid } of await workers().catch(() => [])) if (pid) pids.add(pid);
+  for (const pid of pids) {
+    try {
+      process.kill(-pid, 'SIGKILL');
+    } catch {
+      // It is gone, as it should be.
+    }
+  }
+});
+
+t.test('with nothing there, each command says what to do', async (t) => {
+  const said = async (args: string[]) => {
+    const { code, stdout, stderr } = await rbee(t, args);
+    return { code, text: stdout + stderr };
+  };
+  t.strictSame(await said(['workers']), { code: 0, text: 'no worker yet: rbee spawn <model> starts one\n' });
+  t.strictSame(await said(['jobs']), { code: 0, text: 'no job within the last ten minutes\n' });
+  t.strictSame(await said(['models']), {
+    code: 0,
+    text: 'no model is available now: rbee spawn <model> starts one\n',
+  });
+  t.match(await said(['chat', 'Who are you?']), { code: 1, text: /no model is available now: rbee spawn/ });
+  t.match(await said(['stop', '4711']), { code: 1, text: 'no worker 4711; there are none' });
+  t.match(await said(['spawn', model, '--hive', 'attic']), { code: 1, text: 'hive attic is unknown: there are gpu-0' });
+  t.match(await said(['spawn', model, '--worker', 'cpu', '--engine-url', 'http://127.0.0.1:9']), {
+    code: 2,
+    text: '--engine-url goes with --worker openai, not with cpu',
+  });
+});
+
+t.test('what nobody answers is told as such, with exit code 3', async (t) => {
+  const { code, stderr } = await outcomeOf(t, ['models', '--url', 'http://127.0.0.1:9']);
+  t.equal(code, 3);
+  t.match(stderr, 'is the queen running?');
+});
+
+let workerId = '';
+t.test(
+  'rbee spawn names a file as the hive must read it, tells what happens, and ends when the worker is ready',
+  async (t) => {
+    const { code, stdout, stderr } = await rbee(t, ['spawn', path.basename(model)], { cwd: path.dirname(model) });
+    t.equal(code, 0, stderr);
+    t.match(stderr, `spawning a cpu worker for ${model}`);
+    t.match(stderr, /process \d+ runs\n/);
+    t.notMatch(stdout + stderr, '\x1b', 'no colours in a pipe');
+    [, workerId = ''] = /^(worker-llm-\d+@gpu-0) is ready at http:\S+\n$/.exec(stdout) ?? [];
+    t.not(workerId, '', stdout);
+    await waitFor('the model', async () => (await models()).includes('tiny'));
+  },
+);
+
+t.test('rbee workers and rbee models show it', async (t) => {
+  const listed = await waitFor('its measurement', async () => {
+    const { stdout } = await rbee(t, ['workers']);
+    return stdout.includes(' CPU-0 ') && / MiB /.test(stdout) && stdout;
+  });
+  t.match(listed, /^WORKER +MODEL +STATUS +HIVE +DEVICE +CPU +RSS +VRAM +UP +PID +URL/);
+  t.match(listed, new RegExp(`\\n${workerId} +tiny +(ready|busy) +gpu-0 +CPU-0 +`));
+  const [one] = JSON.parse((await rbee(t, ['workers', '--json'])).stdout).workers;
+  t.match(one, { worker_id: workerId, available: true, pid: Number });
+  t.match((await rbee(t, ['models'])).stdout, /^MODEL +WORKERS +ON\ntiny +1 +gpu-0\n$/);
+  t.match(JSON.parse((await rbee(t, ['models', '--json'])).stdout), { data: [{ id: 'tiny' }] });
+});
+
+t.test('rbee chat answers a message, of which the model may be left out where there is just one', async (t) => {
+  const whole = { code: 0, stdout: `${SENTENCE}\n`, stderr: '' };
+  t.strictSame(await rbee(t, ['chat', 'tiny', 'Who', 'are', 'you?', '--temperature', '0']), whole);
+  t.strictSame(await rbee(t, ['chat', 'Who are you?', '--temperature', '0']), whole);
+  const { stdout } = await rbee(t, ['chat', 'tiny', 'Who are you?', '--temperature', '0', '--json']);
+  const said = JSON.parse(stdout);
+  t.match(said, { model: 'tiny', worker_id: workerId, text: SENTENCE, finish_reason: 'stop', tokens: Number });
+  t.ok(said.tokens >= SENTENCE_TOKENS - 1);
+  t.ok(said.tokens_per_s > 0);
+  const short = await rbee(t, ['chat', 'tiny', 'Hello', '--max-tokens', '2', '--temperature', '0']);
+  t.equal(short.stdout, 'Hello !\n');
+});
+
+t.test('rbee chat takes standard input for a message, and says when that is empty', async (t) => {
+  const { code, stdout } = await rbee(t, ['chat', 'tiny', '--temperature', '0'], { stdin: 'Who are you?\n' });
+  t.strictSame([code, stdout], [0, `${SENTENCE}\n`]);
+  t.match(await rbee(t, ['chat', 'tiny'], { stdin: '\n' }), { code: 2, stderr: 'standard input is empty' });
+});
+
+t.test('rbee chat with a model that nobody has names those that there are', async (t) => {
+  const { code, stdout, stderr } = await rbee(t, ['chat', 'gigantic', 'Hello']);
+  t.strictSame([code, stdout], [1, '']);
+  t.match(stderr, 'no worker can answer for model gigantic; available now: tiny');
+});
+
+t.test('rbee jobs lists what was done, and tells one from its first line on', async (t) => {
+  const { stdout } = await rbee(t, ['jobs']);
+  const [, jobId = ''] = /\n(job-\S+) +worker_spawn +gpu-0 +done /.exec(stdout) ?? [];
+  t.not(jobId, '', stdout);
+  const told = await rbee(t, ['jobs', jobId.slice(0, 12)]);
+  t.strictSame([told.code, told.stdout], [0, `${jobId} is done\n`]);
+  t.match(told.stderr, /^spawning a cpu worker[\s\S]* is ready\n$/);
+  const events = (await rbee(t, ['jobs', jobId, '--json'])).stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  t.match(events.at(-2), { type: 'result', action: 'worker_spawn', payload: { worker_id: workerId } });
+  t.same(events.at(-1), { type: 'end', state: 'done', reason: null });
+  t.match(await rbee(t, ['jobs', jobId, '--cancel']), { code: 1, stderr: 'is over: it is done' });
+  t.match(await rbee(t, ['jobs', 'job-none']), { code: 1, stderr: 'no job job-none' });
+});
+
+t.test('a spawn that fails ends with code 1 and the last lines of the worker', async (t) => {
+  const { code, stdout, stderr } = await rbee(t, ['spawn', '/nowhere/none.gguf']);
+  t.strictSame([code, stdout], [1, '']);
+  t.match(stderr, /crashed: it ended with code 1\n( {2}.*\n)*? {2}.*\/nowhere\/none\.gguf/);
+  t.match(stderr, /the worker crashed[^\n]*\n$/);
+});
+
+t.test('Ctrl-C cancels a spawn, says so, and leaves no worker', async (t) => {
+  const before = (await workers()).length;
+  // Nothing listens there: the worker waits for its engine.
+  const args = ['spawn', 'slow', '--engine-url', 'http://127.0.0.1:9', '--url', queen.url];
+  const spawning = startCommand(t, args);
+  const runs = await waitFor('the process', () => /process (\d+) runs/.exec(spawning.stderr()));
+  const pid = Number(runs[1]);
+  pids.add(pid);
+  spawning.child.kill('SIGINT');
+  t.equal((await waitFor('its end', () => spawning.exited)).code, 130, spawning.stderr());
+  t.match(spawning.stderr(), /cancelling it[^\n]*\n[\s\S]*cancelled\n$/);
+  await waitFor('the process to be gone', () => {
+    try {
+      return !process.kill(pid, 0);
+    } catch {
+      return true;
+    }
+  });
+  t.ok((await workers()).length <= before);
+});
+
+t.test('rbee spawn --no-wait prints the job, which goes on', async (t) => {
+  const engine = await fakeEngine(t);
+  engine.models = ['swarm-1'];
+  engine.respond = (_, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.end(`${chunkLine('Hello')}${chunkLine(', swarm')}data: [DONE]\n\n`);
+  };
+  const args = ['spawn', 'swarm-1', '--engine-url', engine.url, '--no-wait'];
+  const { code, stdout } = await rbee(t, args);
+  t.equal(code, 0);
+  t.match(stdout, /^job-\S+\n$/);
+  const told = await rbee(t, ['jobs', stdout.trim()]);
+  t.match(told, { code: 0, stderr: 'spawning a openai worker for swarm-1' });
+  await waitFor('both models', async () => (await models()).length >= 2);
+  t.match(await rbee(t, ['chat', 'Who are you?']), { code: 2, stderr: /say to which model: there are swarm-1, tiny/ });
+  t.equal((await rbee(t, ['chat', 'swarm-1', 'Who are you?'])).stdout, 'Hello, swarm\n');
+});
+
+t.test('rbee stop ends a worker by its id or its pid', async (t) => {
+  const all = await workers();
+  const { pid } = all.find(({ model }: { model: string }) => model === 'swarm-1');
+  t.strictSame((await rbee(t, ['stop', String(pid)])).stdout, `stopped ${pid}\n`);
+  const { code, stdout, stderr } = await rbee(t, ['stop', workerId]);
+  t.strictSame([code, stdout], [0, `stopped ${workerId}\n`], stderr);
+  t.match(stderr, `${workerId} is gone`);
+  await waitFor('no model', async () => (await models()).length === 0);
+});
+
+t.test('with several hives online rbee spawn asks for one of them', async (t) => {
+  const other = await fakeHive(t, { hiveId: 'gpu-1' });
+  other.emit();
+  await other.announce(queen.url);
+  await waitFor('both', async () => (await getJson(`${queen.url}/v1/hives/gpu-1`)).body.state === 'streaming');
+  const { code, stderr } = await rbee(t, ['spawn', model]);
+  t.equal(code, 2);
+  t.match(stderr, /say on which hive, with --hive: there are (gpu-0, gpu-1|gpu-1, gpu-0)/);
+});
+
+t.test('the hive ends in order', async (t) => t.same(await hive.kill(), { code: 0, signal: null }));
+
+/** Directories of the demo that are there now. */
+const leftovers = (dir: string) => readdirSync(dir).filter((name) => name.startsWith('rbee-demo-'));
+
+t.test('rbee demo goes through the whole chain and leaves nothing behind', async (t) => {
+  const TMPDIR = mkdtempSync(path.join(tmpdir(), 'rbee-cli-'));
+  t.teardown(() => rmSync(TMPDIR, { recursive: true, force: true }));
+  // Their real swarm is no business of the demo.
+  const env = { TMPDIR, RBEE_TOKEN: 'secret', RBEE_QUEEN_URL: 'http://127.0.0.1:9', RBEE_BIND: '0.0.0.0' };
+  const { code, stdout, stderr } = await outcomeOf(t, ['demo'], { env });
+  t.equal(code, 0, stdout + stderr);
+  t.match(stdout, `\n${SENTENCE}\n`);
+  t.match(stdout, /answered by worker-llm-\d+@\S+ through the queen: \d+ tokens\n/);
+  t.match(stdout, 'the swarm has ended in order');
+  t.same(leftovers(TMPDIR), []);
+  const [, worker] = /process (\d+) runs/.exec(stdout) ?? [];
+  t.throws(() => process.kill(Number(worker), 0), 'its worker is gone');
+});
+
+t.test('Ctrl-C ends rbee demo early, its worker too', async (t) => {
+  const TMPDIR = mkdtempSync(path.join(tmpdir(), 'rbee-cli-'));
+  t.teardown(() => rmSync(TMPDIR, { recursive: true, force: true }));
+  const demo = startCommand(t, ['demo'], { env: { TMPDIR } });
+  const runs = await waitFor('its worker', () => /process (\d+) runs/.exec(demo.stdout()), { timeoutMs: 60_000 });
+  pids.add(Number(runs[1]));
+  demo.child.kill('SIGINT');
+  t.equal((await waitFor('its end', () => demo.exited)).code, 130, demo.stderr());
+  t.match(demo.stdout(), 'ended early; nothing is left of it');
+  t.throws(() => process.kill(Number(runs[1]), 0), 'its worker is gone');
+  t.same(leftovers(TMPDIR), []);
+});
