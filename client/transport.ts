@@ -163,6 +163,8 @@ export function createTransport(options: TransportOptions) {
     const leave = () => controller.abort();
     signal?.addEventListener('abort', leave, { once: true });
     let opened = false;
+    /** What our caller threw: nothing is wrong with the process. */
+    let bug: { error: unknown } | undefined;
     let quiet = 0;
     const heard = () => {
       quiet = 0;
@@ -188,13 +190,19 @@ export function createTransport(options: TransportOptions) {
       }
       heard();
       opened = true;
-      onOpen?.(response.headers);
+      try {
+        onOpen?.(response.headers);
+      } catch (error) {
+        bug = { error };
+        throw error;
+      }
       for await (const message of readEvents(response.body, heard)) {
         if (signal?.aborted) return;
         yield message;
       }
       if (!signal?.aborted) throw new RbeeUnreachable(url, 'CLOSED', `the stream from ${url} ended without a goodbye`);
     } catch (error) {
+      if (bug) throw bug.error;
       if (signal?.aborted) return;
       throw failure(error, controller.signal, opened ? 'the connection broke off to' : 'nothing answers at');
     } finally {

@@ -3,10 +3,13 @@ import type { AddressInfo } from 'node:net';
 import nodeFetch from 'node-fetch';
 import t, { type Test } from 'tap';
 import {
+  type ChatEvent,
+  type Client,
   type ClientOptions,
   createClient,
   type FetchLike,
   type HeartbeatEvent,
+  type JobEvent,
   type LinkState,
   RbeeProblem,
   RbeeProtocolMismatch,
@@ -358,4 +361,158 @@ t.test('what a follower throws itself comes out and is not taken for a lost quee
   await t.rejects(createClient({ url }).followHeartbeats({ onEvent: bug }), RangeError);
   const onState = (state: LinkState) => state === 'open' && bug();
   await t.rejects(createClient({ url }).followHeartbeats({ onEvent() {}, onState }), RangeError);
+});
+
+const JOB = 'job-00000000-0000-4000-8000-000000000000';
+
+t.test('a job is posted with its key, told with its results, and ends as it says', async (t) => {
+  const endings: [line: string, end: object][] = [
+    ['[DONE]', { state: 'done', reason: null }],
+    ['[CANCELLED]', { state: 'cancelled', reason: null }],
+    ['[ERROR] hive gpu-0 lost', { state: 'failed', reason: 'hive gpu-0 lost' }],
+  ];
+  for (const [line, end] of endings) {
+    const asked: [string | undefined, string | undefined, http.IncomingHttpHeaders][] = [];
+    let body = '';
+    const url = await serve(t, async (request, response) => {
+      asked.push([request.method, request.url, request.headers]);
+      if (request.method === 'POST') {
+        for await (const part of request) body += part;
+        return json(response, 200, { job_id: JOB, sse_url: `/v1/jobs/${JOB}/stream` });
+      }
+      const result = 'event: data\ndata: {"action":"infer","payload":{"n":1}}\n\n';
+      // Held open: the last line alone ends the reading.
+      openStream(response).write(`data: one\ndata: two\n\ndata:  [DONE] not\n\n${result}data: ${line}\n\n`);
+    });
+    const client = createClient({ url });
+    const { job_id } = await client.postJob({ operation: 'status' }, { idempotencyKey: 'k' });
+    t.match(asked[0]?.[2], { 'idempotency-key': 'k', 'content-type': 'application/json', 'rbee-protocol': '1' });
+    t.same(JSON.parse(body), { operation: 'status' });
+    const events: JobEvent[] = [];
+    for await (const event of client.jobEvents(job_id)) events.push(event);
+    t.same(events, [
+      { type: 'narration', text: 'one\ntwo' },
+      { type: 'narration', text: ' [DONE] not' },
+      { type: 'result', action: 'infer', payload: { n: 1 } },
+      { type: 'end', ...end },
+    ]);
+    t.same(asked[1]?.slice(0, 2), ['GET', `/v1/jobs/${JOB}/stream`]);
+  }
+});
+
+t.test('a job whose process says goodbye, or just stops talking, is unreachable', async (t) => {
+  const url = await serve(t, (_, response) => openStream(response).write(frame('bye', { reason: 'shutdown' })));
+  const drain = async (client: Client) => {
+    for await (const event of client.jobEvents(JOB)) t.match(event, { type: 'narration' });
+  };
+  t.equal((await thrown(RbeeUnreachable, drain(createClient({ url })))).code, 'CLOSED');
+  const cut = await serve(t, (_, response) => openStream(response).end('data: one\n\n'));
+  t.equal((await thrown(RbeeUnreachable, drain(createClient({ url: cut })))).code, 'CLOSED');
+});
+
+t.test('a job may be silent for as long as its process answers /health, and no longer', async (t) => {
+  let health = 0;
+  let speak = () => {};
+  const url = await serve(t, (request, response) => {
+    if (request.url !== '/health') {
+      openStream(response).flushHeaders();
+      speak = () => response.write('data: [DONE]\n\n');
+      return;
+    }
+    health += 1;
+    if (health < 3) response.writeHead(503).end('not ready');
+    else if (health === 3) {
+      response.end('ok');
+      speak();
+    }
+  });
+  const client = createClient({ url, silenceMsMax: 40, timeoutMs: 500 });
+  for await (const event of client.jobEvents(JOB)) t.match(event, { type: 'end' });
+  t.equal(health, 3);
+  const waiting = (async () => {
+    for await (const event of client.jobEvents(JOB)) t.fail(`nothing was sent but ${event.type}`);
+  })();
+  t.equal((await thrown(RbeeUnreachable, waiting)).code, 'TIMEOUT');
+});
+
+t.test('jobs are listed, asked for and cancelled', async (t) => {
+  const entry = {
+    job_id: JOB,
+    operation: 'status',
+    hive_id: null,
+    state: 'running',
+    reason: null,
+    created_at: NOW,
+    ended_at: null,
+    sse_url: `/v1/jobs/${JOB}/stream`,
+  };
+  const asked: string[] = [];
+  const url = await serve(t, ({ method, url }, response) => {
+    asked.push(`${method} ${url}`);
+    if (method === 'DELETE') return json(response, 200, { job_id: JOB, status: 'cancelled' });
+    json(response, 200, url === '/v1/jobs' ? { jobs: [entry] } : entry);
+  });
+  const client = createClient({ url });
+  t.same(await client.jobs(), { jobs: [entry] });
+  t.same(await client.job(JOB), entry);
+  await client.cancelJob(JOB);
+  t.same(asked, ['GET /v1/jobs', `GET /v1/jobs/${JOB}`, `DELETE /v1/jobs/${JOB}`]);
+});
+
+async function chatWith(url: string, signal?: AbortSignal): Promise<ChatEvent[]> {
+  const events: ChatEvent[] = [];
+  const input = { model: 'tiny', messages: [{ role: 'user', content: 'Hi' }] as const, temperature: 0 };
+  for await (const event of createClient({ url }).chat(input, signal)) events.push(event);
+  return events;
+}
+
+t.test('a chat is streamed, with who answers, what was thought, and how many tokens it took', async (t) => {
+  let body = '';
+  const url = await serve(t, async (request, response) => {
+    for await (const part of request) body += part;
+    response.writeHead(200, { 'content-type': 'text/event-stream', 'rbee-worker': 'worker-llm-1@gpu-0' });
+    const delta = (delta: object, more: object = {}) =>
+      `data: ${JSON.stringify({ choices: [{ delta, ...more }] })}\n\n`;
+    response.write(`${delta({ role: 'assistant' })}${delta({ reasoning_content: 'hm' })}${delta({ content: 'Hel' })}`);
+    response.write(delta({ content: 'lo' }, { finish_reason: 'stop' }));
+    response.write('data: {"choices":[],"usage":{"completion_tokens":7}}\n\ndata: [DONE]\n\n');
+  });
+  t.same(await chatWith(url), [
+    { type: 'open', workerId: 'worker-llm-1@gpu-0' },
+    { type: 'thought', text: 'hm' },
+    { type: 'text', text: 'Hel' },
+    { type: 'text', text: 'lo' },
+    { type: 'end', finishReason: 'stop', tokens: 7 },
+  ]);
+  t.match(JSON.parse(body), {
+    model: 'tiny',
+    stream: true,
+    temperature: 0,
+    messages: [{ role: 'user', content: 'Hi' }],
+  });
+});
+
+t.test("a chat that is refused or breaks off is a problem in OpenAI's own words", async (t) => {
+  const error = (message: string) => ({ error: { message, type: 'server_error', param: null, code: null } });
+  const url = await serve(t, (_, response) => json(response, 503, error('available now: tiny')));
+  t.match(await thrown(RbeeProblem, chatWith(url)), { status: 503, detail: 'available now: tiny' });
+  const torn = await serve(t, (_, response) => {
+    openStream(response).write('data: {"choices":[{"delta":{"content":"Hel"}}]}\n\n');
+    response.end(`data: ${JSON.stringify(error('worker w was lost'))}\n\n`);
+  });
+  t.match(await thrown(RbeeProblem, chatWith(torn)), { detail: 'worker w was lost' });
+});
+
+t.test('an abort ends a chat quietly and closes its connection', async (t) => {
+  const leaving = new AbortController();
+  let closed = () => {};
+  const gone = new Promise<void>((resolve) => {
+    closed = resolve;
+  });
+  const url = await serve(t, (request, response) => {
+    request.socket.on('close', closed);
+    openStream(response).write('data: {"choices":[{"delta":{"content":"Hel"}}]}\n\n', () => leaving.abort());
+  });
+  t.ok((await chatWith(url, leaving.signal)).every(({ type }) => type !== 'end'));
+  await gone;
 });
