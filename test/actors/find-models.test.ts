@@ -87,7 +87,7 @@ t.test('what is found is offered as commands to paste', async (t) => {
   const queen = 'http://127.0.0.1:7833';
   const models = Array.from({ length: 7 }, (_, i) => ({ file: `/m/it's ${i}.gguf`, bytes: 3 * MIB, modifiedMs: 1 }));
   const lines = offer(queen, models, [{ name: 'Ollama', url: 'http://127.0.0.1:11434', models: ['llama3.2'] }]);
-  t.match(lines[1], /rbee\S* spawn llama3\.2 --engine-url http:\/\/127\.0\.0\.1:11434 +.*Ollama|find-models/);
+  t.match(lines[1], / spawn llama3\.2 --engine-url http:\/\/127\.0\.0\.1:11434 +.*Ollama/);
   t.match(lines.join('\n'), "spawn '/m/it'\\''s 0.gguf' ");
   t.match(lines.join('\n'), /and 2 more/);
   t.notMatch(lines.join('\n'), /--url/, 'the usual queen need not be named');

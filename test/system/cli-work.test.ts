@@ -1,5 +1,5 @@
 /** Work by the command line, each part of it real: a queen, a hive, workers on the tiny model, and rbee as one types it. */
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import t, { type Test } from 'tap';
@@ -199,12 +199,43 @@ t.test('with several hives online rbee spawn asks for one of them', async (t) =>
 
 t.test('the hive ends in order', async (t) => t.same(await hive.kill(), { code: 0, signal: null }));
 
+function temporary(t: Test): string {
+  const dir = mkdtempSync(path.join(tmpdir(), 'rbee-cli-'));
+  t.teardown(() => rmSync(dir, { recursive: true, force: true, maxRetries: 3 }));
+  return dir;
+}
+
+const UP = ['up', '--registry-port', '0', '--queen-port', '0', '--hive-port', '0', '--state-dir'];
+
+t.test('rbee up prints the command for each model that it finds, and what it prints can be pasted', async (t) => {
+  const HOME = temporary(t);
+  const file = path.join(HOME, 'models', 'maker', 'small.gguf');
+  mkdirSync(path.dirname(file), { recursive: true });
+  writeFileSync(file, 'GGUF');
+  truncateSync(file, 5 * 1024 * 1024);
+  const up = startCommand(t, [...UP, path.join(HOME, 'state')], { env: { HOME }, cwd: HOME });
+  await waitFor('the offer', () => up.stdout().includes('Then: '));
+  t.match(up.stdout(), /Models are here\.[\s\S]* spawn ~\/models\/maker\/small\.gguf --url http:\/\/127\S+ +5 MiB\n/);
+  up.child.kill('SIGINT');
+  t.equal((await waitFor('its end', () => up.exited)).code, 0, up.stderr());
+});
+
+t.test('rbee up --spawn has a worker ready by itself, and takes it along when it ends', async (t) => {
+  const up = startCommand(t, [...UP, path.join(temporary(t), 'state'), '--spawn', model]);
+  await waitFor('the worker', () => up.stderr().includes('talk to it: '), { timeoutMs: 60_000 });
+  const [, pid] = /spawn +│ process (\d+) runs/.exec(up.stderr()) ?? [];
+  pids.add(Number(pid));
+  t.match(up.stderr(), /spawn +│ worker-llm-\d+@\S+ is ready/);
+  up.child.kill('SIGINT');
+  t.equal((await waitFor('its end', () => up.exited)).code, 0, up.stderr());
+  t.throws(() => process.kill(Number(pid), 0), 'its worker is gone');
+});
+
 /** Directories of the demo that are there now. */
 const leftovers = (dir: string) => readdirSync(dir).filter((name) => name.startsWith('rbee-demo-'));
 
 t.test('rbee demo goes through the whole chain and leaves nothing behind', async (t) => {
-  const TMPDIR = mkdtempSync(path.join(tmpdir(), 'rbee-cli-'));
-  t.teardown(() => rmSync(TMPDIR, { recursive: true, force: true }));
+  const TMPDIR = temporary(t);
   // Their real swarm is no business of the demo.
   const env = { TMPDIR, RBEE_TOKEN: 'secret', RBEE_QUEEN_URL: 'http://127.0.0.1:9', RBEE_BIND: '0.0.0.0' };
   const { code, stdout, stderr } = await outcomeOf(t, ['demo'], { env });
@@ -218,8 +249,7 @@ t.test('rbee demo goes through the whole chain and leaves nothing behind', async
 });
 
 t.test('Ctrl-C ends rbee demo early, its worker too', async (t) => {
-  const TMPDIR = mkdtempSync(path.join(tmpdir(), 'rbee-cli-'));
-  t.teardown(() => rmSync(TMPDIR, { recursive: true, force: true }));
+  const TMPDIR = temporary(t);
   const demo = startCommand(t, ['demo'], { env: { TMPDIR } });
   const runs = await waitFor('its worker', () => /process (\d+) runs/.exec(demo.stdout()), { timeoutMs: 60_000 });
   pids.add(Number(runs[1]));
