@@ -9,10 +9,10 @@ import type { AskInput } from '../machines/seek.js';
 import type { Device } from '../wire/device.js';
 import { Capabilities } from '../wire/hive.js';
 import { parser } from '../wire/schema.js';
-import { PATH } from '../wire/status.js';
+import { HEADER, PATH } from '../wire/status.js';
 import { type Door, urlTowards } from './door.js';
 import { PeerFailure } from './failure.js';
-import { type Ask, ask, type Outgoing } from './http.js';
+import { type Ask, ask, headerOf, type Outgoing } from './http.js';
 import type { KeptSockets } from './kept-sockets.js';
 
 /** Asks in flight at once, the time to connect, and the time in all (PROTOCOL, "Discovery"). */
@@ -20,12 +20,19 @@ const IN_FLIGHT_MAX = 256;
 const CONNECT_MS = 1_000;
 const TIMEOUT_MS = 5_000;
 
+export interface HiveAnswer extends Capabilities {
+  /** Its Rbee-Instance, if it says it. */
+  instance: string | null;
+  /** Who answered. */
+  address: string;
+}
+
 export interface HiveAsker {
   /** Asks a URL for its hive; with `invite`, also to announce itself here. Rejects with a PeerFailure. */
   capabilities: (
     hiveUrl: string,
     options: Pick<Ask, 'trusted' | 'signal'> & { invite: boolean },
-  ) => Promise<Capabilities>;
+  ) => Promise<HiveAnswer>;
 }
 
 const parseCapabilities = parser(Capabilities);
@@ -33,29 +40,29 @@ const parseCapabilities = parser(Capabilities);
 export function createHiveAsker(deps: {
   outgoing: Outgoing;
   door: Door;
-  queenId: string;
+  /** Null: it asks nobody to announce itself, as a keeper does. */
+  queenId: string | null;
   keep: KeptSockets;
 }): HiveAsker {
+  const { queenId } = deps;
   const limit = pLimit(IN_FLIGHT_MAX);
   return {
     capabilities: (hiveUrl, { trusted, signal, invite }) =>
       limit(async () => {
         signal?.throwIfAborted();
-        const { body } = await ask(deps.outgoing, hiveUrl + PATH.capabilities, {
+        const { body, headers, address } = await ask(deps.outgoing, hiveUrl + PATH.capabilities, {
           trusted,
           ...(signal ? { signal } : {}),
-          ...(invite
-            ? {
-                query: (socket) => ({ queen_url: urlTowards(deps.door, socket), queen_id: deps.queenId }),
-                keep: deps.keep,
-              }
+          ...(invite ? { keep: deps.keep } : {}),
+          ...(invite && queenId !== null
+            ? { query: (socket) => ({ queen_url: urlTowards(deps.door, socket), queen_id: queenId }) }
             : {}),
           connectMs: CONNECT_MS,
           timeoutMs: TIMEOUT_MS,
         });
         const answer = parseCapabilities(body);
         if (!answer.ok) throw new PeerFailure('broken', `${hiveUrl} answers, but not as a hive does`);
-        return answer.value;
+        return { ...answer.value, instance: headerOf(headers, HEADER.instance), address };
       }),
   };
 }

@@ -48,6 +48,8 @@ export interface Ask {
 export interface Answer {
   status: number;
   headers: IncomingHttpHeaders;
+  /** Who answered. */
+  address: string;
   /** Parsed when it is JSON, else text. */
   body: unknown;
 }
@@ -71,6 +73,7 @@ export async function ask(outgoing: Outgoing, url: string, options: Ask): Promis
     const answer = {
       status: response.statusCode ?? 0,
       headers: response.headers,
+      address: socket.remoteAddress ?? '',
       body: parse(await readAll(response)),
     };
     if (options.keep && !socket.destroyed) {

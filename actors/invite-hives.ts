@@ -1,4 +1,4 @@
-/** Asks hives that she does not read to announce themselves: those somebody wrote down, listed, or told her of. */
+/** Asks hives that are not read yet to announce themselves: those somebody wrote down, listed, or told of. */
 import pLimit from 'p-limit';
 import type { HiveAsker } from './ask-hive.js';
 import type { Ask } from './http.js';

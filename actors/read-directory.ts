@@ -9,12 +9,11 @@ import { parser } from '../wire/schema.js';
 import type { AwakeClock } from './awake-clock.js';
 import { PeerFailure, peerFailure } from './failure.js';
 import { type Outgoing, openStream } from './http.js';
+import { readList } from './read-list.js';
 import { watchSilence } from './silence.js';
 
 /** It says something every 15 s, if only a comment. */
 const SILENCE_MS_MAX = 40_000;
-/** More than a registry holds: 64 MiB of components' own fields, and what it adds to each. */
-const LIST_BYTES_MAX = 80 * 1024 * 1024;
 const EVENT_CHARS_MAX = 1024 * 1024;
 
 export interface ReadDirectoryDeps {
@@ -55,8 +54,8 @@ async function read(
   // A registry without a stream is at least read each time that it is tried.
   if (opened instanceof Error && opened.kind !== 'status') throw opened;
   const [hives, workers] = await Promise.all([
-    list(deps, REGISTRY_PATH.hives, signal),
-    list(deps, REGISTRY_PATH.workers, signal),
+    readList(deps.outgoing, registryUrl + REGISTRY_PATH.hives, signal),
+    readList(deps.outgoing, registryUrl + REGISTRY_PATH.workers, signal),
   ]);
   const both = [parseHives(hives), parseWorkers(workers)] as const;
   if (!both[0].ok || !both[1].ok) throw new PeerFailure('broken', `${registryUrl} answers, but not as a registry does`);
@@ -104,22 +103,6 @@ async function openEvents({ outgoing, registryUrl }: ReadDirectoryDeps, signal: 
   if ((stream.headers['content-type'] ?? '').startsWith('text/event-stream')) return stream;
   stream.destroy();
   throw new PeerFailure('status', `${registryUrl} answered with something that is no stream`);
-}
-
-/** Longer than other answers may be. */
-async function list({ outgoing, registryUrl }: ReadDirectoryDeps, path: string, signal: AbortSignal): Promise<unknown> {
-  return json(await readAll(await openStream(outgoing, registryUrl + path, { trusted: true, signal }), registryUrl));
-}
-
-async function readAll(response: IncomingMessage, url: string): Promise<string> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of response) {
-    chunks.push(chunk as Buffer);
-    bytes += (chunk as Buffer).length;
-    if (bytes > LIST_BYTES_MAX) throw new PeerFailure('broken', `${url} lists more than ${LIST_BYTES_MAX} bytes`);
-  }
-  return Buffer.concat(chunks).toString('utf8');
 }
 
 function json(text: string): unknown {

@@ -1,4 +1,4 @@
-/** What a hive does for a job, with the workers of its own spawner and nobody else's. */
+/** What a hive or keeper does for a job, with the workers of its own spawner and nobody else's. */
 import { fromPromise } from 'xstate';
 import type { JobInput } from '../machines/job.js';
 import type { SpawnedWorker, Spawner } from '../machines/workers.js';
@@ -12,14 +12,21 @@ export interface Telling {
   result: (action: string, payload: unknown) => void;
 }
 
-export interface RunOperationDeps {
+export interface OperationsDeps {
   outgoing: Outgoing;
-  hiveId: string;
+  /** Who does it, in words: "hive gpu-0". */
+  who: string;
+  hiveId: string | null;
   spawner: Spawner;
-  tell: (jobId: string) => Telling;
 }
 
-export function createRunOperation({ outgoing: ours, hiveId, spawner, tell }: RunOperationDeps) {
+export function createRunOperation({ tell, ...deps }: OperationsDeps & { tell: (jobId: string) => Telling }) {
+  const run = createOperations(deps);
+  return fromPromise<void, JobInput>(({ input, signal }) => run(input.operation, tell(input.jobId), signal));
+}
+
+/** Resolves when the operation is done. Rejects with an Error whose message says why it cannot be. */
+export function createOperations({ outgoing: ours, who, hiveId, spawner }: OperationsDeps) {
   // Its own workers, reached at loopback: whatever name their certificate is for.
   const outgoing: Outgoing = { ...ours, anyName: true };
   /** Inferences in flight by worker: the one with the fewest is asked. */
@@ -34,7 +41,7 @@ export function createRunOperation({ outgoing: ours, hiveId, spawner, tell }: Ru
 
   function own(pid: number): SpawnedWorker {
     const worker = spawner.get(pid);
-    if (!worker) throw new Error(`no worker of hive ${hiveId} has pid ${pid}`);
+    if (!worker) throw new Error(`no worker of ${who} has pid ${pid}`);
     return worker;
   }
 
@@ -54,9 +61,7 @@ export function createRunOperation({ outgoing: ours, hiveId, spawner, tell }: Ru
     const [best] = of.sort((a, b) => (asked.get(a.workerId) ?? 0) - (asked.get(b.workerId) ?? 0));
     if (best) return best;
     const there = ready.map((worker) => `${worker.workerId} (${worker.model})`).join(', ') || 'none';
-    throw new Error(
-      `no worker of hive ${hiveId} ${worker_id ? `is ${worker_id}` : `has model ${model}`}; ready: ${there}`,
-    );
+    throw new Error(`no worker of ${who} ${worker_id ? `is ${worker_id}` : `has model ${model}`}; ready: ${there}`);
   }
 
   async function infer(operation: Infer, { narrate, result }: Telling, signal: AbortSignal): Promise<void> {
@@ -79,7 +84,7 @@ export function createRunOperation({ outgoing: ours, hiveId, spawner, tell }: Ru
     }
   }
 
-  async function run(operation: Operation, telling: Telling, signal: AbortSignal): Promise<void> {
+  return async (operation: Operation, telling: Telling, signal: AbortSignal): Promise<void> => {
     const { narrate, result } = telling;
     switch (operation.operation) {
       case 'worker_spawn':
@@ -87,7 +92,7 @@ export function createRunOperation({ outgoing: ours, hiveId, spawner, tell }: Ru
       case 'worker_process_list': {
         const workers = spawner.list();
         for (const worker of workers) narrate(lineOf(worker));
-        if (workers.length === 0) narrate(`hive ${hiveId} has no workers`);
+        if (workers.length === 0) narrate(`${who} has no workers`);
         return result('worker_process_list', { workers: workers.map(wireOf) });
       }
       case 'worker_process_get': {
@@ -103,13 +108,11 @@ export function createRunOperation({ outgoing: ours, hiveId, spawner, tell }: Ru
       case 'status': {
         const workers = spawner.list();
         const ready = workers.filter(isReady).length;
-        narrate(`hive ${hiveId}: ${workers.length} workers, ${ready} of them ready`);
+        narrate(`${who}: ${workers.length} workers, ${ready} of them ready`);
         return result('status', { hive_id: hiveId, workers: workers.map(wireOf) });
       }
     }
-  }
-
-  return fromPromise<void, JobInput>(({ input, signal }) => run(input.operation, tell(input.jobId), signal));
+  };
 }
 
 const isReady = (worker: SpawnedWorker): worker is SpawnedWorker & { url: string; workerId: string } =>

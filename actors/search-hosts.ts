@@ -16,6 +16,8 @@ export interface SearchDeps {
   listed: () => ListedComponent[];
   /** This process reaches loopback only; said once when the config names other hosts. */
   loopbackOnly: boolean;
+  /** `queen` or `keeper`. */
+  kind: string;
   log: { debug: (message: string) => void; info: (message: string) => void };
 }
 
@@ -29,7 +31,7 @@ export function createSearchHosts(deps: SearchDeps) {
     if (deps.loopbackOnly && !told && hosts.some(({ hostname }) => !isLoopback(hostname))) {
       told = true;
       log.info(
-        `hosts of ${sshConfig} that are not this machine are not asked: --bind and --token let this queen go further`,
+        `hosts of ${sshConfig} that are not this machine are not asked: --bind and --token let this ${deps.kind} go further`,
       );
     }
     return hosts.map(({ alias, hostname }) => ({

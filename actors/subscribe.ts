@@ -24,9 +24,8 @@ export interface SubscribeDeps extends SilenceDeps {
   keep: KeptSockets;
   /** Called when a stream is open, to learn what else there is to know of the hive. */
   onOpened: (input: SubscribeInput, signal: AbortSignal) => void;
-  queenId: string;
-  /** The queen's own, kept in her state. */
-  instance: string;
+  /** How the reader names itself. */
+  headers: Record<string, string>;
   /** `first`: of this subscription. */
   onTelemetry: (heartbeat: HiveHeartbeat, first: boolean) => void;
   /** An event that is not what it should be: named, left out, and the stream goes on. */
@@ -54,7 +53,7 @@ export function createSubscriber(deps: SubscribeDeps) {
 
 /** Reads until the stream ends, and says why it did. Rejects when it does not end in order. */
 async function read(
-  { outgoing, keep, queenId, instance, clock, silenceLimits, onOpened, onTelemetry, onInvalid }: SubscribeDeps,
+  { outgoing, keep, headers, clock, silenceLimits, onOpened, onTelemetry, onInvalid }: SubscribeDeps,
   input: SubscribeInput,
   signal: AbortSignal,
   sendBack: (event: SubscriptionEvent) => void,
@@ -63,8 +62,7 @@ async function read(
   const stream = await openStream(outgoing, hiveUrl + PATH.heartbeats, {
     headers: {
       Accept: 'text/event-stream',
-      [HEADER.queen]: queenId,
-      [HEADER.instance]: instance,
+      ...headers,
       [HEADER.hive]: hiveId,
     },
     trusted,

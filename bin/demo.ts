@@ -13,7 +13,7 @@ import { streamAnswer } from './chat.js';
 import { clean } from './format.js';
 import { EXIT } from './process.js';
 import { runJob, spawnedWorker, spawnOperation } from './spawn-worker.js';
-import { startSwarm } from './swarm.js';
+import { startSwarm } from './children.js';
 import { writeTinyModel } from './tiny-gguf.js';
 
 const HIVE_MS_MAX = 20_000;

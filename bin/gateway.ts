@@ -1,4 +1,4 @@
-/** The queen's gateway put together: who may be asked, who carries, and who is asked again after a failure. */
+/** The gateway of a queen or keeper put together: who may be asked, who carries, and who is asked again after a failure. */
 import { createForward } from '../actors/forward.js';
 import { createRecheck } from '../actors/recheck-workers.js';
 import { watchSilent } from '../actors/watch-silent.js';
@@ -16,6 +16,8 @@ export interface GatewayParts {
   now: () => Now;
   /** Whether a hive knows our token; then its workers do. */
   trustsHive: (hiveId: string) => boolean;
+  /** `queen` or `keeper`. */
+  kind: string;
 }
 
 export interface BuiltGateway {
@@ -25,7 +27,7 @@ export interface BuiltGateway {
   stop: () => void;
 }
 
-export function buildGateway({ outgoing, log }: Ground, { fleet, now, trustsHive }: GatewayParts): BuiltGateway {
+export function buildGateway({ outgoing, log }: Ground, { fleet, now, trustsHive, kind }: GatewayParts): BuiltGateway {
   const { workers } = fleet;
   const gateway = createGateway({ workers: () => workers.list(now().ms), now: () => now().ms });
   const recheck = createRecheck({
@@ -79,7 +81,7 @@ export function buildGateway({ outgoing, log }: Ground, { fleet, now, trustsHive
     stop: () => {
       unwatch();
       recheck.stop();
-      forwarder.stop('this queen is shutting down');
+      forwarder.stop(`this ${kind} is shutting down`);
     },
   };
 }

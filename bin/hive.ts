@@ -14,13 +14,12 @@ import { announceDelayMs, LOST_JITTER_MS_MAX, lostDelayMs, otherProtocolDelayMs 
 import { hiveMachine, QUEENS_MAX } from '../machines/hive.js';
 import { hiveConnectionMachine } from '../machines/hive-connection.js';
 import { queenHealthMachine } from '../machines/queen-health.js';
-import { operationalStatus } from '../machines/worker.js';
 import { hiveDoors } from '../server/hive.js';
 import { streamMetrics } from '../server/metrics.js';
-import { createLatest, type HiveIdentity, type WorkerName } from '../stores/latest.js';
+import { createLatest, type HiveIdentity } from '../stores/latest.js';
 import { INTERVAL_MS } from '../wire/heartbeat.js';
 import { LABELS_MAX, PORT, toId } from '../wire/status.js';
-import { hostForUrl, hostOf } from '../wire/url.js';
+import { hostOf } from '../wire/url.js';
 import { buildHiveJobs } from './jobs.js';
 import { keepLease } from './lease.js';
 import {
@@ -35,7 +34,7 @@ import {
   UsageError,
 } from './options.js';
 import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';
-import { createSpawner } from './spawner.js';
+import { createSpawner, runningWorkers, WORKERS_GRACE_MS } from './spawner.js';
 import { version } from './version.js';
 
 interface HiveOptions extends ProcessOptions {
@@ -47,9 +46,6 @@ interface HiveOptions extends ProcessOptions {
   keepWorkers: boolean;
   registryUrl?: string;
 }
-
-/** How long workers get for their own end, within the 4 s that ours may take; their streams and ours end meanwhile. */
-const WORKERS_GRACE_MS = 2_000;
 
 const EXAMPLES = `
 Examples:
@@ -149,6 +145,7 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
   actor.subscribe({ error: fail });
   const doors = hiveDoors({
     hiveId: id,
+    instance: ground.instance,
     loopbackOnly: outgoing.loopbackOnly,
     send: (event) => actor.send(event),
     devices: latest.devices,
@@ -181,20 +178,11 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
     queensNow: () => connections().map(({ queenUrl }) => queenUrl),
   });
   const jobs = buildHiveJobs(ground, spawner);
-  /** Those that run and listen. Workers are reached at the host by which queens reach us. */
-  const running = (): WorkerName[] =>
-    spawner.list().flatMap(({ pid, workerId, port, url, group, instance, model, device, state }) => {
-      if (pid === null || workerId === null || port === null || url === null) return [];
-      const ours = connections().find(({ hiveUrl }) => hiveUrl !== null)?.hiveUrl ?? url;
-      return [
-        {
-          ...{ worker_id: workerId, pid, group, instance, port, model, device },
-          url: `${new URL(url).protocol}//${hostForUrl(hostOf(ours))}:${port}`,
-          status: operationalStatus(state),
-        },
-      ];
-    });
-  const publish = () => doors.publish(latest.heartbeat(identity(), now(), running()));
+  const publish = () => {
+    // Workers are reached at the host by which queens reach us.
+    const ours = connections().find(({ hiveUrl }) => hiveUrl !== null)?.hiveUrl ?? null;
+    doors.publish(latest.heartbeat(identity(), now(), runningWorkers(spawner, ours)));
+  };
   const stops: (() => void)[] = [];
 
   return {

@@ -1,7 +1,7 @@
-/** Jobs put together, for a hive, which does the work, and for a queen, who passes it on. */
+/** Jobs put together: a hive does the work, a queen passes it on, and a keeper does either. */
 import { createActor, fromPromise } from 'xstate';
 import { createPassOn } from '../actors/pass-on.js';
-import { createRunOperation, type Telling } from '../actors/run-operation.js';
+import { createOperations, createRunOperation, type Telling } from '../actors/run-operation.js';
 import { tick } from '../actors/tick.js';
 import { type JobInput, jobMachine } from '../machines/job.js';
 import { jobsMachine } from '../machines/jobs.js';
@@ -38,7 +38,7 @@ export function buildHiveJobs(ground: Ground, spawner: Spawner): BuiltJobs {
   return build(ground, {
     name: `hive ${id}`,
     jobs,
-    run: createRunOperation({ outgoing, hiveId: id, spawner, tell: tellingOf(jobs) }),
+    run: createRunOperation({ outgoing, who: `hive ${id}`, hiveId: id, spawner, tell: tellingOf(jobs) }),
     check: ({ hive_id }) => {
       if (hive_id !== undefined && hive_id !== id) throw wrongField('/hive_id', `this is hive ${id}`);
     },
@@ -52,21 +52,11 @@ export interface QueenJobsParts {
   trustsHive: (hiveId: string) => boolean;
 }
 
-export function buildQueenJobs(ground: Ground, { fleet, now, trustsHive }: QueenJobsParts): BuiltJobs {
+export function buildQueenJobs(ground: Ground, parts: QueenJobsParts): BuiltJobs {
+  const { fleet, now } = parts;
   const jobs = createJobs();
   const tell = tellingOf(jobs);
-  const connected = (hiveId: string) => {
-    const hive = fleet.hive(hiveId);
-    return hive?.state === 'streaming' ? { url: hive.hive_url, trusted: trustsHive(hiveId) } : null;
-  };
-  const passOn = createPassOn({
-    outgoing: ground.outgoing,
-    hive: connected,
-    onLost: (hiveId, listener) =>
-      fleet.follow((event) => {
-        if (event.type === 'state' && event.change.hive_id === hiveId && !connected(hiveId)) listener();
-      }),
-  });
+  const passOn = passingOn(ground, parts);
   return build(ground, {
     name: `queen ${ground.id}`,
     jobs,
@@ -81,6 +71,46 @@ export function buildQueenJobs(ground: Ground, { fleet, now, trustsHive }: Queen
   });
 }
 
+/** What names no hive is done here, with the keeper's own workers. */
+export function buildKeeperJobs(ground: Ground, parts: QueenJobsParts & { spawner: Spawner }): BuiltJobs {
+  const { fleet, now, spawner } = parts;
+  const { id, outgoing } = ground;
+  const jobs = createJobs();
+  const tell = tellingOf(jobs);
+  const passOn = passingOn(ground, parts);
+  const runHere = createOperations({ outgoing, who: `keeper ${id}`, hiveId: null, spawner });
+  return build(ground, {
+    name: `keeper ${id}`,
+    jobs,
+    run: fromPromise<void, JobInput>(async ({ input: { jobId, operation }, signal }) => {
+      const telling = tell(jobId);
+      const { hive_id: hiveId } = operation;
+      if (hiveId !== undefined) await passOn({ jobId, hiveId, operation, telling, signal });
+      else if (operation.operation === 'status') tellSwarm(fleet, now(), telling);
+      else await runHere(operation, telling, signal);
+    }),
+    check: (operation) => {
+      if (operation.hive_id !== undefined) checkHive(operation, fleet);
+    },
+    now,
+  });
+}
+
+function passingOn(ground: Ground, { fleet, trustsHive }: QueenJobsParts) {
+  const connected = (hiveId: string) => {
+    const hive = fleet.hive(hiveId);
+    return hive?.state === 'streaming' ? { url: hive.hive_url, trusted: trustsHive(hiveId) } : null;
+  };
+  return createPassOn({
+    outgoing: ground.outgoing,
+    hive: connected,
+    onLost: (hiveId, listener) =>
+      fleet.follow((event) => {
+        if (event.type === 'state' && event.change.hive_id === hiveId && !connected(hiveId)) listener();
+      }),
+  });
+}
+
 /** @throws HttpProblem 404, 422, 503 */
 function checkHive({ operation, hive_id: hiveId }: Operation, fleet: Fleet): void {
   if (hiveId === undefined) {
@@ -90,7 +120,7 @@ function checkHive({ operation, hive_id: hiveId }: Operation, fleet: Fleet): voi
   const hive = fleet.hive(hiveId);
   if (!hive) {
     const names = fleet.hives().map(({ hive_id }) => hive_id);
-    const there = names.length === 0 ? 'this queen knows none yet' : `there are ${names.slice(0, 50).join(', ')}`;
+    const there = names.length === 0 ? 'none is known yet' : `there are ${names.slice(0, 50).join(', ')}`;
     throw new HttpProblem(404, `hive ${hiveId} is unknown: ${there}`);
   }
   if (hive.state === 'streaming') return;

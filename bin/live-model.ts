@@ -116,6 +116,7 @@ function applyHeartbeat(model: Model, rows: Map<string, Row>, data: QueenHeartbe
     rows.delete(data.hive_id);
     return;
   }
+  if (data.type === 'keeper') return;
   if (!rows.has(data.hive_id) && rows.size >= ROWS_MAX) return;
   const row: Row = { ...(rows.get(data.hive_id) ?? emptyRow(data.hive_id)), epoch: model.epoch };
   if (data.type === 'hive_state') {

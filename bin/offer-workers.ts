@@ -7,7 +7,7 @@ import { openQuery } from './ask.js';
 import { commandFor, commandName } from './command-line.js';
 import { clean, mib } from './format.js';
 import { runJob, spawnedWorker, spawnOperation } from './spawn-worker.js';
-import { sayAs } from './swarm.js';
+import { sayAs } from './children.js';
 
 /** Looking takes so long at most. */
 const SEARCH_MS = 1_500;

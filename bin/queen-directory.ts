@@ -1,4 +1,4 @@
-/** What a queen makes of the registry: hives to invite, workers to ask, and a copy on disk for when it is down. */
+/** What a queen or keeper makes of the registry: hives to invite, workers to ask, and a copy on disk for when it is down. */
 import { createActor } from 'xstate';
 import type { AwakeClock } from '../actors/awake-clock.js';
 import type { Inviter } from '../actors/invite-hives.js';
@@ -14,8 +14,6 @@ import type { Now } from '../stores/workers.js';
 import { withoutPath } from './lease.js';
 import type { Ground } from './process.js';
 
-/** A hive that registers announces itself too, if it can: it is asked when it has not. */
-const INVITE_AFTER_MS = 2_000;
 /** Workers that are listed are kept in the queen's list for as long as they are. */
 const KEEP_MS = 60_000;
 
@@ -26,6 +24,8 @@ export interface QueenDirectoryInput {
   clock: AwakeClock;
   now: () => Now;
   inviter: Inviter;
+  /** How long a hive that registers just now is waited for, since it may announce itself too. */
+  inviteAfterMs: number;
 }
 
 export interface QueenDirectory {
@@ -39,7 +39,7 @@ export interface QueenDirectory {
 }
 
 export function queenDirectory(ground: Ground, input: QueenDirectoryInput): QueenDirectory {
-  const { registryUrl, fleet, clock, now, inviter } = input;
+  const { registryUrl, fleet, clock, now, inviter, inviteAfterMs } = input;
   const { outgoing, log, inspect, fail } = ground;
   const { workers } = fleet;
 
@@ -103,7 +103,7 @@ export function queenDirectory(ground: Ground, input: QueenDirectoryInput): Quee
     } else if (component.kind === 'worker') takeWorker(component);
     else if (change.live) {
       arrived.set(component.id, component);
-      arrivals ??= setTimeout(inviteArrived, INVITE_AFTER_MS);
+      arrivals ??= setTimeout(inviteArrived, inviteAfterMs);
     } else if (!isSought(component)) invite(component);
   });
 

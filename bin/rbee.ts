@@ -9,6 +9,7 @@ const PROCESSES: Record<string, () => Promise<Command>> = {
   registry: async () => (await import('./registry.js')).registryCommand(),
   queen: async () => (await import('./queen.js')).queenCommand(),
   hive: async () => (await import('./hive.js')).hiveCommand(),
+  keeper: async () => (await import('./keeper.js')).keeperCommand(),
   worker: async () => (await import('./worker.js')).workerCommand(),
   demo: async () => (await import('./demo.js')).demoCommand(),
 };
@@ -24,6 +25,7 @@ Start here:
   rbee up          a swarm on this machine, in this terminal
   rbee watch       what it does, live
   rbee spawn FILE  a worker for a model; then: rbee chat
+  rbee keeper      a page to see the swarm, spawn workers and chat, with or without a queen
   rbee demo        all of it with a model of a few words, in one go
 
 Then, on each machine:  rbee hive --queen-url http://<queen's host>:7833 --bind 0.0.0.0   (with RBEE_TOKEN set)

@@ -10,7 +10,7 @@ import { cgroupName, createRunWorker } from '../actors/run-worker.js';
 import type { WorkerTarget } from '../actors/sample-workers.js';
 import { tellQueens } from '../actors/tell-queens.js';
 import { createWorkerRecords } from '../actors/worker-records.js';
-import { type WorkerRequest, workerMachine } from '../machines/worker.js';
+import { operationalStatus, type WorkerRequest, workerMachine } from '../machines/worker.js';
 import { workerHealthMachine } from '../machines/worker-health.js';
 import {
   type SpawnAnswer,
@@ -19,7 +19,9 @@ import {
   WORKERS_MAX,
   workersMachine,
 } from '../machines/workers.js';
+import type { WorkerName } from '../stores/latest.js';
 import { modelName } from '../wire/infer.js';
+import { hostForUrl, hostOf } from '../wire/url.js';
 import type { ProcessOptions } from './options.js';
 import type { Ground } from './process.js';
 
@@ -60,6 +62,9 @@ export interface OwnSpawner extends Spawner {
 
 /** For workers that stand before an engine; it goes from environment to environment, and nowhere else. */
 const ENGINE_API_KEY = process.env.RBEE_ENGINE_API_KEY;
+
+/** How long workers get for their own end, within the 4 s that a process may take; its streams end meanwhile. */
+export const WORKERS_GRACE_MS = 2_000;
 
 /** SIGKILL is seen within this long of being sent. */
 const KILLED_MS = 500;
@@ -220,6 +225,20 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
       awake?.stop();
     },
   };
+}
+
+/** Those that run and listen. @param ours a URL under which others reach this machine; null: as the workers say themselves */
+export function runningWorkers(spawner: Spawner, ours: string | null): WorkerName[] {
+  return spawner.list().flatMap(({ pid, workerId, port, url, group, instance, model, device, state }) => {
+    if (pid === null || workerId === null || port === null || url === null) return [];
+    return [
+      {
+        ...{ worker_id: workerId, pid, group, instance, port, model, device },
+        url: `${new URL(url).protocol}//${hostForUrl(hostOf(ours ?? url))}:${port}`,
+        status: operationalStatus(state),
+      },
+    ];
+  });
 }
 
 function stateOf(value: unknown): SpawnedWorker['state'] {

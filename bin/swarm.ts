@@ -1,149 +1,367 @@
-/** A registry, a queen and a hive as children of this process: their lines prefixed, started again when they die. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
-import type { Readable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
-import colors from 'picocolors';
-import type { Listening } from '../wire/status.js';
-import { EXIT } from './process.js';
+/**
+ * What a queen and a keeper share: hives found, each one's stream read, and the whole of it served. They differ in how a
+ * hive comes to be read. A queen asks it to announce itself and reads it when it does; a keeper is nobody's queen, and
+ * reads every hive that answers under its name.
+ */
+import { homedir } from 'node:os';
+import path from 'node:path';
+import { type Command, Option } from 'commander';
+import { createActor } from 'xstate';
+import { createAsk, createHiveAsker, createLearnDevices, type HiveAnswer, type HiveAsker } from '../actors/ask-hive.js';
+import { createAskWorkers } from '../actors/ask-workers.js';
+import { createAwakeClock } from '../actors/awake-clock.js';
+import type { Ask } from '../actors/http.js';
+import { createInviter, type Inviter } from '../actors/invite-hives.js';
+import { isolate } from '../actors/isolate.js';
+import { createKeptSockets } from '../actors/kept-sockets.js';
+import { type KnownHives, openKnownHives } from '../actors/known-hives.js';
+import { createSearchHosts } from '../actors/search-hosts.js';
+import { createSubscriber } from '../actors/subscribe.js';
+import { tick } from '../actors/tick.js';
+import { silenceLimits } from '../machines/backoff.js';
+import { discoveryMachine } from '../machines/discovery.js';
+import { hiveSubscriptionMachine, type ReadyAnswer } from '../machines/hive-subscription.js';
+import { type QueenEvent, queenMachine, subscriptionName, supervisorMachine } from '../machines/queen.js';
+import { seekMachine } from '../machines/seek.js';
+import { historyRoutes } from '../server/history.js';
+import { streamMetrics } from '../server/metrics.js';
+import { type SwarmDoors, swarmDoors } from '../server/swarm.js';
+import { webRoutes } from '../server/web.js';
+import { createFleet, type Fleet } from '../stores/fleet.js';
+import { createHistory } from '../stores/history.js';
+import type { Now } from '../stores/workers.js';
+import type { Device } from '../wire/device.js';
+import type { QueenHeartbeat } from '../wire/heartbeat.js';
+import { HEADER, PORT } from '../wire/status.js';
+import { hostForUrl, unmapped } from '../wire/url.js';
+import { buildGateway } from './gateway.js';
+import { parseCount, parsePort } from './options.js';
+import type { Built, Ground } from './process.js';
+import { type QueenDirectory, queenDirectory } from './queen-directory.js';
+
+/** PROTOCOL: `queen` events every 5 s. */
+const SNAPSHOT_MS = 5_000;
+/** How old "last seen" may be in the file of known hives, after the process was killed. */
+const REMEMBER_MS = 60_000;
+/** Devices that came with the answer to an ask need no second one. */
+const DEVICES_FRESH_MS = 10_000;
+/** A hive that registers announces itself to queens too, if it can: it is asked when it has not. */
+const ANNOUNCES_WITHIN_MS = 2_000;
+
+export interface SwarmOptions {
+  sshConfig: string;
+  hivePort: number;
+  maxHives: number;
+  registryUrl?: string;
+}
+
+export function addSwarmOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--ssh-config <file>', 'whose hosts to search for hives; /dev/null searches none')
+        .env('RBEE_SSH_CONFIG')
+        .default(path.join(homedir(), '.ssh', 'config'), '~/.ssh/config'),
+    )
+    .addOption(
+      new Option('--hive-port <port>', 'where to ask hosts of the SSH config')
+        .env('RBEE_HIVE_PORT')
+        .argParser(parsePort)
+        .default(PORT.hive),
+    )
+    .addOption(
+      new Option('--max-hives <count>', 'more names than this are refused')
+        .env('RBEE_MAX_HIVES')
+        .argParser(parseCount)
+        .default(20_000),
+    );
+}
 
 export interface SwarmInput {
-  ports: { registry: number; queen: number; hive: number };
-  /** For all of them. */
-  args: string[];
-  /** For the queen alone. */
-  queenArgs?: string[];
-  env: NodeJS.ProcessEnv;
-  /** Called once: all of them listen. */
-  onUp: (urls: { registry: string; queen: string; hive: string }) => void;
+  kind: 'queen' | 'keeper';
+  options: SwarmOptions;
+  /** What a new reader of the stream is told beside the swarm. */
+  more?: () => QueenHeartbeat[];
 }
 
-export interface Swarm {
-  /** Ends them in order; the worst that happens is SIGKILL after 6 s. */
-  end(exitCode: number): void;
-  /** The exit code, once all have ended. */
-  ended: Promise<number>;
+export interface Swarm extends Pick<Built, 'routes' | 'streams' | 'metrics'> {
+  fleet: Fleet;
+  now: () => Now;
+  known: KnownHives;
+  inviter: Inviter;
+  directory: QueenDirectory;
+  doors: SwarmDoors;
+  send: (event: QueenEvent) => void;
+  start: () => void;
+  stop: () => void;
 }
 
-interface Member {
-  name: string;
-  /** All but the port. */
-  args: string[];
-  /** 0 until it listened for the first time: it comes back where the others know it. */
-  port: number;
-  paint: Paint;
-}
+export function buildSwarm(ground: Ground, { kind, options, more = () => [] }: SwarmInput): Swarm {
+  const { id, log, state, security, door, outgoing, fail } = ground;
+  const clock = createAwakeClock((ms) =>
+    log.warn(`this process was not awake for ${(ms / 1000).toFixed(1)} s: that time counts as nobody's silence`),
+  );
+  const now = (): Now => ({ ms: clock.now(), iso: ground.now() });
+  const known = openKnownHives(state, (message) => log.warn(message));
+  const fleet = createFleet();
+  const history = createHistory();
+  const counts = { telemetry: 0, invalid: 0 };
 
-type Paint = (text: string) => string;
-
-const RBEE = fileURLToPath(new URL('./rbee.js', import.meta.url));
-
-/** A child that dies within this of its start was not well: after so many of those in a row the swarm gives up. */
-const WELL_MS = 10_000;
-const FAILED_STARTS_MAX = 5;
-const RESTART_MS = 1_000;
-/** Children end in order within 5 s; then they are killed. */
-const END_MS = 6_000;
-
-/** One line of a member, as all of them are shown. */
-export function sayAs(name: string, paint: Paint, line: string): void {
-  process.stderr.write(`${paint(`${name.padEnd('registry'.length)} │`)} ${line}\n`);
-}
-
-export function startSwarm({ ports, args: shared, queenArgs = [], env, onUp }: SwarmInput): Swarm {
-  let ending = false;
-  let code: number = EXIT.ok;
-  const running = new Map<string, ChildProcess>();
-  let resolve: (code: number) => void = () => {};
-  const ended = new Promise<number>((done) => {
-    resolve = done;
-  });
-
-  const end = (exitCode: number) => {
-    if (ending) return;
-    ending = true;
-    code = exitCode;
-    for (const child of running.values()) child.kill('SIGTERM');
-    setTimeout(() => {
-      for (const child of running.values()) child.kill('SIGKILL');
-    }, END_MS).unref();
-    if (running.size === 0) resolve(code);
+  const keep = createKeptSockets();
+  const devicesAt = new Map<string, number>();
+  const onDevices = (hiveId: string, devices: Device[]) => {
+    devicesAt.set(hiveId, clock.now());
+    fleet.devices({ hiveId, devices });
   };
-  const start = (member: Member, failedStarts: number, onListening: (line: Listening) => void) => {
-    if (ending) return;
-    const startedAt = performance.now();
-    const child = spawn(process.execPath, [RBEE, ...member.args, '--port', String(member.port)], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      // The terminal's Ctrl-C comes to us alone: we end them, once, in order.
-      detached: true,
-      env: { ...env, ...(process.stderr.isTTY && !process.env.NO_COLOR ? { FORCE_COLOR: '1' } : {}) },
-    });
-    running.set(member.name, child);
-    eachLine(child.stdout, (line) => {
-      const listening = JSON.parse(line) as Listening;
-      member.port = Number(new URL(listening.url).port);
-      onListening(listening);
-    });
-    eachLine(child.stderr, (line) => sayAs(member.name, member.paint, line));
-    child.once('exit', (exitCode, signal) => {
-      running.delete(member.name);
-      if (ending) {
-        if (running.size === 0) resolve(code);
-        return;
-      }
-      const well = performance.now() - startedAt > WELL_MS;
-      const failed = well ? 0 : failedStarts + 1;
-      if (exitCode === EXIT.taken || exitCode === EXIT.usage || failed >= FAILED_STARTS_MAX) {
-        sayAs(member.name, colors.red, 'it cannot run: the swarm ends');
-        end(exitCode ?? EXIT.failed);
-        return;
-      }
-      sayAs(member.name, colors.yellow, `ended by ${signal ?? `exit code ${exitCode}`}: starting it again`);
-      setTimeout(() => start(member, failed, onListening), RESTART_MS);
-    });
+  const lastSeenAtStart = new Map(known.atStart.map(({ hiveId, lastSeenAt }) => [hiveId, lastSeenAt]));
+  const streamingAt = new Map<string, string>();
+  const whyNot = (hiveUrl: string, hiveId: string | null): string | null => {
+    const holder = streamingAt.get(hiveUrl);
+    if (holder !== undefined) return `${hiveUrl} is hive ${holder} now`;
+    if (hiveId !== null && fleet.hive(hiveId)?.state === 'streaming') return `hive ${hiveId} streams already`;
+    // Nobody calls a keeper: one that was forgotten is back when it answers.
+    if (kind === 'queen' && known.isForgotten(hiveUrl, hiveId)) return `${hiveUrl} was forgotten`;
+    return fleet.conflicts(now().ms).some(({ hive_url }) => hive_url === hiveUrl) ? `${hiveUrl} is in conflict` : null;
   };
 
-  /** Starts one when the one before it listens for the first time, and tells it where. */
-  const startNext = (members: ((urls: string[]) => Member)[], urls: string[]) => {
-    const [next, ...later] = members;
-    if (!next) {
-      const [registry = '', queen = '', hive = ''] = urls;
-      onUp({ registry, queen, hive });
+  /** A hive that answered is read, unless another of its name is. */
+  function meet(hiveUrl: string, trusted: Ask['trusted'], { hive_id: hiveId, instance, address }: HiveAnswer): void {
+    const refuse = (holderUrl: string | null) => {
+      const reason =
+        holderUrl === null
+          ? 'this keeper reads as many hives as it takes: see --max-hives'
+          : `${holderUrl} holds the name ${hiveId}: choose another for one of them with --hive-id`;
+      fleet.refused({ hive_id: hiveId, hive_url: hiveUrl, holder_url: holderUrl, reason }, now());
+    };
+    const holder = fleet.hive(hiveId);
+    if (holder?.state === 'streaming') {
+      // Under another of its own addresses it is no other hive.
+      if (!known.isInstance(hiveId, instance ?? '')) refuse(holder.hive_url);
       return;
     }
-    let listened = false;
-    start(next(urls), 0, ({ url }) => {
-      if (listened) return;
-      listened = true;
-      startNext(later, [...urls, url]);
+    let said: ReadyAnswer | undefined;
+    send({
+      type: 'hive.ready',
+      hiveId,
+      hiveUrl: typeof trusted === 'function' ? atAddress(hiveUrl, address) : hiveUrl,
+      instance,
+      trusted: typeof trusted === 'function' ? trusted(address) : trusted,
+      at: clock.now(),
+      respond: (outcome) => {
+        said = outcome;
+      },
     });
+    if (said && said.outcome !== 'subscribed') refuse('holderUrl' in said ? said.holderUrl : null);
+  }
+
+  const plain = createHiveAsker({ outgoing, door, queenId: kind === 'queen' ? id : null, keep });
+  const asker: HiveAsker = {
+    capabilities: async (hiveUrl, asked) => {
+      const answer = await plain.capabilities(hiveUrl, asked);
+      if (kind === 'keeper' && asked.invite) meet(hiveUrl, asked.trusted, answer);
+      return answer;
+    },
   };
-  startNext(
-    [
-      () => ({
-        name: 'registry',
-        args: ['registry', ...shared],
-        port: ports.registry,
-        paint: colors.blue,
+  const inviter = createInviter({
+    asker,
+    whyNot,
+    namesFirst: () => kind === 'queen' && known.anyForgotten(),
+    log: { debug: (message) => log.debug(message), info: (message) => log.info(message) },
+  });
+  const directory = queenDirectory(ground, {
+    ...{ registryUrl: options.registryUrl, fleet, clock, now, inviter },
+    inviteAfterMs: kind === 'queen' ? ANNOUNCES_WITHIN_MS : 0,
+  });
+
+  const ask = createAsk({ asker, whyNot, onDevices });
+  const subscription = hiveSubscriptionMachine.provide({
+    actors: {
+      subscriber: createSubscriber({
+        outgoing,
+        keep,
+        onOpened: createLearnDevices({
+          asker,
+          onDevices,
+          isFresh: (hiveId) => clock.now() - (devicesAt.get(hiveId) ?? Number.NEGATIVE_INFINITY) < DEVICES_FRESH_MS,
+        }),
+        headers: {
+          [kind === 'queen' ? HEADER.queen : HEADER.reader]: id,
+          [HEADER.instance]: ground.instance,
+        },
+        clock,
+        silenceLimits,
+        onTelemetry: (heartbeat, first) => {
+          counts.telemetry += 1;
+          fleet.telemetry({ heartbeat, receivedAt: ground.now(), first });
+          if (fleet.hive(heartbeat.hive_id)) history.record(heartbeat.hive_id, heartbeat.node ?? null, clock.now());
+        },
+        onInvalid: (hiveId, detail) => {
+          counts.invalid += 1;
+          // A hive that is wrong is wrong every second: the first time tells all, the metric counts the rest.
+          if (Math.log10(counts.invalid) % 1 === 0)
+            log.warn(`hive ${hiveId} sent an event that is left out: ${detail}`);
+        },
       }),
-      ([registryUrl = '']) => ({
-        name: 'queen',
-        args: ['queen', '--registry-url', registryUrl, ...queenArgs, ...shared],
-        port: ports.queen,
-        paint: colors.magenta,
+      ask,
+      askWorkers: createAskWorkers({
+        outgoing,
+        workersOf: (hiveId) => fleet.workers.ofHive(hiveId, now().ms),
+        onHealthy: (worker) => fleet.workers.seen({ id: worker.worker_id, hiveId: worker.hive_id, info: null }, now()),
+        onUnreachable: (worker, reason) => fleet.workers.unreachable(worker.worker_id, reason),
       }),
-      ([registryUrl = '', queenUrl = '']) => ({
-        name: 'hive',
-        args: ['hive', '--registry-url', registryUrl, '--queen-url', queenUrl, ...shared],
-        port: ports.hive,
-        paint: colors.cyan,
+      seek: seekMachine.provide({ actors: { ask } }),
+    },
+    actions: {
+      publish: ({ context }, { state: shown, stale }) => {
+        const { hiveId, hiveUrl, reason, seekReason, nextAttemptMs, instance, trusted } = context;
+        const shownAt = fleet.hive(hiveId)?.hive_url ?? '';
+        if (streamingAt.get(shownAt) === hiveId) streamingAt.delete(shownAt);
+        if (shown === 'streaming') {
+          streamingAt.set(hiveUrl, hiveId);
+          // To be found silent is not to be seen.
+          if (!stale) known.remember({ hiveId, hiveUrl, instance, trusted, lastSeenAt: ground.now() });
+        }
+        if (shown === 'forgotten') {
+          known.forget(hiveId, hiveUrl);
+          devicesAt.delete(hiveId);
+          history.forget(hiveId);
+        }
+        const since = context.streamed ? undefined : lastSeenAtStart.get(hiveId);
+        fleet.shown({
+          hiveId,
+          hiveUrl,
+          state: shown,
+          stale,
+          reason: shown === 'lost' ? (seekReason ?? reason) : stale ? 'silent' : null,
+          nextAttemptAt: shown === 'lost' && nextAttemptMs !== null ? isoAfter(nextAttemptMs) : null,
+          ...(since === undefined ? {} : { since }),
+          now: now(),
+        });
+      },
+    },
+  });
+  const discovery = discoveryMachine.provide({
+    actors: {
+      searchHosts: createSearchHosts({
+        inviter,
+        listed: directory.hivesToInvite,
+        sshConfig: options.sshConfig,
+        hivePort: options.hivePort,
+        // Hosts of a swarm that speaks TLS speak it all.
+        scheme: security.tls || security.ca ? 'https' : 'http',
+        loopbackOnly: outgoing.loopbackOnly,
+        kind,
+        log: { debug: (message) => log.debug(message), info: (message) => log.info(message) },
       }),
+    },
+  });
+  const supervisor = supervisorMachine.provide({
+    actors: {
+      subscription: isolate({
+        machine: subscription,
+        clock,
+        inspect: ground.inspect,
+        nameOf: ({ hiveId }) => subscriptionName(hiveId),
+        onError: (error) => log.error({ err: error }, 'a subscription failed'),
+      }),
+    },
+  });
+  const actor = createActor(queenMachine.provide({ actors: { discovery, supervisor } }), {
+    id: kind,
+    clock,
+    input: { known: known.atStart, hivesMax: options.maxHives },
+    inspect: ground.inspect,
+  });
+  actor.subscribe({ error: fail });
+  const send = (event: QueenEvent) => actor.send(event);
+
+  const doors = swarmDoors({ send, fleet, now, more });
+  const gateway = buildGateway(ground, { fleet, now, trustsHive: known.isTrusted, kind });
+  tellChanges(fleet, log);
+  const stops: (() => void)[] = [];
+
+  return {
+    ...{ fleet, now, known, inviter, directory, doors, send },
+    routes: [...doors.routes, ...historyRoutes({ fleet, history, now }), ...gateway.routes, ...webRoutes()],
+    streams: [doors.stream],
+    metrics: [
+      ...streamMetrics('heartbeat_stream', () => doors.stream.stats()),
+      ...directory.metrics,
+      ...gateway.metrics,
+      { name: 'rbee_hives', help: 'Hives by state.', type: 'gauge', label: 'state', read: () => countStates(fleet) },
+      {
+        name: 'rbee_hive_events_total',
+        help: 'Events received from hives.',
+        type: 'counter',
+        read: () => counts.telemetry,
+      },
+      {
+        name: 'rbee_hive_events_invalid_total',
+        help: 'Events from hives that were left out because they were not what they should be.',
+        type: 'counter',
+        read: () => counts.invalid,
+      },
     ],
-    [],
-  );
-  return { end, ended };
+    start: () => {
+      actor.start();
+      directory.start();
+      stops.push(
+        tick(SNAPSHOT_MS, () => {
+          fleet.expire(clock.now());
+          gateway.expire();
+          doors.publishSnapshot();
+        }),
+        tick(REMEMBER_MS, () => rememberStreaming(fleet, known, ground.now())),
+      );
+    },
+    stop: () => {
+      for (const stop of stops) stop();
+      gateway.stop();
+      rememberStreaming(fleet, known, ground.now());
+      directory.stop();
+      actor.stop();
+      clock.stop();
+      known.flush();
+    },
+  };
 }
 
-function eachLine(stream: Readable, onLine: (line: string) => void): void {
-  createInterface({ input: stream }).on('line', onLine);
+/**
+ * A host that is trusted for its address is read at that address, whatever its name comes to mean; with TLS its
+ * certificate says who it is.
+ */
+function atAddress(hiveUrl: string, address: string): string {
+  const { protocol, port } = new URL(hiveUrl);
+  return protocol === 'https:' || address === '' ? hiveUrl : `http://${hostForUrl(unmapped(address))}:${port || 80}`;
+}
+
+const isoAfter = (ms: number): string => new Date(Date.now() + ms).toISOString();
+
+function rememberStreaming(fleet: Fleet, known: KnownHives, lastSeenAt: string): void {
+  for (const hive of fleet.hives()) if (hive.state === 'streaming') known.touch(hive.hive_id, lastSeenAt);
+}
+
+function countStates(fleet: Fleet): Record<string, number> {
+  const states: Record<string, number> = { connecting: 0, streaming: 0, lost: 0 };
+  for (const { state } of fleet.hives()) states[state] = (states[state] ?? 0) + 1;
+  return states;
+}
+
+/** A line a change: a lost hive's next attempts are not changes. */
+function tellChanges(fleet: Fleet, log: Ground['log']): void {
+  const told = new Map<string, string>();
+  fleet.follow((event) => {
+    if (event.type === 'refused') {
+      const { hive_id, hive_url, reason } = event.conflict;
+      log.warn(`hive ${hive_id} at ${hive_url} is refused: ${reason}`);
+    }
+    if (event.type !== 'state') return;
+    const { hive_id, hive_url, state, stale, reason } = event.change;
+    const now = `${stale ? 'stale' : state}${reason === null ? '' : `: ${reason}`}`;
+    if (told.get(hive_id) === now) return;
+    if (state === 'forgotten') told.delete(hive_id);
+    else told.set(hive_id, now);
+    const line = `hive ${hive_id} at ${hive_url} is ${now}`;
+    if (state === 'lost' || stale) log.warn(line);
+    else log.info(line);
+  });
 }

@@ -6,7 +6,7 @@ import { commandFor } from './command-line.js';
 import { offerWorkers, spawnAtOnce } from './offer-workers.js';
 import { parsePort } from './options.js';
 import { EXIT } from './process.js';
-import { startSwarm } from './swarm.js';
+import { startSwarm } from './children.js';
 
 interface UpOptions {
   registryPort: number;

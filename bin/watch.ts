@@ -158,6 +158,9 @@ function describeHeartbeat(data: QueenHeartbeat | HiveHeartbeat): string {
     const state = data.stale ? `${data.state}, stale` : data.state;
     return `${data.since} hive ${data.hive_id}: ${state}${data.reason ? `: ${data.reason}` : ''} (${data.hive_url})`;
   }
+  if (data.type === 'keeper') {
+    return `${data.timestamp} keeper: workers ${data.workers.length}, queens ${data.queens.length}`;
+  }
   const node = data.node ?? null;
   const [cpu, ram] = nodeCells(node);
   const [util, vram, temp] = gpuSummary(node);

@@ -10,6 +10,7 @@ import {
   type QueenHeartbeat,
   QueenSnapshot,
 } from '../wire/heartbeat.js';
+import { KeeperState } from '../wire/keeper.js';
 import { MachineEvent } from '../wire/machines.js';
 import { type Parsed, parser } from '../wire/schema.js';
 import { check, readJson } from './check.js';
@@ -31,6 +32,7 @@ const HEARTBEATS: ReadonlyMap<unknown, (value: unknown) => Parsed<Heartbeat>> = 
   ['hive_telemetry', parser(HiveTelemetry)],
   ['hive_state', parser(HiveStateChange)],
   ['queen', parser(QueenSnapshot)],
+  ['keeper', parser(KeeperState)],
 ]);
 const MACHINE_TYPES: ReadonlySet<unknown> = new Set(['machine', 'transition', 'stopped']);
 const parseMachine = parser(MachineEvent);

@@ -1,4 +1,4 @@
-/** A worker's heartbeat to one queen: every 30 s, soon after a change of its status, and with backoff while she is away. */
+/** A worker's heartbeat to one queen: every 30 s, soon after a change of its status, and with backoff while she is away. A keeper looks at her in the same way. */
 import { assign, fromPromise, setup } from 'xstate';
 import { heartbeatRetryDelayMs } from './backoff.js';
 import { asFailure, notProvided } from './failure.js';

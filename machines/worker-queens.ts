@@ -1,4 +1,4 @@
-/** Whom a worker tells of itself: the queens it was configured with, and those that somebody else knows of. */
+/** Whom a worker tells of itself, and whom a keeper looks at: the queens it was configured with, and those that somebody else knows of. */
 import { setup } from 'xstate';
 import { queenHeartbeatMachine } from './queen-heartbeat.js';
 

@@ -17,6 +17,8 @@ const UNREACHABLE = 'this hive listens on loopback only and cannot be reached fr
 
 export interface HiveDoorsInput {
   hiveId: string;
+  /** Kept in its state: tells it from another of its name. */
+  instance: string;
   /** True when only this machine can reach us: then a queen elsewhere could not. */
   loopbackOnly: boolean;
   send: (event: HiveEvent) => void;
@@ -31,7 +33,7 @@ export interface HiveDoors {
   closeReaders: (readerIds: string[], reason: string) => void;
 }
 
-export function hiveDoors({ hiveId, loopbackOnly, send, devices }: HiveDoorsInput): HiveDoors {
+export function hiveDoors({ hiveId, instance: own, loopbackOnly, send, devices }: HiveDoorsInput): HiveDoors {
   let latest: Buffer | null = null;
   const readers = new Map<string, ReaderHandle>();
   let opened = 0;
@@ -44,6 +46,8 @@ export function hiveDoors({ hiveId, loopbackOnly, send, devices }: HiveDoorsInpu
 
   async function openStream(ctx: Context): Promise<void> {
     refuseOtherProtocol(ctx);
+    // Nobody's queen: it comes and goes without the machine, which might take a nameless one for an older queen.
+    const isQueen = idHeader(ctx, HEADER.reader) === null;
     const queenId = idHeader(ctx, HEADER.queen);
     const instance = idHeader(ctx, HEADER.instance);
     // Before a reader is seated: one that came here for another hive must not displace its queen's own.
@@ -56,10 +60,10 @@ export function hiveDoors({ hiveId, loopbackOnly, send, devices }: HiveDoorsInpu
     const reader = await stream.open(ctx, {
       onClose: (reason) => {
         readers.delete(readerId);
-        send({ type: 'reader.closed', readerId, reason });
+        if (isQueen) send({ type: 'reader.closed', readerId, reason });
       },
     });
-    if (!reader) return;
+    if (!reader || !isQueen) return;
     readers.set(readerId, reader);
     send({ type: 'reader.opened', readerId, queenId, instance });
   }
@@ -70,6 +74,7 @@ export function hiveDoors({ hiveId, loopbackOnly, send, devices }: HiveDoorsInpu
       refuseOtherProtocol(ctx);
       invite(url, id);
     }
+    ctx.set('Rbee-Instance', own);
     answer(ctx, { hive_id: hiveId, devices: devices() });
   }
 
@@ -120,7 +125,10 @@ export function hiveDoors({ hiveId, loopbackOnly, send, devices }: HiveDoorsInpu
         method: 'GET',
         path: '/v1/heartbeats/stream',
         summary: 'Telemetry: the latest event at once, then one a tick.',
-        headers: { 'Rbee-Queen': 'The id of the queen that subscribes.' },
+        headers: {
+          'Rbee-Queen': 'The id of the queen that subscribes.',
+          'Rbee-Reader': 'The id of a reader that is no queen.',
+        },
         answers: {
           200: {
             description: '`event: heartbeat`, `event: lagged`, `event: bye`',

@@ -1,4 +1,4 @@
-/** What a hive last measured. The tick reads it; collectors fill it at their own pace, so a slow one makes values old, never a tick late. */
+/** What a hive, or a keeper, last measured. The tick reads it; collectors fill it at their own pace, so a slow one makes values old, never a tick late. */
 import { createStore } from '@xstate/store';
 import type { Device } from '../wire/device.js';
 import type { HiveHeartbeat } from '../wire/heartbeat.js';
@@ -94,6 +94,8 @@ export function createLatest(cpu: Device) {
     workers: (readings: ReadonlyMap<number, WorkerPart>, errors: string[]) =>
       store.trigger.workers({ readings, errors }),
     status: (status: OperationalStatus) => store.trigger.status({ status }),
+    gpus: (): Gpu[] => read().gpu.gpus,
+    measured: (names: WorkerName[]): WorkerStats[] => names.map(worker),
     devices: (): Device[] => [...read().gpu.devices, cpu],
     /** The event of a tick. @param timestamp RFC 3339 */
     heartbeat: (identity: HiveIdentity, timestamp: string, workers: WorkerName[]): HiveHeartbeat => {

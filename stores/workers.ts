@@ -82,6 +82,8 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
     isAvailable: (record) => isAvailable({ record, stats: statsOf(record) }),
     expiresAt: (record) => record.heardAt + WORKER_KEPT_MS,
   });
+  /** Those that this process runs and measures itself, by name. */
+  let own: ReadonlyMap<string, WorkerStats> = new Map();
   /** Why a request to a worker failed, until its /health answers: it is offered no work. */
   const failing = new Map<string, string>();
   /** Which records belong to a hive: looking through all of them for each lost hive would cost the square of them. */
@@ -111,6 +113,8 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
     [...(byHive.get(hiveId) ?? [])].flatMap((id) => workers.get(id) ?? []);
 
   function statsOf({ id, hiveId }: WorkerRecord): WorkerStats | undefined {
+    const ours = own.get(id);
+    if (ours) return ours;
     const hive = hiveId === null ? undefined : hives.get(hiveId);
     return hive?.workers.find(({ worker_id }) => worker_id === id);
   }
@@ -130,6 +134,7 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
 
   /** Why a worker is not online; null when it is. */
   function offlineReason({ record, stats }: Sight, now: number): string | null {
+    if (own.has(record.id)) return null;
     const hive = record.hiveId === null ? undefined : hives.get(record.hiveId);
     if (hive?.state === 'streaming') {
       if (stats || (record.registeredAt !== null && now - record.registeredAt < UNLISTED_MS_MAX)) return null;
@@ -195,6 +200,9 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
   }
 
   function* allSights(): Generator<Sight> {
+    for (const [id, stats] of own) {
+      yield { record: { ...(workers.get(id) ?? unheard(id, null, 0)), hiveId: null }, stats };
+    }
     const hiveIds = new Set([...hives.keys(), ...byHive.keys()]);
     for (const hiveId of hiveIds) yield* sightsOf(hiveId);
     for (const record of workers.listAll()) if (record.hiveId === null) yield { record, stats: undefined };
@@ -221,6 +229,17 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
   const knownOr = (id: string, now: Now): WorkerRecord => workers.get(id) ?? unheard(id, null, now.ms);
 
   return {
+    /** All that this process runs itself: they go before what anybody says of them, and one that is missing is gone. */
+    measured: (stats: WorkerStats[]): void => {
+      const before = own;
+      own = new Map(stats.flatMap((one) => (one.worker_id === undefined ? [] : [[one.worker_id, one]])));
+      for (const id of before.keys()) {
+        const known = workers.get(id);
+        if (own.has(id)) continue;
+        failing.delete(id);
+        if (known) keep({ ...known, seenAt: null, registeredAt: null, reason: 'it has ended' });
+      }
+    },
     /** A heartbeat, or a 200 from /health. False when there are as many workers as are kept. */
     seen: ({ id, hiveId, info }: WorkerSighting, now: Now): boolean => {
       const known = knownOr(id, now);

@@ -1,6 +1,7 @@
 /** The events of both heartbeat streams. */
 import { type Static, Type } from '@sinclair/typebox';
 import { HiveInfo, HiveState, NodeStats } from './hive.js';
+import { KeeperState } from './keeper.js';
 import { parser } from './schema.js';
 import { HealthStatus, HttpUrl, Id, Labels, nullable, OperationalStatus, Timestamp, WorkerId } from './status.js';
 import { WorkerStats } from './worker.js';
@@ -61,7 +62,8 @@ export const QueenSnapshot = Type.Object({
 });
 export type QueenSnapshot = Static<typeof QueenSnapshot>;
 
-export const QueenHeartbeat = Type.Union([HiveTelemetry, HiveStateChange, QueenSnapshot]);
+/** `KeeperState` comes from a keeper only. */
+export const QueenHeartbeat = Type.Union([HiveTelemetry, HiveStateChange, QueenSnapshot, KeeperState]);
 export type QueenHeartbeat = Static<typeof QueenHeartbeat>;
 
 /** `event: lagged`: how many events a slow reader lost. */

@@ -69,13 +69,14 @@ const parsers = new Map(
 
 const wrong = (pointer: string, detail: string): Parsed<Operation> => ({ ok: false, errors: [{ pointer, detail }] });
 
-/** An operation, or what is wrong with it: first its name, then the fields that go with that. */
+/** An operation, or what is wrong with it: first its name, then the fields that go with that. No hive may be said as null. */
 export function parseOperation(value: unknown): Parsed<Operation> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return wrong('', 'expected an object');
   const { operation } = value as { operation?: unknown };
   const parse = typeof operation === 'string' ? parsers.get(operation) : undefined;
   if (!parse) return wrong('/operation', `expected one of ${[...parsers.keys()].join(', ')}`);
-  const parsed = parse(value);
+  const { hive_id, ...rest } = value as { hive_id?: unknown };
+  const parsed = parse(hive_id === null ? rest : value);
   if (!parsed.ok || parsed.value.operation !== 'worker_spawn') return parsed;
   const { worker, engine_url } = parsed.value;
   if (worker === 'openai' && engine_url === undefined) {

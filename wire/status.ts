@@ -12,6 +12,8 @@ export const HEADER = {
   instance: 'rbee-instance',
   /** The id of the queen that opens a hive's stream. */
   queen: 'rbee-queen',
+  /** The id of a reader of a hive's stream that is no queen, such as a keeper. */
+  reader: 'rbee-reader',
   /** A UUID of this run of the process that answers: tells one that was restarted. */
   run: 'rbee-run',
   /**

@@ -13,7 +13,7 @@ const LISTENING_MS_MAX = 20_000;
 const ENDING_MS_MAX = 15_000;
 
 export interface StartOptions {
-  name: 'registry' | 'queen' | 'hive' | 'worker';
+  name: 'registry' | 'queen' | 'hive' | 'worker' | 'keeper';
   /** Compiled, to be run in the place of `rbee <name>`, with the same flags. */
   script?: URL;
   /** After `--port 0 --state-dir …`; a `--port` of one's own takes the place of that. */
@@ -164,7 +164,7 @@ function commandLine(
   const line = [...(script ? [fileURLToPath(script)] : [RBEE, name]), '--state-dir', stateDir];
   if (!given('--port') && !noPort) line.push('--port', '0');
   // The tester's own hosts are no business of a test.
-  if (name === 'queen' && !given('--ssh-config')) line.push('--ssh-config', '/dev/null');
+  if ((name === 'queen' || name === 'keeper') && !given('--ssh-config')) line.push('--ssh-config', '/dev/null');
   line.push(...args);
   if (port !== undefined) line.push('--port', port); // the last one counts
   return line;

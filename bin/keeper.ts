@@ -1,0 +1,208 @@
+#!/usr/bin/env node
+/** rbee keeper: the user's own page. Sees the swarm, spawns workers on this machine, and chats, with no queen at all. */
+import { hostname } from 'node:os';
+import { Command, Option } from 'commander';
+import { createActor } from 'xstate';
+import { cpuDevice } from '../actors/list-devices.js';
+import { createLookAtQueen } from '../actors/look-at-queen.js';
+import { sampleGpus } from '../actors/sample-gpus.js';
+import { sampleWorkers } from '../actors/sample-workers.js';
+import { tick } from '../actors/tick.js';
+import type { ListedQueen } from '../machines/lease.js';
+import { queenHeartbeatMachine } from '../machines/queen-heartbeat.js';
+import { QUEENS_MAX, workerQueensMachine } from '../machines/worker-queens.js';
+import type { Spawner } from '../machines/workers.js';
+import { keeperRoutes } from '../server/keeper.js';
+import { createLatest } from '../stores/latest.js';
+import { createQueens } from '../stores/queens.js';
+import type { KeeperState } from '../wire/keeper.js';
+import { PORT, toId } from '../wire/status.js';
+import { buildKeeperJobs } from './jobs.js';
+import { keepLease } from './lease.js';
+import {
+  addProcessOptions,
+  list,
+  type ProcessOptions,
+  parseId,
+  parseUrl,
+  registryOption,
+  UsageError,
+} from './options.js';
+import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';
+import { createSpawner, runningWorkers, WORKERS_GRACE_MS } from './spawner.js';
+import { addSwarmOptions, buildSwarm, type SwarmOptions } from './swarm.js';
+import { version } from './version.js';
+
+interface KeeperOptions extends ProcessOptions, SwarmOptions {
+  keeperId: string;
+  queenUrl: string[];
+  keepWorkers: boolean;
+}
+
+/** How often its own machine is measured and told. */
+const INTERVAL_MS = 1_000;
+/** How often a queen that is there is looked at. */
+const LOOK_MS = 10_000;
+
+const EXAMPLES = `
+Examples:
+  rbee keeper                                           then open http://127.0.0.1:7811 in a browser
+  rbee keeper --registry-url http://desk:7830 --bind 0.0.0.0 --token "$TOKEN"
+                                                        sees every hive and worker that is listed there
+  rbee keeper --queen-url http://desk:7833 --bind 0.0.0.0 --token "$TOKEN"
+                                                        sees the hives of the queen on "desk", and tells her of its workers
+
+It needs none of them: workers that it spawns run on this machine, and it chats with them directly. It finds hives in the
+registry, at queens, and on the hosts of the SSH config, reads each one's stream, and is nobody's queen: no hive announces
+itself to it. A queen that comes later changes nothing but that she appears.`;
+
+export function keeperCommand(): Command {
+  const command = new Command('keeper')
+    .description("The user's own page: sees the swarm, spawns workers here, and chats, with or without a queen.")
+    .addOption(
+      new Option('--keeper-id <id>', 'name of this keeper')
+        .env('RBEE_KEEPER_ID')
+        .argParser(parseId)
+        .default(toId(`keeper-${hostname()}`), 'keeper-<host>'),
+    )
+    .addOption(
+      new Option(
+        '--queen-url <url>',
+        `queen whose hives to show, and to tell of workers (repeatable, up to ${QUEENS_MAX})`,
+      )
+        .env('RBEE_QUEEN_URL')
+        .argParser(list(parseUrl))
+        .default([], 'none: it works without'),
+    )
+    .addOption(registryOption())
+    .addOption(
+      new Option('--keep-workers', 'leave the workers running when this keeper ends; the next run takes them up')
+        .env('RBEE_KEEP_WORKERS')
+        .default(false),
+    );
+  return addProcessOptions(addSwarmOptions(command), PORT.keeper)
+    .addHelpText('after', EXAMPLES)
+    .action(async (options: KeeperOptions) => {
+      const queenUrl = [...new Set(options.queenUrl)];
+      if (queenUrl.length > QUEENS_MAX)
+        throw new UsageError(`--queen-url: a keeper takes at most ${QUEENS_MAX} queens`);
+      await runProcess({
+        name: 'keeper',
+        id: options.keeperId,
+        options,
+        build: (ground) => buildKeeper(ground, { ...options, queenUrl }),
+      });
+    });
+}
+
+function buildKeeper(ground: Ground, options: KeeperOptions): Built {
+  const { registryUrl } = options;
+  const latest = createLatest(cpuDevice());
+  const state = (): KeeperState => ({
+    type: 'keeper',
+    timestamp: ground.now(),
+    devices: latest.devices(),
+    gpus: latest.gpus(),
+    workers: own(),
+    queens: queens.list(),
+  });
+  const swarm = buildSwarm(ground, { kind: 'keeper', options, more: () => [state()] });
+  const queens = watchQueens(ground, options.queenUrl, ({ id, hives }) => {
+    for (const hive of hives) {
+      if (swarm.fleet.hive(hive.id)?.hive_url === hive.url) continue;
+      // A hive that she reads knows the token that she knows.
+      void swarm.inviter.invite({ hiveUrl: hive.url, hiveId: hive.id, trusted: true, who: `${id}'s hive ${hive.id}` });
+    }
+  });
+  const lease = keepLease(ground, {
+    registryUrl,
+    kind: 'keeper',
+    about: () => ({ version }),
+    onQueens: queens.listed,
+  });
+
+  const spawner = createSpawner({
+    ...{ ground, options, kind: 'keeper', hiveId: null, registryUrl, queenUrls: options.queenUrl },
+    queensNow: queens.urls,
+  });
+  const own = () => latest.measured(runningWorkers(spawner, options.advertiseUrl ?? null));
+  const tell = () => {
+    swarm.fleet.workers.measured(own());
+    swarm.doors.publish(state);
+  };
+  /** Whoever asks after a job has ended sees what it has done. */
+  const told: Spawner = {
+    ...spawner,
+    spawn: (...args) => spawner.spawn(...args).finally(tell),
+    stop: (...args) => spawner.stop(...args).finally(tell),
+  };
+  const { fleet, now, known } = swarm;
+  const jobs = buildKeeperJobs(ground, { fleet, now, trustsHive: known.isTrusted, spawner: told });
+  const stops: (() => void)[] = [];
+
+  return {
+    routes: [...keeperRoutes(state), ...swarm.routes, ...jobs.routes],
+    streams: swarm.streams,
+    metrics: [...swarm.metrics, ...lease.metrics, ...jobs.metrics],
+    start: () => {
+      spawner.start();
+      const log = (message: string) => ground.log.debug(message);
+      stops.push(
+        sampleWorkers({ intervalMs: INTERVAL_MS, targets: spawner.targets, onReading: latest.workers, log }),
+        sampleGpus({ intervalMs: INTERVAL_MS, onReading: latest.gpu, log }),
+        tick(INTERVAL_MS, tell),
+      );
+      swarm.start();
+      queens.start();
+      lease.start();
+      jobs.start();
+    },
+    stop: async ({ failed }) => {
+      const left = lease.leave();
+      jobs.stop();
+      queens.stop();
+      // What failed in us is no reason to take them along: the next run has them again.
+      const keep = options.keepWorkers || failed;
+      await spawner.end(keep ? { keep } : { keep, graceMs: WORKERS_GRACE_MS });
+      for (const stop of stops) stop();
+      swarm.stop();
+      await left;
+    },
+  };
+}
+
+/** The queens that were named or are listed in the registry: whether each is there, and which hives she reads. */
+function watchQueens(
+  { outgoing, log, now, inspect, fail }: Ground,
+  queenUrls: string[],
+  onHives: (queen: { id: string; hives: { id: string; url: string }[] }) => void,
+) {
+  const queens = createQueens();
+  const look = createLookAtQueen({
+    outgoing,
+    onOnline: (url, id, hives) => {
+      if (queens.online(url, id, now())) log.info(`queen ${id} is at ${url}`);
+      onHives({ id, hives });
+    },
+    onLost: (url, reason) => {
+      if (queens.lost(url, reason, now())) log.warn(`no queen at ${url}: ${reason}; all else goes on`);
+    },
+  });
+  const heartbeat = queenHeartbeatMachine.provide({ actors: { beat: look }, delays: { beatEvery: LOOK_MS } });
+  const actor = createActor(workerQueensMachine.provide({ actors: { heartbeat } }), {
+    id: 'queens',
+    input: { queenUrls },
+    inspect,
+  });
+  actor.subscribe({ error: fail });
+  const urls = () => actor.getSnapshot().context.ties.map(({ url }) => url);
+  return {
+    urls,
+    list: () => queens.list(urls(), now()),
+    listed: (listed: ListedQueen[]) => actor.send({ type: 'queens.listed', urls: listed.map(({ url }) => url) }),
+    start: () => actor.start(),
+    stop: () => actor.stop(),
+  };
+}
+
+if (isMain(import.meta.url)) await runCommand(keeperCommand().name('rbee-keeper'), process.argv);

@@ -1,0 +1,193 @@
+/** The doors behind which the swarm is seen: its stream and its lists. The same on a queen and on a keeper. */
+import type { ForgetAnswer } from '../machines/hive-subscription.js';
+import type { QueenEvent } from '../machines/queen.js';
+import type { Fleet } from '../stores/fleet.js';
+import type { Now } from '../stores/workers.js';
+import { type HiveHeartbeat, type HiveTelemetry, QueenHeartbeat } from '../wire/heartbeat.js';
+import { HiveEntry, HiveList } from '../wire/hive.js';
+import { Ok } from '../wire/status.js';
+import { WorkerEntry, WorkerList } from '../wire/worker.js';
+import { HttpProblem } from './problem.js';
+import { answer, type Route } from './route.js';
+import { Broadcast, frame } from './sse.js';
+
+/** What is kept for readers that do not keep up (PROTOCOL, "Telemetry"). */
+const RING_BYTES_MAX = 8 * 1024 * 1024;
+/** "What arrives within a few tens of ms leaves in one write." */
+const COALESCE_MS = 40;
+
+export interface SwarmDoorsInput {
+  send: (event: Extract<QueenEvent, { type: 'hive.forget' }>) => void;
+  fleet: Fleet;
+  now: () => Now;
+  /** What a new reader is told behind all that the fleet knows. */
+  more: () => QueenHeartbeat[];
+}
+
+export interface SwarmDoors {
+  routes: Route[];
+  stream: Broadcast;
+  /** Puts the swarm in numbers on the stream. */
+  publishSnapshot: () => void;
+  /** Puts an event on the stream, if anybody reads it. */
+  publish: (event: () => QueenHeartbeat) => void;
+}
+
+export function swarmDoors(input: SwarmDoorsInput): SwarmDoors {
+  const { stream, ...publishers } = swarmStream(input);
+  return { stream, ...publishers, routes: [...queries(input), streamRoute(stream)] };
+}
+
+const heartbeat = (data: QueenHeartbeat) => frame('heartbeat', JSON.stringify(data));
+
+/** Feeds the stream from the fleet: each event serialised once, the latest of each hive kept for new readers. */
+function swarmStream({ fleet, now, more }: SwarmDoorsInput): Omit<SwarmDoors, 'routes'> {
+  /** Framed when somebody first wants it: where nobody watches nothing is serialised. */
+  const latest = new Map<string, { telemetry: HiveTelemetry; framed: Buffer | null }>();
+  const framedOf = (hiveId: string): Buffer[] => {
+    const last = latest.get(hiveId);
+    if (!last) return [];
+    last.framed ??= heartbeat(last.telemetry);
+    return [last.framed];
+  };
+  const stream = new Broadcast({
+    bytesMax: RING_BYTES_MAX,
+    coalesceMs: COALESCE_MS,
+    snapshotAfterLag: true,
+    snapshot: () => {
+      const hives = fleet.hives();
+      const online = hives.filter(({ state }) => state === 'streaming');
+      return [
+        heartbeat(fleet.snapshot(now())),
+        ...hives.map((hive) => heartbeat(fleet.changeOf(hive))),
+        ...online.flatMap(({ hive_id }) => framedOf(hive_id)),
+        ...more().map(heartbeat),
+      ];
+    },
+  });
+  fleet.follow((event) => {
+    if (event.type === 'state') {
+      if (event.change.state === 'forgotten') latest.delete(event.change.hive_id);
+      stream.push(heartbeat(event.change), { urgent: true });
+      return;
+    }
+    if (event.type !== 'telemetry') return;
+    const { hive, heartbeat: beat, receivedAt } = event;
+    const telemetry: HiveTelemetry = {
+      type: 'hive_telemetry',
+      hive_id: hive.hive_id,
+      timestamp: beat.timestamp ?? null,
+      received_at: receivedAt,
+      node: hive.node,
+      workers: hive.workers,
+      ...told(beat),
+    };
+    const framed = stream.readers.size === 0 ? null : heartbeat(telemetry);
+    latest.set(hive.hive_id, { telemetry, framed });
+    if (framed) stream.push(framed);
+  });
+  return {
+    stream,
+    publishSnapshot: () => stream.push(heartbeat(fleet.snapshot(now()))),
+    publish: (event) => {
+      if (stream.readers.size > 0) stream.push(heartbeat(event()));
+    },
+  };
+}
+
+/** What a hive says of itself, where it does. */
+function told({ hive_info }: HiveHeartbeat): Pick<HiveTelemetry, 'operational_status' | 'health_status' | 'labels'> {
+  const { operational_status, health_status, labels } = hive_info ?? {};
+  return {
+    ...(operational_status ? { operational_status } : {}),
+    ...(health_status ? { health_status } : {}),
+    ...(labels ? { labels } : {}),
+  };
+}
+
+function streamRoute(stream: Broadcast): Route {
+  return {
+    method: 'GET',
+    path: '/v1/heartbeats/stream',
+    summary: 'The whole swarm: a snapshot first, then each event as it arrives.',
+    answers: {
+      200: {
+        description: '`event: heartbeat`, `event: lagged`, `event: bye`',
+        schema: QueenHeartbeat,
+        type: 'text/event-stream',
+      },
+    },
+    handle: async (ctx) => {
+      await stream.open(ctx);
+    },
+  };
+}
+
+function queries({ send, fleet, now }: SwarmDoorsInput): Route[] {
+  const unknown = (what: string, id: string | undefined) =>
+    new HttpProblem(404, `no ${what} ${(id ?? '').slice(0, 128)}`);
+  return [
+    {
+      method: 'GET',
+      path: '/v1/hives',
+      summary: 'Every hive that is known, and every name conflict.',
+      answers: { 200: { description: 'Hives.', schema: HiveList } },
+      handle: (ctx) => answer(ctx, { hives: fleet.hives(), conflicts: fleet.conflicts(now().ms) }),
+    },
+    {
+      method: 'GET',
+      path: '/v1/hives/:id',
+      summary: 'One hive.',
+      answers: { 200: { description: 'The hive.', schema: HiveEntry }, 404: { description: 'No such hive.' } },
+      handle: (ctx, { id }) => {
+        const hive = fleet.hive(id ?? '');
+        if (!hive) throw unknown('hive', id);
+        answer(ctx, hive);
+      },
+    },
+    {
+      method: 'DELETE',
+      path: '/v1/hives/:id',
+      summary:
+        'Forgets a hive that is not streaming, and asks for it no more; its own callback, or to a keeper its answer, brings it back.',
+      answers: {
+        200: { description: 'Forgotten.', schema: Ok },
+        404: { description: 'No such hive.' },
+        409: { description: 'It streams.' },
+      },
+      handle: (ctx, { id = '' }) => {
+        let said: ForgetAnswer = 'unknown';
+        send({
+          type: 'hive.forget',
+          hiveId: id,
+          respond: (outcome) => {
+            said = outcome;
+          },
+        });
+        if ((said as ForgetAnswer) === 'streaming') {
+          throw new HttpProblem(409, `hive ${id} is streaming: stop it first, it would be back at once`);
+        }
+        if ((said as ForgetAnswer) === 'unknown') throw unknown('hive', id);
+        answer(ctx, { status: 'ok', message: `forgot hive ${id}` });
+      },
+    },
+    {
+      method: 'GET',
+      path: '/v1/workers',
+      summary: 'Every worker that is known.',
+      answers: { 200: { description: 'Workers.', schema: WorkerList } },
+      handle: (ctx) => answer(ctx, { workers: fleet.workers.list(now().ms) }),
+    },
+    {
+      method: 'GET',
+      path: '/v1/workers/:id',
+      summary: 'One worker.',
+      answers: { 200: { description: 'The worker.', schema: WorkerEntry }, 404: { description: 'No such worker.' } },
+      handle: (ctx, { id }) => {
+        const worker = fleet.workers.get(id ?? '', now().ms);
+        if (!worker) throw unknown('worker', id);
+        answer(ctx, worker);
+      },
+    },
+  ];
+}
