@@ -1,7 +1,8 @@
-/** What stands around every page: the name of the queen, the ways to go, and whether she is there. */
+/** What stands around every page: the name of the queen or keeper, the ways to go, and whether it is there. */
 import { useComputed } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { nowMs } from './data/clock.js';
+import { host, queenWords } from './data/keeper.js';
 import { connect, info, link, loggedIn, logOut, outdated } from './data/link.js';
 import { attention, conflicts, hives, whole } from './data/swarm.js';
 import { count, duration } from './format.js';
@@ -85,6 +86,7 @@ function Header() {
       </nav>
       <span class="queen">
         <span class="id">{info.value?.id ?? ''}</span>
+        {host.value === 'keeper' && <span class="with">keeper · {queenWords}</span>}
         <span class={`link ${state}`} role="status">
           {LINK_WORDS[state]}
         </span>
@@ -123,7 +125,7 @@ function NavLink({ to, current, children }: { to: string; current: boolean; chil
   );
 }
 
-/** She is away: what is shown is how it was, and how long ago. */
+/** It is away: what is shown is how it was, and how long ago. */
 function Away() {
   const { reason, awaySince, retryAt } = link.value;
   const since = useComputed(() => duration(nowMs.value - (awaySince ?? nowMs.value)));
@@ -134,8 +136,8 @@ function Away() {
   return (
     <div class="banner" role="alert">
       <p>
-        <strong>The queen is away</strong>
-        {reason ? `: ${reason}. ` : ': she said goodbye. '}
+        <strong>The {host} is away</strong>
+        {reason ? `: ${reason}. ` : ': it said goodbye. '}
         <span aria-hidden="true">
           What you see is from {since} ago; {next}.
         </span>
@@ -150,7 +152,7 @@ function Away() {
 function Outdated() {
   return (
     <div class="banner calm" role="status">
-      <p>The queen was updated. This page is from before.</p>
+      <p>The {host} was updated. This page is from before.</p>
       <button type="button" onClick={() => location.reload()}>
         Reload
       </button>

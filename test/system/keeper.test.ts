@@ -48,12 +48,15 @@ t.test('without a queen', async (t) => {
   const hive = await startProcess(t, { name: 'hive', args: ['--hive-id', 'gpu-0', ...withRegistry] });
   let keeper = await startProcess(t, { name: 'keeper', args: ['--keeper-id', 'keeper-desk', ...withRegistry] });
   const model = tinyModel(t);
-  let worker: { pid: number; worker_id: string };
+  let worker: { pid: number; worker_id: string; url: string };
 
   t.test('it reads the hives of the registry, and is no queen to them', async (t) => {
     const entry = await hiveIs(keeper, 'gpu-0', 'streaming');
-    await waitFor('telemetry', async () => (await getJson(`${keeper.url}/v1/hives/gpu-0`)).body.node?.cpu_pct !== null);
-    t.match(entry, { hive_url: hive.url, devices: [{ id: 'CPU-0' }] });
+    t.equal(entry.hive_url, hive.url);
+    await waitFor('what it has', async () => {
+      const { node, devices } = (await getJson(`${keeper.url}/v1/hives/gpu-0`)).body;
+      return typeof node?.cpu_pct === 'number' && devices?.[0].id === 'CPU-0';
+    });
     const stream = await openStream(t, `${keeper.url}/v1/heartbeats/stream`);
     t.equal((await stream.waitForEvent(() => true)).data.type, 'queen', 'the snapshot comes first');
     await stream.waitForEvent(({ data }) => data?.type === 'hive_telemetry');
@@ -155,7 +158,8 @@ t.test('without a queen', async (t) => {
   t.test('its worker is stopped by a job, and its models go with it', async (t) => {
     const { ending } = await run(t, keeper, { operation: 'worker_process_delete', pid: worker.pid });
     t.equal(ending, '[DONE]');
-    t.throws(() => process.kill(worker.pid, 0));
+    // Whoever inherited it reaps it when it likes.
+    await t.rejects(fetch(`${worker.url}/health`), 'it listens no more');
     t.same((await getJson(`${keeper.url}/v1/models`)).body.data, []);
     await t.rejects(clientOf(keeper).chat.completions.create(ASK), { status: 503, code: 'model_not_available' });
     t.same(await keeper.kill(), { code: 0, signal: null });

@@ -1,6 +1,7 @@
 /** Jobs that were posted from this page: what they tell, as they tell it, through reloads and absences of the queen. */
 import { type Signal, signal } from '@preact/signals';
 import { isRbeeError, RbeeProblem } from '../../client/errors.js';
+import { host } from './keeper.js';
 import { refreshList } from './link.js';
 import { isArray, keep, kept } from './storage.js';
 import { events, request } from './transport.js';
@@ -87,7 +88,7 @@ async function follow(job: Job): Promise<void> {
     } catch (error) {
       if (!isRbeeError(error)) throw error;
       if (error instanceof RbeeProblem && error.status === 404) {
-        job.lines.value = [...job.lines.peek(), 'the queen knows nothing of it any more'];
+        job.lines.value = [...job.lines.peek(), `the ${host.peek()} knows nothing of it any more`];
         job.state.value = 'failed';
       }
     }

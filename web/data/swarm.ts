@@ -8,6 +8,7 @@ import type { HiveHistory } from '../../wire/history.js';
 import type { HiveConflict, HiveEntry, HiveList } from '../../wire/hive.js';
 import { heardTimestamp } from './clock.js';
 import { Hive } from './hive.js';
+import { keeper } from './keeper.js';
 
 /** A stream must not fill the memory of who looks at it. */
 const HIVES_MAX = 20_000;
@@ -69,7 +70,7 @@ export function hear(event: QueenHeartbeat): void {
     if (event.type === 'hive_state' && event.state === 'forgotten') measured.delete(event.hive_id);
     waiting.push(event);
     draw();
-  }
+  } else if (event.type === 'keeper') keeper.value = event;
 }
 
 /** A change of state is drawn with the next frame. */

@@ -5,6 +5,7 @@ import { useComputed, useSignal } from '@preact/signals';
 import { useEffect, useMemo } from 'preact/hooks';
 import type { MachineEntry } from '../../wire/machines.js';
 import { type Hive, workerName } from '../data/hive.js';
+import { host } from '../data/keeper.js';
 import { followMachines, machines } from '../data/machines.js';
 import { eventName } from '../data/statechart.js';
 import { hiveOf, whole } from '../data/swarm.js';
@@ -20,11 +21,16 @@ import { Statechart } from '../parts/statechart.js';
 export function HiveScreen({ id }: { id: string }) {
   const hive = hiveOf(id);
   if (hive) return <Known key={id} hive={hive} />;
-  if (!whole.value) return <p class="waiting-first">Asking the queen for {id} …</p>;
+  if (!whole.value)
+    return (
+      <p class="waiting-first">
+        Asking the {host} for {id} …
+      </p>
+    );
   return (
     <section class="empty">
       <h1>No hive {id}</h1>
-      <p>The queen knows none of this name, or has forgotten it.</p>
+      <p>The {host} knows none of this name, or has forgotten it.</p>
       <p>
         <a href="#/">To the swarm</a>
       </p>

@@ -2,6 +2,7 @@
 import { signal, useComputed, useSignal } from '@preact/signals';
 import { useRef } from 'preact/hooks';
 import { isLoopback } from '../../wire/url.js';
+import { host, keeper } from '../data/keeper.js';
 import { loggedIn } from '../data/link.js';
 import { conflicts, hives, whole } from '../data/swarm.js';
 import { totals } from '../data/totals.js';
@@ -16,8 +17,9 @@ const filter = signal('');
 const CARDS_STEP = 300;
 
 export function SwarmScreen() {
-  if (!whole.value) return <p class="waiting-first">Asking the queen for the swarm …</p>;
-  if (hives.value.length === 0 && conflicts.value.length === 0) return <Empty />;
+  if (!whole.value) return <p class="waiting-first">Asking the {host} for the swarm …</p>;
+  if (hives.value.length === 0 && conflicts.value.length === 0)
+    return host.value === 'queen' ? <Empty /> : <EmptyKeeper />;
   return (
     <>
       <h1 class="sr">Swarm</h1>
@@ -181,6 +183,40 @@ function Empty() {
       )}
       <p class="hint">
         Hosts of the queen's SSH config need no <code>--queen-url</code>: she asks there by herself.
+      </p>
+    </section>
+  );
+}
+
+function EmptyKeeper() {
+  const workers = keeper.value?.workers.length ?? 0;
+  const queens = keeper.value?.queens.length ?? 0;
+  return (
+    <section class="empty">
+      <h1>No hive yet</h1>
+      {workers === 0 ? (
+        <p>
+          This keeper needs none: <a href="#/workers">spawn a worker on this machine</a>, and chat with it here.
+        </p>
+      ) : (
+        <p>
+          {count(workers, 'worker')} {workers === 1 ? 'runs' : 'run'} on this machine: <a href="#/chat">chat</a>, or{' '}
+          <a href="#/workers">see what they use</a>.
+        </p>
+      )}
+      <h2>To see other computers</h2>
+      <p>
+        Start a registry, name it to this keeper, and start a hive on each computer, in any order; each shows up here
+        within a second.
+      </p>
+      {loggedIn.value && <Command text='export RBEE_TOKEN="…the token that you logged in with…"' />}
+      <Command text="rbee registry" />
+      <Command text="rbee keeper --registry-url http://127.0.0.1:7830" />
+      <Command text="rbee hive --registry-url http://127.0.0.1:7830" />
+      <p class="hint">
+        Hosts of the SSH config are asked as well, and so are queens: <code>--queen-url</code>
+        {queens > 0 ? '. The queen that is known has no hive either.' : '.'} For other computers all of them want{' '}
+        <code>--bind 0.0.0.0</code> and one token.
       </p>
     </section>
   );

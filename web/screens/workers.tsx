@@ -3,9 +3,12 @@ import '../style/workers.css';
 import { signal, useComputed, useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { isRbeeError, RbeeProblem } from '../../client/errors.js';
+import type { Device } from '../../wire/device.js';
+import type { Gpu } from '../../wire/hive.js';
 import type { WorkerStats } from '../../wire/worker.js';
-import { type Hive, isCrashed, workerName } from '../data/hive.js';
+import { isCrashed, workerName } from '../data/hive.js';
 import { cancel, dismiss, type Job, jobs, post, resumeJobs } from '../data/jobs.js';
+import { host, keeper } from '../data/keeper.js';
 import { isArray, keep, kept } from '../data/storage.js';
 import { hives, whole } from '../data/swarm.js';
 import { duration, known, mib, NONE, percent } from '../format.js';
@@ -17,7 +20,7 @@ import { hivePath } from '../route.js';
 
 export function WorkersScreen() {
   useEffect(resumeJobs, []);
-  if (!whole.value) return <p class="waiting-first">Asking the queen for the swarm …</p>;
+  if (!whole.value) return <p class="waiting-first">Asking the {host} for the swarm …</p>;
   return (
     <div class="workers-screen">
       <h1 class="sr">Workers</h1>
@@ -30,15 +33,25 @@ export function WorkersScreen() {
   );
 }
 
+/** A machine on which workers run: a hive's, or, where a keeper served the page, that keeper's own. */
+interface Place {
+  hiveId: string | null;
+  name: string;
+}
+
 interface Row {
-  hive: Hive;
+  place: Place;
   worker: WorkerStats;
 }
 
+const HERE: Place = { hiveId: null, name: 'this machine' };
+
 function Table() {
-  const rows: Row[] = hives.value
+  const own = (keeper.value?.workers ?? []).map((worker) => ({ place: HERE, worker }));
+  const theirs = hives.value
     .filter(({ tie }) => tie.value.state !== 'lost')
-    .flatMap((hive) => hive.workers.value.map((worker) => ({ hive, worker })))
+    .flatMap(({ id, workers }) => workers.value.map((worker) => ({ place: { hiveId: id, name: id }, worker })));
+  const rows: Row[] = [...own, ...theirs]
     // The crashed first, then as their hives stand.
     .sort((a, b) => Number(isCrashed(b.worker)) - Number(isCrashed(a.worker)));
   const stopping = useSignal<Row | null>(null);
@@ -53,7 +66,7 @@ function Table() {
             <thead>
               <tr>
                 <th>Worker</th>
-                <th>Hive</th>
+                <th>{host.value === 'queen' ? 'Hive' : 'Machine'}</th>
                 <th>Model</th>
                 <th>Status</th>
                 <th>Device</th>
@@ -69,7 +82,7 @@ function Table() {
             <tbody>
               {rows.map((row) => (
                 <WorkerRow
-                  key={`${row.hive.id} ${workerName(row.worker)}`}
+                  key={`${row.place.name} ${workerName(row.worker)}`}
                   row={row}
                   onStop={() => (stopping.value = row)}
                 />
@@ -91,14 +104,12 @@ function Table() {
 }
 
 function WorkerRow({ row, onStop }: { row: Row; onStop: () => void }) {
-  const { hive, worker } = row;
+  const { place, worker } = row;
   const name = workerName(worker).split('@')[0];
   return (
     <tr>
       <th scope="row">{name}</th>
-      <td>
-        <a href={hivePath(hive.id)}>{hive.id}</a>
-      </td>
+      <td>{place.hiveId === null ? place.name : <a href={hivePath(place.hiveId)}>{place.name}</a>}</td>
       <td class="model" title={worker.model ?? undefined}>
         {worker.model ?? NONE}
       </td>
@@ -121,19 +132,19 @@ function WorkerRow({ row, onStop }: { row: Row; onStop: () => void }) {
   );
 }
 
-function ConfirmStop({ row: { hive, worker }, onClose }: { row: Row; onClose: () => void }) {
+function ConfirmStop({ row: { place, worker }, onClose }: { row: Row; onClose: () => void }) {
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => dialog.current?.showModal(), []);
   const confirm = () => {
     dialog.current?.close();
-    const operation = { operation: 'worker_process_delete', hive_id: hive.id, pid: worker.pid };
+    const operation = { operation: 'worker_process_delete', ...on(place), pid: worker.pid };
     void begin(`Stop ${workerName(worker)}`, operation);
   };
   return (
     <dialog ref={dialog} onClose={onClose} aria-labelledby="stop-title">
       <h2 id="stop-title">Stop {workerName(worker)}?</h2>
       <p>
-        It serves {worker.model ?? 'a model'} on {hive.id}. Answers that it is giving end.
+        It serves {worker.model ?? 'a model'} on {place.name}. Answers that it is giving end.
       </p>
       <div class="choices">
         <button type="button" onClick={() => dialog.current?.close()}>
@@ -182,29 +193,30 @@ function SpawnForm() {
     form.value = { ...form.value, ...change };
   };
   const busy = useSignal(false);
-  const ready = hives.value.filter(({ tie }) => tie.value.state === 'streaming');
-  const hive = ready.find(({ id }) => id === form.value.hiveId) ?? ready[0];
-  const kinds = kindsOf(hive);
+  const ready = machines();
+  const machine = ready.find(({ hiveId }) => (hiveId ?? '') === form.value.hiveId) ?? ready[0];
+  const kinds = kindsOf(machine);
   const kind = kinds.find((one) => one === form.value.kind) ?? (kinds[0] as Kind);
-  const devices = (hive?.devices.value ?? []).filter(({ device_type }) => device_type === kind);
+  const devices = (machine?.devices ?? []).filter(({ device_type }) => device_type === kind);
   const device = Math.min(form.value.device, Math.max(0, devices.length - 1));
   const models = useComputed(() =>
     [
       ...new Set([
+        ...(keeper.value?.workers ?? []).map((w) => w.model ?? ''),
         ...hives.value.flatMap(({ workers }) => workers.value.map((w) => w.model ?? '')),
         ...typedModels.value,
       ]),
     ].filter((name) => name !== ''),
   );
-  if (!hive) return <p class="panel none">No hive streams: there is nowhere to spawn a worker.</p>;
+  if (!machine) return <p class="panel none">No hive streams: there is nowhere to spawn a worker.</p>;
 
   const submit = async (event: Event) => {
     event.preventDefault();
     const model = form.value.model.trim();
     if (model === '' || busy.value) return;
     busy.value = true;
-    const began = await begin(`Spawn ${model} on ${hive.id}`, {
-      ...{ operation: 'worker_spawn', hive_id: hive.id, model, worker: kind },
+    const began = await begin(`Spawn ${model} on ${machine.name}`, {
+      ...{ operation: 'worker_spawn', ...on(machine), model, worker: kind },
       ...(kind === 'openai' ? { engine_url: form.value.engineUrl } : { device }),
     });
     busy.value = false;
@@ -216,11 +228,14 @@ function SpawnForm() {
     <form class="panel spawn" onSubmit={(event) => void submit(event)}>
       <h2>Spawn a worker</h2>
       <label>
-        Hive
-        <select value={hive.id} onChange={({ currentTarget }) => set({ hiveId: currentTarget.value, device: 0 })}>
-          {ready.map(({ id }) => (
-            <option key={id} value={id}>
-              {id}
+        {host.value === 'queen' ? 'Hive' : 'Machine'}
+        <select
+          value={machine.hiveId ?? ''}
+          onChange={({ currentTarget }) => set({ hiveId: currentTarget.value, device: 0 })}
+        >
+          {ready.map(({ hiveId, name }) => (
+            <option key={hiveId ?? ''} value={hiveId ?? ''}>
+              {name}
             </option>
           ))}
         </select>
@@ -242,7 +257,7 @@ function SpawnForm() {
             {devices.map(({ id, name }, i) => (
               <option key={id} value={i}>
                 {id} · {name}
-                {freeOf(hive, id)}
+                {freeOf(machine, id)}
               </option>
             ))}
           </select>
@@ -290,14 +305,35 @@ function SpawnForm() {
   );
 }
 
+/** A place where a worker can be spawned now. */
+interface Machine extends Place {
+  devices: readonly Device[];
+  /** Looked at only where somebody chooses among them: they change each second. */
+  gpus: () => readonly Gpu[];
+}
+
+function machines(): Machine[] {
+  const own = keeper.value;
+  const streaming = hives.value.filter(({ tie }) => tie.value.state === 'streaming');
+  return [
+    ...(own === null ? [] : [{ ...HERE, devices: own.devices, gpus: () => own.gpus }]),
+    ...streaming.map(({ id, devices, node }) => ({
+      ...{ hiveId: id, name: id, devices: devices.value ?? [] },
+      gpus: () => node.value?.gpus ?? [],
+    })),
+  ];
+}
+
+const on = ({ hiveId }: Place) => (hiveId === null ? {} : { hive_id: hiveId });
+
 /** What this machine has, the fastest first; an engine of its own can run on any. */
-function kindsOf(hive: Hive | undefined): Kind[] {
-  const types = new Set((hive?.devices.value ?? []).map(({ device_type }) => device_type));
+function kindsOf(machine: Machine | undefined): Kind[] {
+  const types = new Set((machine?.devices ?? []).map(({ device_type }) => device_type));
   return [...(['cuda', 'metal'] as const).filter((kind) => types.has(kind)), 'cpu', 'openai'];
 }
 
-function freeOf(hive: Hive, id: string): string {
-  const gpu = hive.node.value?.gpus.find((one) => one.id === id);
+function freeOf({ gpus }: Machine, id: string): string {
+  const gpu = gpus().find((one) => one.id === id);
   if (!gpu || !known(gpu.vram_total_mb) || !known(gpu.vram_used_mb)) return '';
   return ` · ${mib(gpu.vram_total_mb - gpu.vram_used_mb)} free`;
 }
