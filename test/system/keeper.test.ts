@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { fakeHive } from '../fakes/hive.js';
+import { answer, problem, serve } from '../fakes/serve.js';
 import { getJson, openStream, postJson } from '../helpers/http.js';
 import { type RbeeProcess, restart, startProcess } from '../helpers/process.js';
 import { SENTENCE } from '../helpers/tiny-gguf.js';
@@ -188,6 +189,26 @@ t.test('hives are found at a queen and in the SSH config, each once and without 
   }
   t.equal(written.subscribers.length, 1, 'two names of one host are one hive');
   t.equal(written.queries.filter(({ queenUrl }) => queenUrl !== null).length, 0);
+});
+
+t.test('a keeper is never taken for an older queen, who names herself nowhere', async (t) => {
+  const older = await serve(t, {}, (_, response, { pathname }) =>
+    pathname === '/v1/hive/ready' ? answer(response, 200, { status: 'ok' }) : problem(response, 404),
+  );
+  const hive = await startProcess(t, { name: 'hive', args: ['--queen-url', older.url] });
+  const tieIs = (state: string) =>
+    waitFor(`its tie to be ${state}`, async () => {
+      const { machines } = (await getJson(`${hive.url}/v1/machines`)).body;
+      const tie = machines.find(({ machine }: { machine: string }) => machine === 'hive-connection');
+      return tie.state === state && tie;
+    });
+  await tieIs('ready');
+  const stream = await openStream(t, `${hive.url}/v1/heartbeats/stream`, { 'rbee-reader': 'keeper-desk' });
+  await stream.waitForEvent(({ event }) => event === 'heartbeat');
+  const { transitions } = await tieIs('ready');
+  t.notOk(transitions.some(({ to }: { to: string }) => to === 'streaming'));
+  await openStream(t, `${hive.url}/v1/heartbeats/stream`);
+  await tieIs('streaming');
 });
 
 t.test('a worker is told to the queens that are named, at once', async (t) => {

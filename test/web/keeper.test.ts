@@ -56,13 +56,13 @@ t.test('the page of a keeper', { skip: noChromium() }, async (t) => {
     const more = ['--registry-url', registry.url];
     await startProcess(t, { name: 'hive', args: ['--hive-id', 'gpu-0', ...more] });
     const queen = await startProcess(t, { name: 'queen', args: ['--queen-id', 'queen-late', ...more] });
-    await header.getByText('queen queen-late').waitFor();
+    await header.getByText('with queen-late').waitFor();
     await page.getByRole('link', { name: 'Swarm', exact: true }).click();
     await page.locator('.cards').getByText('gpu-0').waitFor();
     await page.getByRole('link', { name: 'Workers' }).click();
     t.same(await form.getByLabel('Machine').locator('option').allInnerTexts(), ['this machine', 'gpu-0']);
     await queen.kill('SIGKILL');
-    await header.getByText('queen queen-late is lost').or(header.getByText('no queen')).waitFor();
+    await header.getByText('queen-late is lost').or(header.getByText('no queen')).waitFor();
     t.match(await header.innerText(), /live/);
     await page.getByRole('row', { name: /worker-llm-\d+/ }).waitFor();
   });

@@ -13,9 +13,9 @@ export const queenWords = computed(() => {
   const queens = keeper.value?.queens ?? [];
   const named = (one: SeenQueen) => one.queen_id ?? one.url;
   const online = queens.filter(({ state }) => state === 'online');
-  if (online.length === 1) return `queen ${named(online[0] as SeenQueen)}`;
-  if (online.length > 1) return `${online.length} queens`;
+  if (online.length === 1) return `with ${named(online[0] as SeenQueen)}`;
+  if (online.length > 1) return `with ${online.length} queens`;
   const lost = queens.find(({ state }) => state === 'lost');
-  if (lost) return `queen ${named(lost)} is lost`;
+  if (lost) return `${named(lost)} is lost`;
   return queens.length > 0 ? 'looking for the queen' : 'no queen';
 });
