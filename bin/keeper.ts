@@ -109,7 +109,8 @@ function buildKeeper(ground: Ground, options: KeeperOptions): Built {
   const swarm = buildSwarm(ground, { kind: 'keeper', options, more: () => [state()] });
   const queens = watchQueens(ground, options.queenUrl, ({ id, hives }) => {
     for (const hive of hives) {
-      if (swarm.fleet.hive(hive.id)?.hive_url === hive.url) continue;
+      const known = swarm.fleet.hive(hive.id);
+      if (known?.state === 'streaming' || known?.hive_url === hive.url) continue;
       // A hive that she reads knows the token that she knows.
       void swarm.inviter.invite({ hiveUrl: hive.url, hiveId: hive.id, trusted: true, who: `${id}'s hive ${hive.id}` });
     }

@@ -117,9 +117,10 @@ export function buildSwarm(ground: Ground, { kind, options, more = () => [] }: S
   const whyNot = (hiveUrl: string, hiveId: string | null): string | null => {
     const holder = streamingAt.get(hiveUrl);
     if (holder !== undefined) return `${hiveUrl} is hive ${holder} now`;
+    // Nobody calls a keeper: one that was forgotten is back when it answers, and who holds a name twice must be asked.
+    if (kind === 'keeper') return null;
     if (hiveId !== null && fleet.hive(hiveId)?.state === 'streaming') return `hive ${hiveId} streams already`;
-    // Nobody calls a keeper: one that was forgotten is back when it answers.
-    if (kind === 'queen' && known.isForgotten(hiveUrl, hiveId)) return `${hiveUrl} was forgotten`;
+    if (known.isForgotten(hiveUrl, hiveId)) return `${hiveUrl} was forgotten`;
     return fleet.conflicts(now().ms).some(({ hive_url }) => hive_url === hiveUrl) ? `${hiveUrl} is in conflict` : null;
   };
 
@@ -165,7 +166,11 @@ export function buildSwarm(ground: Ground, { kind, options, more = () => [] }: S
     asker,
     whyNot,
     namesFirst: () => kind === 'queen' && known.anyForgotten(),
-    log: { debug: (message) => log.debug(message), info: (message) => log.info(message) },
+    log: {
+      debug: (message) => log.debug(message),
+      // What a keeper asks each minute is no news; that a hive streams is said anyway.
+      info: (message) => (kind === 'queen' ? log.info(message) : log.debug(message)),
+    },
   });
   const directory = queenDirectory(ground, {
     ...{ registryUrl: options.registryUrl, fleet, clock, now, inviter },

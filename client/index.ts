@@ -12,6 +12,7 @@
 import type { EventSourceMessage } from 'eventsource-parser';
 import { Capabilities, HiveEntry, HiveList } from '../wire/hive.js';
 import { JobCancelled, JobEntry, JobList, JobPosted, type Operation } from '../wire/jobs.js';
+import { KeeperState } from '../wire/keeper.js';
 import { MachineList } from '../wire/machines.js';
 import { ModelList } from '../wire/openai.js';
 import { type Parsed, parser } from '../wire/schema.js';
@@ -48,6 +49,7 @@ const parseHiveList = parser(HiveList);
 const parseHiveEntry = parser(HiveEntry);
 const parseWorkerList = parser(WorkerList);
 const parseWorkerEntry = parser(WorkerEntry);
+const parseKeeper = parser(KeeperState);
 const parseMachineList = parser(MachineList);
 const parseCapabilities = parser(Capabilities);
 const parseJobPosted = parser(JobPosted);
@@ -147,6 +149,8 @@ export function createClient(options: ClientOptions) {
       const path = `/v1/jobs/${segment(id)}`;
       answer(url, path, await request('DELETE', path), parseJobCancelled);
     },
+    /** Keeper only: its machine, its workers, and the queens that it knows. */
+    keeper: (): Promise<KeeperState> => get('/v1/keeper', parseKeeper),
     machines: (): Promise<MachineList> => get('/v1/machines', parseMachineList),
     /** In the text format of Prometheus. */
     metrics: (): Promise<string> => request('GET', '/metrics', { accept: 'text/plain' }),

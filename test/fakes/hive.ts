@@ -97,7 +97,8 @@ export async function fakeHive(t: Pick<Test, 'teardown'>, options: FakeHiveOptio
       const queenUrl = url.searchParams.get('queen_url');
       const queenId = url.searchParams.get('queen_id');
       hive.queries.push({ at: performance.now(), queenUrl, queenId, headers: request.headers });
-      answer(response, 200, { hive_id: hiveId, devices: hive.devices });
+      const own: Record<string, string> = hive.instance === null ? {} : { 'rbee-instance': hive.instance };
+      answer(response, 200, { hive_id: hiveId, devices: hive.devices }, own);
       // A refused announcement shows on the queen's side.
       if (queenUrl && hive.announcesWhenAsked) hive.announce(queenUrl).catch(() => {});
     } else if (url.pathname === '/v1/heartbeats/stream') onReader(request.headers, response);

@@ -191,6 +191,27 @@ t.test('hives are found at a queen and in the SSH config, each once and without 
   t.equal(written.queries.filter(({ queenUrl }) => queenUrl !== null).length, 0);
 });
 
+t.test('another hive of a name is a conflict, and the one that holds the name is read on', async (t) => {
+  const [holder, other] = [
+    await fakeHive(t, { hiveId: 'ubuntu', tickMs: 200 }),
+    await fakeHive(t, { hiveId: 'ubuntu' }),
+  ];
+  const registry = await startProcess(t, { name: 'registry' });
+  const keeper = await startProcess(t, { name: 'keeper', args: ['--registry-url', registry.url] });
+  const register = (url: string) =>
+    postJson(`${registry.url}/v1/registry/register`, { kind: 'hive', id: 'ubuntu', url });
+  await register(holder.url);
+  await hiveIs(keeper, 'ubuntu', 'streaming');
+  await register(other.url);
+  const [conflict] = await waitFor('the conflict', async () => {
+    const { conflicts } = (await getJson(`${keeper.url}/v1/hives`)).body;
+    return conflicts.length === 1 && conflicts;
+  });
+  t.match(conflict, { hive_id: 'ubuntu', hive_url: other.url, holder_url: holder.url, reason: /--hive-id/ });
+  t.match((await getJson(`${keeper.url}/v1/hives/ubuntu`)).body, { state: 'streaming', hive_url: holder.url });
+  t.equal(other.subscribersTotal, 0);
+});
+
 t.test('a keeper is never taken for an older queen, who names herself nowhere', async (t) => {
   const older = await serve(t, {}, (_, response, { pathname }) =>
     pathname === '/v1/hive/ready' ? answer(response, 200, { status: 'ok' }) : problem(response, 404),
