@@ -2,7 +2,7 @@
 import { fromPromise } from 'xstate';
 import type { JobInput } from '../machines/job.js';
 import type { SpawnedWorker, Spawner } from '../machines/workers.js';
-import type { Infer, Operation, WorkerProcess, WorkerSpawn } from '../wire/jobs.js';
+import type { Infer, Operation, WorkerProcess, WorkerProcessDelete, WorkerSpawn } from '../wire/jobs.js';
 import type { Outgoing } from './http.js';
 import { inferAt } from './infer-at.js';
 
@@ -45,12 +45,22 @@ export function createOperations({ outgoing: ours, who, hiveId, spawner }: Opera
     return worker;
   }
 
-  async function remove(pid: number, { narrate, result }: Telling): Promise<void> {
-    const { workerId } = own(pid);
-    narrate(`stopping ${workerId ?? `process ${pid}`}`);
-    await spawner.stop({ pid }, narrate);
-    narrate(`${workerId ?? `process ${pid}`} is gone`);
-    result('worker_process_delete', { pid, worker_id: workerId, status: 'stopped' });
+  /** Where both are named both must fit: a name passes from a worker that crashed to the next one on its port. */
+  function named({ pid, worker_id }: WorkerProcessDelete): SpawnedWorker {
+    if (worker_id === undefined) return own(pid as number);
+    const worker = spawner.list().find(({ name }) => name === worker_id);
+    if (!worker) throw new Error(`no worker of hive ${hiveId} is called ${worker_id}`);
+    if (pid === undefined || pid === worker.pid) return worker;
+    const runs = worker.pid === null ? 'no process' : `process ${worker.pid}`;
+    throw new Error(`${worker_id} is ${runs}, not ${pid === null ? 'one without a process' : `process ${pid}`}`);
+  }
+
+  async function remove(operation: WorkerProcessDelete, { narrate, result }: Telling): Promise<void> {
+    const { id, name, pid } = named(operation);
+    narrate(pid === null ? `putting ${name} away` : `stopping ${name}`);
+    await spawner.stop({ id }, narrate);
+    narrate(`${name} is gone`);
+    result('worker_process_delete', { pid, worker_id: name, status: 'stopped' });
   }
 
   /** The worker named, or the one of this model with the least to do. */
@@ -102,7 +112,7 @@ export function createOperations({ outgoing: ours, who, hiveId, spawner }: Opera
         return result('worker_process_get', wireOf(worker));
       }
       case 'worker_process_delete':
-        return remove(operation.pid, telling);
+        return remove(operation, telling);
       case 'infer':
         return infer(operation, telling, signal);
       case 'status': {
@@ -122,12 +132,12 @@ const isReady = (worker: SpawnedWorker): worker is SpawnedWorker & { url: string
 const sameModel = (own: string, asked: string): boolean => own === asked || shortName(own) === shortName(asked);
 const shortName = (name: string): string => (name.split(/[/\\]/).at(-1) ?? name).toLowerCase().replace(/\.gguf$/, '');
 
-function lineOf({ workerId, pid, state, model, device, url, reason }: SpawnedWorker): string {
-  const words = [workerId ?? 'a worker', pid === null ? null : `pid ${pid}`, state, model, device, url, reason];
+function lineOf({ name, pid, state, model, device, url, reason }: SpawnedWorker): string {
+  const words = [name, pid === null ? null : `pid ${pid}`, state, model, device, url, reason];
   return words.filter((word) => word !== null).join(', ');
 }
 
 function wireOf(worker: SpawnedWorker): WorkerProcess {
-  const { workerId, pid, state, url, port, model, device, restarts, reason } = worker;
-  return { worker_id: workerId, pid, state, url, port, model, device, restarts, reason };
+  const { name, pid, state, url, port, model, device, restarts, reason } = worker;
+  return { worker_id: name, pid, state, url, port, model, device, restarts, reason };
 }

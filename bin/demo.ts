@@ -10,10 +10,10 @@ import colors from 'picocolors';
 import { type Client, createClient } from '../client/index.js';
 import { QUERY_EXIT } from './ask.js';
 import { streamAnswer } from './chat.js';
+import { startSwarm } from './children.js';
 import { clean } from './format.js';
 import { EXIT } from './process.js';
 import { runJob, spawnedWorker, spawnOperation } from './spawn-worker.js';
-import { startSwarm } from './children.js';
 import { writeTinyModel } from './tiny-gguf.js';
 
 const HIVE_MS_MAX = 20_000;

@@ -34,8 +34,9 @@ import {
   UsageError,
 } from './options.js';
 import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';
-import { createSpawner, runningWorkers, WORKERS_GRACE_MS } from './spawner.js';
+import { createSpawner, WORKERS_GRACE_MS } from './spawner.js';
 import { version } from './version.js';
+import { tellWorkers } from './worker-telemetry.js';
 
 interface HiveOptions extends ProcessOptions {
   hiveId: string;
@@ -178,11 +179,8 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
     queensNow: () => connections().map(({ queenUrl }) => queenUrl),
   });
   const jobs = buildHiveJobs(ground, spawner);
-  const publish = () => {
-    // Workers are reached at the host by which queens reach us.
-    const ours = connections().find(({ hiveUrl }) => hiveUrl !== null)?.hiveUrl ?? null;
-    doors.publish(latest.heartbeat(identity(), now(), runningWorkers(spawner, ours)));
-  };
+  const hiveUrl = () => connections().find((tie) => tie.hiveUrl !== null)?.hiveUrl ?? null;
+  const publish = () => doors.publish(latest.heartbeat(identity(), now(), tellWorkers(spawner.list(), hiveUrl())));
   const stops: (() => void)[] = [];
 
   return {

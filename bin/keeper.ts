@@ -29,9 +29,10 @@ import {
   UsageError,
 } from './options.js';
 import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';
-import { createSpawner, runningWorkers, WORKERS_GRACE_MS } from './spawner.js';
+import { createSpawner, WORKERS_GRACE_MS } from './spawner.js';
 import { addSwarmOptions, buildSwarm, type SwarmOptions } from './swarm.js';
 import { version } from './version.js';
+import { tellWorkers } from './worker-telemetry.js';
 
 interface KeeperOptions extends ProcessOptions, SwarmOptions {
   keeperId: string;
@@ -126,7 +127,7 @@ function buildKeeper(ground: Ground, options: KeeperOptions): Built {
     ...{ ground, options, kind: 'keeper', hiveId: null, registryUrl, queenUrls: options.queenUrl },
     queensNow: queens.urls,
   });
-  const own = () => latest.measured(runningWorkers(spawner, options.advertiseUrl ?? null));
+  const own = () => latest.measured(tellWorkers(spawner.list(), options.advertiseUrl ?? null));
   const tell = () => {
     swarm.fleet.workers.measured(own());
     swarm.doors.publish(state);

@@ -4,10 +4,10 @@ import colors from 'picocolors';
 import { type FoundEngine, findEngines, USUAL_ENGINES } from '../actors/find-engines.js';
 import { type FoundModel, findModels, usualPlaces } from '../actors/find-models.js';
 import { openQuery } from './ask.js';
+import { sayAs } from './children.js';
 import { commandFor, commandName } from './command-line.js';
 import { clean, mib } from './format.js';
 import { runJob, spawnedWorker, spawnOperation } from './spawn-worker.js';
-import { sayAs } from './children.js';
 
 /** Looking takes so long at most. */
 const SEARCH_MS = 1_500;

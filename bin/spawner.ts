@@ -10,7 +10,7 @@ import { cgroupName, createRunWorker } from '../actors/run-worker.js';
 import type { WorkerTarget } from '../actors/sample-workers.js';
 import { tellQueens } from '../actors/tell-queens.js';
 import { createWorkerRecords } from '../actors/worker-records.js';
-import { operationalStatus, type WorkerRequest, workerMachine } from '../machines/worker.js';
+import { type WorkerRequest, workerMachine } from '../machines/worker.js';
 import { workerHealthMachine } from '../machines/worker-health.js';
 import {
   type SpawnAnswer,
@@ -19,9 +19,7 @@ import {
   WORKERS_MAX,
   workersMachine,
 } from '../machines/workers.js';
-import type { WorkerName } from '../stores/latest.js';
 import { modelName } from '../wire/infer.js';
-import { hostForUrl, hostOf } from '../wire/url.js';
 import type { ProcessOptions } from './options.js';
 import type { Ground } from './process.js';
 
@@ -126,18 +124,19 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
   actor.subscribe({ error: ground.fail });
 
   const refOf = (key: string) => actor.getSnapshot().children[key] as WorkerRef | undefined;
-  const list = () =>
+  const views = () =>
     Object.keys(actor.getSnapshot().children).flatMap((key) => {
       const ref = refOf(key);
       return ref ? [viewOf(ref)] : [];
     });
+  const list = () => named(views(), id);
 
   /** From its first moment: a line a happening, and nothing kept once it is gone. */
   function follow(key: string): WorkerRef {
     const ref = refOf(key) as WorkerRef;
     ref.on('narration', ({ line }) => {
-      const { workerId, model } = viewOf(ref);
-      log.info(`${workerId ?? `worker of ${model}`}: ${line}`);
+      const { lastId, model } = viewOf(ref);
+      log.info(`${lastId ?? `worker of ${model}`}: ${line}`);
     });
     ref.subscribe({
       error: (error) => log.error({ err: error }, `worker ${key}: its machine failed`),
@@ -156,7 +155,9 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
     } finally {
       narration.unsubscribe();
     }
-    return viewOf(ref);
+    // One that is gone is no child any more, and keeps the name that it had.
+    const view = viewOf(ref);
+    return list().find((worker) => worker.id === view.id) ?? { ...view, name: nameOf(view, id) };
   }
 
   return {
@@ -227,32 +228,40 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
   };
 }
 
-/** Those that run and listen. @param ours a URL under which others reach this machine; null: as the workers say themselves */
-export function runningWorkers(spawner: Spawner, ours: string | null): WorkerName[] {
-  return spawner.list().flatMap(({ pid, workerId, port, url, group, instance, model, device, state }) => {
-    if (pid === null || workerId === null || port === null || url === null) return [];
-    return [
-      {
-        ...{ worker_id: workerId, pid, group, instance, port, model, device },
-        url: `${new URL(url).protocol}//${hostForUrl(hostOf(ours ?? url))}:${port}`,
-        status: operationalStatus(state),
-      },
-    ];
-  });
-}
-
 function stateOf(value: unknown): SpawnedWorker['state'] {
   return (typeof value === 'string' ? value : Object.keys(value as object)[0]) as SpawnedWorker['state'];
 }
 
-function viewOf(ref: WorkerRef): SpawnedWorker {
+interface WorkerView extends Omit<SpawnedWorker, 'name'> {
+  /** `workerId`, also of one that listens no more. */
+  lastId: string | null;
+}
+
+const nameOf = ({ id, lastId }: WorkerView, spawnerId: string): string =>
+  lastId ?? `worker-llm-${id.slice(0, 8)}@${spawnerId}`;
+
+/** Who listens has its own id; of those that do not, the latest keeps the one that it had. */
+function named(views: WorkerView[], spawnerId: string): SpawnedWorker[] {
+  const taken = new Set(views.flatMap(({ workerId }) => workerId ?? []));
+  const names = new Map<string, string>();
+  for (const view of [...views].reverse()) {
+    const had = view.workerId === null && view.lastId !== null && taken.has(view.lastId);
+    const name = nameOf(had ? { ...view, lastId: null } : view, spawnerId);
+    taken.add(name);
+    names.set(view.id, name);
+  }
+  return views.map(({ lastId: _, ...view }) => ({ ...view, name: names.get(view.id) as string }));
+}
+
+function viewOf(ref: WorkerRef): WorkerView {
   const { value, context } = ref.getSnapshot();
-  const { id, request, pid, door, model, device, restarts, reason, lastLines } = context;
+  const { id, request, pid, door, lastWorkerId, model, device, restarts, reason, lastLines } = context;
   return {
     id,
     state: stateOf(value),
     pid,
     workerId: door?.workerId ?? null,
+    lastId: lastWorkerId,
     url: door?.url ?? null,
     port: door?.port ?? null,
     request,

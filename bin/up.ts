@@ -2,11 +2,11 @@
 import { Command, Option } from 'commander';
 import colors from 'picocolors';
 import { PORT } from '../wire/status.js';
+import { startSwarm } from './children.js';
 import { commandFor } from './command-line.js';
 import { offerWorkers, spawnAtOnce } from './offer-workers.js';
 import { parsePort } from './options.js';
 import { EXIT } from './process.js';
-import { startSwarm } from './children.js';
 
 interface UpOptions {
   registryPort: number;

@@ -39,6 +39,8 @@ export interface WorkerContext {
   adopt: { pid: number } | null;
   pid: number | null;
   door: WorkerDoor | null;
+  /** Its id when it listened last: it is known by that while it is started again, and when it crashed. */
+  lastWorkerId: string | null;
   /** The model and device as the worker names them, once it is healthy. */
   model: string | null;
   device: string | null;
@@ -136,7 +138,9 @@ const progressOf = (health: WorkerHealth) => (health.status === 'loading' ? heal
 
 const nobody = { pid: null, door: null, adopt: null, failures: 0, progress: null } as const;
 
-const noteDoor = s.assign(({ event }) => (event.type === 'process.listening' ? { door: event.door } : {}));
+const noteDoor = s.assign(({ event }) =>
+  event.type === 'process.listening' ? { door: event.door, lastWorkerId: event.door.workerId } : {},
+);
 
 const noteCrash = s.assign(({ event }) =>
   event.type === 'process.exited' ? { ...nobody, reason: event.exit.message, lastLines: event.exit.lastLines } : nobody,
@@ -169,6 +173,7 @@ export const workerMachine = s.createMachine({
     request: input.request,
     ...nobody,
     adopt: input.adopt,
+    lastWorkerId: null,
     model: null,
     device: null,
     restarts: 0,
@@ -395,9 +400,9 @@ export const workerMachine = s.createMachine({
   },
 });
 
-/** The worker's state as telemetry names it. */
-export function operationalStatus(state: string): 'starting' | 'ready' | 'stopping' | 'stopped' {
+/** The worker's state as telemetry names it. One without a process whose next start is due is starting. */
+export function telemetryStatus(state: string): 'starting' | 'ready' | 'stopping' | 'crashed' {
   if (state === 'healthy') return 'ready';
-  if (state === 'starting' || state === 'stopping') return state;
-  return 'stopped';
+  if (state === 'stopping' || state === 'gone') return 'stopping';
+  return state === 'crashed' ? 'crashed' : 'starting';
 }

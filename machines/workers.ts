@@ -14,6 +14,11 @@ export interface SpawnedWorker {
   id: string;
   state: 'absent' | 'starting' | 'healthy' | 'stopping' | 'crashed' | 'gone';
   pid: number | null;
+  /**
+   * Unlike that of any other worker of this spawner: `workerId`, or while it does not listen the one that it had, unless
+   * another has taken that, or one made of `id`.
+   */
+  name: string;
   /** Null until it listens. */
   workerId: string | null;
   url: string | null;
@@ -54,7 +59,7 @@ export interface Spawner {
 
 export const WORKERS_MAX = 128;
 /** Of those that crashed for good so many are kept to be seen; past that the oldest is put away. */
-const CRASHED_MAX = 16;
+export const CRASHED_MAX = 16;
 
 export type SpawnAnswer = 'spawned' | 'full' | 'ending';
 

@@ -28,8 +28,9 @@ export type WorkerPart = Pick<
 /** What a worker is, as its spawner knows it. */
 export type WorkerName = Pick<
   Required<WorkerStats>,
-  'worker_id' | 'group' | 'instance' | 'port' | 'url' | 'model' | 'device' | 'status'
-> & { pid: number };
+  'worker_id' | 'pid' | 'group' | 'instance' | 'port' | 'url' | 'model' | 'device' | 'status'
+> &
+  Pick<WorkerStats, 'reason' | 'last_lines'>;
 
 export interface HiveIdentity {
   id: string;
@@ -72,7 +73,7 @@ export function createLatest(cpu: Device) {
 
   /** Not measured yet, or not measurable, is null. */
   const worker = (name: WorkerName): WorkerStats => {
-    const part = read().workers.get(name.pid);
+    const part = name.pid === null ? undefined : read().workers.get(name.pid);
     const gpu = read().gpu.gpus.find(({ id }) => id === name.device);
     return {
       ...name,

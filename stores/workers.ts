@@ -3,7 +3,13 @@
  * a sign of life younger than 90 s (PROTOCOL, "Which workers are online").
  */
 import type { HiveEntry } from '../wire/hive.js';
-import type { WorkerCapabilities, WorkerEntry, WorkerInfo, WorkerStats } from '../wire/worker.js';
+import {
+  CRASHED,
+  type WorkerCapabilities,
+  type WorkerEntry,
+  type WorkerInfo,
+  type WorkerStats,
+} from '../wire/worker.js';
 import type { ListedComponent } from './directory.js';
 import { createHeartbeatRegistry } from './heartbeat-registry.js';
 
@@ -121,8 +127,8 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
 
   /** Nothing that was known before a loss holds after it. */
   function voidHive(hiveId: string, at: number): void {
-    for (const { worker_id: id } of hives.get(hiveId)?.workers ?? []) {
-      if (id !== undefined && !workers.get(id)) keep(unheard(id, hiveId, at));
+    for (const { worker_id: id, status } of hives.get(hiveId)?.workers ?? []) {
+      if (id !== undefined && status !== CRASHED && !workers.get(id)) keep(unheard(id, hiveId, at));
     }
     for (const record of recordsOf(hiveId)) keep({ ...record, seenAt: null, registeredAt: null });
   }
@@ -136,8 +142,11 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
   function offlineReason({ record, stats }: Sight, now: number): string | null {
     if (own.has(record.id)) return null;
     const hive = record.hiveId === null ? undefined : hives.get(record.hiveId);
+    if (stats?.status === CRASHED) return stats.reason ?? 'it crashed';
     if (hive?.state === 'streaming') {
-      if (stats || (record.registeredAt !== null && now - record.registeredAt < UNLISTED_MS_MAX)) return null;
+      if (stats && isStarted(stats)) return null;
+      if (stats) return stats.reason ?? 'it is being started';
+      if (record.registeredAt !== null && now - record.registeredAt < UNLISTED_MS_MAX) return null;
       return `hive ${hive.hive_id} does not list it`;
     }
     if (record.seenAt !== null && now - record.seenAt < WORKER_SILENCE_MS_MAX) return null;
@@ -155,22 +164,24 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
 
   function entryOf(sight: Sight, now: number): WorkerEntry {
     const { info, hiveId, id, seenAtIso, workerType, spawnedBy, capabilities } = sight.record;
-    const { worker_id: _, url, ...measured } = sight.stats ?? {};
+    const { worker_id: _, url, reason: told = null, ...measured } = sight.stats ?? {};
     const reason = offlineReason(sight, now);
     const failed = sight.stats ? null : sight.record.reason;
     const labels = { ...measured.labels, ...info?.labels };
+    // Where it answered once somebody else may answer now.
+    const down = sight.stats?.status === CRASHED;
     return {
       ...measured,
       worker_id: id,
       hive_id: hiveId,
-      url: url ?? info?.url ?? null,
-      port: measured.port ?? info?.port ?? null,
+      url: down ? null : (url ?? info?.url ?? null),
+      port: down ? null : (measured.port ?? info?.port ?? null),
       model: measured.model ?? info?.model_id ?? null,
       device: measured.device ?? info?.device ?? null,
       status: measured.status ?? info?.status ?? null,
       online: reason === null,
       available: reason === null && isAvailable(sight),
-      reason: reason ?? failing.get(id) ?? failed,
+      reason: reason ?? failing.get(id) ?? failed ?? told,
       last_seen_at: seenAtIso ?? (hiveId === null ? null : (hives.get(hiveId)?.last_telemetry_at ?? null)),
       ...(info?.implementation === undefined ? {} : { implementation: info.implementation }),
       ...(info?.version === undefined ? {} : { version: info.version }),
@@ -396,6 +407,11 @@ function toAskOf({ id, info, seenAt, capabilities }: WorkerRecord, now: number):
 function portOf(url: string): number {
   const { port, protocol } = new URL(url);
   return Number(port) || (protocol === 'https:' ? 443 : 80);
+}
+
+/** One that has no address yet does not listen. */
+function isStarted({ status, url }: WorkerStats): boolean {
+  return status !== 'starting' || (url !== null && url !== undefined);
 }
 
 /** A hive that does not say (an older one) measures only workers that run. */

@@ -23,7 +23,13 @@ const WorkerSpawn = Type.Object({
 });
 const WorkerProcessList = Type.Object({ operation: Type.Literal('worker_process_list'), hive_id });
 const WorkerProcessGet = Type.Object({ operation: Type.Literal('worker_process_get'), hive_id, pid: Pid });
-const WorkerProcessDelete = Type.Object({ operation: Type.Literal('worker_process_delete'), hive_id, pid: Pid });
+/** By its pid, its id, or both, which then must fit; `pid` null means: only if it has no process, as one that crashed. */
+const WorkerProcessDelete = Type.Object({
+  operation: Type.Literal('worker_process_delete'),
+  hive_id,
+  pid: optional(Pid),
+  worker_id: Type.Optional(WorkerId),
+});
 const Infer = Type.Object({
   operation: Type.Literal('infer'),
   hive_id,
@@ -48,12 +54,13 @@ const OPERATIONS = {
 } as const;
 
 export type WorkerSpawn = Static<typeof WorkerSpawn>;
+export type WorkerProcessDelete = Static<typeof WorkerProcessDelete>;
 export type Infer = Static<typeof Infer>;
 export type Operation =
   | WorkerSpawn
   | Static<typeof WorkerProcessList>
   | Static<typeof WorkerProcessGet>
-  | Static<typeof WorkerProcessDelete>
+  | WorkerProcessDelete
   | Infer
   | Static<typeof Status>;
 
@@ -77,7 +84,9 @@ export function parseOperation(value: unknown): Parsed<Operation> {
   if (!parse) return wrong('/operation', `expected one of ${[...parsers.keys()].join(', ')}`);
   const { hive_id, ...rest } = value as { hive_id?: unknown };
   const parsed = parse(hive_id === null ? rest : value);
-  if (!parsed.ok || parsed.value.operation !== 'worker_spawn') return parsed;
+  if (!parsed.ok) return parsed;
+  if (parsed.value.operation === 'worker_process_delete') return checkDelete(parsed, parsed.value);
+  if (parsed.value.operation !== 'worker_spawn') return parsed;
   const { worker, engine_url } = parsed.value;
   if (worker === 'openai' && engine_url === undefined) {
     return wrong('/engine_url', 'expected the URL of the engine, such as http://127.0.0.1:11434');
@@ -86,6 +95,11 @@ export function parseOperation(value: unknown): Parsed<Operation> {
     return wrong('/engine_url', `expected with "worker":"openai" only, not with "${worker}"`);
   }
   return parsed;
+}
+
+function checkDelete(parsed: Parsed<Operation>, { pid, worker_id }: WorkerProcessDelete): Parsed<Operation> {
+  if (worker_id !== undefined || typeof pid === 'number') return parsed;
+  return wrong('/pid', 'expected a process id, or the worker_id of a worker');
 }
 
 export const JOB_ID = /^job-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;

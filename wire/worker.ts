@@ -6,7 +6,16 @@ import { HttpUrl, Id, Labels, Measure, nullable, Timestamp, WorkerId } from './s
 const name = (maxLength: number) => nullable(Type.String({ maxLength }));
 const port = nullable(Type.Integer({ minimum: 0, maximum: 65535 }));
 
-/** One worker as its hive measures it. A foreign hive may send any part of it. */
+/** Bounds of what is told of a crashed worker's stderr, each second to every reader. */
+export const LAST_LINES = { max: 20, charsMax: 300 } as const;
+
+/** `status` of a worker that has no process, and gets none until somebody spawns it anew. */
+export const CRASHED = 'crashed';
+
+/**
+ * One worker as its hive measures it. A foreign hive may send any part of it. One that is being started has no pid and no
+ * url yet; of one that crashed pid and url are null, and `reason` and `last_lines` say why.
+ */
 export const WorkerStats = Type.Object({
   worker_id: Type.Optional(WorkerId),
   pid: Type.Optional(nullable(Type.Integer({ minimum: 0 }))),
@@ -26,6 +35,13 @@ export const WorkerStats = Type.Object({
   vram_mb: Type.Optional(Measure),
   total_vram_mb: Type.Optional(Measure),
   labels: Type.Optional(Labels),
+  reason: Type.Optional(nullable(Type.String({ maxLength: 2048, description: 'why it does not run, or not well' }))),
+  last_lines: Type.Optional(
+    Type.Array(Type.String({ maxLength: LAST_LINES.charsMax }), {
+      maxItems: LAST_LINES.max,
+      description: 'of its stderr, when it crashed',
+    }),
+  ),
 });
 export type WorkerStats = Static<typeof WorkerStats>;
 
@@ -81,7 +97,7 @@ export type WorkerHeartbeat = Static<typeof WorkerHeartbeat>;
 
 /** One worker in `GET /v1/workers`; measurements are there when its hive streams. */
 export const WorkerEntry = Type.Composite([
-  Type.Omit(WorkerStats, ['worker_id', 'url']),
+  Type.Omit(WorkerStats, ['worker_id', 'url', 'reason']),
   Type.Object({
     worker_id: WorkerId,
     hive_id: nullable(Id),

@@ -3,9 +3,9 @@ import { type AnyActorRef, createMachine, fromCallback, fromPromise } from 'xsta
 import { restartDelayMs } from '../../machines/backoff.js';
 import type { Failure } from '../../machines/failure.js';
 import {
-  operationalStatus,
   type RunEvent,
   type RunInput,
+  telemetryStatus,
   type WorkerEmitted,
   type WorkerEvent,
   workerMachine,
@@ -258,14 +258,14 @@ t.test('an adopted worker is not started, and is when it ends', async (t) => {
   t.matchSnapshot(script.lines.join('\n'));
 });
 
-t.test('telemetry says ready only of a healthy one', async (t) => {
-  t.same(['absent', 'starting', 'healthy', 'stopping', 'crashed', 'gone'].map(operationalStatus), [
-    'stopped',
+t.test('telemetry says ready only of a healthy one, and of one whose next start is due that it starts', async (t) => {
+  t.same(['absent', 'starting', 'healthy', 'stopping', 'crashed', 'gone'].map(telemetryStatus), [
+    'starting',
     'starting',
     'ready',
     'stopping',
-    'stopped',
-    'stopped',
+    'crashed',
+    'stopping',
   ]);
 });
 

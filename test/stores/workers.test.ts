@@ -152,3 +152,42 @@ t.test('a worker is forgotten ten minutes after it was last heard of, and listed
     ['named'],
   );
 });
+
+t.test('a worker that crashed or does not listen yet is listed, and is neither online nor available', async (t) => {
+  const { registered, show, fleet, is, workers, due } = create();
+  show('streaming', 0);
+  registered('w@gpu-0', 0, { hiveId: 'gpu-0' });
+  const tell = (s: number, ...list: object[]) =>
+    fleet.telemetry({
+      heartbeat: { type: 'telemetry', hive_id: 'gpu-0', workers: list },
+      receivedAt: at(s).iso,
+      first: false,
+    });
+  const running = { worker_id: 'w@gpu-0', status: 'ready', url: 'http://a:8080', pid: 7 };
+  const crashed = {
+    ...{ worker_id: 'w@gpu-0', status: 'crashed', pid: null, url: null, port: null },
+    ...{ reason: 'it ended with code 1', last_lines: ['out of luck'] },
+  };
+  tell(1, running, { worker_id: 'new@gpu-0', status: 'starting', pid: null, url: null });
+  t.same([is('w@gpu-0', 1), is('new@gpu-0', 1)], ['online, available', 'offline, not available']);
+  t.match(workers.get('new@gpu-0', 1000), { reason: 'it is being started', status: 'starting' });
+  tell(2, crashed, { worker_id: 'new@gpu-0', status: 'starting', url: 'http://a:8081' });
+  t.equal(is('new@gpu-0', 2), 'online, not available', 'it listens, and loads its model');
+  t.match(workers.get('w@gpu-0', 2000), {
+    ...{ online: false, available: false, status: 'crashed', url: null, pid: null },
+    ...{ reason: 'it ended with code 1', last_lines: ['out of luck'] },
+  });
+  t.match(fleet.snapshot(at(2)), { workers_online: 1, worker_ids: ['new@gpu-0'] });
+  t.equal(workers.list(2000).length, 2, 'and is one with what was registered');
+  tell(3, { ...crashed, worker_id: 'other@gpu-0' });
+  show('lost', 3);
+  t.match(
+    workers.ofHive('gpu-0', 3000).find(({ worker_id }) => worker_id === 'other@gpu-0'),
+    { url: null, online: false, reason: 'it ended with code 1' },
+    'there is nobody to ask for its health',
+  );
+  t.same(due(300), []);
+  show('streaming', 4);
+  tell(4);
+  t.equal(is('other@gpu-0', 4), undefined, 'put away, it is listed no more');
+});

@@ -1,12 +1,11 @@
 /** The whole chain, each link real: a queen passes a job on, a hive spawns a worker, and OpenAI's client talks to it. */
 import t from 'tap';
 import { SENTENCE, SENTENCE_TOKENS } from '../../bin/tiny-gguf.js';
-import { getJson, openStream, postJson } from '../helpers/http.js';
+import { getJson } from '../helpers/http.js';
+import { run as runJob } from '../helpers/jobs.js';
 import { startProcess } from '../helpers/process.js';
 import { waitFor } from '../helpers/wait.js';
 import { clientOf, tinyModel } from '../helpers/worker.js';
-
-const LOADING_MS_MAX = 60_000;
 
 const model = tinyModel(t);
 const queen = await startProcess(t, { name: 'queen' });
@@ -15,12 +14,8 @@ const client = clientOf(queen);
 const ASK = { model: 'tiny', messages: [{ role: 'user' as const, content: 'Who are you?' }] };
 
 async function run(operation: object) {
-  const { status, body } = await postJson(`${queen.url}/v1/jobs`, { hive_id: 'gpu-0', ...operation });
-  if (status !== 200) throw new Error(JSON.stringify(body));
-  const stream = await openStream(t, queen.url + body.sse_url);
-  const { raw: ending } = await stream.waitForEvent(({ raw }) => /^\[(DONE|ERROR|CANCELLED)/.test(raw), LOADING_MS_MAX);
-  const lines = stream.events.filter(({ event }) => event === 'message').map(({ raw }) => raw);
-  return { ending, lines, payload: stream.events.find(({ event }) => event === 'data')?.data.payload };
+  const { ending, lines, results } = await runJob(t, queen.url, { hive_id: 'gpu-0', ...operation });
+  return { ending, lines, payload: results[0]?.payload };
 }
 
 let pid = 0;
@@ -67,7 +62,7 @@ t.test("OpenAI's own client chats through the queen, whole and streamed", async 
 t.test('an inference as a job tells its tokens', async (t) => {
   const { ending, lines, payload } = await run({ operation: 'infer', model: 'tiny', prompt: 'Who are you?' });
   t.equal(ending, '[DONE]');
-  t.equal(lines.slice(0, -1).join(''), SENTENCE);
+  t.equal(lines.join(''), SENTENCE);
   t.match(payload, { worker_id: workerId, text: SENTENCE, tokens_generated: SENTENCE_TOKENS });
 });
 

@@ -1,7 +1,8 @@
 /** Jobs on a hive and through a queen, with real processes under them. */
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { fakeHive } from '../fakes/hive.js';
-import { getJson, openStream, postJson, type Stream } from '../helpers/http.js';
+import { getJson, postJson } from '../helpers/http.js';
+import { openJob, post, run, type Told, told, toldIn } from '../helpers/jobs.js';
 import { type RbeeProcess, startProcess } from '../helpers/process.js';
 import { waitFor } from '../helpers/wait.js';
 
@@ -12,40 +13,6 @@ const queen = await startProcess(t, { name: 'queen', args: ['--queen-id', 'queen
 const seen = await fakeHive(t, { hiveId: 'gpu-0', jobsUrl: hive.url, tickMs: 500 });
 await seen.announce(queen.url);
 await waitFor('the hive', async () => (await getJson(`${queen.url}/v1/hives/gpu-0`)).body.state === 'streaming');
-
-interface Told {
-  jobId: string;
-  lines: string[];
-  // biome-ignore lint/suspicious/noExplicitAny: each test knows the shape it asks for
-  results: { action: string; payload: any }[];
-  ending: string;
-}
-
-async function post(url: string, operation: object, headers: Record<string, string> = {}): Promise<string> {
-  const { status, body } = await postJson(`${url}/v1/jobs`, operation, headers);
-  if (status !== 200) throw new Error(`${status}: ${JSON.stringify(body)}`);
-  return body.job_id;
-}
-
-const openJob = (t: Pick<Test, 'teardown'>, url: string, jobId: string) =>
-  openStream(t, `${url}/v1/jobs/${jobId}/stream`);
-
-async function told(t: Test, url: string, jobId: string): Promise<Told> {
-  const stream = await openJob(t, url, jobId);
-  await stream.closed;
-  return toldIn(stream, jobId);
-}
-
-function toldIn({ events }: Stream, jobId: string): Told {
-  const lines = events.filter(({ event }) => event === 'message').map(({ raw }) => raw);
-  const results = events.filter(({ event }) => event === 'data').map(({ data }) => data);
-  return { jobId, lines: lines.slice(0, -1), results, ending: lines.at(-1) ?? '' };
-}
-
-/** Posts an operation and waits for its end. */
-async function run(t: Test, url: string, operation: object): Promise<Told> {
-  return told(t, url, await post(url, operation));
-}
 
 const isAlive = (pid: number) => {
   try {

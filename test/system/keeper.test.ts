@@ -2,11 +2,11 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
+import { SENTENCE } from '../../bin/tiny-gguf.js';
 import { fakeHive } from '../fakes/hive.js';
 import { answer, problem, serve } from '../fakes/serve.js';
 import { getJson, openStream, postJson } from '../helpers/http.js';
 import { type RbeeProcess, restart, startProcess } from '../helpers/process.js';
-import { SENTENCE } from '../helpers/tiny-gguf.js';
 import { waitFor } from '../helpers/wait.js';
 import { clientOf, tinyModel } from '../helpers/worker.js';
 

@@ -4,6 +4,7 @@ import t, { type Test } from 'tap';
 import { findSlice, removeCgroup } from '../../actors/cgroup.js';
 import type { SpawnedWorker } from '../../machines/workers.js';
 import { getJson, openStream } from '../helpers/http.js';
+import { run } from '../helpers/jobs.js';
 import { type RbeeProcess, restart, startProcess } from '../helpers/process.js';
 import { startSpawner } from '../helpers/spawner-process.js';
 import { waitFor } from '../helpers/wait.js';
@@ -93,7 +94,8 @@ t.test('a hive that is killed leaves its workers serving, and has them again', {
   for (const { url } of workers) t.equal((await fetch(`${url}/health`)).status, 200);
   const again = await restart(hive);
   const later = await telemetry(t, again);
-  await waitFor('both workers again', () => later().at(-1)?.workers.length === 2);
+  const areReady = (workers: { status: string }[]) => workers.every(({ status }) => status === 'ready');
+  await waitFor('both workers again', () => later().at(-1)?.workers.length === 2 && areReady(later().at(-1)?.workers));
   t.strictSame(
     new Set(
       later()
@@ -152,6 +154,52 @@ t.test('a hive of another state does not take them', { buffered: true }, async (
   await other.kill('SIGTERM');
   t.equal(alive(workers[0]?.pid ?? null), true);
 });
+
+t.test(
+  'a worker that crashes is told with its last words, is never online, and is put away by its id',
+  { buffered: true },
+  async (t) => {
+    const queen = await startProcess(t, { name: 'queen' });
+    const hive = await startProcess(t, {
+      name: 'hive',
+      args: ['--hive-id', 'gpu-0', '--interval', '100ms', '--queen-url', queen.url],
+    });
+    await waitFor('the hive', async () => (await getJson(`${queen.url}/v1/hives/gpu-0`)).body.state === 'streaming');
+    const events = await telemetry(t, hive);
+    const job = (operation: string, more: object) => run(t, queen.url, { operation, hive_id: 'gpu-0', ...more });
+    const spawned = await job('worker_spawn', { model: '/nowhere/tiny.gguf', worker: 'cpu' });
+    t.match(spawned.ending, /^\[ERROR\] the worker crashed: it ended with code 1/);
+    const [crashed] = await waitFor('its end', () =>
+      ((workers) => workers?.[0]?.status === 'crashed' && workers)(events().at(-1)?.workers),
+    );
+    t.match(crashed, {
+      ...{ worker_id: /^worker-llm-\d+@gpu-0$/, pid: null, url: null, port: null, cpu_pct: null },
+      ...{ device: 'CPU-0', reason: /^it ended with code 1/ },
+    });
+    t.match(crashed.last_lines.join(' '), /\/nowhere\/tiny\.gguf/);
+    const before = events()
+      .flatMap(({ workers }) => workers)
+      .find(({ status }) => status === 'starting');
+    t.match(before, { worker_id: /^worker-llm-/, model: 'tiny' }, 'while it started it was told, too');
+
+    const workers = async () => (await getJson(`${queen.url}/v1/workers`)).body.workers;
+    const listed = await waitFor('the queen to know', async () =>
+      ((found) => found.length === 1 && found[0].status === 'crashed' && found)(await workers()),
+    );
+    const { worker_id, reason, last_lines } = crashed;
+    t.match(listed, [{ worker_id, reason, last_lines, online: false, available: false, hive_id: 'gpu-0', url: null }]);
+    const { results } = await run(t, queen.url, { operation: 'status' });
+    t.match(results[0]?.payload.workers, [{ worker_id, online: false }]);
+
+    const wrong = await job('worker_process_delete', { worker_id, pid: 1 });
+    t.equal(wrong.ending, `[ERROR] ${worker_id} is no process, not process 1`);
+    const nobody = await job('worker_process_delete', { worker_id: 'nobody', pid: null });
+    t.equal(nobody.ending, '[ERROR] no worker of hive gpu-0 is called nobody');
+    const away = await job('worker_process_delete', { worker_id, pid: null });
+    t.match(away, { ending: '[DONE]', results: [{ payload: { worker_id, pid: null, status: 'stopped' } }] });
+    await waitFor('the queen to forget it', async () => (await workers()).length === 0);
+  },
+);
 
 const slice = isLinux ? findSlice() : null;
 if (slice) await removeCgroup(path.join(slice, 'none', 'none'));

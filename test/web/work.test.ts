@@ -4,6 +4,7 @@ import { fakeHive } from '../fakes/hive.js';
 import { fakeWorker } from '../fakes/openai-worker.js';
 import { axeViolations, noChromium, startChromium } from '../helpers/browser.js';
 import { getJson } from '../helpers/http.js';
+import { run } from '../helpers/jobs.js';
 import { eventOf, worker } from '../helpers/picture.js';
 import { startProcess } from '../helpers/process.js';
 import { waitFor } from '../helpers/wait.js';
@@ -83,6 +84,47 @@ t.test('spawning', { skip }, async (t) => {
     await form.getByRole('button', { name: 'Spawn' }).click();
     await page.getByRole('button', { name: 'Cancel Spawn slow?loadMs=600000' }).click();
     await page.locator('[data-job="cancelled"]').waitFor();
+    t.same(await problems(), []);
+  });
+});
+
+t.test('a worker that crashed', { skip }, async (t) => {
+  const chromium = await startChromium(t);
+  const queen = await startProcess(t, { name: 'queen' });
+  await startProcess(t, { name: 'hive', args: ['--hive-id', 'gpu-0', '--queen-url', queen.url] });
+  await waitFor('the hive', async () => (await getJson(`${queen.url}/v1/hives/gpu-0`)).body.state === 'streaming');
+  for (const model of ['/nowhere/one.gguf', '/nowhere/two.gguf']) {
+    await run(t, queen.url, { operation: 'worker_spawn', hive_id: 'gpu-0', model, worker: 'cpu' });
+  }
+  const { page, problems } = await chromium.open(queen.url);
+  const crashed = page.locator('[data-trouble="gpu-0"] [data-crashed]');
+
+  t.test('needs attention, and says why and what it said last', async (t) => {
+    await crashed.nth(1).waitFor();
+    t.match(await crashed.first().innerText(), /worker-llm-\w+@gpu-0 \(one\) crashed: it ended with code 1/);
+    t.match(await page.locator('.totals').innerText(), /Workers\s+0/, 'and is counted nowhere');
+    await crashed.first().getByText('Its last lines').click();
+    await crashed.first().locator('pre', { hasText: '/nowhere/one.gguf' }).waitFor();
+    t.same(await axeViolations(page), []);
+    for (const at of ['#/workers', '#/hives/gpu-0']) {
+      await page.goto(`${queen.url}/${at}`);
+      const row = page.locator('tr', { hasText: 'one' });
+      await row.getByText('Its last lines').click();
+      await row.locator('pre', { hasText: '/nowhere/one.gguf' }).waitFor();
+      t.same(await axeViolations(page), [], at);
+    }
+  });
+
+  t.test('is put away by one click', async (t) => {
+    await page.goto(`${queen.url}/#/workers`);
+    const rows = page.locator('tr', { hasText: 'crashed' });
+    await rows.nth(1).waitFor();
+    await rows.first().getByRole('button', { name: 'Put away' }).click();
+    await waitFor('the one that is left', async () => (await rows.count()) === 1);
+    await page.goto(`${queen.url}/#/`);
+    await crashed.getByRole('button', { name: 'Put away' }).click();
+    await page.locator('[data-trouble="gpu-0"]').waitFor({ state: 'detached' });
+    t.same((await getJson(`${queen.url}/v1/workers`)).body.workers, []);
     t.same(await problems(), []);
   });
 });

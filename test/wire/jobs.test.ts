@@ -12,6 +12,9 @@ t.test('an operation is told what is wrong with it, field by field', async (t) =
     [{ operation: 'worker_spawn', model: 'a', worker: 'cpu', engine_url: 'http://a' }, ['/engine_url']],
     [{ operation: 'worker_process_get', pid: '7' }, ['/pid']],
     [{ operation: 'worker_process_delete', pid: 0 }, ['/pid']],
+    [{ operation: 'worker_process_delete' }, ['/pid']],
+    [{ operation: 'worker_process_delete', pid: null }, ['/pid']],
+    [{ operation: 'worker_process_delete', worker_id: 'a b' }, ['/worker_id']],
     [{ operation: 'worker_process_list', hive_id: '../x' }, ['/hive_id']],
     [{ operation: 'infer', model: 'a', prompt: '', temperature: 9 }, ['/prompt', '/temperature']],
   ];
@@ -27,6 +30,8 @@ t.test('an operation is told what is wrong with it, field by field', async (t) =
     { operation: 'worker_spawn', hive_id: 'gpu-0', model: 'a', worker: 'cuda', device: 1 },
     { operation: 'worker_spawn', model: 'a', worker: 'openai', engine_url: 'http://127.0.0.1:11434' },
     { operation: 'infer', model: 'a', prompt: 'b', max_tokens: 5, top_p: 1, top_k: 3, worker_id: 'w@x', stream: true },
+    { operation: 'worker_process_delete', pid: 7 },
+    { operation: 'worker_process_delete', worker_id: 'w@x', pid: null },
     { operation: 'status', more: 'of what we do not know' },
   ]) {
     t.equal(parseOperation(right).ok, true, JSON.stringify(right));

@@ -2,9 +2,9 @@
 import { useSignal } from '@preact/signals';
 import type { HiveConflict } from '../../wire/hive.js';
 import type { Hive } from '../data/hive.js';
-import { workerName } from '../data/hive.js';
 import { attention, conflicts } from '../data/swarm.js';
 import { hivePath } from '../route.js';
+import { CrashedWorkers } from './crashed.js';
 import { forget, forgetting } from './forget.js';
 import { Age, Countdown } from './small.js';
 
@@ -76,15 +76,9 @@ function Conflict({ conflict }: { conflict: HiveConflict }) {
 function Trouble({ hive }: { hive: Hive }) {
   const { state, stale, reason, since, nextAttemptAt } = hive.tie.value;
   const health = hive.health.value;
-  const crashed = hive.crashed.value;
-  const why =
-    state === 'lost'
-      ? reason
-      : stale
-        ? 'it has said nothing for three intervals'
-        : crashed.length > 0
-          ? crashed.map((worker) => `${workerName(worker)} (${worker.model ?? 'no model'}) ${worker.status}`).join(', ')
-          : (health?.reason ?? null);
+  // What a lost hive's workers do now nobody knows.
+  const crashed = state === 'lost' ? [] : hive.crashed.value;
+  const why = state === 'lost' ? reason : stale ? 'it has said nothing for three intervals' : (health?.reason ?? null);
   const words = state === 'lost' || stale ? hive.stateWords.value : '';
   const what = words || (crashed.length > 0 ? `${crashed.length} crashed` : (health?.status ?? ''));
   return (
@@ -92,7 +86,10 @@ function Trouble({ hive }: { hive: Hive }) {
       <span class="what">
         <a href={hivePath(hive.id)}>{hive.id}</a> {what}
       </span>
-      <span class="why">{why}</span>
+      <span class="why">
+        {why}
+        {crashed.length > 0 && <CrashedWorkers hive={hive} />}
+      </span>
       <span class="when">
         {words !== '' && (
           <>

@@ -4,7 +4,7 @@ import '../style/hive.css';
 import { useComputed, useSignal } from '@preact/signals';
 import { useEffect, useMemo } from 'preact/hooks';
 import type { MachineEntry } from '../../wire/machines.js';
-import { type Hive, workerName } from '../data/hive.js';
+import { type Hive, isCrashed, workerName } from '../data/hive.js';
 import { host } from '../data/keeper.js';
 import { followMachines, machines } from '../data/machines.js';
 import { eventName } from '../data/statechart.js';
@@ -12,6 +12,7 @@ import { hiveOf, whole } from '../data/swarm.js';
 import { Track } from '../data/track.js';
 import { clockTime, duration, known, mib, NONE, percent } from '../format.js';
 import { Chart } from '../parts/chart.js';
+import { LastLines, PutAway } from '../parts/crashed.js';
 import { forget, forgetting } from '../parts/forget.js';
 import { Labels, workerTone } from '../parts/hive-card.js';
 import { Scroll } from '../parts/scroll.js';
@@ -167,6 +168,11 @@ function Workers({ hive }: { hive: Hive }) {
                   <td>{worker.model ?? NONE}</td>
                   <td>
                     <Chip tone={workerTone(worker)}>{worker.status ?? NONE}</Chip>
+                    {worker.reason && <p class="said">{worker.reason}</p>}
+                    <LastLines worker={worker} />
+                    {isCrashed(worker) && hive.tie.value.state === 'streaming' && (
+                      <PutAway hiveId={hive.id} worker={worker} />
+                    )}
                   </td>
                   <td>{worker.device ?? NONE}</td>
                   <td class="number">{percent(worker.cpu_pct)}</td>

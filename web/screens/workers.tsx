@@ -12,6 +12,7 @@ import { host, keeper } from '../data/keeper.js';
 import { isArray, keep, kept } from '../data/storage.js';
 import { hives, whole } from '../data/swarm.js';
 import { duration, known, mib, NONE, percent } from '../format.js';
+import { LastLines, PutAway } from '../parts/crashed.js';
 import { workerTone } from '../parts/hive-card.js';
 import { notify } from '../parts/notice.js';
 import { Scroll } from '../parts/scroll.js';
@@ -115,6 +116,8 @@ function WorkerRow({ row, onStop }: { row: Row; onStop: () => void }) {
       </td>
       <td>
         <Chip tone={workerTone(worker)}>{worker.status ?? NONE}</Chip>
+        {worker.reason && <p class="said">{worker.reason}</p>}
+        <LastLines worker={worker} />
       </td>
       <td>{worker.device ?? NONE}</td>
       <td class="number">{percent(worker.cpu_pct)}</td>
@@ -127,6 +130,7 @@ function WorkerRow({ row, onStop }: { row: Row; onStop: () => void }) {
             Stop<span class="sr"> {name}</span>
           </button>
         )}
+        {isCrashed(worker) && <PutAway hiveId={place.hiveId} worker={worker} />}
       </td>
     </tr>
   );

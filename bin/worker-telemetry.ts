@@ -1,0 +1,35 @@
+/** What a hive tells of its workers each tick, beside what is measured of them. Pure. */
+
+import { telemetryStatus } from '../machines/worker.js';
+import type { SpawnedWorker } from '../machines/workers.js';
+import type { WorkerName } from '../stores/latest.js';
+import { hostForUrl, hostOf } from '../wire/url.js';
+import { CRASHED, LAST_LINES } from '../wire/worker.js';
+
+/** So many of the crashed, the latest, are told with their last lines: it is said each second, to every reader. */
+const WITH_LINES_MAX = 4;
+const REASON_CHARS_MAX = 1_000;
+
+/** @param hiveUrl where queens reach this hive: at the host of that they reach its workers; null while none does */
+export function tellWorkers(workers: readonly SpawnedWorker[], hiveUrl: string | null): WorkerName[] {
+  const crashed = workers.filter(({ state }) => state === 'crashed');
+  const withLines = new Set(crashed.slice(-WITH_LINES_MAX));
+  return workers.map((worker) => {
+    const { name, pid, group, instance, port, model, device, state, reason, lastLines } = worker;
+    const status = telemetryStatus(state);
+    return {
+      ...{ worker_id: name, pid, group, instance, port, url: urlFor(worker, hiveUrl), model, device, status },
+      ...(reason === null ? {} : { reason: reason.slice(0, REASON_CHARS_MAX) }),
+      ...(status === CRASHED && withLines.has(worker)
+        ? { last_lines: lastLines.map(short).slice(-LAST_LINES.max) }
+        : {}),
+    };
+  });
+}
+
+const short = (line: string) => line.slice(0, LAST_LINES.charsMax);
+
+function urlFor({ url, port }: SpawnedWorker, hiveUrl: string | null): string | null {
+  if (url === null || port === null) return null;
+  return `${new URL(url).protocol}//${hostForUrl(hostOf(hiveUrl ?? url))}:${port}`;
+}

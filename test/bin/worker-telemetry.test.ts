@@ -1,0 +1,50 @@
+import t from 'tap';
+import { tellWorkers } from '../../bin/worker-telemetry.js';
+import type { SpawnedWorker } from '../../machines/workers.js';
+
+const worker = (over: Partial<SpawnedWorker>): SpawnedWorker => ({
+  ...{ id: 'a', name: 'worker-llm-8080@gpu-0', state: 'healthy', pid: 7, workerId: 'worker-llm-8080@gpu-0' },
+  ...{ url: 'http://127.0.0.1:8080', port: 8080, model: 'tiny', device: 'CPU-0', group: 'llm', instance: '8080' },
+  ...{
+    request: { model: 'tiny', worker: 'cpu', device: 0, engineUrl: null },
+    restarts: 0,
+    reason: null,
+    lastLines: [],
+  },
+  ...over,
+});
+const down = { pid: null, workerId: null, url: null, port: null, group: null, instance: null } as const;
+
+t.test('a worker is told at the host by which queens reach its hive', async (t) => {
+  t.match(tellWorkers([worker({})], 'http://192.168.1.5:7835'), [{ url: 'http://192.168.1.5:8080', status: 'ready' }]);
+  t.match(tellWorkers([worker({})], 'http://[::1]:7835'), [{ url: 'http://[::1]:8080' }]);
+  t.match(tellWorkers([worker({})], null), [{ url: 'http://127.0.0.1:8080' }]);
+});
+
+t.test('one that is started again says why, and none but a crashed one says its last lines', async (t) => {
+  const [starting, healthy] = tellWorkers(
+    [
+      worker({ ...down, state: 'absent', reason: 'it ended with code 1', lastLines: ['x'] }),
+      worker({ lastLines: ['x'] }),
+    ],
+    null,
+  );
+  t.match(starting, { status: 'starting', pid: null, url: null, reason: 'it ended with code 1' });
+  t.notOk(starting?.last_lines ?? healthy?.last_lines ?? healthy?.reason);
+});
+
+t.test('what is told of the crashed is bounded: in lines, in their length, and in workers that have any', async (t) => {
+  const lastLines = Array.from({ length: 50 }, (_, n) => `${n} ${'x'.repeat(1_000)}`);
+  const crashed = Array.from({ length: 16 }, (_, n) =>
+    worker({ ...down, name: `w${n}`, state: 'crashed', reason: 'y'.repeat(9_000), lastLines }),
+  );
+  const told = tellWorkers(crashed, null);
+  t.same(
+    told.filter(({ last_lines }) => last_lines).map(({ worker_id }) => worker_id),
+    ['w12', 'w13', 'w14', 'w15'],
+  );
+  t.equal(told.length, 16);
+  t.equal(told[15]?.last_lines?.length, 20);
+  t.match(told[15]?.last_lines?.at(-1), /^49 x{297}$/);
+  t.ok(JSON.stringify(told).length < 64 * 1024);
+});

@@ -1,0 +1,37 @@
+/** Jobs posted to a hive or a queen, and all that they tell. */
+import type { Test } from 'tap';
+import { openStream, postJson, type Stream } from './http.js';
+
+export interface Told {
+  jobId: string;
+  lines: string[];
+  // biome-ignore lint/suspicious/noExplicitAny: each test knows the shape it asks for
+  results: { action: string; payload: any }[];
+  ending: string;
+}
+
+export async function post(url: string, operation: object, headers: Record<string, string> = {}): Promise<string> {
+  const { status, body } = await postJson(`${url}/v1/jobs`, operation, headers);
+  if (status !== 200) throw new Error(`${status}: ${JSON.stringify(body)}`);
+  return body.job_id;
+}
+
+export const openJob = (t: Pick<Test, 'teardown'>, url: string, jobId: string) =>
+  openStream(t, `${url}/v1/jobs/${jobId}/stream`);
+
+export async function told(t: Pick<Test, 'teardown'>, url: string, jobId: string): Promise<Told> {
+  const stream = await openJob(t, url, jobId);
+  await stream.closed;
+  return toldIn(stream, jobId);
+}
+
+export function toldIn({ events }: Stream, jobId: string): Told {
+  const lines = events.filter(({ event }) => event === 'message').map(({ raw }) => raw);
+  const results = events.filter(({ event }) => event === 'data').map(({ data }) => data);
+  return { jobId, lines: lines.slice(0, -1), results, ending: lines.at(-1) ?? '' };
+}
+
+/** Posts an operation and waits for its end. */
+export async function run(t: Pick<Test, 'teardown'>, url: string, operation: object): Promise<Told> {
+  return told(t, url, await post(url, operation));
+}

@@ -1,0 +1,71 @@
+/** Workers that crashed: why, what they said last, and a button that puts one away. */
+import { signal } from '@preact/signals';
+import { isRbeeError } from '../../client/errors.js';
+import type { WorkerStats } from '../../wire/worker.js';
+import { type Hive, workerName } from '../data/hive.js';
+import { post } from '../data/jobs.js';
+import { modelName } from './hive-card.js';
+import { notify } from './notice.js';
+
+/** Those being put away. They leave the picture with the next measurement. */
+const leaving = signal<ReadonlySet<string>>(new Set());
+const keyOf = (hiveId: string | null, worker: WorkerStats) => `${hiveId ?? ''} ${workerName(worker)}`;
+
+/** A name passes on to the next worker on its port: only one without a process is meant. */
+async function putAway(hiveId: string | null, worker: WorkerStats): Promise<void> {
+  const key = keyOf(hiveId, worker);
+  leaving.value = new Set([...leaving.peek(), key]);
+  try {
+    await post(`Put away ${workerName(worker)}`, {
+      ...{ operation: 'worker_process_delete', worker_id: worker.worker_id, pid: null },
+      ...(hiveId === null ? {} : { hive_id: hiveId }),
+    });
+  } catch (error) {
+    if (!isRbeeError(error)) throw error;
+    notify(`${workerName(worker)} could not be put away: ${error.message}`, 'bad');
+  }
+  leaving.value = new Set([...leaving.peek()].filter((one) => one !== key));
+}
+
+export function CrashedWorkers({ hive }: { hive: Hive }) {
+  return (
+    <ul class="crashed-workers">
+      {hive.crashed.value.map((worker) => (
+        <li key={workerName(worker)} data-crashed={workerName(worker)}>
+          <p>
+            <strong>{workerName(worker)}</strong> ({modelName(worker)}) {worker.status}
+            {worker.reason && `: ${worker.reason}`}
+          </p>
+          {hive.tie.value.state === 'streaming' && <PutAway hiveId={hive.id} worker={worker} />}
+          <LastLines worker={worker} />
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+export function LastLines({ worker }: { worker: WorkerStats }) {
+  if (!worker.last_lines?.length) return null;
+  return (
+    <details class="last-lines">
+      <summary>
+        Its last lines<span class="sr">, of {workerName(worker)}</span>
+      </summary>
+      <pre>{worker.last_lines.join('\n')}</pre>
+    </details>
+  );
+}
+
+/** @param hiveId whose worker it is; null for one of the keeper that served the page */
+export function PutAway({ hiveId, worker }: { hiveId: string | null; worker: WorkerStats }) {
+  if (worker.pid != null || worker.worker_id === undefined) return null;
+  return (
+    <button
+      type="button"
+      disabled={leaving.value.has(keyOf(hiveId, worker))}
+      onClick={() => void putAway(hiveId, worker)}
+    >
+      Put away<span class="sr"> {workerName(worker)}</span>
+    </button>
+  );
+}
