@@ -42,6 +42,61 @@ export function edgePaths(model: AnyStateMachine): Path[] {
   }
 }
 
+export interface WalkStep {
+  event: string;
+  state: string;
+  /** Taken for the first time in any walk: what comes of it is still to be seen. */
+  fresh: boolean;
+}
+
+/**
+ * Walks from the initial state of a flat model that together take each of its edges, at most so many steps each and a way
+ * to the next untaken edge: where a start is dear, fewer starts than one a path.
+ */
+export function edgeWalks(model: AnyStateMachine, stepsMax: number): WalkStep[][] {
+  const edges = Object.values(getAdjacencyMap(model as never, {}) as unknown as Record<string, Node>).flatMap((node) =>
+    Object.values(node.transitions).map(({ event, state }) => ({
+      from: String(node.state.value),
+      event: event.type,
+      to: String(state.value),
+    })),
+  );
+  const real = edges.filter(({ from, event }) => model.resolveState({ value: from, context: {} }).can({ type: event }));
+  const untaken = new Set(real);
+  const initial = String(model.config.initial);
+  const walks: WalkStep[][] = [];
+  while (untaken.size > 0) {
+    const walk: WalkStep[] = [];
+    for (let at = initial; walk.length < stepsMax; ) {
+      const way = nearest(at);
+      if (!way) break;
+      for (const edge of way) {
+        walk.push({ event: edge.event, state: edge.to, fresh: untaken.delete(edge) });
+        at = edge.to;
+      }
+    }
+    if (walk.length === 0) throw new Error('the model has edges that no way leads to');
+    walks.push(walk);
+  }
+  return walks;
+
+  /** The shortest way that ends with an edge that was not taken. */
+  function nearest(start: string): typeof real | null {
+    const ways: { at: string; edges: typeof real }[] = [{ at: start, edges: [] }];
+    const seen = new Set([start]);
+    for (const { at, edges } of ways) {
+      const out = real.filter(({ from }) => from === at);
+      const next = out.find((edge) => untaken.has(edge));
+      if (next) return [...edges, next];
+      for (const edge of out) {
+        if (!seen.has(edge.to)) ways.push({ at: edge.to, edges: [...edges, edge] });
+        seen.add(edge.to);
+      }
+    }
+    return null;
+  }
+}
+
 function key(value: unknown): string {
   return JSON.stringify(value);
 }

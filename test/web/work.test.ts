@@ -93,9 +93,11 @@ t.test('a worker that crashed', { skip }, async (t) => {
   const queen = await startProcess(t, { name: 'queen' });
   await startProcess(t, { name: 'hive', args: ['--hive-id', 'gpu-0', '--queen-url', queen.url] });
   await waitFor('the hive', async () => (await getJson(`${queen.url}/v1/hives/gpu-0`)).body.state === 'streaming');
-  for (const model of ['/nowhere/one.gguf', '/nowhere/two.gguf']) {
-    await run(t, queen.url, { operation: 'worker_spawn', hive_id: 'gpu-0', model, worker: 'cpu' });
-  }
+  await Promise.all(
+    ['/nowhere/one.gguf', '/nowhere/two.gguf'].map((model) =>
+      run(t, queen.url, { operation: 'worker_spawn', hive_id: 'gpu-0', model, worker: 'cpu' }),
+    ),
+  );
   const { page, problems } = await chromium.open(queen.url);
   const crashed = page.locator('[data-trouble="gpu-0"] [data-crashed]');
 
