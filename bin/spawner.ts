@@ -167,9 +167,9 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
         if (record.cgroup !== null) void removeCgroup(record.cgroup);
         log.warn({ lastLines: lines }, `a worker of ${modelName(record.request.model)} ended while we were away`);
       };
-      for (const { id: key, request, process: found } of adoptWorkers({ records, spawner, onLost })) {
+      for (const { id: key, request, process: found, door: was } of adoptWorkers({ records, spawner, onLost })) {
         if (!found) continue;
-        actor.send({ type: 'worker.adopt', id: key, request, pid: found.pid });
+        actor.send({ type: 'worker.adopt', id: key, request, pid: found.pid, workerId: was?.workerId ?? null });
         follow(key);
         log.info(`process ${found.pid}, a worker of ${modelName(request.model)}, is ours from before: it is adopted`);
       }

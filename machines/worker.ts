@@ -29,8 +29,8 @@ export interface WorkerInput {
   /** Of this spawn: it stays the same when the process is started again. */
   id: string;
   request: WorkerRequest;
-  /** The process to adopt in the place of the first start. */
-  adopt: { pid: number } | null;
+  /** The process to adopt in the place of the first start, and its id, if it listened before. */
+  adopt: { pid: number; workerId?: string | null } | null;
 }
 
 export interface WorkerContext {
@@ -173,7 +173,7 @@ export const workerMachine = s.createMachine({
     request: input.request,
     ...nobody,
     adopt: input.adopt,
-    lastWorkerId: null,
+    lastWorkerId: input.adopt?.workerId ?? null,
     model: null,
     device: null,
     restarts: 0,

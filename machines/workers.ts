@@ -65,7 +65,7 @@ export type SpawnAnswer = 'spawned' | 'full' | 'ending';
 
 export type WorkersEvent =
   | { type: 'worker.spawn'; id: string; request: WorkerRequest; respond: (answer: SpawnAnswer) => void }
-  | { type: 'worker.adopt'; id: string; request: WorkerRequest; pid: number }
+  | { type: 'worker.adopt'; id: string; request: WorkerRequest; pid: number; workerId: string | null }
   | { type: 'worker.stop'; id: string }
   /** Ends all of them, and takes no more. */
   | { type: 'end'; graceMs: number };
@@ -103,8 +103,8 @@ export const workersMachine = s.createMachine({
     'worker.spawn': { actions: spawn },
     'worker.adopt': {
       actions: enqueueActions(({ event, enqueue }) => {
-        const { id, request, pid } = event;
-        enqueue.spawnChild('worker', { id, input: { id, request, adopt: { pid } } });
+        const { id, request, pid, workerId } = event;
+        enqueue.spawnChild('worker', { id, input: { id, request, adopt: { pid, workerId } } });
       }),
     },
     'worker.stop': {

@@ -48,7 +48,9 @@ const model = createMachine({
 
 /** A silent worker is asked for its health every 30 s, with 5 s to answer; its own heartbeat comes as seldom. */
 const NOTICED_MS_MAX = 60_000;
-const STEPS_MAX = 7;
+/** Of the hive's measurements. */
+const INTERVAL_MS = 1_000;
+const STEPS_MAX = 4;
 
 interface Worker {
   id: string;
@@ -116,8 +118,10 @@ const events: Record<string, (swarm: Swarm, t: Test, state: string) => Promise<v
   'the worker hangs': ({ worker }) => signal(worker.pid, 'SIGSTOP'),
   'the worker thaws': ({ worker }) => signal(worker.pid, 'SIGCONT'),
   'the hive is killed': async ({ hive }) => void (await hive.kill('SIGKILL')),
-  'the hive returns': async (swarm) => {
+  'the hive returns': async (swarm, _, state) => {
     swarm.hive = await restart(swarm.hive);
+    const { pid } = swarm.worker;
+    if (state !== 'hung' && state !== 'without') await seeWorker(swarm, (own) => own === pid);
   },
   'the queen is killed': async ({ queen }) => void (await queen.kill('SIGKILL')),
   'the queen returns': async (swarm) => {
@@ -139,6 +143,8 @@ async function expectState(t: Test, { queen, hive, worker }: Swarm, state: strin
     return;
   }
   const serves = state === 'serving' || state === 'alone';
+  // What the hive measured before does not count, nor what it measured before it had seen its worker.
+  const measuredAfter = Date.now() + INTERVAL_MS;
   const look = async () => {
     const { workers } = (await getJson(`${queen.url}/v1/workers`)).body as {
       workers: { worker_id: string; online: boolean; available: boolean; url: string }[];
@@ -151,6 +157,11 @@ async function expectState(t: Test, { queen, hive, worker }: Swarm, state: strin
     const wanted = { available: serves ? [worker.url] : [], online: serves || state === 'hung' ? [worker.url] : [] };
     if (JSON.stringify({ available, online }) !== JSON.stringify(wanted)) throw new Error(JSON.stringify(workers));
     const { data } = (await getJson(`${queen.url}/v1/models`)).body;
+    if (state === 'serving') {
+      const { body: entry } = await getJson(`${queen.url}/v1/hives/gpu-0`);
+      if (entry.state !== 'streaming' || Date.parse(entry.last_telemetry_at) < measuredAfter)
+        throw new Error(entry.state);
+    }
     if ((data.length === 1) !== serves) throw new Error(JSON.stringify(data));
     return true;
   };
@@ -169,7 +180,7 @@ async function expectState(t: Test, { queen, hive, worker }: Swarm, state: strin
   }
 }
 
-t.jobs = 4;
+t.jobs = 8;
 for (const walk of edgeWalks(model, STEPS_MAX)) {
   t.test(walk.map(({ event }) => event).join(', then '), { buffered: true }, async (t) => {
     const swarm = await start(t);
