@@ -1,4 +1,4 @@
-/** A worker as a queen may meet one: healthy, sick, gone; with a lease, with heartbeats, or with neither. Real HTTP. */
+/** A worker as a queen may meet one: healthy, sick, gone; with a lease or without. Real HTTP. */
 import type { Test } from 'tap';
 import { type Answer, postJson } from '../helpers/http.js';
 import { answer, problem, type Served, serve } from './serve.js';
@@ -8,36 +8,29 @@ export interface FakeWorkerOptions {
   port?: number;
   /** What it says its hive is; null for a keeper's, undefined to leave that out of its lease. */
   hiveId?: string | null;
-  /** Keeps a lease there, and heartbeats every queen that the registry names. */
+  /** Keeps a lease there. */
   registryUrl?: string;
-  /** Between two heartbeats to a queen; 30 s. */
-  queenHeartbeatMs?: number;
 }
 
 export interface FakeWorker extends Served {
   id: string;
-  /** Settable at any time, as the next three are. */
+  /** Settable at any time, as the next two are. */
   healthStatus: number | 'hang';
   capabilitiesStatus: number;
   /** Under which name it answers. */
   answersAs: string;
-  beatsQueens: boolean;
   healthRequests: number;
   capabilityRequests: number;
-  /** The queens that the registry named last. */
-  queens: { id: string; url: string }[];
   info(): Record<string, unknown>;
   /** POST /v1/queen/register-worker, as its spawner does. */
   tell(queenUrl: string, more?: object): Promise<Answer>;
   beat(queenUrl: string): Promise<Answer>;
-  /** Ends its lease in order, and goes. */
-  leave(): Promise<void>;
   /** As kill -9. */
   die(): Promise<void>;
 }
 
 export async function fakeWorker(t: Pick<Test, 'teardown'>, options: FakeWorkerOptions = {}): Promise<FakeWorker> {
-  const { registryUrl, hiveId, queenHeartbeatMs = 30_000 } = options;
+  const { registryUrl, hiveId } = options;
   const served = await serve(t, options, (_, response, url) => {
     if (url.pathname === '/health') {
       worker.healthRequests++;
@@ -79,19 +72,12 @@ export async function fakeWorker(t: Pick<Test, 'teardown'>, options: FakeWorkerO
 
   async function heartbeat(intervalMs: number): Promise<void> {
     try {
-      const { status, body } = await postJson(`${registryUrl}/v1/registry/heartbeat`, { kind: 'worker', id });
+      const { status } = await postJson(`${registryUrl}/v1/registry/heartbeat`, { kind: 'worker', id });
       if (status !== 200) return register();
-      worker.queens = body.queens;
     } catch {
       return later(250, register);
     }
     later(intervalMs, () => heartbeat(intervalMs));
-  }
-
-  async function beatQueens(): Promise<void> {
-    const queens = worker.beatsQueens ? worker.queens : [];
-    for (const { url } of queens) await worker.beat(url).catch(() => {});
-    later(queens.length > 0 ? queenHeartbeatMs : 50, beatQueens);
   }
 
   const close = served.close;
@@ -100,10 +86,8 @@ export async function fakeWorker(t: Pick<Test, 'teardown'>, options: FakeWorkerO
     healthStatus: 200,
     capabilitiesStatus: 200,
     answersAs: id,
-    beatsQueens: true,
     healthRequests: 0,
     capabilityRequests: 0,
-    queens: [],
     info: () => ({
       ...{ id, model_id: 'tiny', device: 'CPU-0', port: served.port, url: served.url, hive_id: hiveId ?? null },
       ...{ status: 'ready', implementation: 'fake', version: '0.0.0' },
@@ -115,17 +99,6 @@ export async function fakeWorker(t: Pick<Test, 'teardown'>, options: FakeWorkerO
       }),
     beat: (queenUrl: string) =>
       postJson(`${queenUrl}/v1/worker-heartbeat`, { worker: worker.info(), timestamp: new Date().toISOString() }),
-    async leave() {
-      alive = false;
-      for (const timer of timers) clearTimeout(timer);
-      await close();
-      if (registryUrl === undefined) return;
-      await fetch(`${registryUrl}/v1/registry/unregister`, {
-        method: 'DELETE',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ kind: 'worker', id }),
-      }).catch(() => {});
-    },
     async die() {
       alive = false;
       for (const timer of timers) clearTimeout(timer);
@@ -135,7 +108,6 @@ export async function fakeWorker(t: Pick<Test, 'teardown'>, options: FakeWorkerO
   t.teardown(() => worker.die());
   if (registryUrl !== undefined) {
     later(0, register);
-    later(0, beatQueens);
   }
   return worker;
 }

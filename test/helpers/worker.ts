@@ -6,6 +6,7 @@ import OpenAI from 'openai';
 import type { Test } from 'tap';
 import { type TinyOptions, writeTinyModel } from '../../bin/tiny-gguf.js';
 import { getJson } from './http.js';
+import { run } from './jobs.js';
 import { type RbeeProcess, startProcess } from './process.js';
 import { waitFor } from './wait.js';
 
@@ -56,4 +57,27 @@ export async function metric(url: string, name: string): Promise<number> {
     .find((one) => one.startsWith(`${name} `));
   if (line === undefined) throw new Error(`${url} has no metric ${name}`);
   return Number(line.slice(name.length + 1));
+}
+
+/** Has a hive spawn a worker, asked there or through a queen; it ends with the test, whatever became of the hive. */
+export async function spawnWorker(
+  t: Pick<Test, 'teardown'>,
+  { url }: { url: string },
+  { hiveId, model }: { hiveId: string; model: string },
+): Promise<{ worker_id: string; pid: number; url: string }> {
+  const operation = { operation: 'worker_spawn', hive_id: hiveId, model, worker: 'cpu' };
+  const { ending, results } = await run(t, url, operation);
+  const [spawned] = results;
+  if (ending !== '[DONE]' || !spawned) throw new Error(ending);
+  t.teardown(() => endGroup(spawned.payload.pid));
+  return spawned.payload;
+}
+
+/** A hive that is killed leaves its workers: not so a test. */
+export function endGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // It is gone.
+  }
 }

@@ -7,6 +7,7 @@ import { fakeWorker } from '../fakes/worker.js';
 import { getJson, postJson } from '../helpers/http.js';
 import { startProcess } from '../helpers/process.js';
 import { waitFor } from '../helpers/wait.js';
+import { startReadyWorker, tinyModel } from '../helpers/worker.js';
 
 t.jobs = 6;
 const registry = await fakeRegistry(t, { intervalS: 1 });
@@ -191,10 +192,10 @@ t.test('thousands of hints of hives that are nowhere cost nobody his place', asy
 t.test(
   'a worker that unregisters and is silent is gone at once; one whose lease lapses while it lives is not',
   async (t) => {
-    const leaver = await fakeWorker(t, { registryUrl: registry.url });
+    const leaver = await startReadyWorker(t, { model: tinyModel(t), args: ['--registry-url', registry.url] });
     const stayer = await fakeWorker(t, { registryUrl: registry.url });
     for (const { id } of [leaver, stayer]) await workerIs(id, { online: true, available: true });
-    await leaver.leave();
+    t.equal((await leaver.kill()).code, 0);
     const gone = await workerIs(leaver.id, { online: false, available: false });
     t.match(gone, { reason: /connection refused/ });
     registry.modes.heartbeat = 'hang';

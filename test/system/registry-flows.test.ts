@@ -10,16 +10,35 @@ import { getJson, openStream, postJson } from '../helpers/http.js';
 import { type RbeeProcess, restart, startProcess } from '../helpers/process.js';
 import { tcpProxy } from '../helpers/proxy.js';
 import { waitFor } from '../helpers/wait.js';
+import { spawnWorker, startReadyWorker, tinyModel } from '../helpers/worker.js';
 
 /** What the registry tells components to keep to here. */
 const INTERVAL_S = 1;
 const HIVES = 3;
+const WORKERS = 2;
 
 const fakeFor = (t: Test, intervalS = INTERVAL_S) => fakeRegistry(t, { intervalS });
 const registryFor = (t: Test, intervalS = INTERVAL_S, ...args: string[]) =>
   startProcess(t, { name: 'registry', args: ['--heartbeat-interval', `${intervalS}s`, ...args] });
 const start = (t: Test, name: 'queen' | 'hive', id: string, registryUrl: string, ...args: string[]) =>
   startProcess(t, { name, args: [`--${name}-id`, id, '--registry-url', registryUrl, ...args] });
+
+const startWorker = (t: Test, ...args: string[]) =>
+  startReadyWorker(t, { model: tinyModel(t), args: ['--spawned-by', 'keeper-desk', ...args] });
+/** The queens that a worker heartbeats; of one that takes it the state is resting. */
+const toldBy = async (worker: At): Promise<{ state: string; context: { queenUrl: string } }[]> =>
+  (await getJson(`${worker.url}/v1/machines`)).body.machines.filter(
+    ({ machine }: { machine: string }) => machine === 'queen-heartbeat',
+  );
+const heartbeats = (worker: At, queen: At, state: RegExp) =>
+  waitFor(`${worker.url} to heartbeat ${queen.url}`, async () =>
+    (await toldBy(worker)).some((tie) => tie.context.queenUrl === queen.url && state.test(tie.state)),
+  );
+/** By its hive, by a job through the queen. */
+const spawnOn = async (t: Test, queen: RbeeProcess, hiveId: string) => {
+  const { worker_id: id, url } = await spawnWorker(t, queen, { hiveId, model: tinyModel(t) });
+  return { id, url };
+};
 
 const streams = (queen: RbeeProcess, hiveId: string) =>
   waitFor(`${hiveId} to stream to ${queen.id}`, async () => {
@@ -66,49 +85,53 @@ const machineOf = async (process: RbeeProcess, name: string) => {
 
 t.jobs = 4;
 
-t.test('queen first: a hive without --queen-url finds her, and a worker is known as its spawner tells', async (t) => {
-  const registry = await registryFor(t);
-  const queen = await start(t, 'queen', 'queen-desk', registry.url);
-  await listed(registry, ['queen', 'queen-desk']);
-  const hive = await start(t, 'hive', 'gpu-0', registry.url, '--label', 'rack=b');
-  t.match(await streams(queen, 'gpu-0'), { hive_url: hive.url, labels: { rack: 'b' } });
-  t.match(await componentsOf(registry, 'hive'), [
-    { id: 'gpu-0', url: hive.url, labels: { rack: 'b' }, version: String },
-  ]);
-  t.match(await componentsOf(registry, 'queen'), [{ id: 'queen-desk', url: queen.url }]);
-  t.match(await machineOf(hive, 'lease'), { state: 'registered', context: { url: hive.url, reason: null } });
-  t.match(await machineOf(queen, 'lease'), { state: 'registered' });
-  for (const { url } of [queen, hive]) t.match((await getJson(`${url}/metrics`)).body, /^rbee_registered 1$/m);
+t.test(
+  'queen first: a hive without --queen-url finds her, and a worker is known as its spawner tells',
+  { buffered: true },
+  async (t) => {
+    const registry = await registryFor(t);
+    const queen = await start(t, 'queen', 'queen-desk', registry.url);
+    await listed(registry, ['queen', 'queen-desk']);
+    const hive = await start(t, 'hive', 'gpu-0', registry.url, '--label', 'rack=b');
+    t.match(await streams(queen, 'gpu-0'), { hive_url: hive.url, labels: { rack: 'b' } });
+    t.match(await componentsOf(registry, 'hive'), [
+      { id: 'gpu-0', url: hive.url, labels: { rack: 'b' }, version: String },
+    ]);
+    t.match(await componentsOf(registry, 'queen'), [{ id: 'queen-desk', url: queen.url }]);
+    t.match(await machineOf(hive, 'lease'), { state: 'registered', context: { url: hive.url, reason: null } });
+    t.match(await machineOf(queen, 'lease'), { state: 'registered' });
+    for (const { url } of [queen, hive]) t.match((await getJson(`${url}/metrics`)).body, /^rbee_registered 1$/m);
 
-  const worker = await fakeWorker(t, { registryUrl: registry.url });
-  t.match(await worker.tell(queen.url), { status: 200, body: { status: 'ok' } });
-  t.match(await workers(queen), [{ worker_id: worker.id, url: worker.url, online: true, available: true }]);
-  await waitFor('its capabilities', async () => {
-    const { body } = await getJson(`${queen.url}/v1/workers/${encodeURIComponent(worker.id)}`);
-    return body.models?.[0] === 'tiny' && body.devices?.[0]?.id === 'CPU-0';
-  });
-  await waitFor('its heartbeat', () => worker.queens.length === 1);
-  await listed(registry, ['worker', worker.id]);
-  t.equal((await workers(queen)).length, 1, 'counted once, however she hears of it');
-});
+    const worker = await spawnOn(t, queen, 'gpu-0');
+    t.match(await workers(queen), [{ worker_id: worker.id, url: worker.url, online: true }], 'told as it was ready');
+    await workerIs(queen, worker.id, { online: true, available: true, hive_id: 'gpu-0', spawned_by: 'gpu-0' });
+    await waitFor('its capabilities', async () => {
+      const { body } = await getJson(`${queen.url}/v1/workers/${encodeURIComponent(worker.id)}`);
+      return body.models?.[0] === 'tiny' && body.devices?.[0]?.id === 'CPU-0';
+    });
+    await heartbeats(worker, queen, /resting/);
+    await listed(registry, ['worker', worker.id]);
+    t.equal((await workers(queen)).length, 1, 'counted once, however she hears of it');
+  },
+);
 
-t.test('hive and worker first: a queen that comes later finds them, and they her', async (t) => {
+t.test('hive and worker first: a queen that comes later finds them, and they her', { buffered: true }, async (t) => {
   const registry = await registryFor(t);
   await start(t, 'hive', 'gpu-0', registry.url);
-  const worker = await fakeWorker(t, { registryUrl: registry.url, queenHeartbeatMs: 200 });
+  const worker = await startWorker(t, '--registry-url', registry.url);
   await listed(registry, ['hive', 'gpu-0'], ['worker', worker.id]);
   const queen = await start(t, 'queen', 'queen-late', registry.url);
   await streams(queen, 'gpu-0');
   const found = await workerIs(queen, worker.id, { online: true, url: worker.url });
   t.match(found, { hive_id: null, model: 'tiny' });
-  await waitFor('its heartbeat to her', () => worker.queens.some(({ id }) => id === 'queen-late'));
+  await heartbeats(worker, queen, /resting/);
   t.equal((await workers(queen)).length, 1);
 });
 
-t.test('the next heartbeat tells hives and workers of a queen that came later', async (t) => {
+t.test('the next heartbeat tells hives and workers of a queen that came later', { buffered: true }, async (t) => {
   const registry = await fakeFor(t);
   const hive = await start(t, 'hive', 'gpu-0', registry.url);
-  const worker = await fakeWorker(t, { registryUrl: registry.url });
+  const worker = await startWorker(t, '--registry-url', registry.url);
   await listed(registry, ['hive', 'gpu-0'], ['worker', worker.id]);
   // Not a real one: she asks nobody.
   const queen = await fakeQueen(t, { queenId: 'queen-late' });
@@ -119,7 +142,8 @@ t.test('the next heartbeat tells hives and workers of a queen that came later', 
   const beats = registry.heartbeats.filter(({ body }) => body.kind === 'hive').length - before;
   t.ok(beats <= 2, `${beats} heartbeats`);
   t.match(queen.callbacks, [{ body: { hive_id: 'gpu-0', hive_url: hive.url } }]);
-  await waitFor('the worker to know her', () => worker.queens.length === 1);
+  await heartbeats(worker, queen, /./);
+  t.equal((await toldBy(worker)).length, 1);
   // Named with every heartbeat, and not called again for it.
   const named = registry.heartbeats.length;
   await waitFor('some more heartbeats', () => registry.heartbeats.length > named + 4);
@@ -127,7 +151,7 @@ t.test('the next heartbeat tells hives and workers of a queen that came later', 
   t.equal(queen.streamsTotal, 1);
 });
 
-t.test('two queens are both read by a hive that was told of neither', async (t) => {
+t.test('two queens are both read by a hive that was told of neither', { buffered: true }, async (t) => {
   const registry = await registryFor(t);
   const one = await start(t, 'queen', 'queen-one', registry.url);
   await start(t, 'hive', 'gpu-0', registry.url);
@@ -139,44 +163,51 @@ t.test('two queens are both read by a hive that was told of neither', async (t) 
 
 t.test(
   'mixed: workers that were there, that are told of, and that the registry names are all known, once each',
+  { buffered: true },
   async (t) => {
     const registry = await registryFor(t);
-    const early = await fakeWorker(t, { registryUrl: registry.url });
+    const early = await startWorker(t, '--registry-url', registry.url);
     await listed(registry, ['worker', early.id]);
     const queen = await start(t, 'queen', 'queen-desk', registry.url);
-    const told = await fakeWorker(t, { registryUrl: registry.url });
-    await told.tell(queen.url);
-    const late = await fakeWorker(t, { registryUrl: registry.url });
+    // Its hive was told of no registry.
+    await startProcess(t, { name: 'hive', args: ['--hive-id', 'gpu-0', '--queen-url', queen.url] });
+    await streams(queen, 'gpu-0');
+    const told = await spawnOn(t, queen, 'gpu-0');
+    const late = await startWorker(t, '--registry-url', registry.url);
     for (const { id } of [early, told, late]) await workerIs(queen, id, { online: true, available: true });
     t.equal((await workers(queen)).length, 3);
   },
 );
 
-t.test('with the registry down from the start all else works, and they register when it comes', async (t) => {
-  const { port, url, close } = await serve(t, {}, () => {});
-  await close();
-  const registry = { url };
-  const queen = await start(t, 'queen', 'queen-desk', registry.url);
-  const hive = await start(t, 'hive', 'gpu-0', registry.url, '--queen-url', queen.url);
-  await streams(queen, 'gpu-0');
-  const worker = await fakeWorker(t, {});
-  await worker.tell(queen.url);
-  t.match(await workers(queen), [{ worker_id: worker.id, online: true }]);
-  for (const process of [queen, hive]) {
-    t.match(await machineOf(process, 'lease'), { context: { reason: /connection refused/, failure: 'refused' } });
-  }
-  t.match(await machineOf(queen, 'directory'), { context: { reason: /connection refused/ } });
-  t.equal(hive.stderr().match(/not registered/g)?.length, 1, 'said once');
-  await registryFor(t, INTERVAL_S, '--port', String(port));
-  await listed(registry, ['queen', 'queen-desk'], ['hive', 'gpu-0']);
-  await waitFor(
-    'her to read it',
-    async () => (await machineOf(queen, 'directory')).transitions.at(-1)?.to === 'reading.following',
-  );
-});
+t.test(
+  'with the registry down from the start all else works, and they register when it comes',
+  { buffered: true },
+  async (t) => {
+    const { port, url, close } = await serve(t, {}, () => {});
+    await close();
+    const registry = { url };
+    const queen = await start(t, 'queen', 'queen-desk', registry.url);
+    const hive = await start(t, 'hive', 'gpu-0', registry.url, '--queen-url', queen.url);
+    await streams(queen, 'gpu-0');
+    const worker = await spawnOn(t, queen, 'gpu-0');
+    await workerIs(queen, worker.id, { online: true, available: true });
+    for (const process of [queen, hive]) {
+      t.match(await machineOf(process, 'lease'), { context: { reason: /connection refused/, failure: 'refused' } });
+    }
+    t.match(await machineOf(queen, 'directory'), { context: { reason: /connection refused/ } });
+    t.equal(hive.stderr().match(/not registered/g)?.length, 1, 'said once');
+    await registryFor(t, INTERVAL_S, '--port', String(port));
+    await listed(registry, ['queen', 'queen-desk'], ['hive', 'gpu-0']);
+    await waitFor(
+      'her to read it',
+      async () => (await machineOf(queen, 'directory')).transitions.at(-1)?.to === 'reading.following',
+    );
+  },
+);
 
 t.test(
   'a registry that is killed and comes back empty lists everybody again, and the queen loses nobody',
+  { buffered: true },
   async (t) => {
     const registry = await registryFor(t);
     const queen = await start(t, 'queen', 'queen-desk', registry.url);
@@ -185,7 +216,9 @@ t.test(
       await start(t, 'hive', `gpu-${n}`, registry.url);
       names.push(['hive', `gpu-${n}`]);
     }
-    const hived = await Promise.all(Array.from({ length: 20 }, () => fakeWorker(t, { registryUrl: registry.url })));
+    const hived = await Promise.all(
+      Array.from({ length: WORKERS }, () => startWorker(t, '--registry-url', registry.url)),
+    );
     for (const { id } of hived) names.push(['worker', id]);
     for (let n = 0; n < HIVES; n++) await streams(queen, `gpu-${n}`);
     for (const { id } of hived) await workerIs(queen, id, { online: true });
@@ -204,41 +237,45 @@ t.test(
   },
 );
 
-t.test('a hive that the registry cannot see streams on, and is listed again when it can', async (t) => {
-  const registry = await registryFor(t, 0.3);
-  const queen = await start(t, 'queen', 'queen-desk', registry.url);
-  const proxy = await tcpProxy(t, { target: { port: Number(new URL(registry.url).port) } });
-  const hive = await start(t, 'hive', 'apart', proxy.url);
-  await start(t, 'hive', 'near', registry.url);
-  await streams(queen, 'apart');
-  await streams(queen, 'near');
-  const stream = await openStream(t, `${queen.url}/v1/heartbeats/stream`);
-  proxy.halfOpen();
-  proxy.forget();
-  await waitFor('its lease to lapse', async () => !(await isListed(registry, 'hive', 'apart')));
-  await waitFor('it to notice', async () =>
-    /no answer within 5 s/.test((await machineOf(hive, 'lease')).context.reason ?? ''),
-  );
-  t.ok(await isListed(registry, 'hive', 'near'));
-  await proxy.heal();
-  await listed(registry, ['hive', 'apart']);
-  const changes = stream.events.filter(({ data }) => data.type === 'hive_state' && data.hive_id === 'apart');
-  t.strictSame([...new Set(changes.map(({ data }) => data.state))], ['streaming']);
-});
+t.test(
+  'a hive that the registry cannot see streams on, and is listed again when it can',
+  { buffered: true },
+  async (t) => {
+    const registry = await registryFor(t, 0.3);
+    const queen = await start(t, 'queen', 'queen-desk', registry.url);
+    const proxy = await tcpProxy(t, { target: { port: Number(new URL(registry.url).port) } });
+    const hive = await start(t, 'hive', 'apart', proxy.url);
+    await start(t, 'hive', 'near', registry.url);
+    await streams(queen, 'apart');
+    await streams(queen, 'near');
+    const stream = await openStream(t, `${queen.url}/v1/heartbeats/stream`);
+    proxy.halfOpen();
+    proxy.forget();
+    await waitFor('its lease to lapse', async () => !(await isListed(registry, 'hive', 'apart')));
+    await waitFor('it to notice', async () =>
+      /no answer within 5 s/.test((await machineOf(hive, 'lease')).context.reason ?? ''),
+    );
+    t.ok(await isListed(registry, 'hive', 'near'));
+    await proxy.heal();
+    await listed(registry, ['hive', 'apart']);
+    const changes = stream.events.filter(({ data }) => data.type === 'hive_state' && data.hive_id === 'apart');
+    t.strictSame([...new Set(changes.map(({ data }) => data.state))], ['streaming']);
+  },
+);
 
-t.test('a queen that starts while the registry is down works from what she kept', async (t) => {
+t.test('a queen that starts while the registry is down works from what she kept', { buffered: true }, async (t) => {
   const registry = await registryFor(t, 15);
   // It does not announce itself: only the registry's word leads to it.
   const hive = await fakeHive(t, { hiveId: 'listed', tickMs: 200, announcesWhenAsked: false });
-  const worker = await fakeWorker(t, {});
+  const worker = await startWorker(t);
   await put(registry, { kind: 'hive', id: 'listed', url: hive.url });
-  await put(registry, { kind: 'worker', id: worker.id, url: worker.url, model: 'tiny', spawned_by: 'keeper-fake' });
+  await put(registry, { kind: 'worker', id: worker.id, url: worker.url, model: 'tiny', spawned_by: 'keeper-desk' });
   await put(registry, { kind: 'keeper', id: 'unasked', url: worker.url });
   const queen = await start(t, 'queen', 'queen-desk', registry.url);
   await waitFor('her to ask the hive', () => hive.queries.length > 0);
   t.match(hive.queries[0], { queenUrl: queen.url, queenId: 'queen-desk' });
   await waitFor('her to ask it again', () => hive.queries.length > 1);
-  await workerIs(queen, worker.id, { online: true, model: 'tiny', spawned_by: 'keeper-fake' });
+  await workerIs(queen, worker.id, { online: true, model: 'tiny', spawned_by: 'keeper-desk' });
   await queen.kill();
   t.notOk(await isListed(registry, 'queen', 'queen-desk'), 'she unregistered');
   await registry.kill();
@@ -250,7 +287,7 @@ t.test('a queen that starts while the registry is down works from what she kept'
   t.match(await machineOf(again, 'directory'), { context: { failure: 'refused' } });
 });
 
-t.test('a registry that hangs delays neither the start nor the end of a process', async (t) => {
+t.test('a registry that hangs delays neither the start nor the end of a process', { buffered: true }, async (t) => {
   const registry = await fakeFor(t);
   const queen = await start(t, 'queen', 'queen-desk', registry.url);
   const hive = await start(t, 'hive', 'gpu-0', registry.url);
@@ -267,35 +304,41 @@ t.test('a registry that hangs delays neither the start nor the end of a process'
   t.ok(performance.now() - begun < 5_000, 'within the 5 s of every end');
 });
 
-t.test('the token goes to the registry and to those that it lists, and without it nobody is listened to', async (t) => {
-  const registry = await fakeFor(t);
-  const hive = await fakeHive(t, { hiveId: 'listed', tickMs: 200 });
-  const worker = await fakeWorker(t, {});
-  registry.put({ kind: 'hive', id: 'listed', url: hive.url });
-  registry.put({ kind: 'worker', id: worker.id, url: worker.url });
-  const queen = await start(t, 'queen', 'queen-desk', registry.url, '--token', 'a-token');
-  await waitFor('her questions', () => hive.queries.length > 0 && worker.capabilityRequests > 0);
-  const authorized = (requests: FakeRegistry['requests'], path: string) =>
-    requests.filter((one) => one.path.startsWith(path)).map(({ headers }) => headers.authorization);
-  t.match(authorized(hive.requests, '/capabilities')[0], 'Bearer a-token');
-  t.match(authorized(worker.requests, '/capabilities')[0], 'Bearer a-token');
-  t.equal(authorized(worker.requests, '/health')[0], undefined);
-  for (const path of ['register', 'heartbeat', 'stream', 'hives', 'workers']) {
-    t.equal(authorized(registry.requests, `/v1/registry/${path}`)[0], 'Bearer a-token', path);
-  }
-  t.match(await worker.tell(queen.url), { status: 401 });
-  t.match(await postJson(`${queen.url}/v1/queen/register-hive`, { hive_id: 'a', hive_url: hive.url }), { status: 401 });
-  const state = `${queen.stateDir}/queen/queen-desk/registry.json`;
-  await waitFor('her copy', () => existsSync(state));
-  t.equal(statSync(state).mode & 0o777, 0o600);
-  t.notMatch(readFileSync(state, 'utf8'), /a-token/);
-  await queen.kill('SIGKILL');
-  writeFileSync(state, '{"version":1,"components":[{"kind":"gpu"}]}');
-  const again = await restart(queen);
-  t.match(again.stderr(), /registry\.json is broken: set aside/);
-});
+t.test(
+  'the token goes to the registry and to those that it lists, and without it nobody is listened to',
+  { buffered: true },
+  async (t) => {
+    const registry = await fakeFor(t);
+    const hive = await fakeHive(t, { hiveId: 'listed', tickMs: 200 });
+    const worker = await fakeWorker(t, {});
+    registry.put({ kind: 'hive', id: 'listed', url: hive.url });
+    registry.put({ kind: 'worker', id: worker.id, url: worker.url });
+    const queen = await start(t, 'queen', 'queen-desk', registry.url, '--token', 'a-token');
+    await waitFor('her questions', () => hive.queries.length > 0 && worker.capabilityRequests > 0);
+    const authorized = (requests: FakeRegistry['requests'], path: string) =>
+      requests.filter((one) => one.path.startsWith(path)).map(({ headers }) => headers.authorization);
+    t.match(authorized(hive.requests, '/capabilities')[0], 'Bearer a-token');
+    t.match(authorized(worker.requests, '/capabilities')[0], 'Bearer a-token');
+    t.equal(authorized(worker.requests, '/health')[0], undefined);
+    for (const path of ['register', 'heartbeat', 'stream', 'hives', 'workers']) {
+      t.equal(authorized(registry.requests, `/v1/registry/${path}`)[0], 'Bearer a-token', path);
+    }
+    t.match(await worker.tell(queen.url), { status: 401 });
+    t.match(await postJson(`${queen.url}/v1/queen/register-hive`, { hive_id: 'a', hive_url: hive.url }), {
+      status: 401,
+    });
+    const state = `${queen.stateDir}/queen/queen-desk/registry.json`;
+    await waitFor('her copy', () => existsSync(state));
+    t.equal(statSync(state).mode & 0o777, 0o600);
+    t.notMatch(readFileSync(state, 'utf8'), /a-token/);
+    await queen.kill('SIGKILL');
+    writeFileSync(state, '{"version":1,"components":[{"kind":"gpu"}]}');
+    const again = await restart(queen);
+    t.match(again.stderr(), /registry\.json is broken: set aside/);
+  },
+);
 
-t.test('who ends in order is unlisted at once', async (t) => {
+t.test('who ends in order is unlisted at once', { buffered: true }, async (t) => {
   const registry = await registryFor(t, 15);
   const queen = await start(t, 'queen', 'queen-desk', registry.url);
   const hive = await start(t, 'hive', 'gpu-0', registry.url);
@@ -304,7 +347,7 @@ t.test('who ends in order is unlisted at once', async (t) => {
   t.strictSame(await componentsOf(registry), []);
 });
 
-t.test('each way in which a registry can fail is a reason of its own', async (t) => {
+t.test('each way in which a registry can fail is a reason of its own', { buffered: true }, async (t) => {
   const registry = await fakeFor(t);
   registry.mode = 401;
   const hive = await start(t, 'hive', 'gpu-0', registry.url);
@@ -333,7 +376,7 @@ t.test('each way in which a registry can fail is a reason of its own', async (t)
   await streams(queen, 'gpu-0');
 });
 
-t.test('a process on loopback says why it cannot be listed elsewhere', async (t) => {
+t.test('a process on loopback says why it cannot be listed elsewhere', { buffered: true }, async (t) => {
   const hive = await start(t, 'hive', 'gpu-0', 'http://192.0.2.1:7830');
   await waitFor('the reason', async () =>
     /listens on loopback only/.test((await machineOf(hive, 'lease')).context.reason ?? ''),
