@@ -177,6 +177,8 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
     registryUrl: options.registryUrl,
     queenUrls: options.queenUrl,
     queensNow: () => connections().map(({ queenUrl }) => queenUrl),
+    // Whoever asked for it may send it work now: that is not kept for the next tick.
+    onHealthy: () => publish(),
   });
   const jobs = buildHiveJobs(ground, spawner);
   const hiveUrl = () => connections().find((tie) => tie.hiveUrl !== null)?.hiveUrl ?? null;

@@ -44,6 +44,8 @@ export interface SpawnerInput {
   queenUrls: string[];
   /** Those that are told of a new worker at once; asked each time. */
   queensNow: () => string[];
+  /** A worker can answer, as `list` says too. */
+  onHealthy?: () => void;
   command?: string[];
   /** Default: true where cgroup v2 can be used. */
   cgroups?: boolean;
@@ -112,6 +114,8 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
                 spawned_by: id,
                 hive_id: hiveId,
               };
+              // Once the worker stands in its new state.
+              if (input.onHealthy) queueMicrotask(input.onHealthy);
               const queenUrls = input.queensNow();
               void tellQueens({ outgoing, door, queenUrls, worker, registration, log: (line) => log.debug(line) });
             },
@@ -136,7 +140,8 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
     const ref = refOf(key) as WorkerRef;
     ref.on('narration', ({ line }) => {
       const { lastId, model } = viewOf(ref);
-      log.info(`${lastId ?? `worker of ${model}`}: ${line}`);
+      const who = lastId ?? `worker of ${model}`;
+      log.info(line.startsWith(who) ? line : `${who}: ${line}`);
     });
     ref.subscribe({
       error: (error) => log.error({ err: error }, `worker ${key}: its machine failed`),

@@ -5,11 +5,11 @@
  */
 import t, { type Test } from 'tap';
 import { createMachine } from 'xstate';
+import { SENTENCE } from '../../bin/tiny-gguf.js';
 import { getJson } from '../helpers/http.js';
 import { run } from '../helpers/jobs.js';
 import { edgeWalks } from '../helpers/paths.js';
 import { type RbeeProcess, restart, startProcess } from '../helpers/process.js';
-import { SENTENCE } from '../helpers/tiny-gguf.js';
 import { waitFor } from '../helpers/wait.js';
 import { clientOf, endGroup, tinyModel } from '../helpers/worker.js';
 
