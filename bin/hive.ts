@@ -219,8 +219,9 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
       jobs.stop();
       // What failed in us is no reason to take them along: the next run has them again.
       const keep = options.keepWorkers || failed;
+      const hadWorkers = spawner.list().length > 0;
       await spawner.end(keep ? { keep } : { keep, graceMs: WORKERS_GRACE_MS });
-      publish();
+      if (hadWorkers) publish();
       actor.stop();
       for (const stop of stops) stop();
       await left;

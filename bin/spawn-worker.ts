@@ -10,7 +10,7 @@ import { UsageError } from './options.js';
 export interface SpawnRequest {
   /** A GGUF file, an `hf:` URI, or the name that an engine has for it. */
   model: string;
-  /** The only one that is online, without it. */
+  /** Without it: the only one that is online, or the keeper's own machine. */
   hive?: string | undefined;
   /** `openai` with an engine's URL, else a GPU where the hive has one, else `cpu`. */
   worker?: WorkerSpawn['worker'] | undefined;
@@ -34,7 +34,7 @@ export async function spawnOperation(client: Client, request: SpawnRequest, pati
   }
   return {
     operation: 'worker_spawn',
-    hive_id: hive.hive_id,
+    ...(hive.hive_id === null ? {} : { hive_id: hive.hive_id }),
     model: worker === 'openai' ? model : fileOf(model),
     worker,
     ...(device === undefined ? {} : { device }),
@@ -45,9 +45,15 @@ export async function spawnOperation(client: Client, request: SpawnRequest, pati
 /** A file that is here is named by its whole path: a hive has another working directory. */
 const fileOf = (model: string): string => (existsSync(model) ? path.resolve(model) : model);
 
-type Chosen = Pick<HiveEntry, 'hive_id' | 'devices'>;
+/** Of no hive: a keeper's own machine. */
+type Chosen = Pick<HiveEntry, 'devices'> & { hive_id: string | null };
+
+export const isKeeper = async (client: Client): Promise<boolean> => (await client.info()).name === 'keeper';
 
 async function hiveFor(client: Client, wanted: string | undefined, patienceMs: number): Promise<Chosen> {
+  if (wanted === undefined && (await isKeeper(client))) {
+    return { hive_id: null, devices: (await client.keeper()).devices };
+  }
   const until = performance.now() + patienceMs;
   for (;;) {
     const { hives } = await client.hives();

@@ -1,14 +1,14 @@
 /** `rbee spawn` and `rbee stop`: a worker begins and ends, told as it happens. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Client } from '../client/index.js';
-import { type Operation, WORKER_KINDS } from '../wire/jobs.js';
-import type { WorkerEntry } from '../wire/worker.js';
+import { type Operation, WORKER_KINDS, type WorkerProcessDelete } from '../wire/jobs.js';
+import type { WorkerEntry, WorkerStats } from '../wire/worker.js';
 import { act, hasColor, print, QUERY_EXIT, type Query, type QueryOptions, query } from './ask.js';
 import { commandFor } from './command-line.js';
 import { clean, jsonLine } from './format.js';
 import { createNarrator } from './narrator.js';
 import { parseId, parseUrl, UsageError } from './options.js';
-import { followJob, type SpawnRequest, spawnedWorker, spawnOperation } from './spawn-worker.js';
+import { followJob, isKeeper, type SpawnRequest, spawnedWorker, spawnOperation } from './spawn-worker.js';
 
 interface SpawnOptions extends QueryOptions, Omit<SpawnRequest, 'model'> {
   wait: boolean;
@@ -77,8 +77,13 @@ function parseDeviceNumber(text: string): number {
   return Number(digits);
 }
 
+type Target = Omit<WorkerProcessDelete, 'operation'>;
+
 /** @throws UsageError when nobody, or more than one, is meant */
-async function targetOf(client: Client, name: string, hive?: string): Promise<{ hive_id: string; pid: number }> {
+async function targetOf(client: Client, name: string, hive?: string): Promise<Target> {
+  const own = hive === undefined && (await isKeeper(client)) ? (await client.keeper()).workers : [];
+  const mine = own.find(({ worker_id, pid }) => worker_id === name || String(pid) === name);
+  if (mine) return processOf(mine);
   const workers = (await client.workers()).workers.filter(({ hive_id }) => hive === undefined || hive_id === hive);
   const isPid = /^\d{1,10}$/.test(name);
   const named = workers.filter(({ worker_id, pid }) => worker_id === name || (isPid && pid === Number(name)));
@@ -96,11 +101,12 @@ async function targetOf(client: Client, name: string, hive?: string): Promise<{ 
   if (worker.hive_id === null) {
     throw new Error(`${name} was started by no hive, so none can end it: end its process where it runs`);
   }
-  if (typeof worker.pid !== 'number') {
-    throw new Error(`${name} has no process: ${worker.reason ?? 'its hive does not say why'}`);
-  }
-  return { hive_id: worker.hive_id, pid: worker.pid };
+  return { hive_id: worker.hive_id, ...processOf(worker) };
 }
+
+/** One that crashed has no process: by its name it is put away. */
+const processOf = ({ pid, worker_id }: WorkerStats): Target =>
+  typeof pid === 'number' ? { pid } : { ...(worker_id === undefined ? {} : { worker_id }), pid: null };
 
 const NAMES_MAX = 20;
 

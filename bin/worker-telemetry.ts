@@ -10,7 +10,7 @@ import { CRASHED, LAST_LINES } from '../wire/worker.js';
 const WITH_LINES_MAX = 4;
 const REASON_CHARS_MAX = 1_000;
 
-/** @param hiveUrl where queens reach this hive: at the host of that they reach its workers; null while none does */
+/** @param hiveUrl where others reach this machine: at its host they reach the workers; null: as the workers say themselves */
 export function tellWorkers(workers: readonly SpawnedWorker[], hiveUrl: string | null): WorkerName[] {
   const crashed = workers.filter(({ state }) => state === 'crashed');
   const withLines = new Set(crashed.slice(-WITH_LINES_MAX));

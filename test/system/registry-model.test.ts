@@ -101,7 +101,7 @@ async function expectHealed(pair: Pair): Promise<void> {
   if (registry.isListed('queen', 'queen-desk')) throw new Error('she is still listed');
 }
 
-t.jobs = 10;
+t.jobs = 8;
 // The longest of all: the others go on beside it.
 t.test('a registry that falls silent is left after 40 s, and read again', { buffered: true }, async (t) => {
   const pair = await start(t);

@@ -174,7 +174,7 @@ async function expectState(t: Test, { queen, hive, worker }: Swarm, state: strin
   }
 }
 
-t.jobs = 8;
+t.jobs = 6;
 for (const walk of edgeWalks(model, STEPS_MAX)) {
   t.test(walk.map(({ event }) => event).join(', then '), { buffered: true }, async (t) => {
     const swarm = await start(t);
