@@ -27,6 +27,8 @@ interface Sample {
 }
 
 async function sample(queen: Rbee, startedAt: number, before: { cpu: number; at: number }): Promise<Sample> {
+  // First: the histogram behind it begins anew with each look at the metrics.
+  const loopP99Ms = (await metric(queen.url, 'nodejs_eventloop_lag_p99_seconds')) * 1000;
   const now = performance.now();
   const cpu = cpuMs([queen.pid]);
   const taken = {
@@ -35,7 +37,7 @@ async function sample(queen: Rbee, startedAt: number, before: { cpu: number; at:
     heapMb: (await metric(queen.url, 'nodejs_heap_size_used_bytes')) / 1024 / 1024,
     handles: await metric(queen.url, 'nodejs_active_handles_total'),
     descriptors: readdirSync(`/proc/${queen.pid}/fd`).length,
-    loopP99Ms: (await metric(queen.url, 'nodejs_eventloop_lag_p99_seconds')) * 1000,
+    loopP99Ms,
     cpuPct: ((cpu - before.cpu) / (now - before.at)) * 100,
     missed: await metric(queen.url, 'rbee_heartbeat_stream_missed_total'),
   };
