@@ -124,7 +124,7 @@ t.test('a queen asks the hosts of the SSH config, again after 5 s, and those tha
   const [first, second] = invitations(quiet);
   const gap = (second?.at ?? 0) - (first?.at ?? 0);
   // It rests for 5 s, and a round takes what it takes.
-  t.ok(gap > 5_000 - TOLERANCE_MS && gap < 10_000, `the second round is 5 s after the first, not ${gap} ms`);
+  t.ok(gap > 5_000 - TOLERANCE_MS && gap < 30_000, `the second round is 5 s after the first, not ${gap} ms`);
 
   for (const { hiveId, subscribersTotal, ...hive } of [named, bare, local, fitting]) {
     t.equal(subscribersTotal, 1, `${hiveId} has one subscription`);
