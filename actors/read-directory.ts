@@ -4,6 +4,7 @@ import { StringDecoder } from 'node:string_decoder';
 import { createParser } from 'eventsource-parser';
 import { fromCallback } from 'xstate';
 import type { DirectoryEvent } from '../machines/directory.js';
+import { readJson } from '../wire/json.js';
 import { type Component, REGISTRY_PATH, RegisteredHives, RegisteredWorkers, RegistryEvent } from '../wire/registry.js';
 import { parser } from '../wire/schema.js';
 import type { AwakeClock } from './awake-clock.js';
@@ -72,7 +73,7 @@ async function read(
     onEvent: ({ event: name, data }) => {
       // Who went meanwhile is in none of the events that follow: the lists say.
       if (name === 'lagged') throw new PeerFailure('closed', `${registryUrl} was ahead of us: it is read anew`);
-      const event = parseEvent(json(data));
+      const event = parseEvent(readJson(data));
       // What is not understood is left out: a later registry may say more.
       if (event.ok) onEvent(event.value as RegistryEvent);
     },
@@ -103,12 +104,4 @@ async function openEvents({ outgoing, registryUrl }: ReadDirectoryDeps, signal: 
   if ((stream.headers['content-type'] ?? '').startsWith('text/event-stream')) return stream;
   stream.destroy();
   throw new PeerFailure('status', `${registryUrl} answered with something that is no stream`);
-}
-
-function json(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
 }

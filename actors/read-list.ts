@@ -1,5 +1,6 @@
 /** Reads a list that may be longer than other answers are. */
 import type { IncomingMessage } from 'node:http';
+import { readJson } from '../wire/json.js';
 import { PeerFailure } from './failure.js';
 import { type Outgoing, openStream } from './http.js';
 
@@ -8,12 +9,7 @@ const LIST_BYTES_MAX = 80 * 1024 * 1024;
 
 /** Its JSON, undefined where it is none. @throws PeerFailure, also for a list of more than 80 MiB */
 export async function readList(outgoing: Outgoing, url: string, signal: AbortSignal): Promise<unknown> {
-  const text = await readAll(await openStream(outgoing, url, { trusted: true, signal }), url);
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
+  return readJson(await readAll(await openStream(outgoing, url, { trusted: true, signal }), url));
 }
 
 async function readAll(response: IncomingMessage, url: string): Promise<string> {

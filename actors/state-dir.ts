@@ -16,6 +16,7 @@ import {
 } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
+import { readJson } from '../wire/json.js';
 import { identityOf, isSameProcess, type ProcessIdentity } from './process-identity.js';
 
 /** Another process of this name runs; the message says which. */
@@ -65,7 +66,7 @@ export function openStateDir(
           warn(`cannot read ${full}: ${(error as Error).message}`);
         return null;
       }
-      const value = parse(text);
+      const value = readJson(text);
       const checked = value === undefined ? null : check(value);
       if (checked === null) {
         const aside = `${full}.broken-${new Date().toISOString().replace(/[:.]/g, '-')}`;
@@ -81,14 +82,6 @@ export function openStateDir(
     write: (file, value) => replaceFile(path.join(dir, file), `${JSON.stringify(value, null, 2)}\n`),
     release: () => rmSync(lock, { force: true }),
   };
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
 }
 
 function replaceFile(file: string, text: string): void {

@@ -7,6 +7,7 @@ import { createParser, type EventSourceMessage } from 'eventsource-parser';
 import { fromCallback } from 'xstate';
 import type { SubscribeInput, SubscriptionEvent } from '../machines/hive-subscription.js';
 import { type HiveHeartbeat, INTERVAL_MS, parseHiveHeartbeat } from '../wire/heartbeat.js';
+import { readJson } from '../wire/json.js';
 import { HEADER, PATH } from '../wire/status.js';
 import { PeerFailure, peerFailure } from './failure.js';
 import { type Outgoing, openStream } from './http.js';
@@ -98,7 +99,7 @@ async function read(
       events += 1;
       if (message.event === 'bye') bye = reasonOf(message);
       if (message.event !== 'heartbeat') return;
-      const heartbeat = parseHiveHeartbeat(json(message.data));
+      const heartbeat = parseHiveHeartbeat(readJson(message.data));
       if (!heartbeat.ok) {
         const { pointer, detail } = heartbeat.errors[0] ?? { pointer: '', detail: 'not understood' };
         onInvalid(hiveId, `${pointer || 'the event'}: ${detail}`);
@@ -139,15 +140,7 @@ async function read(
   return bye === null ? 'it closed the stream' : `it said bye: ${bye}`;
 }
 
-function json(data: string): unknown {
-  try {
-    return JSON.parse(data) as unknown;
-  } catch {
-    return undefined;
-  }
-}
-
 function reasonOf({ data }: EventSourceMessage): string {
-  const { reason } = (json(data) ?? {}) as { reason?: unknown };
+  const { reason } = (readJson(data) ?? {}) as { reason?: unknown };
   return typeof reason === 'string' ? reason.replace(/[^\x20-\x7e]/g, '').slice(0, 100) : 'no reason given';
 }

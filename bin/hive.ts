@@ -34,7 +34,7 @@ import {
   UsageError,
 } from './options.js';
 import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';
-import { createSpawner, WORKERS_GRACE_MS } from './spawner.js';
+import { createSpawner } from './spawner.js';
 import { version } from './version.js';
 import { tellWorkers } from './worker-telemetry.js';
 
@@ -217,10 +217,9 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
       latest.status('stopping');
       publish();
       jobs.stop();
-      // What failed in us is no reason to take them along: the next run has them again.
-      const keep = options.keepWorkers || failed;
       const hadWorkers = spawner.list().length > 0;
-      await spawner.end(keep ? { keep } : { keep, graceMs: WORKERS_GRACE_MS });
+      // What failed in us is no reason to take them along: the next run has them again.
+      await spawner.end({ keep: options.keepWorkers || failed });
       if (hadWorkers) publish();
       actor.stop();
       for (const stop of stops) stop();

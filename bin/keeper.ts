@@ -29,7 +29,7 @@ import {
   UsageError,
 } from './options.js';
 import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';
-import { createSpawner, WORKERS_GRACE_MS } from './spawner.js';
+import { createSpawner } from './spawner.js';
 import { addSwarmOptions, buildSwarm, type SwarmOptions } from './swarm.js';
 import { version } from './version.js';
 import { tellWorkers } from './worker-telemetry.js';
@@ -164,8 +164,7 @@ function buildKeeper(ground: Ground, options: KeeperOptions): Built {
       jobs.stop();
       queens.stop();
       // What failed in us is no reason to take them along: the next run has them again.
-      const keep = options.keepWorkers || failed;
-      await spawner.end(keep ? { keep } : { keep, graceMs: WORKERS_GRACE_MS });
+      await spawner.end({ keep: options.keepWorkers || failed });
       for (const stop of stops) stop();
       swarm.stop();
       await left;

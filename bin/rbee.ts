@@ -37,8 +37,13 @@ const only = PROCESSES[asked];
 if (only) {
   program.addCommand(await only());
 } else {
-  for (const load of Object.values(PROCESSES)) program.addCommand(await load());
   const { addQueryCommands } = await import('./queries.js');
-  addQueryCommands(program);
+  const questions = new Command();
+  addQueryCommands(questions);
+  // Help, and the words that are close to a wrong one, want all of them.
+  if (!questions.commands.some((command) => command.name() === asked)) {
+    for (const load of Object.values(PROCESSES)) program.addCommand(await load());
+  }
+  for (const command of questions.commands) program.addCommand(command);
 }
 await runCommand(program, process.argv);

@@ -57,14 +57,14 @@ export interface OwnSpawner extends Spawner {
   /** Takes up the workers that outlived the run before. Call once, first. */
   start: () => void;
   /** Ends all of them within `graceMs` and a little, or leaves them running. */
-  end: (how: { keep: true } | { keep: false; graceMs: number }) => Promise<void>;
+  end: (how: { keep: boolean; graceMs?: number }) => Promise<void>;
 }
 
 /** For workers that stand before an engine; it goes from environment to environment, and nowhere else. */
 const ENGINE_API_KEY = process.env.RBEE_ENGINE_API_KEY;
 
 /** How long workers get for their own end, within the 4 s that a process may take; its streams end meanwhile. */
-export const WORKERS_GRACE_MS = 2_000;
+const WORKERS_GRACE_MS = 2_000;
 
 /** SIGKILL is seen within this long of being sent. */
 const KILLED_MS = 500;
@@ -211,16 +211,16 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
       actor.send({ type: 'worker.stop', id: found.id });
       return { ...(await gone), pid: found.pid };
     },
-    end: async (how) => {
+    end: async ({ keep, graceMs = WORKERS_GRACE_MS }) => {
       const count = list().filter(({ pid }) => pid !== null).length;
-      if (how.keep) {
+      if (keep) {
         left = true;
         if (count > 0) log.info(`${count === 1 ? '1 worker is' : `${count} workers are`} left running`);
       } else if (Object.keys(actor.getSnapshot().children).length > 0) {
         const none = waitFor(actor, ({ children }) => Object.keys(children).length === 0, {
-          timeout: how.graceMs + KILLED_MS,
+          timeout: graceMs + KILLED_MS,
         });
-        actor.send({ type: 'end', graceMs: how.graceMs });
+        actor.send({ type: 'end', graceMs });
         await none.catch(() => {
           // What cannot be killed is still recorded: the next run takes it up.
           left = true;

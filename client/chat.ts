@@ -1,9 +1,10 @@
 /** A streamed answer of a model, as OpenAI's API tells it (platform.openai.com/docs/api-reference/chat-streaming). */
 import { Type } from '@sinclair/typebox';
+import { readJson } from '../wire/json.js';
 import { type ChatRequest, OpenAiError } from '../wire/openai.js';
 import { parser } from '../wire/schema.js';
 import { HEADER, nullable } from '../wire/status.js';
-import { check, readJson } from './check.js';
+import { check } from './check.js';
 import { RbeeProblem, RbeeProtocolMismatch } from './errors.js';
 import type { Transport } from './transport.js';
 

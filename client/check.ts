@@ -1,15 +1,7 @@
 /** Text from the network as values that are what their type says. */
+import { readJson } from '../wire/json.js';
 import type { Parsed } from '../wire/schema.js';
 import { RbeeProtocolMismatch } from './errors.js';
-
-/** JSON, or undefined when it is none. */
-export function readJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
 
 /**
  * A wire parser's verdict. The parsers compile their checks, which a page under a Content-Security-Policy without

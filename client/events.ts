@@ -10,10 +10,11 @@ import {
   type QueenHeartbeat,
   QueenSnapshot,
 } from '../wire/heartbeat.js';
+import { readJson } from '../wire/json.js';
 import { KeeperState } from '../wire/keeper.js';
 import { MachineEvent } from '../wire/machines.js';
 import { type Parsed, parser } from '../wire/schema.js';
-import { check, readJson } from './check.js';
+import { check } from './check.js';
 
 export type StreamNotice = { event: 'lagged'; data: { missed: number } } | { event: 'bye'; data: { reason: string } };
 export type HeartbeatEvent = { event: 'heartbeat'; data: QueenHeartbeat | HiveHeartbeat } | StreamNotice;

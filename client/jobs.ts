@@ -1,8 +1,9 @@
 /** What a job tells, typed: lines for people, results for programs, and how it ended. */
 import type { EventSourceMessage } from 'eventsource-parser';
 import { ENDING, JobData } from '../wire/jobs.js';
+import { readJson } from '../wire/json.js';
 import { parser } from '../wire/schema.js';
-import { check, readJson } from './check.js';
+import { check } from './check.js';
 import { RbeeProtocolMismatch, RbeeUnreachable } from './errors.js';
 
 export type JobEvent =

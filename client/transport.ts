@@ -1,11 +1,12 @@
 /** One request and one stream: headers, time limits, and every failure turned into one of the named errors. */
 import type { EventSourceMessage } from 'eventsource-parser';
+import { readJson } from '../wire/json.js';
 import { OpenAiError } from '../wire/openai.js';
 import { Problem } from '../wire/problem.js';
 import { parser } from '../wire/schema.js';
 import { HEADER, PATH, PROTOCOL_VERSION } from '../wire/status.js';
 import { normaliseUrl } from '../wire/url.js';
-import { check, readJson } from './check.js';
+import { check } from './check.js';
 import { codeOf, isRbeeError, RbeeProblem, RbeeProtocolMismatch, RbeeUnreachable, reasonOf } from './errors.js';
 import { readEvents, readText, TooLarge } from './stream.js';
 

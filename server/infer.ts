@@ -7,6 +7,7 @@ import {
   InferenceRefused,
   type InferRequest,
 } from '../wire/infer.js';
+import { readJson } from '../wire/json.js';
 import { parseChatAnswer, parseChatChunk } from '../wire/openai.js';
 
 type Lines = Extract<InferenceAnswer, { kind: 'stream' }>['lines'];
@@ -52,7 +53,7 @@ export async function* inferLines(lines: Lines, tookMs: () => number): AsyncGene
     maxBufferSize: EVENT_CHARS_MAX,
     onEvent: ({ data }) => {
       if (data === '[DONE]') return;
-      const value = parse(data);
+      const value = readJson(data);
       const chunk = parseChatChunk(value);
       if (!chunk.ok) {
         const { error } = (value ?? {}) as { error?: { message?: unknown } };
@@ -75,12 +76,4 @@ export async function* inferLines(lines: Lines, tookMs: () => number): AsyncGene
     if (failure !== null) throw failure;
   }
   yield `${line({ done: true, tokens_generated: tokens, duration_ms: Math.round(tookMs()), finish_reason: finishReason })}data: [DONE]\n\n`;
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
 }

@@ -8,6 +8,7 @@ import type { Readable } from 'node:stream';
 import tls from 'node:tls';
 import fetch, { type Response } from 'node-fetch';
 import { type EngineFacts, type InferenceAnswer, type InferenceCall, InferenceRefused } from '../../wire/infer.js';
+import { readJson } from '../../wire/json.js';
 import { type Model, parseModelList } from '../../wire/openai.js';
 import { peerFailure } from '../failure.js';
 import { type Engine, EngineFailed, type EngineInput } from './engine.js';
@@ -68,7 +69,7 @@ export function createOpenAiEngine({ model, url, apiKey, ca, log }: OpenAiEngine
     }
     if (status === 401 || status === 403) throw new EngineFailed(keyRefused(url, apiKey));
     if (status !== 200) throw new EngineFailed(`the engine at ${url} answered ${status} to GET /v1/models`);
-    const list = parseModelList(parse(text));
+    const list = parseModelList(readJson(text));
     if (!list.ok) throw new EngineFailed(`what answers at ${url} is no engine: its /v1/models is not a list of models`);
     // Ollama leaves out ":latest" where people do, and lists it.
     const found =
@@ -119,7 +120,7 @@ export function createOpenAiEngine({ model, url, apiKey, ca, log }: OpenAiEngine
       };
     const text = await readText(response, ANSWER_BYTES_MAX);
     silence.stop();
-    const whole = parse(text);
+    const whole = readJson(text);
     if (typeof whole !== 'object' || whole === null) {
       throw new InferenceRefused(502, 'the engine answered something that is not JSON', { code: 'engine_broken' });
     }
@@ -133,7 +134,7 @@ export function createOpenAiEngine({ model, url, apiKey, ca, log }: OpenAiEngine
       return new InferenceRefused(502, keyRefused(url, apiKey), { code: 'engine_refused_us' });
     }
     if (status < 400) return new InferenceRefused(502, `the engine answered ${status}: redirects are not followed`);
-    const { message, param, code } = errorOf(parse(await readText(response, ERROR_BYTES_MAX)));
+    const { message, param, code } = errorOf(readJson(await readText(response, ERROR_BYTES_MAX)));
     const retryAfterS =
       Number(response.headers.get('retry-after')) || (status === 503 || status === 429 ? RETRY_S : null);
     return new InferenceRefused(status, message ?? `the engine answered ${status}`, { param, code, retryAfterS });
@@ -167,14 +168,6 @@ function errorOf(body: unknown): { message: string | null; param: string | null;
     param: text(inner.param),
     code: text(inner.code),
   };
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
 }
 
 async function readText(response: Response, bytesMax: number): Promise<string> {
