@@ -61,9 +61,10 @@ node_modules/.package-lock.json: package-lock.json | node
 	@npm ci $(QUIET) >&2
 	@touch $@
 
-dist/.built: node_modules/.package-lock.json tsconfig.json package.json $(SOURCES) | node
+dist/.built: node_modules/.package-lock.json tsconfig.json package.json bundle.js $(SOURCES) | node
 	@echo "compiling …" >&2
 	@$(BIN)/tsc
+	@node bundle.js
 	@touch $@
 
 dist/web/.built: node_modules/.package-lock.json tsconfig.json $(WEB) | node

@@ -20,7 +20,7 @@ export function createCheckWorker({ outgoing: ours }: { outgoing: Outgoing }) {
       if (answer?.status !== UNAVAILABLE) throw error;
       return { status: 'loading', progress: answer.detail || null };
     }
-    const info = await ask(outgoing, `${url}/info`, { trusted: true, signal }).then(
+    const info = await ask(outgoing, url + PATH.workerInfo, { trusted: true, signal }).then(
       ({ body }) => parseInfo(body),
       // It serves; how it calls its model is then what it was asked for.
       () => null,

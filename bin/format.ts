@@ -32,6 +32,9 @@ const amount = (value: number, divisor: number) => value.toFixed(divisor === 1 ?
 /** `64%`. */
 export const percent = (value: Maybe): string => (known(value) ? `${Math.round(value)}%` : NONE);
 
+/** Of tokens a second: whole ones, but for a slow model. */
+export const rate = (value: Maybe): string => (known(value) ? value.toFixed(value > 0 && value < 10 ? 1 : 0) : NONE);
+
 /** `66°C`. */
 export const celsius = (value: Maybe): string => (known(value) ? `${Math.round(value)}°C` : NONE);
 

@@ -2,7 +2,7 @@
 import type { HiveEntry, HiveList } from '../wire/hive.js';
 import type { Info } from '../wire/status.js';
 import type { WorkerList } from '../wire/worker.js';
-import { clean, count, duration, mibOf, NONE, since, until } from './format.js';
+import { clean, count, duration, mibOf, NONE, rate, since, until } from './format.js';
 import { gpuCells, HIVE_COLUMNS, nodeCells, rank, stateCell, vramOf } from './hive-cells.js';
 import { type Cell, type Column, colors, table } from './table.js';
 
@@ -28,11 +28,15 @@ export function statusScreen(
   const { usedMb, totalMb } = vramOf(gpus);
   const unmeasured = gpus.filter((gpu) => gpu.vram_used_mb === null || gpu.vram_total_mb === null).length;
   const vram = `${mibOf(usedMb, totalMb)} used on ${count(gpus.length, 'GPU')}`;
+  const speeds = workers.flatMap(({ online, tokens_per_s: speed }) =>
+    online && typeof speed === 'number' ? [speed] : [],
+  );
+  const speed = speeds.length > 0 ? speeds.reduce((sum, one) => sum + one, 0) : null;
   const lines = [
     `${c.bold(clean(info.id))}  ${clean(info.url)}  up ${duration(info.uptime_s * 1000)}  version ${clean(info.version)}`,
     '',
     `hives    ${streaming.length} online, ${available.length} available, ${lost} lost`,
-    `workers  ${workers.filter(({ online }) => online).length} online, ${workers.filter((w) => w.available).length} available`,
+    `workers  ${workers.filter(({ online }) => online).length} online, ${workers.filter((w) => w.available).length} available${speed === null ? '' : `, ${rate(speed)} tokens/s`}`,
     `VRAM     ${gpus.length > 0 ? vram : 'no GPU'}${unmeasured > 0 ? ` (${unmeasured} not fully measured)` : ''}`,
     '',
   ];

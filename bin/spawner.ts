@@ -9,6 +9,7 @@ import { createCheckWorker } from '../actors/check-worker.js';
 import { cgroupName, createRunWorker } from '../actors/run-worker.js';
 import type { WorkerTarget } from '../actors/sample-workers.js';
 import { tellQueens } from '../actors/tell-queens.js';
+import { type Work, watchWork } from '../actors/watch-work.js';
 import { createWorkerRecords } from '../actors/worker-records.js';
 import { type WorkerRequest, workerMachine } from '../machines/worker.js';
 import { workerHealthMachine } from '../machines/worker-health.js';
@@ -128,12 +129,17 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
   actor.subscribe({ error: ground.fail });
 
   const refOf = (key: string) => actor.getSnapshot().children[key] as WorkerRef | undefined;
-  const views = () =>
-    Object.keys(actor.getSnapshot().children).flatMap((key) => {
-      const ref = refOf(key);
-      return ref ? [viewOf(ref)] : [];
-    });
-  const list = () => named(views(), id);
+  const refsNow = () => Object.keys(actor.getSnapshot().children).flatMap((key) => refOf(key) ?? []);
+  const work = watchWork({
+    outgoing,
+    urls: () =>
+      refsNow().flatMap((ref) => {
+        const { value, context } = ref.getSnapshot();
+        return stateOf(value) === 'healthy' && context.door ? [context.door.url] : [];
+      }),
+  });
+  const viewOf = (ref: WorkerRef) => viewWith(ref, work.of);
+  const list = () => named(refsNow().map(viewOf), id);
 
   /** From its first moment: a line a happening, and nothing kept once it is gone. */
   function follow(key: string): WorkerRef {
@@ -168,6 +174,7 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
   return {
     start: () => {
       actor.start();
+      work.start();
       const onLost = (record: { id: string; cgroup: string | null; request: WorkerRequest }, lines: string[]) => {
         if (record.cgroup !== null) void removeCgroup(record.cgroup);
         log.warn({ lastLines: lines }, `a worker of ${modelName(record.request.model)} ended while we were away`);
@@ -227,6 +234,7 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
           log.warn(`${list().length} of its workers have not ended`);
         });
       }
+      work.stop();
       actor.stop();
       awake?.stop();
     },
@@ -258,7 +266,7 @@ function named(views: WorkerView[], spawnerId: string): SpawnedWorker[] {
   return views.map(({ lastId: _, ...view }) => ({ ...view, name: names.get(view.id) as string }));
 }
 
-function viewOf(ref: WorkerRef): WorkerView {
+function viewWith(ref: WorkerRef, workOf: (url: string | null) => Work | undefined): WorkerView {
   const { value, context } = ref.getSnapshot();
   const { id, request, pid, door, lastWorkerId, model, device, restarts, reason, lastLines } = context;
   return {
@@ -274,6 +282,7 @@ function viewOf(ref: WorkerRef): WorkerView {
     device: device ?? deviceName(request),
     group: door ? cgroupName(door.workerId, door.port).group : null,
     instance: door ? String(door.port) : null,
+    ...(workOf(door?.url ?? null) ?? { busy: false, tokensPerS: null }),
     restarts,
     reason,
     lastLines,

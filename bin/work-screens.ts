@@ -2,7 +2,7 @@
 import type { JobEntry, JobList } from '../wire/jobs.js';
 import type { ModelList } from '../wire/openai.js';
 import type { WorkerEntry, WorkerList } from '../wire/worker.js';
-import { duration, mib, mibOf, NONE, percent, since } from './format.js';
+import { duration, mib, mibOf, NONE, percent, rate, since } from './format.js';
 import type { Screen } from './query-screens.js';
 import { type Cell, type Colors, type Column, colors, table } from './table.js';
 
@@ -14,6 +14,7 @@ const WORKERS: readonly Column[] = [
   { title: 'STATUS', drop: 0 },
   { title: 'HIVE', drop: 6 },
   { title: 'DEVICE', drop: 7 },
+  { title: 'TOKENS/S', align: 'right', drop: 10 },
   { title: 'CPU', align: 'right', drop: 3 },
   { title: 'RSS', align: 'right', drop: 4 },
   { title: 'VRAM', align: 'right', drop: 5 },
@@ -29,7 +30,14 @@ export function workersScreen({ workers }: WorkerList, { color, width }: Screen)
   const rows = workers.map((worker): Cell[] => {
     const up = typeof worker.uptime_s === 'number' ? duration(worker.uptime_s * 1000) : NONE;
     const vram = typeof worker.vram_mb === 'number' ? mibOf(worker.vram_mb, worker.total_vram_mb) : NONE;
-    const use = [percent(worker.cpu_pct), mib(worker.rss_mb), vram, up, String(worker.pid ?? NONE)];
+    const use = [
+      rate(worker.tokens_per_s),
+      percent(worker.cpu_pct),
+      mib(worker.rss_mb),
+      vram,
+      up,
+      String(worker.pid ?? NONE),
+    ];
     const where = [worker.hive_id ?? NONE, worker.device ?? NONE];
     const model = worker.model ?? NONE;
     return [worker.worker_id, model, statusCell(worker, c), ...where, ...use, worker.url ?? NONE, worker.reason ?? ''];

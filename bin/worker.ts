@@ -152,7 +152,7 @@ function buildWorker(ground: Ground, options: WorkerOptions, engine: Engine): Bu
   }
 
   /** What it is, whoever asks. */
-  function about(): Omit<WorkerInfo, 'id' | 'url' | 'status'> {
+  function about(): Omit<WorkerInfo, 'id' | 'url' | 'status' | 'tokens_per_s'> {
     const labels = Object.fromEntries(options.label);
     return {
       model_id: facts()?.models[0]?.id ?? modelName(options.model),
@@ -169,6 +169,7 @@ function buildWorker(ground: Ground, options: WorkerOptions, engine: Engine): Bu
     id,
     url: urlTowards(door, socket),
     status: status(),
+    tokens_per_s: stats.tokensPerS(performance.now()),
     ...about(),
   });
 

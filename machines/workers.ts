@@ -31,6 +31,10 @@ export interface SpawnedWorker {
   /** Its cgroup below `rbee.slice`, whether or not it has one. */
   group: string | null;
   instance: string | null;
+  /** It answers a request. */
+  busy: boolean;
+  /** Generated over the last 10 s, by its own count; null while it is not known. */
+  tokensPerS: number | null;
   restarts: number;
   reason: string | null;
   lastLines: string[];

@@ -16,6 +16,7 @@ import {
   parseEmbeddingRequest,
 } from '../wire/openai.js';
 import type { Parsed } from '../wire/schema.js';
+import { PATH } from '../wire/status.js';
 import { WorkerCapabilities, WorkerInfo } from '../wire/worker.js';
 import { readBody } from './body.js';
 import { chatOf, inferAnswerOf, inferLines } from './infer.js';
@@ -73,7 +74,7 @@ export function workerDoors(input: WorkerDoorsInput): WorkerDoors {
   const routes: Route[] = [
     {
       method: 'GET',
-      path: '/info',
+      path: PATH.workerInfo,
       summary: 'This worker: its model, its device, its status.',
       answers: { 200: { description: 'This worker.', schema: WorkerInfo } },
       handle: (ctx) => answer(ctx, input.info(ctx.req.socket)),

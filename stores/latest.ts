@@ -28,7 +28,7 @@ export type WorkerPart = Pick<
 /** What a worker is, as its spawner knows it. */
 export type WorkerName = Pick<
   Required<WorkerStats>,
-  'worker_id' | 'pid' | 'group' | 'instance' | 'port' | 'url' | 'model' | 'device' | 'status'
+  'worker_id' | 'pid' | 'group' | 'instance' | 'port' | 'url' | 'model' | 'device' | 'status' | 'tokens_per_s'
 > &
   Pick<WorkerStats, 'reason' | 'last_lines'>;
 

@@ -10,6 +10,8 @@ export const known = (value: Maybe): value is number => typeof value === 'number
 
 export const percent = (value: Maybe): string => (known(value) ? `${Math.round(value)}${THIN}%` : NONE);
 export const celsius = (value: Maybe): string => (known(value) ? `${Math.round(value)}${THIN}°C` : NONE);
+/** Of tokens: whole ones, but for a slow model. */
+export const rate = (value: Maybe): string => (known(value) ? value.toFixed(value > 0 && value < 10 ? 1 : 0) : NONE);
 export const watts = (value: Maybe): string => (known(value) ? `${Math.round(value)}${THIN}W` : NONE);
 
 function scale(mb: number): [divisor: number, unit: string] {

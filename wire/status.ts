@@ -41,6 +41,7 @@ export const PATH = {
   hiveReady: '/v1/hive/ready',
   capabilities: '/capabilities',
   health: '/health',
+  workerInfo: '/info',
 } as const;
 
 const ID_RULE = '1 to 64 letters, digits, ".", "_" or "-"';

@@ -12,6 +12,11 @@ export const LAST_LINES = { max: 20, charsMax: 300 } as const;
 /** `status` of a worker that has no process, and gets none until somebody spawns it anew. */
 export const CRASHED = 'crashed';
 
+/** Only the worker itself can count them. */
+const TokensPerS = nullable(
+  Type.Number({ minimum: 0, description: 'generated a second, over the last 10 s, by its own count; null if unknown' }),
+);
+
 /**
  * One worker as its hive measures it. A foreign hive may send any part of it. One that is being started has no pid and no
  * url yet; of one that crashed pid and url are null, and `reason` and `last_lines` say why.
@@ -34,6 +39,7 @@ export const WorkerStats = Type.Object({
   gpu_util_pct: Type.Optional(Measure),
   vram_mb: Type.Optional(Measure),
   total_vram_mb: Type.Optional(Measure),
+  tokens_per_s: Type.Optional(TokensPerS),
   labels: Type.Optional(Labels),
   reason: Type.Optional(nullable(Type.String({ maxLength: 2048, description: 'why it does not run, or not well' }))),
   last_lines: Type.Optional(
@@ -57,6 +63,7 @@ export const WorkerInfo = Type.Object({
   implementation: Type.Optional(Type.String({ maxLength: 64 })),
   version: Type.Optional(Type.String({ maxLength: 64 })),
   labels: Type.Optional(Labels),
+  tokens_per_s: Type.Optional(TokensPerS),
 });
 export type WorkerInfo = Static<typeof WorkerInfo>;
 
@@ -77,7 +84,7 @@ export type WorkerRegistration = Static<typeof WorkerRegistration>;
 /** What is taken over of a worker's own fields in the registry: as it says of itself, or as its spawner registered it. */
 export const ListedWorker = Type.Partial(
   Type.Composite([
-    Type.Omit(WorkerInfo, ['id', 'url', 'port']),
+    Type.Omit(WorkerInfo, ['id', 'url', 'port', 'tokens_per_s']),
     Type.Pick(WorkerRegistration, ['model', 'worker_type', 'spawned_by']),
   ]),
 );

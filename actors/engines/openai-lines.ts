@@ -9,6 +9,8 @@ const LF = 0x0a;
 const SILENCE_MS = 600_000;
 /** Of the end of a stream so much is looked through for its usage. */
 const TAIL_CHARS = 4_096;
+/** A piece of text in a line of a stream: engines send one a token. */
+const PIECE = /"(?:content|text|reasoning|reasoning_content|arguments)"\s*:\s*"(?!")/g;
 
 export interface Silence {
   signal: AbortSignal;
@@ -44,6 +46,7 @@ interface Passing {
 export async function* wholeLines(body: Readable, { silence, count, refuse }: Passing): AsyncGenerator<Uint8Array> {
   let rest: Buffer = Buffer.alloc(0);
   let tail = '';
+  let pieces = 0;
   try {
     for await (const chunk of body as AsyncIterable<Buffer>) {
       silence.heard();
@@ -52,7 +55,11 @@ export async function* wholeLines(body: Readable, { silence, count, refuse }: Pa
       rest = bytes.subarray(end);
       if (end === 0) continue;
       const whole = bytes.subarray(0, end);
-      tail = (tail + whole.subarray(-TAIL_CHARS).toString('latin1')).slice(-TAIL_CHARS);
+      const text = whole.toString('latin1');
+      tail = (tail + text.slice(-TAIL_CHARS)).slice(-TAIL_CHARS);
+      const found = text.match(PIECE)?.length ?? 0;
+      pieces += found;
+      if (found > 0) count({ completion: found });
       yield whole;
     }
     if (rest.length > 0) yield rest;
@@ -61,17 +68,18 @@ export async function* wholeLines(body: Readable, { silence, count, refuse }: Pa
   } finally {
     silence.stop();
     body.destroy();
-    countTail(tail, count);
+    countTail(tail, pieces, count);
   }
 }
 
-/** Engines tell the usage in the last event, and only to those who asked: without it nothing is counted. */
-function countTail(tail: string, count: Passing['count']): void {
+/** Engines tell the usage in the last event, and only to those who asked: without it the pieces stand for the tokens. */
+function countTail(tail: string, pieces: number, count: Passing['count']): void {
   const last = (name: string) => [...tail.matchAll(new RegExp(`"${name}"\\s*:\\s*(\\d+)`, 'g'))].at(-1)?.[1];
   const prompt = last('prompt_tokens');
   const completion = last('completion_tokens');
   if (prompt !== undefined) count({ prompt: Number(prompt) });
-  if (completion !== undefined) count({ completion: Number(completion) });
+  const rest = Number(completion ?? 0) - pieces;
+  if (rest > 0) count({ completion: rest });
 }
 
 /** The usage of a whole answer. */

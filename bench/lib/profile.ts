@@ -1,12 +1,14 @@
 /** Where a process's time went while it did its work: the profile of `lib/profiler.ts`, by who wrote the code. */
 import { existsSync, readFileSync } from 'node:fs';
+import { SourceMap } from 'node:module';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { waitFor } from '../../test/helpers/wait.js';
 import type { Table } from './bench.js';
 
 interface ProfileNode {
   id: number;
-  callFrame: { functionName: string; url: string; lineNumber: number };
+  callFrame: { functionName: string; url: string; lineNumber: number; columnNumber: number };
   children?: number[];
 }
 
@@ -39,6 +41,7 @@ export async function profile(pid: number, directory: string, title: string, wor
  * package, that called them; and the functions that took most. Idle time counts for nothing.
  */
 function read({ nodes, samples, timeDeltas }: CpuProfile, title: string): Table[] {
+  unbundle(nodes);
   const byId = new Map(nodes.map((node) => [node.id, node]));
   const parents = new Map(nodes.flatMap(({ id, children = [] }) => children.map((child) => [child, id] as const)));
   const selfOf = new Map<string, number>();
@@ -69,6 +72,25 @@ function read({ nodes, samples, timeDeltas }: CpuProfile, title: string): Table[
   return [table('self time by module', selfOf), table('on whose behalf', causedBy), table('by function', functions)];
 }
 
+/** Says of each function of a bundle in which module it was written. */
+function unbundle(nodes: readonly ProfileNode[]): void {
+  const maps = new Map<string, SourceMap | null>();
+  const mapOf = (url: string) => {
+    const known = maps.get(url);
+    if (known !== undefined) return known;
+    const file = url.startsWith('file:') ? `${fileURLToPath(url)}.map` : '';
+    const map = existsSync(file) ? new SourceMap(JSON.parse(readFileSync(file, 'utf8'))) : null;
+    maps.set(url, map);
+    return map;
+  };
+  for (const { callFrame } of nodes) {
+    const entry = mapOf(callFrame.url)?.findEntry(callFrame.lineNumber, callFrame.columnNumber);
+    if (!entry || !('originalSource' in entry)) continue;
+    callFrame.url = entry.originalSource;
+    callFrame.lineNumber = entry.originalLine;
+  }
+}
+
 function add(to: Map<string, number>, name: string, us: number): void {
   to.set(name, (to.get(name) ?? 0) + us);
 }
@@ -90,5 +112,5 @@ function moduleOf({ url, functionName }: ProfileNode['callFrame']): string {
   const [, inPackages] = /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(url) ?? [];
   if (inPackages) return inPackages;
   if (url.startsWith('node:')) return url.split('/').slice(0, 2).join('/');
-  return url.replace(/.*\/dist\//, '');
+  return url.replace(/.*\/dist\/|^(?:\.\.\/)+/, '');
 }

@@ -7,6 +7,8 @@ const worker = (over: Partial<SpawnedWorker>): SpawnedWorker => ({
   ...{ url: 'http://127.0.0.1:8080', port: 8080, model: 'tiny', device: 'CPU-0', group: 'llm', instance: '8080' },
   ...{
     request: { model: 'tiny', worker: 'cpu', device: 0, engineUrl: null },
+    busy: false,
+    tokensPerS: null,
     restarts: 0,
     reason: null,
     lastLines: [],
@@ -19,6 +21,22 @@ t.test('a worker is told at the host by which queens reach its hive', async (t) 
   t.match(tellWorkers([worker({})], 'http://192.168.1.5:7835'), [{ url: 'http://192.168.1.5:8080', status: 'ready' }]);
   t.match(tellWorkers([worker({})], 'http://[::1]:7835'), [{ url: 'http://[::1]:8080' }]);
   t.match(tellWorkers([worker({})], null), [{ url: 'http://127.0.0.1:8080' }]);
+});
+
+t.test('what it says of its work is told, and it is busy only while it can answer', async (t) => {
+  const told = tellWorkers(
+    [
+      worker({ busy: true, tokensPerS: 12.5 }),
+      worker({ tokensPerS: 0 }),
+      worker({ ...down, state: 'stopping', busy: true }),
+    ],
+    null,
+  );
+  t.match(told, [
+    { status: 'busy', tokens_per_s: 12.5 },
+    { status: 'ready', tokens_per_s: 0 },
+    { status: 'stopping', tokens_per_s: null },
+  ]);
 });
 
 t.test('one that is started again says why, and none but a crashed one says its last lines', async (t) => {

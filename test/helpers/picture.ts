@@ -42,6 +42,7 @@ export function worker(hiveId: string, over: object = {}): object {
     gpu_util_pct: 64,
     vram_mb: 7_900,
     total_vram_mb: 24_576,
+    tokens_per_s: 41.5,
     ...over,
   };
 }

@@ -66,6 +66,14 @@ t.test('an inference as a job tells its tokens', async (t) => {
   t.match(payload, { worker_id: workerId, text: SENTENCE, tokens_generated: SENTENCE_TOKENS });
 });
 
+t.test('how many tokens a second it makes is seen across the swarm', async (t) => {
+  const { body } = await waitFor('its speed', async () => {
+    const answer = await getJson(`${queen.url}/v1/workers/${workerId}`);
+    return answer.body.tokens_per_s > 0 && answer;
+  });
+  t.match(body, { worker_id: workerId, status: /^(ready|busy)$/ });
+});
+
 t.test('a worker that is killed is asked no more, and comes back by itself', async (t) => {
   process.kill(pid, 'SIGKILL');
   await waitFor('the next one', async () => {

@@ -16,16 +16,16 @@ const queen = await startProcess(t, {
   args: ['--queen-id', 'queen-desk', '--registry-url', registry.url],
 });
 
-const workersNamed = async (id: string) =>
-  ((await getJson(`${queen.url}/v1/workers`)).body.workers as Record<string, unknown>[]).filter(
+const workersNamed = async (id: string, { url } = queen) =>
+  ((await getJson(`${url}/v1/workers`)).body.workers as Record<string, unknown>[]).filter(
     ({ worker_id }) => worker_id === id,
   );
 /** Once, and like this. */
-const workerIs = (id: string, expected: Record<string, unknown>) =>
+const workerIs = (id: string, expected: Record<string, unknown>, at = queen) =>
   waitFor(
     `${id} to be ${JSON.stringify(expected)}`,
     async () => {
-      const found = await workersNamed(id);
+      const found = await workersNamed(id, at);
       const fits = found.length === 1 && Object.entries(expected).every(([key, value]) => found[0]?.[key] === value);
       if (!fits) throw new Error(JSON.stringify(found));
       return found[0] as Record<string, unknown>;
@@ -239,6 +239,12 @@ t.test('a listed worker that cannot work yet is asked until it can', async (t) =
 });
 
 t.test('a registry that says nonsense on its stream harms nobody', async (t) => {
+  // Of its own: the others would miss what is said while nobody reads.
+  const registry = await fakeRegistry(t, { intervalS: 1 });
+  const queen = await startProcess(t, {
+    name: 'queen',
+    args: ['--queen-id', 'queen-puzzled', '--registry-url', registry.url],
+  });
   for (const data of [
     '{',
     '[]',
@@ -250,7 +256,7 @@ t.test('a registry that says nonsense on its stream harms nobody', async (t) => 
   }
   registry.put({ kind: 'hive', id: 'a-hive', url: 'ftp://127.0.0.1' });
   registry.put({ kind: 'worker', id: 'a-worker', url: 'http://127.0.0.1:1', models: 5, labels: 'none', status: 9 });
-  await workerIs('a-worker', { online: false });
+  await workerIs('a-worker', { online: false }, queen);
   t.match(await getJson(`${queen.url}/health`), { status: 200 });
   const read = () => registry.requests.filter(({ path }) => path === '/v1/registry/workers').length;
   const before = read();
@@ -259,5 +265,5 @@ t.test('a registry that says nonsense on its stream harms nobody', async (t) => 
   registry.dropStreams();
   const worker = await fakeWorker(t, {});
   registry.put({ kind: 'worker', id: worker.id, url: worker.url });
-  await workerIs(worker.id, { online: true });
+  await workerIs(worker.id, { online: true }, queen);
 });

@@ -45,6 +45,7 @@ t.test('it says what it is, where it is reached, and what it can', async (t) => 
       implementation: 'llama.cpp',
       version: null,
       labels: { rack: 'b' },
+      tokens_per_s: 0,
     },
   );
   t.match((await getJson(`${worker.url}/capabilities`)).body, {

@@ -67,6 +67,7 @@ t.test('the page', { skip }, async (t) => {
       t.match(text, part);
     }
     t.match(await page.locator('.totals').innerText(), /Hives\s+3\s+of 3 online/);
+    t.match(await page.locator('.totals').innerText(), /Tokens\s+83\s+a second/, 'those of both workers');
     t.equal(await page.title(), '(3) queen-desk', 'the title counts what needs attention');
   });
 

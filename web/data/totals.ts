@@ -2,6 +2,7 @@
 import { computed } from '@preact/signals';
 import { known } from '../format.js';
 import { nowMs } from './clock.js';
+import { keeper } from './keeper.js';
 import { hives, snapshot, whole } from './swarm.js';
 
 export interface Totals {
@@ -17,13 +18,17 @@ export interface Totals {
   ramTotalMb: number | null;
   cpuPct: number | null;
   gpuPct: number | null;
+  /** null: no worker tells. */
+  tokensPerS: number | null;
 }
 
 export const totals = computed((): Totals => {
   nowMs.value;
   whole.value;
   const all = hives.value;
-  const nodes = all.filter(({ tie }) => tie.peek().state === 'streaming').map(({ node }) => node.peek());
+  const streaming = all.filter(({ tie }) => tie.peek().state === 'streaming');
+  const nodes = streaming.map(({ node }) => node.peek());
+  const workers = [...(keeper.peek()?.workers ?? []), ...streaming.flatMap((hive) => hive.workers.peek())];
   const gpus = nodes.flatMap((node) => node?.gpus ?? []);
   const cpus = nodes.map((node) => node?.cpu_pct).filter(known);
   const utils = gpus.map(({ util_pct }) => util_pct).filter(known);
@@ -39,6 +44,7 @@ export const totals = computed((): Totals => {
     ramTotalMb: sum(nodes.map((node) => node?.ram_total_mb)),
     cpuPct: mean(cpus),
     gpuPct: mean(utils),
+    tokensPerS: sum(workers.map(({ tokens_per_s }) => tokens_per_s)),
   };
 });
 

@@ -2,7 +2,7 @@
 import { useComputed } from '@preact/signals';
 import type { WorkerStats } from '../../wire/worker.js';
 import { type Hive, isCrashed, type Tone, workerName } from '../data/hive.js';
-import { celsius, mib, mibOf, percent, share } from '../format.js';
+import { celsius, mib, mibOf, percent, rate, share } from '../format.js';
 import { hivePath } from '../route.js';
 import { forget, forgetting } from './forget.js';
 import { Age, Bar, Chip, Countdown, State, Value } from './small.js';
@@ -176,6 +176,7 @@ const workerTitle = (worker: WorkerStats): string =>
     `CPU ${percent(worker.cpu_pct)}`,
     `RAM ${mib(worker.rss_mb)}`,
     `VRAM ${mib(worker.vram_mb)}`,
+    `${rate(worker.tokens_per_s)} tokens/s`,
   ]
     .filter(Boolean)
     .join('\n');

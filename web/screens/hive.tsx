@@ -10,14 +10,15 @@ import { followMachines, machines } from '../data/machines.js';
 import { eventName } from '../data/statechart.js';
 import { hiveOf, whole } from '../data/swarm.js';
 import { Track } from '../data/track.js';
-import { clockTime, duration, known, mib, NONE, percent } from '../format.js';
+import { clockTime, known, NONE } from '../format.js';
 import { Chart } from '../parts/chart.js';
-import { LastLines, PutAway } from '../parts/crashed.js';
+import { PutAway } from '../parts/crashed.js';
 import { forget, forgetting } from '../parts/forget.js';
-import { Labels, workerTone } from '../parts/hive-card.js';
+import { Labels } from '../parts/hive-card.js';
 import { Scroll } from '../parts/scroll.js';
-import { Age, Chip, Countdown, State } from '../parts/small.js';
+import { Age, Countdown, State } from '../parts/small.js';
 import { Statechart } from '../parts/statechart.js';
+import { WorkerCells, WorkerHeads } from '../parts/worker-cells.js';
 
 export function HiveScreen({ id }: { id: string }) {
   const hive = hiveOf(id);
@@ -152,33 +153,18 @@ function Workers({ hive }: { hive: Hive }) {
             <thead>
               <tr>
                 <th>Worker</th>
-                <th>Model</th>
-                <th>Status</th>
-                <th>Device</th>
-                <th class="number">CPU</th>
-                <th class="number">RAM</th>
-                <th class="number">VRAM</th>
-                <th class="number">Up</th>
+                <WorkerHeads />
               </tr>
             </thead>
             <tbody>
               {workers.map((worker) => (
                 <tr key={workerName(worker)}>
                   <th scope="row">{workerName(worker).split('@')[0]}</th>
-                  <td>{worker.model ?? NONE}</td>
-                  <td>
-                    <Chip tone={workerTone(worker)}>{worker.status ?? NONE}</Chip>
-                    {worker.reason && <p class="said">{worker.reason}</p>}
-                    <LastLines worker={worker} />
+                  <WorkerCells worker={worker}>
                     {isCrashed(worker) && hive.tie.value.state === 'streaming' && (
                       <PutAway hiveId={hive.id} worker={worker} />
                     )}
-                  </td>
-                  <td>{worker.device ?? NONE}</td>
-                  <td class="number">{percent(worker.cpu_pct)}</td>
-                  <td class="number">{mib(worker.rss_mb)}</td>
-                  <td class="number">{mib(worker.vram_mb)}</td>
-                  <td class="number">{known(worker.uptime_s) ? duration(worker.uptime_s * 1000) : NONE}</td>
+                  </WorkerCells>
                 </tr>
               ))}
             </tbody>

@@ -6,7 +6,7 @@ import { host, keeper } from '../data/keeper.js';
 import { loggedIn } from '../data/link.js';
 import { conflicts, hives, whole } from '../data/swarm.js';
 import { totals } from '../data/totals.js';
-import { count, mibOf, percent, share } from '../format.js';
+import { count, mibOf, percent, rate, share } from '../format.js';
 import { Attention } from '../parts/attention.js';
 import { HiveCard } from '../parts/hive-card.js';
 import { Bar, Command } from '../parts/small.js';
@@ -37,7 +37,7 @@ function Totals() {
   const gpu = useComputed(() => (totals.value.gpuPct ?? 0) / 100);
   const cpu = useComputed(() => (totals.value.cpuPct ?? 0) / 100);
   return (
-    <dl class="totals" data-gpus={t.gpus > 0} aria-label="The swarm in numbers">
+    <dl class="totals" aria-label="The swarm in numbers">
       <div>
         <dt>Hives</dt>
         <dd>
@@ -52,6 +52,15 @@ function Totals() {
           <small> of {t.workers} available</small>
         </dd>
       </div>
+      {t.tokensPerS !== null && (
+        <div>
+          <dt>Tokens</dt>
+          <dd>
+            {rate(t.tokensPerS)}
+            <small> a second</small>
+          </dd>
+        </div>
+      )}
       <div>
         <dt>CPU</dt>
         <dd>{percent(t.cpuPct)}</dd>

@@ -11,12 +11,12 @@ import { cancel, dismiss, type Job, jobs, post, resumeJobs } from '../data/jobs.
 import { host, keeper } from '../data/keeper.js';
 import { isArray, keep, kept } from '../data/storage.js';
 import { hives, whole } from '../data/swarm.js';
-import { duration, known, mib, NONE, percent } from '../format.js';
-import { LastLines, PutAway } from '../parts/crashed.js';
-import { workerTone } from '../parts/hive-card.js';
+import { known, mib } from '../format.js';
+import { PutAway } from '../parts/crashed.js';
 import { notify } from '../parts/notice.js';
 import { Scroll } from '../parts/scroll.js';
 import { Chip } from '../parts/small.js';
+import { WorkerCells, WorkerHeads } from '../parts/worker-cells.js';
 import { hivePath } from '../route.js';
 
 export function WorkersScreen() {
@@ -68,13 +68,7 @@ function Table() {
               <tr>
                 <th>Worker</th>
                 <th>{host.value === 'queen' ? 'Hive' : 'Machine'}</th>
-                <th>Model</th>
-                <th>Status</th>
-                <th>Device</th>
-                <th class="number">CPU</th>
-                <th class="number">RAM</th>
-                <th class="number">VRAM</th>
-                <th class="number">Up</th>
+                <WorkerHeads />
                 <th>
                   <span class="sr">Stop</span>
                 </th>
@@ -111,19 +105,7 @@ function WorkerRow({ row, onStop }: { row: Row; onStop: () => void }) {
     <tr>
       <th scope="row">{name}</th>
       <td>{place.hiveId === null ? place.name : <a href={hivePath(place.hiveId)}>{place.name}</a>}</td>
-      <td class="model" title={worker.model ?? undefined}>
-        {worker.model ?? NONE}
-      </td>
-      <td>
-        <Chip tone={workerTone(worker)}>{worker.status ?? NONE}</Chip>
-        {worker.reason && <p class="said">{worker.reason}</p>}
-        <LastLines worker={worker} />
-      </td>
-      <td>{worker.device ?? NONE}</td>
-      <td class="number">{percent(worker.cpu_pct)}</td>
-      <td class="number">{mib(worker.rss_mb)}</td>
-      <td class="number">{mib(worker.vram_mb)}</td>
-      <td class="number">{known(worker.uptime_s) ? duration(worker.uptime_s * 1000) : NONE}</td>
+      <WorkerCells worker={worker} />
       <td class="number">
         {known(worker.pid) && (
           <button type="button" onClick={onStop}>

@@ -1,0 +1,68 @@
+/**
+ * Asks each healthy worker of a spawner's own, once a second, what it does: that it is busy, and how many tokens it
+ * makes, no operating system tells. Not whether it lives: `machines/worker-health.ts` asks that.
+ */
+import { parser } from '../wire/schema.js';
+import { PATH } from '../wire/status.js';
+import { WorkerInfo } from '../wire/worker.js';
+import { ask, type Outgoing } from './http.js';
+
+const EVERY_MS = 1_000;
+
+/** What a worker said of its work a moment ago. */
+export interface Work {
+  busy: boolean;
+  /** Tokens generated a second, over the last 10 s; null when it does not tell. */
+  tokensPerS: number | null;
+}
+
+export interface WorkWatch {
+  /** Undefined when the worker there has not answered, or does not any more. */
+  of: (url: string | null) => Work | undefined;
+  start: () => void;
+  stop: () => void;
+}
+
+const parseInfo = parser(WorkerInfo);
+
+/** @param urls of the healthy workers; asked at each round, and with none nothing is sent */
+export function watchWork({ outgoing: ours, urls }: { outgoing: Outgoing; urls: () => string[] }): WorkWatch {
+  const outgoing: Outgoing = { ...ours, anyName: true };
+  const works = new Map<string, Work>();
+  const inFlight = new Set<string>();
+  const controller = new AbortController();
+  const { signal } = controller;
+  let timer: NodeJS.Timeout | undefined;
+
+  async function askOne(url: string): Promise<void> {
+    inFlight.add(url);
+    try {
+      const { body } = await ask(outgoing, url + PATH.workerInfo, { trusted: true, signal });
+      const info = parseInfo(body);
+      if (!info.ok) throw new Error(`${url} says nonsense of itself`);
+      works.set(url, { busy: info.value.status === 'busy', tokensPerS: info.value.tokens_per_s ?? null });
+    } catch {
+      // What it said before is not true for ever.
+      works.delete(url);
+    } finally {
+      inFlight.delete(url);
+    }
+  }
+
+  function round(): void {
+    const now = new Set(urls());
+    for (const url of works.keys()) if (!now.has(url)) works.delete(url);
+    for (const url of now) if (!inFlight.has(url)) void askOne(url);
+  }
+
+  return {
+    of: (url) => (url === null ? undefined : works.get(url)),
+    start: () => {
+      timer = setInterval(round, EVERY_MS).unref();
+    },
+    stop: () => {
+      clearInterval(timer);
+      controller.abort();
+    },
+  };
+}

@@ -1,0 +1,45 @@
+/** What every table of workers shows of one, in the same order: what it serves, how it fares, what it uses. */
+import type { ComponentChildren } from 'preact';
+import type { WorkerStats } from '../../wire/worker.js';
+import { duration, known, mib, NONE, percent, rate } from '../format.js';
+import { LastLines } from './crashed.js';
+import { workerTone } from './hive-card.js';
+import { Chip } from './small.js';
+
+export function WorkerHeads() {
+  return (
+    <>
+      <th>Model</th>
+      <th>Status</th>
+      <th>Device</th>
+      <th class="number">Tokens/s</th>
+      <th class="number">CPU</th>
+      <th class="number">RAM</th>
+      <th class="number">VRAM</th>
+      <th class="number">Up</th>
+    </>
+  );
+}
+
+/** @param children below its status: what can be done about it */
+export function WorkerCells({ worker, children }: { worker: WorkerStats; children?: ComponentChildren }) {
+  return (
+    <>
+      <td class="model" title={worker.model ?? undefined}>
+        {worker.model ?? NONE}
+      </td>
+      <td>
+        <Chip tone={workerTone(worker)}>{worker.status ?? NONE}</Chip>
+        {worker.reason && <p class="said">{worker.reason}</p>}
+        <LastLines worker={worker} />
+        {children}
+      </td>
+      <td>{worker.device ?? NONE}</td>
+      <td class="number">{rate(worker.tokens_per_s)}</td>
+      <td class="number">{percent(worker.cpu_pct)}</td>
+      <td class="number">{mib(worker.rss_mb)}</td>
+      <td class="number">{mib(worker.vram_mb)}</td>
+      <td class="number">{known(worker.uptime_s) ? duration(worker.uptime_s * 1000) : NONE}</td>
+    </>
+  );
+}
