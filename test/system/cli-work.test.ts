@@ -81,7 +81,7 @@ t.test('rbee workers and rbee models show it', async (t) => {
     const { stdout } = await rbee(t, ['workers']);
     return stdout.includes(' CPU-0 ') && / MiB /.test(stdout) && stdout;
   });
-  t.match(listed, /^WORKER +MODEL +STATUS +HIVE +DEVICE +TOKENS/S +CPU +RSS +VRAM +UP +PID +URL/);
+  t.match(listed, /^WORKER +MODEL +STATUS +HIVE +DEVICE +TOKENS\/S +CPU +RSS +VRAM +UP +PID +URL/);
   t.match(listed, new RegExp(`\\n${workerId} +tiny +(ready|busy) +gpu-0 +CPU-0 +`));
   const [one] = JSON.parse((await rbee(t, ['workers', '--json'])).stdout).workers;
   t.match(one, { worker_id: workerId, available: true, pid: Number });
