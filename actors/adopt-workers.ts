@@ -2,7 +2,14 @@
  * Which workers of a spawner outlived it: those whose process is the recorded one, and which carry the spawner's name
  * and the spawn's in their environment. Nobody else's, whatever runs under a recorded pid now; and none is touched.
  */
-import { findLeader, hasVariable, identityOf, isSameProcess, type ProcessIdentity } from './process-identity.js';
+import {
+  findLeader,
+  hasVariable,
+  identityOf,
+  isSameProcess,
+  type ProcessIdentity,
+  variableOf,
+} from './process-identity.js';
 import type { WorkerRecord, WorkerRecords } from './worker-records.js';
 
 /** Names in a worker's environment: who spawned it, and by which spawn. */
@@ -29,6 +36,12 @@ export function adoptWorkers({ records, spawner, onLost }: AdoptWorkersInput): W
     records.remove(record.id);
     return [];
   });
+}
+
+/** Whether a process belongs to another spawn, by whomever; what does not say may be of ours. */
+export function isOfAnother(pid: number, id: string): boolean {
+  const spawn = variableOf(pid, VARIABLE.spawn);
+  return spawn !== null && spawn !== id;
 }
 
 function find({ id, process: recorded }: WorkerRecord, spawner: string): ProcessIdentity | null {

@@ -79,13 +79,16 @@ export function membersOf(directory: string): number[] | null {
 }
 
 /**
- * Ends what is left in a cgroup and removes it, and the levels above it when they are empty. Resolves when that is done,
- * or cannot be done soon. Never rejects.
+ * Ends what is left in a cgroup and removes it, and the levels above it when they are empty. Ports are reused, and so are
+ * the names of cgroups: one that has become another worker's is left alone. Resolves when that is done, or cannot be done
+ * soon. Never rejects.
  */
-export async function removeCgroup(directory: string): Promise<void> {
+export async function removeCgroup(directory: string, isAnothers: (pid: number) => boolean): Promise<void> {
   if (!directory.split(path.sep).includes(SLICE)) return;
+  const members = membersOf(directory) ?? [];
+  if (members.some(isAnothers)) return;
   try {
-    if ((membersOf(directory)?.length ?? 0) > 0) writeFileSync(path.join(directory, 'cgroup.kill'), '1');
+    if (members.length > 0) writeFileSync(path.join(directory, 'cgroup.kill'), '1');
   } catch {
     // Linux before 5.14: what is left runs on.
   }

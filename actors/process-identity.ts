@@ -34,18 +34,19 @@ export function isSameProcess(a: ProcessIdentity, b: ProcessIdentity | null): bo
   return b !== null && a.pid === b.pid && a.started === b.started && a.boot === b.boot;
 }
 
-/** Whether a live process has `name=value` in the environment with which it was started; false where that cannot be read. */
-export function hasVariable(pid: number, name: string, value: string): boolean {
-  const wanted = `${name}=${value}`;
+/** A value without blanks in the environment with which a live process was started; null where there is none, or it cannot be read. */
+export function variableOf(pid: number, name: string): string | null {
   try {
-    if (isLinux) return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(wanted);
-    return ps(['-E', '-ww', '-o', 'command=', '-p', String(pid)])
-      .split(/\s+/)
-      .includes(wanted);
+    const words = isLinux
+      ? readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0')
+      : ps(['-E', '-ww', '-o', 'command=', '-p', String(pid)]).split(/\s+/);
+    return words.find((word) => word.startsWith(`${name}=`))?.slice(name.length + 1) ?? null;
   } catch {
-    return false;
+    return null;
   }
 }
+
+export const hasVariable = (pid: number, name: string, value: string): boolean => variableOf(pid, name) === value;
 
 /**
  * Signals a process if it is still the one that was meant. `group` signals all that it started in its group as well.

@@ -4,7 +4,7 @@
  */
 import { fromCallback } from 'xstate';
 import type { RunEvent, RunInput, WorkerEvent, WorkerExit, WorkerRequest } from '../machines/worker.js';
-import { VARIABLE } from './adopt-workers.js';
+import { isOfAnother, VARIABLE } from './adopt-workers.js';
 import { enterCgroup, findSlice, removeCgroup } from './cgroup.js';
 import { identityOf, isSameProcess, membersOfSession, signalProcess } from './process-identity.js';
 import { spawnProcess } from './spawn-process.js';
@@ -58,7 +58,7 @@ export function createRunWorker(deps: RunWorkerDeps) {
       if (over) return;
       cease();
       records.forget(id);
-      if (record.cgroup !== null) await removeCgroup(record.cgroup);
+      if (record.cgroup !== null) await removeCgroup(record.cgroup, (pid) => isOfAnother(pid, id));
       if (!stopped) sendBack({ type: 'process.exited', exit: { ...exit, lastLines: records.lastLines(id) } });
     };
 

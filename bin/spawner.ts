@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { type ActorOptions, type ActorRefFrom, type AnyActorLogic, createActor, waitFor } from 'xstate';
-import { adoptWorkers } from '../actors/adopt-workers.js';
+import { adoptWorkers, isOfAnother } from '../actors/adopt-workers.js';
 import { type AwakeClock, createAwakeClock } from '../actors/awake-clock.js';
 import { removeCgroup } from '../actors/cgroup.js';
 import { createCheckWorker } from '../actors/check-worker.js';
@@ -68,7 +68,7 @@ const ENGINE_API_KEY = process.env.RBEE_ENGINE_API_KEY;
 const WORKERS_GRACE_MS = 2_000;
 
 /** SIGKILL is seen within this long of being sent. */
-const KILLED_MS = 500;
+const KILLED_MS = 1_000;
 
 type Clock = NonNullable<ActorOptions<AnyActorLogic>['clock']>;
 type WorkerRef = ActorRefFrom<typeof workerMachine>;
@@ -176,7 +176,7 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
       actor.start();
       work.start();
       const onLost = (record: { id: string; cgroup: string | null; request: WorkerRequest }, lines: string[]) => {
-        if (record.cgroup !== null) void removeCgroup(record.cgroup);
+        if (record.cgroup !== null) void removeCgroup(record.cgroup, (pid) => isOfAnother(pid, record.id));
         log.warn({ lastLines: lines }, `a worker of ${modelName(record.request.model)} ended while we were away`);
       };
       for (const { id: key, request, process: found, door: was } of adoptWorkers({ records, spawner, onLost })) {

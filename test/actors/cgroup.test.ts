@@ -6,6 +6,8 @@ import { enterCgroup, findSlice, membersOf, removeCgroup } from '../../actors/cg
 import { membersOfSession } from '../../actors/process-identity.js';
 import { waitFor } from '../helpers/wait.js';
 
+const ofNobody = () => false;
+
 /** A /proc/self whose mountinfo names `mount` as a cgroup v2 hierarchy. */
 function fakeProc(t: Test, { options = 'rw', own = '/' } = {}) {
   const root = t.testdir({ proc: { self: {} }, 'cgroup fs': {} });
@@ -41,12 +43,12 @@ t.test('names that lead elsewhere, and a cgroup that is in use, are refused', as
   t.equal(enterCgroup({ slice, group: 'a/b', instance: '8081', pid: 1, others: () => [] }), null);
   t.equal(enterCgroup({ slice, group: 'llm', instance: '8080', pid: 1, others: () => [] }), null);
   const outside = path.join(t.testdir({ keep: {} }), 'keep');
-  await removeCgroup(outside);
+  await removeCgroup(outside, ofNobody);
   t.ok(existsSync(outside), 'nothing outside our slice is removed');
 });
 
 const realSlice = process.platform === 'linux' ? findSlice() : null;
-if (realSlice) await removeCgroup(path.join(realSlice, 'none', 'none'));
+if (realSlice) await removeCgroup(path.join(realSlice, 'none', 'none'), ofNobody);
 
 t.test(
   'a real cgroup takes a process, shows what it starts, and ends with it',
@@ -66,7 +68,9 @@ t.test(
     t.strictSame(new Set(membersOf(cgroup)), new Set(membersOfSession(pid)));
     t.match(readFileSync(`/proc/${pid}/cgroup`, 'utf8'), `/rbee.slice/test/${instance}`);
     t.equal(enterCgroup({ slice, group: 'test', instance, pid, others }), null, 'nobody else comes in');
-    await removeCgroup(cgroup);
+    await removeCgroup(cgroup, (member) => member === pid);
+    t.ok(existsSync(cgroup) && membersOfSession(pid).length === 2, 'one that has become another’s is left alone');
+    await removeCgroup(cgroup, ofNobody);
     await waitFor('it to be ended and removed', () => !existsSync(cgroup));
     await waitFor('its end', () => child.signalCode === 'SIGKILL');
     t.equal(membersOfSession(pid).length, 0);

@@ -202,7 +202,7 @@ t.test(
 );
 
 const slice = isLinux ? findSlice() : null;
-if (slice) await removeCgroup(path.join(slice, 'none', 'none'));
+if (slice) await removeCgroup(path.join(slice, 'none', 'none'), () => false);
 
 t.test(
   'where cgroup v2 can be written each worker has its own, measured and removed with it',
