@@ -173,15 +173,15 @@ function detailOf(problem: unknown): string {
   return typeof detail === 'string' ? detail.slice(0, 500) : '';
 }
 
-/** By listeners: an async iterator costs several times as much. */
-function readAll(response: IncomingMessage): Promise<string> {
+/** The whole of an answer. By listeners: an async iterator costs several times as much. @throws PeerFailure when it is longer */
+export function readAll(response: IncomingMessage, bytesMax = ANSWER_BYTES_MAX): Promise<string> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let bytes = 0;
     response.on('data', (chunk: Buffer) => {
       bytes += chunk.length;
-      if (bytes <= ANSWER_BYTES_MAX) chunks.push(chunk);
-      else response.destroy(new PeerFailure('broken', `answer of more than ${ANSWER_BYTES_MAX} bytes`));
+      if (bytes <= bytesMax) chunks.push(chunk);
+      else response.destroy(new PeerFailure('broken', `answer of more than ${bytesMax} bytes`));
     });
     response.once('end', () => resolve(Buffer.concat(chunks).toString('utf8')));
     response.once('error', reject);

@@ -2,9 +2,9 @@
 import { Type } from '@sinclair/typebox';
 import { parser } from '../wire/schema.js';
 import { normaliseUrl } from '../wire/url.js';
+import { readEvents } from './event-feed.js';
 import { PeerFailure, peerFailure } from './failure.js';
 import { type Outgoing, openStream } from './http.js';
-import { readEvents } from './read-events.js';
 
 const CONNECT_MS = 1_000;
 /** Of the text, so much is kept for the result; all of it is told as it comes. */
@@ -49,7 +49,7 @@ export async function inferAt(outgoing: Outgoing, { url, request, onToken, signa
       connectMs: CONNECT_MS,
       signal,
     });
-    await readEvents(body, ({ data }) => {
+    await readEvents(body, at, ({ data }) => {
       if (data === '[DONE]') {
         ended = true;
         return;

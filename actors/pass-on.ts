@@ -6,9 +6,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CANCELLED_ELSEWHERE, ENDING, JobData, JobPosted, type Operation } from '../wire/jobs.js';
 import { parser } from '../wire/schema.js';
 import { HEADER } from '../wire/status.js';
+import { readEvents } from './event-feed.js';
 import { PeerFailure } from './failure.js';
 import { ask, type Outgoing, openStream } from './http.js';
-import { readEvents } from './read-events.js';
 import type { Telling } from './run-operation.js';
 
 const CONNECT_MS = 1_000;
@@ -90,7 +90,7 @@ export function createPassOn({ outgoing, hive, onLost }: PassOnDeps) {
           connectMs: CONNECT_MS,
           signal,
         });
-        await readEvents(body, ({ event, data }) => {
+        await readEvents(body, at.url, ({ event, data }) => {
           if (event === 'bye' || ending !== null) return;
           seen += 1;
           if (seen <= told) return;

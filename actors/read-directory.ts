@@ -1,13 +1,12 @@
 /** Reads which hives and workers the registry lists, and follows its stream of changes (PROTOCOL, "Registry"). */
 import type { IncomingMessage } from 'node:http';
-import { StringDecoder } from 'node:string_decoder';
-import { createParser } from 'eventsource-parser';
 import { fromCallback } from 'xstate';
 import type { DirectoryEvent } from '../machines/directory.js';
 import { readJson } from '../wire/json.js';
 import { type Component, REGISTRY_PATH, RegisteredHives, RegisteredWorkers, RegistryEvent } from '../wire/registry.js';
 import { parser } from '../wire/schema.js';
 import type { AwakeClock } from './awake-clock.js';
+import { eventFeed } from './event-feed.js';
 import { PeerFailure, peerFailure } from './failure.js';
 import { type Outgoing, openStream } from './http.js';
 import { readList } from './read-list.js';
@@ -64,19 +63,12 @@ async function read(
   if (opened instanceof Error) throw opened;
   sendBack({ type: 'opened' });
 
-  const parser = createParser({
-    maxBufferSize: EVENT_CHARS_MAX,
-    onError: (error) => {
-      if (error.type === 'max-buffer-size-exceeded')
-        throw new PeerFailure('broken', `${registryUrl} sent too long an event`);
-    },
-    onEvent: ({ event: name, data }) => {
-      // Who went meanwhile is in none of the events that follow: the lists say.
-      if (name === 'lagged') throw new PeerFailure('closed', `${registryUrl} was ahead of us: it is read anew`);
-      const event = parseEvent(readJson(data));
-      // What is not understood is left out: a later registry may say more.
-      if (event.ok) onEvent(event.value as RegistryEvent);
-    },
+  const feed = eventFeed(registryUrl, EVENT_CHARS_MAX, ({ event: name, data }) => {
+    // Who went meanwhile is in none of the events that follow: the lists say.
+    if (name === 'lagged') throw new PeerFailure('closed', `${registryUrl} was ahead of us: it is read anew`);
+    const event = parseEvent(readJson(data));
+    // What is not understood is left out: a later registry may say more.
+    if (event.ok) onEvent(event.value as RegistryEvent);
   });
   const silence = watchSilence(
     { clock, silenceLimits: () => ({ staleMs: SILENCE_MS_MAX, lostMs: SILENCE_MS_MAX }) },
@@ -86,11 +78,10 @@ async function read(
     },
   );
   signal.addEventListener('abort', silence.stop, { once: true });
-  const decoder = new StringDecoder('utf8');
   try {
     for await (const chunk of opened) {
       silence.heard();
-      parser.feed(decoder.write(chunk as Buffer));
+      feed(chunk as Buffer);
     }
   } finally {
     silence.stop();

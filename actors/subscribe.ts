@@ -2,13 +2,13 @@
  * Opens a hive's stream and reads it: bytes → events → checked once → the store. The machine hears only what changes
  * its state: opened, silent, heard again, closed.
  */
-import { StringDecoder } from 'node:string_decoder';
-import { createParser, type EventSourceMessage } from 'eventsource-parser';
+import type { EventSourceMessage } from 'eventsource-parser';
 import { fromCallback } from 'xstate';
 import type { SubscribeInput, SubscriptionEvent } from '../machines/hive-subscription.js';
 import { type HiveHeartbeat, INTERVAL_MS, parseHiveHeartbeat } from '../wire/heartbeat.js';
 import { readJson } from '../wire/json.js';
 import { HEADER, PATH } from '../wire/status.js';
+import { eventFeed } from './event-feed.js';
 import { PeerFailure, peerFailure } from './failure.js';
 import { type Outgoing, openStream } from './http.js';
 import type { KeptSockets } from './kept-sockets.js';
@@ -88,43 +88,34 @@ async function read(
   let first = true;
   let bye: string | null = null;
 
-  const parser = createParser({
-    maxBufferSize: EVENT_CHARS_MAX,
-    onError: (error) => {
-      if (error.type === 'max-buffer-size-exceeded') {
-        throw new PeerFailure('broken', `${hiveUrl} sent an event of more than ${EVENT_CHARS_MAX} characters`);
-      }
-    },
-    onEvent: (message) => {
-      events += 1;
-      if (message.event === 'bye') bye = reasonOf(message);
-      if (message.event !== 'heartbeat') return;
-      const heartbeat = parseHiveHeartbeat(readJson(message.data));
-      if (!heartbeat.ok) {
-        const { pointer, detail } = heartbeat.errors[0] ?? { pointer: '', detail: 'not understood' };
-        onInvalid(hiveId, `${pointer || 'the event'}: ${detail}`);
-        return;
-      }
-      if (heartbeat.value.hive_id !== hiveId) {
-        throw new PeerFailure('identity', `${hiveUrl} sends telemetry of hive ${heartbeat.value.hive_id}`);
-      }
-      const intervalMs = heartbeat.value.interval_ms ?? INTERVAL_MS.default;
-      if (intervalMs !== silence.intervalMs()) {
-        silence.setInterval(intervalMs);
-        sendBack({ type: 'interval', ms: intervalMs });
-      }
-      onTelemetry(heartbeat.value, first);
-      first = false;
-    },
+  const feed = eventFeed(hiveUrl, EVENT_CHARS_MAX, (message) => {
+    events += 1;
+    if (message.event === 'bye') bye = reasonOf(message);
+    if (message.event !== 'heartbeat') return;
+    const heartbeat = parseHiveHeartbeat(readJson(message.data));
+    if (!heartbeat.ok) {
+      const { pointer, detail } = heartbeat.errors[0] ?? { pointer: '', detail: 'not understood' };
+      onInvalid(hiveId, `${pointer || 'the event'}: ${detail}`);
+      return;
+    }
+    if (heartbeat.value.hive_id !== hiveId) {
+      throw new PeerFailure('identity', `${hiveUrl} sends telemetry of hive ${heartbeat.value.hive_id}`);
+    }
+    const intervalMs = heartbeat.value.interval_ms ?? INTERVAL_MS.default;
+    if (intervalMs !== silence.intervalMs()) {
+      silence.setInterval(intervalMs);
+      sendBack({ type: 'interval', ms: intervalMs });
+    }
+    onTelemetry(heartbeat.value, first);
+    first = false;
   });
 
-  const decoder = new StringDecoder('utf8');
   try {
     await readPaced(stream, clock, {
       take: (chunk) => {
         silence.heard();
         events = 0;
-        parser.feed(decoder.write(chunk));
+        feed(chunk);
         return events;
       },
       onHold: silence.hold,

@@ -112,9 +112,11 @@ export async function runProcess(input: ProcessInput): Promise<void> {
     process.exit(code);
   };
   const fail = (error: unknown) => {
-    if (typeof error === 'string') log.fatal(`${name} ${id} cannot go on: ${error}`);
+    const isUsage = error instanceof UsageError;
+    if (isUsage || typeof error === 'string')
+      log.fatal(`${name} ${id} cannot go on: ${isUsage ? error.message : error}`);
     else log.fatal({ err: error }, `${name} ${id} cannot go on`);
-    void end('it failed', EXIT.failed);
+    void end('it failed', isUsage ? EXIT.usage : EXIT.failed);
   };
 
   const relay = options.inspect ? await loadInspector(`${name} ${id}`) : null;

@@ -15,7 +15,7 @@ import { createInferenceStats } from '../stores/inference.js';
 import { modelName } from '../wire/infer.js';
 import type { WorkerInfo } from '../wire/worker.js';
 import { type KeptLease, keepLease } from './lease.js';
-import { addProcessOptions } from './options.js';
+import { addProcessOptions, UsageError } from './options.js';
 import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';
 import { version } from './version.js';
 import {
@@ -210,7 +210,8 @@ function follow({ id, log, fail }: Ground, queens: Queens, lease: KeptLease) {
   return ({ value, context }: ReturnType<Model['getSnapshot']>): void => {
     const { reason, facts } = context;
     if (value === 'failed') {
-      fail(reason ?? 'the model cannot be loaded');
+      // What it was told cannot be done: to start it again would not help.
+      fail(new UsageError(reason ?? 'the model cannot be loaded'));
       return;
     }
     if (reason !== null && reason !== reasonTold && value !== 'ready') log.warn(`${reason}; it is tried again`);

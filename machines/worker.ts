@@ -95,7 +95,7 @@ export interface RunInput {
 export const STOP_GRACE_MS = 5_000;
 /** A worker that was healthy is started again so often running, one that never was so often. */
 export const RESTARTS_MAX = { healthyBefore: 5, neverHealthy: 2 } as const;
-/** Wrong usage (a flag, a model that does not exist): what starting again cannot mend. */
+/** Wrong usage (a flag, a model that does not exist): what starting again cannot mend, if it never went well. */
 const EXIT_USAGE = 2;
 /** Two, so that one long pause does not take a worker away. */
 const FAILURES_MAX = 2;
@@ -129,7 +129,7 @@ const s = setup({
   },
   guards: {
     mayRestart: ({ context }, { code }: { code: number | null }) =>
-      code !== EXIT_USAGE &&
+      (code !== EXIT_USAGE || context.wasHealthy) &&
       context.restarts < (context.wasHealthy ? RESTARTS_MAX.healthyBefore : RESTARTS_MAX.neverHealthy),
   },
 });

@@ -134,7 +134,7 @@ t.test('rbee jobs lists what was done, and tells one from its first line on', as
 t.test('a spawn that fails ends with code 1 and the last lines of the worker', async (t) => {
   const { code, stdout, stderr } = await rbee(t, ['spawn', '/nowhere/none.gguf']);
   t.strictSame([code, stdout], [1, '']);
-  t.match(stderr, /crashed: it ended with code 1\n( {2}.*\n)*? {2}.*\/nowhere\/none\.gguf/);
+  t.match(stderr, /crashed: it ended with code 2\n( {2}.*\n)*? {2}.*\/nowhere\/none\.gguf/);
   t.match(stderr, /the worker crashed[^\n]*\n$/);
 });
 

@@ -68,7 +68,7 @@ t.test('wrong usage is told in a sentence, exit code 2', async (t) => {
   }
 });
 
-t.test('a model that cannot be loaded ends it with exit code 1, and words about what to do', async (t) => {
+t.test('a model that cannot be loaded ends it with exit code 2, and words about what to do', async (t) => {
   const dir = t.testdir({ 'no.gguf': 'this is no model' });
   const cut = path.join(dir, 'cut.gguf');
   writeFileSync(cut, tinyGguf().subarray(0, 200_000));
@@ -80,7 +80,7 @@ t.test('a model that cannot be loaded ends it with exit code 1, and words about 
   ];
   for (const [model, words] of cases) {
     const { code, stderr } = await lastWords(t, model);
-    t.equal(code, 1, model);
+    t.equal(code, 2, model);
     t.match(stderr, words);
     t.notMatch(stderr, /\n\s+at /, 'and no stack');
   }
@@ -89,14 +89,14 @@ t.test('a model that cannot be loaded ends it with exit code 1, and words about 
 t.test('a context that memory cannot hold is told with what would fit', async (t) => {
   const model = tinyModel(t, { contextTokens: 2_000_000_000, width: 1024 });
   const { code, stderr } = await lastWords(t, model, ['--context-size', '9000000', '--parallel', '256']);
-  t.equal(code, 1);
+  t.equal(code, 2);
   t.match(stderr, /not enough memory for .*Try a --context-size below 9000000, --parallel 128/);
 });
 
 t.test('a kind of GPU that is not here is told, with what to do', async (t) => {
   const other = process.platform === 'darwin' ? 'cuda' : 'metal';
   const { code, stderr } = await lastWords(t, tinyModel(t), ['--worker-type', other]);
-  t.equal(code, 1);
+  t.equal(code, 2);
   t.match(stderr, /no build of llama\.cpp for (cuda|metal): .*--worker-type/);
 });
 
@@ -109,7 +109,7 @@ t.test('without node-llama-cpp it says how to install it, and what else there is
   const { code, stderr } = await lastWords(t, tinyModel(t), [], {
     NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(register)}`,
   });
-  t.equal(code, 1);
+  t.equal(code, 2);
   t.match(stderr, /not installed: npm install node-llama-cpp .*--engine openai --engine-url/);
 });
 
@@ -167,7 +167,7 @@ t.test('a model that the network does not have ends it with the reason', async (
     HF_ENDPOINT: hub.url,
     HOME: t.testdir(),
   });
-  t.equal(code, 1);
+  t.equal(code, 2);
   t.match(stderr, /hf:somebody\/tiny:Q4_K_M cannot be fetched: .*Is the network there/);
 });
 

@@ -103,7 +103,7 @@ t.test('a worker that crashed', { skip }, async (t) => {
 
   t.test('needs attention, and says why and what it said last', async (t) => {
     await crashed.nth(1).waitFor();
-    t.match(await crashed.first().innerText(), /worker-llm-\w+@gpu-0 \(one\) crashed: it ended with code 1/);
+    t.match(await crashed.first().innerText(), /worker-llm-\w+@gpu-0 \(one\) crashed: it ended with code 2/);
     t.match(await page.locator('.totals').innerText(), /Workers\s+0/, 'and is counted nowhere');
     await crashed.first().getByText('Its last lines').click();
     await crashed.first().locator('pre', { hasText: '/nowhere/one.gguf' }).waitFor();
