@@ -22,8 +22,12 @@ export function createCheckWorker({ outgoing: ours }: { outgoing: Outgoing }) {
     }
     const info = await ask(outgoing, url + PATH.workerInfo, { trusted: true, signal }).then(
       ({ body }) => parseInfo(body),
-      // It serves; how it calls its model is then what it was asked for.
-      () => null,
+      (error: unknown) => {
+        // One that was spawned with an older token refuses everybody: started again it has ours.
+        if (error instanceof PeerFailure && error.kind === 'unauthorized') throw error;
+        // It serves; how it calls its model is then what it was asked for.
+        return null;
+      },
     );
     return info?.ok
       ? { status: 'ok', model: info.value.model_id, device: info.value.device }

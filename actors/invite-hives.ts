@@ -6,6 +6,8 @@ import type { Ask } from './http.js';
 /** Hints of strangers wait in a queue of their own: thousands of wrong ones delay no search. */
 const HINTS_IN_FLIGHT_MAX = 64;
 const HINTS_MAX = 1_000;
+/** After so many rounds in which a host was not asked because of who answered there, it is asked for its name again. */
+const SPARED_MAX = 10;
 
 export interface Invitation {
   hiveUrl: string;
@@ -37,7 +39,7 @@ export interface Inviter {
 
 export function createInviter({ asker, whyNot, namesFirst, log }: InviteDeps): Inviter {
   /** Who answered at a URL last: a host whose hive streams already is left in peace, whatever it is called here. */
-  const answeredAs = new Map<string, string>();
+  const answeredAs = new Map<string, { id: string; spared: number }>();
   const inFlight = new Set<string>();
   const limit = pLimit(HINTS_IN_FLIGHT_MAX);
   const hinted = new Set<string>();
@@ -46,17 +48,20 @@ export function createInviter({ asker, whyNot, namesFirst, log }: InviteDeps): I
     const options = { trusted, ...(signal ? { signal } : {}) };
     const remember = (id: string) => {
       // Only of hosts without a name: strangers could fill it otherwise.
-      if (hiveId === null) answeredAs.set(hiveUrl, id);
+      if (hiveId === null) answeredAs.set(hiveUrl, { id, spared: 0 });
     };
-    const expected = hiveId ?? answeredAs.get(hiveUrl) ?? null;
+    const note = answeredAs.get(hiveUrl);
+    const isOld = note !== undefined && note.spared >= SPARED_MAX;
+    const expected = hiveId ?? (isOld ? null : note?.id) ?? null;
     const reason = whyNot(hiveUrl, expected);
     if (reason !== null || inFlight.has(hiveUrl)) {
+      if (note) note.spared += 1;
       log.debug(`${who} is not asked: ${reason ?? 'it is being asked'}`);
       return null;
     }
     inFlight.add(hiveUrl);
     try {
-      if (namesFirst() && !answeredAs.has(hiveUrl)) {
+      if (isOld || (namesFirst() && !note)) {
         const { hive_id } = await asker.capabilities(hiveUrl, { ...options, invite: false });
         remember(hive_id);
         const objection = whyNot(hiveUrl, hive_id);

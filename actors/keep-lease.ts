@@ -3,7 +3,7 @@ import { fromPromise } from 'xstate';
 import type { HeartbeatInput, ListedQueen, RegisterOutput } from '../machines/lease.js';
 import { type ComponentKind, Lease, QueenList, REGISTRY_PATH } from '../wire/registry.js';
 import { type Parsed, parser } from '../wire/schema.js';
-import { hostOf, isLoopback, normaliseUrl } from '../wire/url.js';
+import { asSaidBy, hostOf, isLoopback, normaliseUrl } from '../wire/url.js';
 import { type Door, urlTowards } from './door.js';
 import { PeerFailure } from './failure.js';
 import { type Ask, ask, type Outgoing } from './http.js';
@@ -57,7 +57,7 @@ export function createLeaseActors({ outgoing, door, registryUrl, kind, id, about
       if (url !== input.url)
         throw new PeerFailure('identity', `our address is ${url} now, ${input.url} was registered`);
       return understood(parseQueens(body), registryUrl).queens.flatMap((queen) => {
-        const normal = normaliseUrl(queen.url);
+        const normal = normaliseUrl(asSaidBy(registryUrl, queen.url));
         // A process on loopback speaks with loopback peers only.
         if (!normal.ok || (outgoing.loopbackOnly && !isLoopback(hostOf(normal.url)))) return [];
         return [{ id: queen.id, url: normal.url }];

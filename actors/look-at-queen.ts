@@ -4,7 +4,7 @@ import type { BeatInput } from '../machines/queen-heartbeat.js';
 import { QueensHives } from '../wire/keeper.js';
 import { parser } from '../wire/schema.js';
 import { Info } from '../wire/status.js';
-import { normaliseUrl } from '../wire/url.js';
+import { asSaidBy, normaliseUrl } from '../wire/url.js';
 import { PeerFailure } from './failure.js';
 import { ask, type Outgoing } from './http.js';
 import { readList } from './read-list.js';
@@ -33,7 +33,8 @@ export function createLookAtQueen({ outgoing, onOnline, onLost }: LookDeps) {
       url,
       info.value.id,
       streaming.flatMap(({ hive_id: id, hive_url }) => {
-        const hive = normaliseUrl(hive_url);
+        // She may know a hive of her own machine by loopback, which is hers and not ours.
+        const hive = normaliseUrl(asSaidBy(url, hive_url));
         return hive.ok ? [{ id, url: hive.url }] : [];
       }),
     );

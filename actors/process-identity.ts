@@ -34,6 +34,11 @@ export function isSameProcess(a: ProcessIdentity, b: ProcessIdentity | null): bo
   return b !== null && a.pid === b.pid && a.started === b.started && a.boot === b.boot;
 }
 
+/** The same for who asks whether it lives: for a moment it may not be readable (no descriptor is free, `ps` is slow). */
+export function isStillThere(a: ProcessIdentity, b: ProcessIdentity | null): boolean {
+  return b !== null && isSameProcess(a, { pid: b.pid, started: b.started ?? a.started, boot: b.boot ?? a.boot });
+}
+
 /** A value without blanks in the environment with which a live process was started; null where there is none, or it cannot be read. */
 export function variableOf(pid: number, name: string): string | null {
   try {

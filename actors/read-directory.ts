@@ -5,6 +5,7 @@ import type { DirectoryEvent } from '../machines/directory.js';
 import { readJson } from '../wire/json.js';
 import { type Component, REGISTRY_PATH, RegisteredHives, RegisteredWorkers, RegistryEvent } from '../wire/registry.js';
 import { parser } from '../wire/schema.js';
+import { asSaidBy } from '../wire/url.js';
 import type { AwakeClock } from './awake-clock.js';
 import { eventFeed } from './event-feed.js';
 import { PeerFailure, peerFailure } from './failure.js';
@@ -59,7 +60,8 @@ async function read(
   ]);
   const both = [parseHives(hives), parseWorkers(workers)] as const;
   if (!both[0].ok || !both[1].ok) throw new PeerFailure('broken', `${registryUrl} answers, but not as a registry does`);
-  onList([...both[0].value.hives, ...both[1].value.workers] as Component[]);
+  const here = <T extends { url: string }>(one: T): T => ({ ...one, url: asSaidBy(registryUrl, one.url) });
+  onList(([...both[0].value.hives, ...both[1].value.workers] as Component[]).map(here));
   if (opened instanceof Error) throw opened;
   sendBack({ type: 'opened' });
 
@@ -68,7 +70,9 @@ async function read(
     if (name === 'lagged') throw new PeerFailure('closed', `${registryUrl} was ahead of us: it is read anew`);
     const event = parseEvent(readJson(data));
     // What is not understood is left out: a later registry may say more.
-    if (event.ok) onEvent(event.value as RegistryEvent);
+    if (!event.ok) return;
+    const change = event.value as RegistryEvent;
+    onEvent(change.type === 'register' ? here(change) : change);
   });
   const silence = watchSilence(
     { clock, silenceLimits: () => ({ staleMs: SILENCE_MS_MAX, lostMs: SILENCE_MS_MAX }) },

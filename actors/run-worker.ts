@@ -6,7 +6,7 @@ import { fromCallback } from 'xstate';
 import type { RunEvent, RunInput, WorkerEvent, WorkerExit, WorkerRequest } from '../machines/worker.js';
 import { isOfAnother, VARIABLE } from './adopt-workers.js';
 import { enterCgroup, findSlice, removeCgroup } from './cgroup.js';
-import { identityOf, isSameProcess, membersOfSession, signalProcess } from './process-identity.js';
+import { identityOf, isStillThere, membersOfSession, signalProcess } from './process-identity.js';
 import { spawnProcess } from './spawn-process.js';
 import type { WorkerRecord, WorkerRecords } from './worker-records.js';
 
@@ -21,7 +21,7 @@ export interface RunWorkerDeps {
   /** The whole command of a worker, its program first. No secrets: everybody can read it. */
   commandOf: (request: WorkerRequest) => string[];
   /** Its environment beside ours: the token. */
-  environment: () => Record<string, string>;
+  environment: (request: WorkerRequest) => Record<string, string>;
   /** False: no cgroups, whatever the machine offers. */
   cgroups: boolean;
   log: (message: string) => void;
@@ -94,7 +94,7 @@ export function createRunWorker(deps: RunWorkerDeps) {
         const child = spawnProcess({
           command: deps.commandOf(request),
           env: {
-            ...deps.environment(),
+            ...deps.environment(request),
             [VARIABLE.spawner]: deps.spawner,
             [VARIABLE.spawn]: id,
             RBEE_OUTPUT_DIR: records.directory(id),
@@ -123,7 +123,7 @@ export function createRunWorker(deps: RunWorkerDeps) {
 
     function takeUp(pid: number) {
       record = records.read(id) ?? record;
-      const isAlive = () => record.process !== null && isSameProcess(record.process, identityOf(pid));
+      const isAlive = () => record.process !== null && isStillThere(record.process, identityOf(pid));
       const timer = setInterval(() => {
         if (!isAlive()) void ended({ code: null, signal: null, message: 'it ended' });
       }, ALIVE_EVERY_MS);

@@ -12,12 +12,12 @@ import {
   readFileSync,
   renameSync,
   rmSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { readJson } from '../wire/json.js';
-import { identityOf, isSameProcess, type ProcessIdentity } from './process-identity.js';
+import { identityOf, isStillThere, type ProcessIdentity } from './process-identity.js';
 
 /** Another process of this name runs; the message says which. */
 export class StateInUse extends Error {}
@@ -86,14 +86,20 @@ export function openStateDir(
 
 function replaceFile(file: string, text: string): void {
   const draft = `${file}.${randomUUID()}.tmp`;
-  const descriptor = openSync(draft, 'wx', 0o600);
   try {
-    writeSync(descriptor, text);
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
+    const descriptor = openSync(draft, 'wx', 0o600);
+    try {
+      // All of it, or it throws: a full disk takes a part and says nothing.
+      writeFileSync(descriptor, text);
+      fsyncSync(descriptor);
+    } finally {
+      closeSync(descriptor);
+    }
+    renameSync(draft, file);
+  } catch (error) {
+    rmSync(draft, { force: true });
+    throw error;
   }
-  renameSync(draft, file);
 }
 
 /** The lock names its holder; the lock of a process that lives no more is taken over. */
@@ -102,7 +108,7 @@ function takeLock(lock: string, who: string): void {
   const mine = identityOf(process.pid) as ProcessIdentity;
   try {
     const descriptor = openSync(draft, 'wx', 0o600);
-    writeSync(descriptor, JSON.stringify(mine));
+    writeFileSync(descriptor, JSON.stringify(mine));
     closeSync(descriptor);
     // A link is made whole or not at all: nobody ever reads half a lock.
     for (let attempt = 1; ; attempt += 1) {
@@ -113,7 +119,7 @@ function takeLock(lock: string, who: string): void {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
       }
       const holder = readHolder(lock);
-      if (holder && isSameProcess(holder, identityOf(holder.pid))) {
+      if (holder && isStillThere(holder, identityOf(holder.pid))) {
         throw new StateInUse(`${who} runs already, as process ${holder.pid}: stop it, or choose another name`);
       }
       if (attempt > 3) throw new StateInUse(`${who} is being started by somebody else just now`);

@@ -47,9 +47,9 @@ export interface Try {
   lose: (reason: string) => void;
 }
 
-/** Answers that say more of the worker than of the request: the next one is asked. */
+/** Answers that say more of the worker than of the request (it does not know us, or not by this name): the next one is asked. */
 const isWorkersFault = (status: number): boolean =>
-  status >= 500 || status < 200 || status === 401 || isRedirect(status);
+  status >= 500 || status < 200 || [401, 403].includes(status) || isRedirect(status);
 const isRedirect = (status: number): boolean => status >= 300 && status < 400;
 
 /** Of a worker's headers, those that are the client's business. */

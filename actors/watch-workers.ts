@@ -5,9 +5,9 @@
  */
 import pLimit from 'p-limit';
 import type { WorkerToAsk } from '../stores/workers.js';
-import { parser } from '../wire/schema.js';
 import { PATH } from '../wire/status.js';
-import { WorkerCapabilities } from '../wire/worker.js';
+import type { WorkerCapabilities } from '../wire/worker.js';
+import { askCapabilities } from './ask-capabilities.js';
 import { ask, type Outgoing } from './http.js';
 
 /** Dead workers cost their own kind time, and no hive. */
@@ -37,8 +37,6 @@ export interface WorkerWatch {
   stop: () => void;
 }
 
-const parseCapabilities = parser(WorkerCapabilities);
-
 export function watchWorkers(deps: WatchWorkersDeps): WorkerWatch {
   const limit = pLimit(IN_FLIGHT_MAX);
   const controller = new AbortController();
@@ -46,12 +44,9 @@ export function watchWorkers(deps: WatchWorkersDeps): WorkerWatch {
   const inFlight = new Set<string>();
   let timer: NodeJS.Timeout | undefined;
 
-  const get = (worker: WorkerToAsk, path: string, trusted: boolean) =>
-    ask(deps.outgoing, worker.url + path, { trusted, signal, connectMs: CONNECT_MS });
-
   async function askHealth(worker: WorkerToAsk): Promise<boolean> {
     try {
-      await get(worker, PATH.health, false);
+      await ask(deps.outgoing, worker.url + PATH.health, { trusted: false, signal, connectMs: CONNECT_MS });
       return true;
     } catch (error) {
       if (!signal.aborted) deps.onFailed(worker, (error as Error).message);
@@ -60,28 +55,22 @@ export function watchWorkers(deps: WatchWorkersDeps): WorkerWatch {
   }
 
   /** @returns whether the worker there may still be the one that we mean */
-  async function askCapabilities(worker: WorkerToAsk): Promise<boolean> {
-    let body: unknown;
-    try {
-      // It spoke with our token or the registry lists it, and the registry knows the token as well.
-      ({ body } = await get(worker, PATH.capabilities, true));
-    } catch {
-      // One that cannot say what it can do may still work; it is asked again when it was away.
-      return true;
-    }
-    const answer = parseCapabilities(body);
-    if (!answer.ok || signal.aborted) return true;
-    if (answer.value.worker_id !== worker.id) {
-      deps.onReplaced(worker, `${worker.url} is worker ${answer.value.worker_id} now`);
+  async function learn(worker: WorkerToAsk): Promise<boolean> {
+    // It spoke with our token or the registry lists it, and the registry knows the token as well.
+    const said = await askCapabilities(deps.outgoing, worker.url, { trusted: true, signal, connectMs: CONNECT_MS });
+    // One that does not say is asked again when it was away.
+    if (said === null || signal.aborted) return true;
+    if (said.worker_id !== worker.id) {
+      deps.onReplaced(worker, `${worker.url} is worker ${said.worker_id} now`);
       return false;
     }
-    deps.onCapabilities(worker, answer.value);
+    deps.onCapabilities(worker, said);
     return true;
   }
 
   async function askOne(worker: WorkerToAsk, health: boolean): Promise<void> {
     if (signal.aborted || (health && !(await askHealth(worker)))) return;
-    if (worker.wantsCapabilities && !(await askCapabilities(worker))) return;
+    if (worker.wantsCapabilities && !(await learn(worker))) return;
     if (health && !signal.aborted) deps.onHealthy(worker);
   }
 

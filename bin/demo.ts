@@ -55,7 +55,7 @@ async function runDemo(): Promise<number> {
     interrupted = true;
     swarm.end(QUERY_EXIT.interrupted);
   };
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, interrupt);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt);
   step('starting a swarm on this machine');
   const code = await swarm.ended;
   rmSync(dir, { recursive: true, force: true, maxRetries: 3 });

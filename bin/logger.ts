@@ -9,9 +9,16 @@ export interface LoggerInput {
   format: 'text' | 'json';
 }
 
+const UNWRITTEN_BYTES_MAX = 1024 * 1024;
+
 export function createLogger({ level, format }: LoggerInput): Logger {
   const options = { level, base: null, redact: ['token', '*.token', 'authorization', '*.authorization'] };
-  if (format === 'json') return pino(options, pino.destination({ dest: 2, sync: true }));
+  if (format === 'json') {
+    const destination = pino.destination({ dest: 2, sync: true, maxLength: UNWRITTEN_BYTES_MAX });
+    // A full disk costs lines of a log, and not the process: what is not written is tried again with the next line.
+    destination.on('error', () => {});
+    return pino(options, destination);
+  }
   const stream = pretty({
     destination: 2,
     sync: true,

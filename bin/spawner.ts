@@ -21,6 +21,7 @@ import {
   workersMachine,
 } from '../machines/workers.js';
 import { modelName } from '../wire/infer.js';
+import { hostOf } from '../wire/url.js';
 import type { ProcessOptions } from './options.js';
 import type { Ground } from './process.js';
 
@@ -61,8 +62,11 @@ export interface OwnSpawner extends Spawner {
   end: (how: { keep: boolean; graceMs?: number }) => Promise<void>;
 }
 
-/** For workers that stand before an engine; it goes from environment to environment, and nowhere else. */
-const ENGINE_API_KEY = process.env.RBEE_ENGINE_API_KEY;
+/**
+ * The key of the engine at RBEE_ENGINE_URL, which goes from environment to environment, to workers that stand before that
+ * very engine: whoever may have a worker spawned names its engine, and must not have the key sent where he likes.
+ */
+const { RBEE_ENGINE_API_KEY: ENGINE_API_KEY, RBEE_ENGINE_URL: ENGINE_URL } = process.env;
 
 /** How long workers get for their own end, within the 4 s that a process may take; its streams end meanwhile. */
 const WORKERS_GRACE_MS = 2_000;
@@ -98,9 +102,9 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
               records,
               spawner,
               commandOf: (request) => [...(input.command ?? WORKER_COMMAND), ...workerFlags(input, request)],
-              environment: () => ({
+              environment: ({ engineUrl }) => ({
                 ...(input.options.token === undefined ? {} : { RBEE_TOKEN: input.options.token }),
-                ...(ENGINE_API_KEY === undefined ? {} : { RBEE_ENGINE_API_KEY: ENGINE_API_KEY }),
+                ...(ENGINE_API_KEY && isOurEngine(engineUrl) ? { RBEE_ENGINE_API_KEY: ENGINE_API_KEY } : {}),
               }),
               cgroups: input.cgroups ?? true,
               log: (message) => log.warn(message),
@@ -294,6 +298,10 @@ function deviceName({ worker, device }: WorkerRequest): string | null {
   return worker === 'cpu' ? `CPU-${device}` : `GPU-${device}`;
 }
 
+function isOurEngine(url: string | null): boolean {
+  return url !== null && URL.canParse(ENGINE_URL ?? '') && new URL(url).origin === new URL(ENGINE_URL ?? '').origin;
+}
+
 /** All but secrets: `ps` shows them to everybody. */
 function workerFlags({ ground, options, hiveId, registryUrl, queenUrls }: SpawnerInput, request: WorkerRequest) {
   const device = deviceName(request);
@@ -313,7 +321,11 @@ function workerFlags({ ground, options, hiveId, registryUrl, queenUrls }: Spawne
     ...flag('--tls-cert', options.tlsCert),
     ...flag('--tls-key', options.tlsKey),
     ...flag('--tls-ca', options.tlsCa),
-    ...options.allowHost.flatMap((name) => ['--allow-host', name]),
+    // At our advertised host queens ask for our workers too.
+    ...[...options.allowHost, ...(options.advertiseUrl ? [hostOf(options.advertiseUrl)] : [])].flatMap((name) => [
+      '--allow-host',
+      name,
+    ]),
     ...options.allowOrigin.flatMap((origin) => ['--allow-origin', origin]),
     ...['--log-level', options.logLevel, '--log-format', options.logFormat],
   ];

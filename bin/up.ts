@@ -82,8 +82,8 @@ function runSwarm(options: UpOptions): Promise<number> {
       else void spawnAtOnce(queen, options.spawn);
     },
   });
-  process.on('SIGINT', () => swarm.end(EXIT.ok));
-  process.on('SIGTERM', () => swarm.end(EXIT.ok));
+  // SIGHUP: the terminal was closed, and its end reaches us alone.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => swarm.end(EXIT.ok));
   return swarm.ended;
 }
 

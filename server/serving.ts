@@ -102,6 +102,8 @@ export function createServing(input: ServingInput): Serving {
       leave = await admission.enter(signal);
       const count: InferenceCall['count'] = (tokens) => stats.count(tokens, performance.now());
       given = await input.infer({ route, body, signal, count });
+      // Who left meanwhile would never read a line, and nobody would end what was never begun.
+      signal.throwIfAborted();
     } catch (error) {
       end(error, false);
       if (error instanceof CallerLeft) {

@@ -6,6 +6,7 @@ import { createStore } from '@xstate/store';
 import type { Device } from '../wire/device.js';
 import type { HiveHeartbeat, HiveStateChange, QueenSnapshot } from '../wire/heartbeat.js';
 import type { HiveConflict, HiveEntry } from '../wire/hive.js';
+import { asSaidBy } from '../wire/url.js';
 import type { WorkerStats } from '../wire/worker.js';
 import { createWorkers, type Now } from './workers.js';
 
@@ -61,7 +62,7 @@ export function createFleet() {
         timestamps.set(hive.hive_id, timestamp);
         hive.last_telemetry_at = receivedAt;
         hive.node = heartbeat.node ?? null;
-        hive.workers = named(heartbeat);
+        hive.workers = named(heartbeat, hive.hive_url);
         hive.operational_status = heartbeat.hive_info?.operational_status ?? null;
         hive.health_status = heartbeat.hive_info?.health_status ?? null;
         hive.labels = heartbeat.hive_info?.labels ?? {};
@@ -193,8 +194,10 @@ function blank(hiveId: string): HiveEntry {
 }
 
 /** A foreign hive names no workers: group and instance make a name, or the process id. */
-function named({ hive_id, workers }: HiveHeartbeat): WorkerStats[] {
-  return workers.map((worker) => {
+function named({ hive_id, workers }: HiveHeartbeat, hiveUrl: string): WorkerStats[] {
+  return workers.map((said) => {
+    // It tells all its readers the same, and not each of them is on its machine.
+    const worker = said.url ? { ...said, url: asSaidBy(hiveUrl, said.url) } : said;
     if (worker.worker_id !== undefined) return worker;
     const own = worker.group && worker.instance ? `${worker.group}-${worker.instance}` : `pid-${worker.pid ?? 0}`;
     return { ...worker, worker_id: `worker-${own.replace(/[^A-Za-z0-9._-]/g, '-')}@${hive_id}` };

@@ -237,6 +237,11 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
     return [...names, (spawnedBy ?? '').replace(/^hive-/, '')].find((name) => hives.has(name)) ?? null;
   }
 
+  function holderOf(url: string): string | undefined {
+    const id = byUrl.get(url);
+    return id !== undefined && workers.get(id)?.info?.url === url ? id : undefined;
+  }
+
   const knownOr = (id: string, now: Now): WorkerRecord => workers.get(id) ?? unheard(id, null, now.ms);
 
   return {
@@ -315,6 +320,8 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
       });
       return kept ? 'ask' : 'full';
     },
+    /** Which worker spoke for itself at a URL last, if it is known to be there still. */
+    holderOf,
     /** What it can do. */
     capabilities: (id: string, { devices, models }: Pick<WorkerCapabilities, 'devices' | 'models'>): void => {
       const known = workers.get(id);
@@ -324,8 +331,8 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
     healthy: (id: string, url: string, now: Now): boolean => {
       const known = workers.get(id);
       if (!known || known.info?.url !== url) return false;
-      const holder = byUrl.get(url);
-      if (holder !== undefined && holder !== id && workers.get(holder)?.info?.url === url) {
+      const holder = holderOf(url);
+      if (holder !== undefined && holder !== id) {
         keep({ ...known, seenAt: null, registeredAt: null, reason: `${url} is worker ${holder} now` });
         return false;
       }

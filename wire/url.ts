@@ -44,6 +44,19 @@ export function isLoopback(host: string): boolean {
   return plain === 'localhost' || plain.endsWith('.localhost') || plain === '::1' || /^127(\.\d{1,3}){3}$/.test(plain);
 }
 
+const LOOPBACK_URL = /^https?:\/\/(127\.|localhost[:/]|localhost$|\[::1\])/;
+
+/**
+ * A URL that the process at `saidBy` told of, as its reader must take it: loopback means the machine of who said it, and
+ * that is where it was reached.
+ */
+export function asSaidBy(saidBy: string, url: string): string {
+  if (!LOOPBACK_URL.test(url) || LOOPBACK_URL.test(saidBy) || !URL.canParse(url)) return url;
+  const there = new URL(url);
+  there.hostname = new URL(saidBy).hostname;
+  return there.href.replace(/\/+$/, '');
+}
+
 /** RFC 1918, RFC 6598, RFC 3927, RFC 4193 and IPv6 link-local: addresses that no router passes on to the internet. */
 export function isPrivate(address: string): boolean {
   const plain = unmapped(address).toLowerCase();

@@ -60,6 +60,11 @@ t.test('one without /info is healthy all the same', async (t) => {
   t.strictSame(await check(url), { status: 'ok', model: null, device: null });
 });
 
+t.test('one that does not take our token serves nobody of ours', async (t) => {
+  const { url } = await worker(t, ({ url }, response) => void answer(response, url === '/health' ? 200 : 401, {}));
+  await t.rejects(check(url), /another token/);
+});
+
 t.test('503 is loading, with what it says of its progress', async (t) => {
   const problem = { type: 'about:blank', title: 'Service Unavailable', status: 503, detail: 'loading: 40 %' };
   const loading = await worker(t, (_, response) =>

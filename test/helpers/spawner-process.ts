@@ -28,6 +28,9 @@ export interface SpawnerSettings {
   instance?: string;
   token?: string;
   queenUrls?: string[];
+  advertiseUrl?: string;
+  /** Beside our own. */
+  env?: Record<string, string>;
   cgroups?: boolean;
 }
 
@@ -56,7 +59,10 @@ type Reply = { n: number; value: unknown } | { n: number; error: string } | { re
 /** Its workers are stand-ins; all of them end with the test, whatever became of the spawner. */
 export async function startSpawner(t: Pick<Test, 'teardown'>, settings: SpawnerSettings): Promise<SpawnerProcess> {
   const own = Object.entries(process.env).filter(([name]) => !name.startsWith('RBEE_'));
-  const child = fork(THIS, [JSON.stringify(settings)], { env: Object.fromEntries(own), silent: true });
+  const child = fork(THIS, [JSON.stringify(settings)], {
+    env: { ...Object.fromEntries(own), ...settings.env },
+    silent: true,
+  });
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   let stderr = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
@@ -118,7 +124,15 @@ export async function startSpawner(t: Pick<Test, 'teardown'>, settings: SpawnerS
 }
 
 function run(settings: SpawnerSettings): void {
-  const { stateDir, kind = 'hive', id = 'gpu-0', instance = 'instance-1', token, queenUrls = [] } = settings;
+  const {
+    stateDir,
+    kind = 'hive',
+    id = 'gpu-0',
+    instance = 'instance-1',
+    token,
+    queenUrls = [],
+    advertiseUrl,
+  } = settings;
   const log = createLogger({ level: 'debug', format: 'text' });
   const state = openStateDir({ root: stateDir, process: kind, id }, (message) => log.warn(message));
   mkdirSync(state.path, { recursive: true });
@@ -142,6 +156,7 @@ function run(settings: SpawnerSettings): void {
       ...{ bind: '127.0.0.1', port: 0, allowHost: [], allowOrigin: [], stateDir, logLevel: 'info', logFormat: 'text' },
       inspect: false,
       ...(token === undefined ? {} : { token }),
+      ...(advertiseUrl === undefined ? {} : { advertiseUrl }),
     },
     kind,
     hiveId: kind === 'hive' ? id : null,

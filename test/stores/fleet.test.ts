@@ -57,6 +57,14 @@ t.test('a streaming hive decides for its own workers', async (t) => {
   t.match(fleet.workers.get('w2@gpu-0', 1000)?.reason, /does not list it/);
 });
 
+t.test('a worker that its hive names by loopback is on the machine of that hive', async (t) => {
+  const { fleet, show, tell } = create();
+  show('streaming', 0);
+  tell({ workers: [{ ...worker('w1@gpu-0'), url: 'http://127.0.0.1:8080' }] });
+  t.match(fleet.workers.get('w1@gpu-0', 0), { url: 'http://a:8080' });
+  t.match(fleet.hive('gpu-0')?.workers, [{ url: 'http://a:8080' }]);
+});
+
 t.test('a lost hive voids what was known of its workers, and a sign of life brings one back', async (t) => {
   const { fleet, show, tell, online } = create();
   show('streaming', 0);

@@ -1,4 +1,5 @@
 /** What spawners and the registry tell a queen of workers and hives, and when a worker is gone. */
+import pLimit from 'p-limit';
 import t from 'tap';
 import { fakeHive } from '../fakes/hive.js';
 import { fakeRegistry } from '../fakes/registry.js';
@@ -166,17 +167,22 @@ t.test('thousands of hints of hives that are nowhere cost nobody his place', asy
   const queen = await startProcess(t, { name: 'queen', args: ['--queen-id', 'queen-flooded'] });
   // A door that takes connections and never answers.
   const dead = await serve(t, {}, () => {});
+  // Fifty at a time: what waits is with the queen, and others are tested in this process.
+  const limit = pLimit(50);
   const hints = await Promise.all(
     Array.from({ length: 1_500 }, (_, n) =>
-      fetch(`${queen.url}/v1/queen/register-hive`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        // Each is another URL of a port where nobody listens, or where nobody answers.
-        body: JSON.stringify({
-          hive_id: `no-${n}`,
-          hive_url: n % 2 ? `http://127.0.0.1:1/${n}` : `${dead.url}/${n}`,
-        }),
-      }).then(({ status }) => status),
+      limit(async () => {
+        const { status } = await fetch(`${queen.url}/v1/queen/register-hive`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          // Each is another URL of a port where nobody listens, or where nobody answers.
+          body: JSON.stringify({
+            hive_id: `no-${n}`,
+            hive_url: n % 2 ? `http://127.0.0.1:1/${n}` : `${dead.url}/${n}`,
+          }),
+        });
+        return status;
+      }),
     ),
   );
   t.strictSame(

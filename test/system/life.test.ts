@@ -1,6 +1,17 @@
 /** How a queen and a hive begin, what they keep, and how they end: real processes, real signals, real HTTP. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import { once } from 'node:events';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
@@ -539,6 +550,31 @@ function up(t: Test, args: string[] = []): Swarm {
     queenUrl: () => [...swarm.stderr().matchAll(/queen \S+ listens at (\S+)/g)].at(-1)?.[1] ?? '',
   };
 }
+
+t.test('a closed terminal ends the swarm that was begun there', async (t) => {
+  const swarm = up(t, ['--hive-port', '0']);
+  await waitFor('the welcome', () => swarm.stdout().includes('up.'));
+  const pids = KINDS.map(swarm.pid);
+  swarm.child.kill('SIGHUP');
+  t.equal((await waitFor('its end', () => swarm.exited)).code, 0);
+  for (const pid of pids) t.throws(() => process.kill(pid, 0), 'and none is left');
+});
+
+t.test('a full disk costs lines of the log, and not the process', { skip: !existsSync('/dev/full') }, async (t) => {
+  const child = spawn(
+    process.execPath,
+    [RBEE, 'hive', '--port', '0', '--state-dir', temporary(t), '--log-format', 'json', '--log-level', 'debug'],
+    { stdio: ['ignore', 'pipe', openSync('/dev/full', 'w')] },
+  );
+  t.teardown(() => child.kill('SIGKILL'));
+  const [line] = await once(child.stdout as NodeJS.ReadableStream, 'data');
+  const { url } = JSON.parse(String(line));
+  const stream = await openStream(t, url + STREAM);
+  await stream.waitForEvent(() => true);
+  stream.close();
+  t.equal((await getJson(`${url}/health`)).status, 200);
+  t.equal(child.exitCode, null);
+});
 
 t.test('rbee up shows a hive streaming, heals whoever is killed, and ends with one SIGINT', async (t) => {
   const swarm = up(t, ['--hive-port', '0']);

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { type FakeHiveOptions, fakeHive } from '../fakes/hive.js';
 import { fakeQueen } from '../fakes/queen.js';
-import { serve } from '../fakes/serve.js';
+import { answer, serve } from '../fakes/serve.js';
 import { getJson, openStream, postJson, type StreamEvent } from '../helpers/http.js';
 import { startProcess } from '../helpers/process.js';
 import { waitFor } from '../helpers/wait.js';
@@ -614,6 +614,26 @@ t.test('a lost hive voids its workers at once, and a 200 from its /health brings
   await workerIs(id('gone'), { online: false });
   await workerIs(id('alive'), { online: true, available: true });
   t.equal((await hiveOf('mortal')).workers.length, 1);
+});
+
+t.test('whoever has the port of a lost hive’s worker by now is not taken for it', async (t) => {
+  const stranger = await serve(t, {}, (_, response, { pathname }) =>
+    answer(
+      response,
+      200,
+      pathname === '/capabilities' ? { worker_id: 'worker-llm-1@other', devices: [], models: [] } : {},
+    ),
+  );
+  const id = 'worker-llm-1@lent';
+  const told = { worker_id: id, url: stranger.url, port: stranger.port, status: 'ready', model: 'lent' };
+  const lent = await guestHive(t, { hiveId: 'lent', workers: [told], tickMs: 100 });
+  t.match(await lent.announce(queen.url), { status: 200 });
+  await workerIs(id, { online: true, available: true });
+  await lent.close();
+  await waitFor('the name of who is there', async () =>
+    /is worker worker-llm-1@other now/.test((await workerOf(id)).reason),
+  );
+  t.match(await workerOf(id), { online: false, available: false });
 });
 
 t.test('workers are available while their hive is neither stale nor unhealthy', async (t) => {

@@ -173,7 +173,7 @@ t.test(
       ((workers) => workers?.[0]?.status === 'crashed' && workers)(events().at(-1)?.workers),
     );
     t.match(crashed, {
-      ...{ worker_id: /^worker-llm-\d+@gpu-0$/, pid: null, url: null, port: null, cpu_pct: null },
+      ...{ worker_id: /^worker-llm-\w+@gpu-0$/, pid: null, url: null, port: null, cpu_pct: null },
       ...{ device: 'CPU-0', reason: /^it ended with code 2/ },
     });
     t.match(crashed.last_lines.join(' '), /\/nowhere\/tiny\.gguf/);

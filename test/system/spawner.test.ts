@@ -93,6 +93,24 @@ test('the token goes by the environment, never by the command line, and our own 
   t.match(argv.join(' '), /--queen-url http:\/\/127\.0\.0\.1:1/);
 });
 
+test('the key of an engine goes to workers before that engine, and to no others', async (t) => {
+  const spawner = await startSpawner(t, {
+    stateDir: t.testdir(),
+    env: { RBEE_ENGINE_API_KEY: 'sk-1', RBEE_ENGINE_URL: 'http://127.0.0.1:11434/v1' },
+    advertiseUrl: 'http://gpu.example:7835',
+  });
+  const keyOf = async (engineUrl: string | null) => {
+    const worker = engineUrl === null ? 'cpu' : 'openai';
+    const { url } = await spawner.spawn('tiny', { worker, engineUrl });
+    return (await getJson(`${url}/given`)).body;
+  };
+  t.equal((await keyOf('http://127.0.0.1:11434')).env.RBEE_ENGINE_API_KEY, 'sk-1');
+  t.equal((await keyOf('http://127.0.0.1:9999')).env.RBEE_ENGINE_API_KEY, undefined, 'whoever listens there');
+  const { env, argv } = await keyOf(null);
+  t.equal(env.RBEE_ENGINE_API_KEY, undefined);
+  t.match(argv.join(' '), '--allow-host gpu.example', 'workers answer at the host by which their hive is known');
+});
+
 test('a queen is told at once, and one that is not there does no harm', async (t) => {
   const queen = await fakeQueen(t, { mode: 'accept' });
   const spawner = await startSpawner(t, { stateDir: t.testdir(), queenUrls: ['http://127.0.0.1:1', queen.url] });

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { hostForUrl, hostOf, isLoopback, isPrivate, normaliseUrl, unmapped } from '../../wire/url.js';
+import { asSaidBy, hostForUrl, hostOf, isLoopback, isPrivate, normaliseUrl, unmapped } from '../../wire/url.js';
 
 t.test('two spellings of one peer are one URL', async (t) => {
   for (const [text, url] of [
@@ -54,6 +54,23 @@ t.test('loopback and private addresses are known in all their forms', async (t) 
   for (const address of ['8.8.8.8', '172.15.0.1', '172.32.0.1', '100.63.0.1', '100.128.0.1', '2001:db8::1', 'desk']) {
     t.notOk(isPrivate(address), address);
   }
+});
+
+t.test('loopback in what a peer says is the machine of that peer', async (t) => {
+  const desk = 'http://desk:7835';
+  for (const [url, there] of [
+    ['http://127.0.0.1:8080', 'http://desk:8080'],
+    ['https://localhost:8080/base', 'https://desk:8080/base'],
+    ['http://[::1]:8080', 'http://desk:8080'],
+    ['http://192.168.1.5:8080', 'http://192.168.1.5:8080'],
+    ['http://localhost.example.org:8080', 'http://localhost.example.org:8080'],
+    ['http://127.0.0.1:', 'http://desk'],
+    ['http://127.0.0.1:99999', 'http://127.0.0.1:99999'],
+  ] as const) {
+    t.equal(asSaidBy(desk, url), there, url);
+    t.equal(asSaidBy('http://127.0.0.1:7835', url), url, 'it is ours as well');
+  }
+  t.equal(asSaidBy('http://[fd00::1]:7835', 'http://127.0.0.1:8080'), 'http://[fd00::1]:8080');
 });
 
 t.test('addresses become hosts of URLs and back', async (t) => {
