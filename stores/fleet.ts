@@ -197,7 +197,8 @@ function blank(hiveId: string): HiveEntry {
 function named({ hive_id, workers }: HiveHeartbeat, hiveUrl: string): WorkerStats[] {
   return workers.map((said) => {
     // It tells all its readers the same, and not each of them is on its machine.
-    const worker = said.url ? { ...said, url: asSaidBy(hiveUrl, said.url) } : said;
+    const url = said.url ? asSaidBy(hiveUrl, said.url) : null;
+    const worker = url === null || url === said.url ? said : { ...said, url };
     if (worker.worker_id !== undefined) return worker;
     const own = worker.group && worker.instance ? `${worker.group}-${worker.instance}` : `pid-${worker.pid ?? 0}`;
     return { ...worker, worker_id: `worker-${own.replace(/[^A-Za-z0-9._-]/g, '-')}@${hive_id}` };
