@@ -37,7 +37,7 @@ format: node_modules/.package-lock.json ## format the sources and fix what can b
 bench: build ## measure, and print the ratio to each peer (ONLY=part-of-a-path)
 	@node dist/bench/run.js $(ONLY)
 
-fuzz: build ## throw everything at a queen and a hive (SECONDS=60, SEED=to-repeat)
+fuzz: build ## throw everything at each kind of process (SECONDS=60, SEED=to-repeat)
 	@node dist/test/fuzz.js --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
 chaos: build ## kill, freeze and cut a swarm at random (ARGS="--seconds 600 --seed 7")

@@ -1,11 +1,12 @@
 /**
- * `make fuzz SECONDS=600 [SEED=…]`: runs the fuzzers against a real queen, hive and registry for as long as it is told, each
+ * `make fuzz SECONDS=600 [SEED=…]`: runs the fuzzers against a real process of each kind for as long as it is told, each
  * round with a seed of its own. What a round finds is printed with the seed that finds it again.
  */
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { expectAlive, fuzzBytes, fuzzRoutes, HOSTILE, playGzipBomb, playHostile, playNames } from './helpers/fuzz.js';
 import { startProcess } from './helpers/process.js';
+import { startReadyWorker, tinyModel } from './helpers/worker.js';
 
 const ROUND = { requests: 300, bytes: 40, names: 200 } as const;
 
@@ -23,6 +24,9 @@ const t = { teardown: (end: () => unknown) => void teardowns.push(end) } as neve
 const queen = await startProcess(t, { name: 'queen', args: ['--max-hives', '1000'] });
 const hive = await startProcess(t, { name: 'hive', args: ['--queen-url', queen.url] });
 const registry = await startProcess(t, { name: 'registry' });
+const keeper = await startProcess(t, { name: 'keeper' });
+const worker = await startReadyWorker(t, { model: tinyModel(t) });
+const targets = [queen, hive, registry, keeper, worker];
 
 let rounds = 0;
 let seed = values.seed === undefined ? randomInt(2 ** 31) : Number(values.seed);
@@ -30,16 +34,14 @@ try {
   for (const endsAt = performance.now() + seconds * 1000; performance.now() < endsAt; seed = randomInt(2 ** 31)) {
     const kind = HOSTILE[seed % HOSTILE.length] as string;
     console.log(`round ${rounds + 1}, seed ${seed}: requests, bytes, invented names, a hive that streams ${kind}`);
-    for (const target of [queen, hive, registry]) {
+    for (const target of targets) {
       await fuzzRoutes(target, { seed, runs: ROUND.requests });
       await fuzzBytes(target, { seed, runs: ROUND.bytes });
     }
     await playHostile(t, queen, kind);
     await playGzipBomb(t, queen);
     await playNames(queen, ROUND.names);
-    await expectAlive(queen);
-    await expectAlive(hive);
-    await expectAlive(registry);
+    for (const target of targets) await expectAlive(target);
     rounds += 1;
   }
   console.log(`${rounds} rounds, nothing found`);

@@ -82,6 +82,53 @@ const json = fc.oneof(
   fc
     .record({ kind: fc.constantFrom('queen', 'hive'), id: fc.constantFrom('a', 'b'), url, own: fc.jsonValue() })
     .map((value) => JSON.stringify(value)),
+  fc
+    .record(
+      {
+        // All but the one that starts processes: thousands would be a load, and no question.
+        operation: fc.constantFrom(
+          'status',
+          'infer',
+          'worker_process_list',
+          'worker_process_get',
+          'worker_process_delete',
+        ),
+        hive_id: fc.oneof(word, fc.constantFrom(null, 'gpu-0')),
+        pid: fc.oneof(fc.integer(), fc.constantFrom(0, 1, -1, null, 2 ** 31), fc.anything()),
+        worker_id: fc.oneof(word, fc.anything()),
+        prompt: fc.oneof(fc.string({ unit: 'binary' }), fc.anything()),
+        max_tokens: fc.oneof(fc.integer(), fc.double()),
+      },
+      { requiredKeys: ['operation'] },
+    )
+    .map((value) => JSON.stringify(value)),
+  fc
+    .record(
+      {
+        model: fc.oneof(fc.constantFrom('tiny', '../tiny', ''), word),
+        messages: fc.array(
+          fc.record(
+            {
+              role: fc.oneof(fc.constantFrom('user', 'system', 'assistant', 'tool'), word),
+              content: fc.oneof(fc.string({ unit: 'binary' }), fc.anything()),
+            },
+            { requiredKeys: [] },
+          ),
+          { maxLength: 5 },
+        ),
+        prompt: fc.oneof(fc.string({ unit: 'binary' }), fc.anything()),
+        input: fc.oneof(fc.string({ unit: 'binary' }), fc.anything()),
+        max_tokens: fc.oneof(fc.integer({ min: -2, max: 8 }), fc.anything()),
+        temperature: fc.oneof(fc.double(), fc.anything()),
+        stop: fc.anything(),
+        stream: fc.oneof(fc.boolean(), fc.anything()),
+        stream_options: fc.anything(),
+        response_format: fc.oneof(fc.constant({ type: 'json_object' }), fc.anything()),
+        tools: fc.anything(),
+      },
+      { requiredKeys: ['model'] },
+    )
+    .map((value) => JSON.stringify(value) ?? 'null'),
   fc.integer({ min: 1, max: 20_000 }).map((depth) => '['.repeat(depth)),
 );
 const body = fc.option(
@@ -173,7 +220,7 @@ interface Outcome {
 }
 
 /** Errors here have OpenAI's shape. */
-const OPENAI = /^\/v1\/(models|chat\/completions|completions|embeddings)$/;
+const OPENAI = /^\/v1\/(models(\/.*)?|chat\/completions|completions|embeddings)$/;
 
 function judge({ status, type, text }: Outcome, { method, path }: Attempt): void {
   if (status >= 500 && status !== 503) throw new Error(`answered ${status}: ${text}`);

@@ -5,12 +5,13 @@ import { expectAlive, fuzzBytes, fuzzRoutes, HOSTILE, playGzipBomb, playHostile,
 import { getJson } from '../helpers/http.js';
 import { startProcess } from '../helpers/process.js';
 import { waitFor } from '../helpers/wait.js';
+import { startReadyWorker, tinyModel } from '../helpers/worker.js';
 
 const SEED = 20_261_121;
 /** A heap in which nothing that was sent could be kept: who keeps it runs out of memory and dies. */
 const SMALL_HEAP = { NODE_OPTIONS: '--max-old-space-size=64' };
 
-for (const name of ['queen', 'hive', 'registry'] as const) {
+for (const name of ['queen', 'hive', 'registry', 'keeper'] as const) {
   t.test(`whatever a ${name} is asked, it answers`, async (t) => {
     const target = await startProcess(t, { name });
     await fuzzRoutes(target, { seed: SEED, runs: 400 });
@@ -18,6 +19,13 @@ for (const name of ['queen', 'hive', 'registry'] as const) {
     t.pass();
   });
 }
+
+t.test('whatever a worker is asked, it answers', async (t) => {
+  const target = await startReadyWorker(t, { model: tinyModel(t) });
+  await fuzzRoutes(target, { seed: SEED, runs: 400 });
+  await fuzzBytes(target, { seed: SEED, runs: 60 });
+  t.pass();
+});
 
 t.test('whatever hives stream, the queen lives on and the others do not notice', async (t) => {
   const queen = await startProcess(t, { name: 'queen', args: ['--max-hives', '500'], env: SMALL_HEAP });
