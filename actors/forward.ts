@@ -2,25 +2,12 @@
  * Carries a request to a worker and its answer back, byte by byte. One that fails before the first byte of its answer
  * is tried at the next worker; after that nothing can be taken back, and the answer ends with an error that says so.
  */
-import type { ServerResponse } from 'node:http';
 import type { CallResult, Candidate } from '../stores/gateway.js';
 import type { Outgoing } from './http.js';
-import { type Attempt, createTry, type Try } from './try-worker.js';
+import { type Attempt, type Call, createTry, type Try } from './try-worker.js';
 
 /** Of a model with very many broken workers, not all are tried. */
 const TRIES_MAX = 16;
-
-export interface Call {
-  /** Of the API: `/v1/chat/completions`. */
-  path: string;
-  model: string;
-  /** JSON, as it came. */
-  body: Buffer;
-  /** To be passed on. */
-  headers: Record<string, string>;
-  /** Nothing was sent yet. It is written to when there is an answer, and left alone when nobody could give one. */
-  response: ServerResponse;
-}
 
 export interface Forwarded {
   result: CallResult;

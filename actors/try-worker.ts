@@ -1,12 +1,11 @@
 /** One request to one worker, and its answer on its way to the client. */
-import http, { type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
+import http, { type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
 import https from 'node:https';
 import type { Candidate } from '../stores/gateway.js';
 import { openAiError } from '../wire/openai.js';
 import { HEADER, PROTOCOL_VERSION } from '../wire/status.js';
 import { normaliseUrl } from '../wire/url.js';
 import { peerFailure } from './failure.js';
-import type { Call } from './forward.js';
 import { type Outgoing, reach } from './http.js';
 import { createWholeEvents } from './whole-events.js';
 
@@ -24,6 +23,18 @@ const UNTAKEN_BYTES_MAX = 128 * 1024;
 /** Connections kept open to one worker for the next request. */
 const IDLE_SOCKETS_MAX = 32;
 const IDLE_SOCKET_MS = 15_000;
+
+export interface Call {
+  /** Of the API: `/v1/chat/completions`. */
+  path: string;
+  model: string;
+  /** JSON, as it came. */
+  body: Buffer;
+  /** To be passed on. */
+  headers: Record<string, string>;
+  /** Nothing was sent yet. It is written to when there is an answer, and left alone when nobody could give one. */
+  response: ServerResponse;
+}
 
 export interface TryInput {
   call: Call;

@@ -2,8 +2,9 @@
 import { statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
-import { EngineFailed, type Progress } from './engine.js';
-import type { Library, LlamaInput } from './llama-load.js';
+import { EngineFailed, type EngineInput, type Progress } from './engine.js';
+
+export type Library = typeof import('node-llama-cpp');
 
 const GIB = 1024 ** 3;
 /** A download that brings no byte for so long has failed; what came is kept, and the next start goes on from there. */
@@ -25,7 +26,7 @@ export function checkFile(model: string): void {
 /** A path as it is; anything else is fetched, once, into the directory of the library. */
 export async function modelFile(
   { resolveModelFile }: Library,
-  { model, log }: LlamaInput,
+  { model, log }: EngineInput,
   signal: AbortSignal,
   progress: (progress: Progress) => void,
 ): Promise<string> {

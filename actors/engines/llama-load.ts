@@ -5,9 +5,7 @@ import type { Device } from '../../wire/device.js';
 import { modelName } from '../../wire/infer.js';
 import { cpuDevice } from '../list-devices.js';
 import { EngineFailed, type EngineInput, type Progress } from './engine.js';
-import { checkFile, isUri, modelFile } from './llama-file.js';
-
-export type Library = typeof import('node-llama-cpp');
+import { checkFile, isUri, type Library, modelFile } from './llama-file.js';
 
 export interface LlamaInput extends EngineInput {
   gpu: 'auto' | 'cuda' | 'metal' | false;
