@@ -5,7 +5,7 @@ import { fakeWorker } from '../fakes/openai-worker.js';
 import { axeViolations, noChromium, startChromium } from '../helpers/browser.js';
 import { getJson } from '../helpers/http.js';
 import { run } from '../helpers/jobs.js';
-import { eventOf, worker } from '../helpers/picture.js';
+import { eventOf, shownHive, worker } from '../helpers/picture.js';
 import { startProcess } from '../helpers/process.js';
 import { waitFor } from '../helpers/wait.js';
 
@@ -84,6 +84,36 @@ t.test('spawning', { skip }, async (t) => {
     await form.getByRole('button', { name: 'Spawn' }).click();
     await page.getByRole('button', { name: 'Cancel Spawn slow?loadMs=600000' }).click();
     await page.locator('[data-job="cancelled"]').waitFor();
+    t.same(await problems(), []);
+  });
+});
+
+t.test('the form spawns on the machine that it shows, and on no other', { skip }, async (t) => {
+  const chromium = await startChromium(t);
+  const queen = await startProcess(t, { name: 'queen' });
+  const gpu = await shownHive(t, queen.url, { hiveId: 'gpu-5' });
+  const { page, problems } = await chromium.open(`${queen.url}/#/workers`);
+  const machine = page.locator('form.spawn').getByLabel('Hive');
+  await page.getByLabel('Model').fill('tiny.gguf');
+
+  t.test('one with an earlier name that comes while somebody types takes nothing over', async (t) => {
+    await shownHive(t, queen.url, { hiveId: 'attic' });
+    await machine.locator('option', { hasText: 'attic' }).waitFor({ state: 'attached' });
+    t.equal(await machine.inputValue(), 'gpu-5');
+  });
+
+  t.test('one that is lost stays chosen, and nothing can be spawned until it is back', async (t) => {
+    await gpu.close();
+    await machine.locator('option', { hasText: 'gpu-5 (not there now)' }).waitFor({ state: 'attached' });
+    t.equal(await machine.inputValue(), 'gpu-5');
+    t.ok(await page.getByRole('button', { name: 'Spawn' }).isDisabled());
+    await page.getByLabel('Model').press('Enter');
+    t.same(await axeViolations(page), []);
+    await gpu.listen();
+    await gpu.announce(queen.url);
+    await page.locator('form.spawn button:enabled', { hasText: 'Spawn' }).waitFor();
+    t.equal(await machine.inputValue(), 'gpu-5');
+    t.same((await getJson(`${queen.url}/v1/jobs`)).body.jobs, []);
     t.same(await problems(), []);
   });
 });

@@ -169,8 +169,14 @@ const KIND_WORDS: Record<Kind, string> = {
   openai: 'an engine that runs already (Ollama, vLLM, llama-server …)',
 };
 
-/** Kept while other pages are looked at. */
-const form = signal({ hiveId: '', kind: '' as Kind | '', device: 0, model: '', engineUrl: 'http://127.0.0.1:11434' });
+/** Kept while other pages are looked at. `place`: '' is this machine, null is not chosen yet. */
+const form = signal({
+  place: null as string | null,
+  kind: '' as Kind | '',
+  device: 0,
+  model: '',
+  engineUrl: 'http://127.0.0.1:11434',
+});
 const MODELS_MAX = 30;
 const typedModels = signal<string[]>(kept('browser', 'models', isArray, []));
 
@@ -180,7 +186,10 @@ function SpawnForm() {
   };
   const busy = useSignal(false);
   const ready = machines();
-  const machine = ready.find(({ hiveId }) => (hiveId ?? '') === form.value.hiveId) ?? ready[0];
+  const { place } = form.value;
+  const chosen = place === null ? ready[0] : ready.find((one) => keyOf(one) === place);
+  // What was chosen stays chosen while it is away: a worker must not be spawned where nobody wanted it.
+  const machine = chosen ?? (place === null ? undefined : absent(place));
   const kinds = kindsOf(machine);
   const kind = kinds.find((one) => one === form.value.kind) ?? (kinds[0] as Kind);
   const devices = (machine?.devices ?? []).filter(({ device_type }) => device_type === kind);
@@ -199,7 +208,7 @@ function SpawnForm() {
   const submit = async (event: Event) => {
     event.preventDefault();
     const model = form.value.model.trim();
-    if (model === '' || busy.value) return;
+    if (model === '' || busy.value || !chosen) return;
     busy.value = true;
     const began = await begin(`Spawn ${model} on ${machine.name}`, {
       ...{ operation: 'worker_spawn', ...on(machine), model, worker: kind },
@@ -211,19 +220,21 @@ function SpawnForm() {
     keep('browser', 'models', typedModels.value);
   };
   return (
-    <form class="panel spawn" onSubmit={(event) => void submit(event)}>
+    <form
+      class="panel spawn"
+      onSubmit={(event) => void submit(event)}
+      onInput={() => form.peek().place === null && set({ place: keyOf(machine) })}
+    >
       <h2>Spawn a worker</h2>
       <label>
         {host.value === 'queen' ? 'Hive' : 'Machine'}
-        <select
-          value={machine.hiveId ?? ''}
-          onChange={({ currentTarget }) => set({ hiveId: currentTarget.value, device: 0 })}
-        >
-          {ready.map(({ hiveId, name }) => (
-            <option key={hiveId ?? ''} value={hiveId ?? ''}>
-              {name}
+        <select value={keyOf(machine)} onChange={({ currentTarget }) => set({ place: currentTarget.value, device: 0 })}>
+          {ready.map((one) => (
+            <option key={keyOf(one)} value={keyOf(one)}>
+              {one.name}
             </option>
           ))}
+          {!chosen && <option value={keyOf(machine)}>{machine.name} (not there now)</option>}
         </select>
       </label>
       <label>
@@ -284,7 +295,7 @@ function SpawnForm() {
           {field}: {detail}
         </p>
       ))}
-      <button type="submit" class="main" disabled={busy.value}>
+      <button type="submit" class="main" disabled={busy.value || !chosen}>
         Spawn
       </button>
     </form>
@@ -309,6 +320,14 @@ function machines(): Machine[] {
     })),
   ];
 }
+
+/** One that is not there now, with the devices that it had. */
+const absent = (id: string): Machine => ({
+  ...{ hiveId: id, name: id, devices: hives.value.find((hive) => hive.id === id)?.devices.value ?? [] },
+  gpus: () => [],
+});
+
+const keyOf = ({ hiveId }: Place): string => hiveId ?? '';
 
 const on = ({ hiveId }: Place) => (hiveId === null ? {} : { hive_id: hiveId });
 
