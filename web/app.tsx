@@ -1,13 +1,14 @@
 /** What stands around every page: the name of the queen or keeper, the ways to go, and whether it is there. */
 import { useComputed } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
+import { isRbeeError } from '../client/errors.js';
 import { nowMs } from './data/clock.js';
 import { host, queenWords } from './data/keeper.js';
 import { connect, info, link, loggedIn, logOut, outdated } from './data/link.js';
 import { attention, conflicts, hives, whole } from './data/swarm.js';
 import { count, duration } from './format.js';
 import { lazy } from './parts/lazy.js';
-import { Notice } from './parts/notice.js';
+import { Notice, notify } from './parts/notice.js';
 import { nextTheme, theme } from './parts/theme.js';
 import { route } from './route.js';
 import { LoginScreen } from './screens/login.js';
@@ -109,12 +110,21 @@ function Header() {
         </svg>
       </button>
       {loggedIn.value && (
-        <button type="button" class="plain" onClick={() => void logOut()}>
+        <button type="button" class="plain" onClick={() => void leave()}>
           Log out
         </button>
       )}
     </header>
   );
+}
+
+async function leave(): Promise<void> {
+  try {
+    await logOut();
+  } catch (error) {
+    if (!isRbeeError(error)) throw error;
+    notify(`You are still logged in: ${error.message}`, 'bad');
+  }
 }
 
 function NavLink({ to, current, children }: { to: string; current: boolean; children: string }) {

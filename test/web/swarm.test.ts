@@ -232,13 +232,15 @@ t.test('the page', { skip }, async (t) => {
 
 t.test('behind a token', { skip }, async (t) => {
   const chromium = await startChromium(t);
-  const queen = await startProcess(t, { name: 'queen', env: { RBEE_TOKEN: 'a-secret-token' } });
+  let queen = await startProcess(t, { name: 'queen', env: { RBEE_TOKEN: 'a-secret-token' } });
   await startProcess(t, {
     name: 'hive',
     args: ['--hive-id', 'guarded', '--queen-url', queen.url],
     env: { RBEE_TOKEN: 'a-secret-token' },
   });
-  const { page, problems } = await chromium.open(queen.url, { expected: /401 \(Unauthorized\)|404/ });
+  const { page, problems } = await chromium.open(queen.url, {
+    expected: /401 \(Unauthorized\)|404|ERR_CONNECTION_REFUSED|ERR_INCOMPLETE/,
+  });
 
   t.test('the page asks for the token, and says when it is a wrong one', async (t) => {
     await page.getByLabel('Token').waitFor();
@@ -258,6 +260,18 @@ t.test('behind a token', { skip }, async (t) => {
     await page.locator(inState('guarded', 'streaming')).waitFor();
     t.notMatch(await page.evaluate('document.cookie + JSON.stringify(localStorage)'), /secret/, 'no script has it');
     t.notMatch(page.url(), /secret/);
+  });
+
+  t.test('who cannot be logged out is told so, and can try again', async (t) => {
+    await queen.kill('SIGKILL');
+    await page.locator('.banner').waitFor();
+    await page.getByRole('button', { name: 'Log out' }).click();
+    await page.getByText('You are still logged in: no answer').waitFor();
+    queen = await restart(queen);
+    await page.locator('.link.open').waitFor();
+    await page.reload();
+    await page.locator(inState('guarded', 'streaming')).waitFor();
+    t.ok(await page.getByRole('button', { name: 'Log out' }).isVisible());
   });
 
   t.test('who logs out is asked again, and leaves nothing behind', async (t) => {

@@ -152,8 +152,14 @@ export async function logIn(token: string): Promise<void> {
   connect();
 }
 
+/** @throws RbeeProblem, RbeeUnreachable: the browser is logged in still, and everything stays as it is */
 export async function logOut(): Promise<void> {
-  await quietly(() => request('/v1/session', { method: 'DELETE' }));
+  try {
+    await request('/v1/session', { method: 'DELETE' });
+  } catch (error) {
+    // 401: it was logged out already.
+    if (!(error instanceof RbeeProblem && error.status === 401)) throw error;
+  }
   // What was said and shown must not stay for who comes to this browser next.
   forgetAllBut('theme');
   location.reload();
