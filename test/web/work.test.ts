@@ -6,7 +6,7 @@ import { axeViolations, noChromium, startChromium } from '../helpers/browser.js'
 import { getJson } from '../helpers/http.js';
 import { run } from '../helpers/jobs.js';
 import { eventOf, shownHive, worker } from '../helpers/picture.js';
-import { startProcess } from '../helpers/process.js';
+import { restart, startProcess } from '../helpers/process.js';
 import { waitFor } from '../helpers/wait.js';
 
 const skip = noChromium();
@@ -20,7 +20,7 @@ t.test('spawning', { skip }, async (t) => {
   const chromium = await startChromium(t);
   const script = new URL('../helpers/jobs-process.js', import.meta.url);
   const jobs = await startProcess(t, { name: 'hive', script });
-  const queen = await startProcess(t, { name: 'queen' });
+  let queen = await startProcess(t, { name: 'queen' });
   const hive = await fakeHive(t, { hiveId: 'gpu-0', jobsUrl: jobs.url });
   hive.devices = [
     { id: 'GPU-0', name: 'RTX 4090', device_type: 'cuda', vram_gb: 24, compute_capability: '8.9' },
@@ -30,7 +30,9 @@ t.test('spawning', { skip }, async (t) => {
   hive.emit(eventOf({ hiveId: 'gpu-0' }));
   await hive.announce(queen.url);
   await waitFor('its devices', async () => (await getJson(`${queen.url}/v1/hives/gpu-0`)).body.devices?.length === 3);
-  const { page, problems } = await chromium.open(`${queen.url}/#/workers`, { expected: /404|422/ });
+  const { page, problems } = await chromium.open(`${queen.url}/#/workers`, {
+    expected: /404|422|ERR_CONNECTION_REFUSED|ERR_INCOMPLETE/,
+  });
   const form = page.locator('form.spawn');
   await form.waitFor();
 
@@ -84,9 +86,43 @@ t.test('spawning', { skip }, async (t) => {
     await form.getByRole('button', { name: 'Spawn' }).click();
     await page.getByRole('button', { name: 'Cancel Spawn slow?loadMs=600000' }).click();
     await page.locator('[data-job="cancelled"]').waitFor();
+  });
+
+  t.test('a reload elsewhere forgets no job, and what was over stays as it was when the queen forgot it', async (t) => {
+    t.teardown(() => cancelAll(jobs.url));
+    await form.getByLabel('Model').fill('slow?loadMs=600000');
+    await form.getByRole('button', { name: 'Spawn' }).click();
+    await page.locator('[data-job="running"]').waitFor();
+    await page.goto(`${queen.url}/#/`);
+    await page.reload();
+    const crashed = { worker_id: 'worker-llm-8081@gpu-0', pid: null, status: 'crashed' };
+    hive.emit(eventOf({ hiveId: 'gpu-0', workers: [worker('gpu-0', crashed)] }));
+    await page.locator('[data-crashed]').getByRole('button', { name: 'Put away' }).click();
+    await page.getByRole('link', { name: 'Workers' }).click();
+    await page.locator('[data-job]', { hasText: 'Put away' }).waitFor();
+    await page.locator('[data-job="running"]', { hasText: 'slow' }).waitFor();
+    queen = await restart(queen);
+    const lost = page.locator('[data-job="unknown"]', { hasText: 'slow' });
+    await lost.waitFor();
+    t.match(await lost.innerText(), /the queen knows nothing of it any more/);
+    const shown = async () => {
+      await page.locator('[data-job="done"]', { hasText: 'tiny.gguf' }).first().waitFor();
+      return page.locator('[data-job]').allInnerTexts();
+    };
+    const before = await shown();
+    await page.reload();
+    t.same(await shown(), before);
+    t.match(before.join('\n'), /cancelled[\s\S]*ended with code 2[\s\S]*is ready/);
     t.same(await problems(), []);
   });
 });
+
+/** Workers that nobody waits for any more must not outlive the test. */
+async function cancelAll(url: string): Promise<void> {
+  const { jobs } = (await getJson(`${url}/v1/jobs`)).body as { jobs: { job_id: string; ended_at: string | null }[] };
+  const running = jobs.filter(({ ended_at }) => ended_at === null);
+  await Promise.all(running.map(({ job_id }) => fetch(`${url}/v1/jobs/${job_id}`, { method: 'DELETE' })));
+}
 
 t.test('the form spawns on the machine that it shows, and on no other', { skip }, async (t) => {
   const chromium = await startChromium(t);

@@ -6,7 +6,8 @@ import { refreshList } from './link.js';
 import { isArray, keep, kept } from './storage.js';
 import { events, request } from './transport.js';
 
-export type JobState = 'running' | 'done' | 'failed' | 'cancelled';
+/** unknown: how it ended nobody can say any more. */
+export type JobState = 'running' | 'done' | 'failed' | 'cancelled' | 'unknown';
 
 export interface Job {
   id: string;
@@ -18,6 +19,8 @@ export interface Job {
 
 const JOBS_MAX = 20;
 const LINES_MAX = 500;
+/** Of one that is over, for the time after a reload. */
+const LINES_KEPT = 50;
 const AGAIN_MS = 2_000;
 
 export const jobs = signal<readonly Job[]>([]);
@@ -27,7 +30,7 @@ export async function post(title: string, operation: object): Promise<void> {
   // Sent twice, by whatever, it is one job.
   const headers = { 'idempotency-key': randomKey() };
   const { job_id } = await request<{ job_id: string }>('/v1/jobs', { method: 'POST', body: operation, headers });
-  add(job_id, title);
+  void follow(add({ id: job_id, title }));
   keepJobs();
 }
 
@@ -45,28 +48,35 @@ export function dismiss(job: Job): void {
   keepJobs();
 }
 
-/** Follows what was begun before a reload. */
-export function resumeJobs(): void {
-  const begun: { id: string; title: string }[] = kept('tab', 'jobs', isArray, []);
-  for (const { id, title } of begun.reverse()) if (jobs.peek().every((job) => job.id !== id)) add(id, title);
+interface KeptJob {
+  id: string;
+  title: string;
+  state?: JobState;
+  lines?: readonly string[];
+}
+
+/** What was begun before a reload is followed on; what was over then is as it was, however long ago. */
+function resumeJobs(): void {
+  for (const known of kept<KeptJob[]>('tab', 'jobs', isArray, []).reverse()) void follow(add(known));
 }
 
 function keepJobs(): void {
-  keep(
-    'tab',
-    'jobs',
-    jobs.peek().map(({ id, title }) => ({ id, title })),
-  );
+  const all = jobs.peek().map(({ id, title, state, lines }): KeptJob => {
+    const over = state.peek() !== 'running';
+    return { id, title, state: state.peek(), lines: over ? lines.peek().slice(-LINES_KEPT) : [] };
+  });
+  keep('tab', 'jobs', all);
 }
 
-function add(id: string, title: string): void {
-  const job: Job = { id, title, state: signal<JobState>('running'), lines: signal<readonly string[]>([]) };
+function add({ id, title, state = 'running', lines = [] }: KeptJob): Job {
+  const job: Job = { id, title, state: signal(state), lines: signal(lines) };
   jobs.value = [job, ...jobs.peek()].slice(0, JOBS_MAX);
-  void follow(job);
+  return job;
 }
 
 /** Its stream tells everything from the beginning each time, so that nothing is lost when it breaks off. */
 async function follow(job: Job): Promise<void> {
+  if (job.state.peek() !== 'running') return;
   while (job.state.peek() === 'running' && jobs.peek().includes(job)) {
     try {
       const lines: string[] = [];
@@ -89,11 +99,12 @@ async function follow(job: Job): Promise<void> {
       if (!isRbeeError(error)) throw error;
       if (error instanceof RbeeProblem && error.status === 404) {
         job.lines.value = [...job.lines.peek(), `the ${host.peek()} knows nothing of it any more`];
-        job.state.value = 'failed';
+        job.state.value = 'unknown';
       }
     }
     if (job.state.peek() === 'running') await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
   }
+  keepJobs();
   void refreshList();
 }
 
@@ -107,3 +118,5 @@ function endOf(line: string): JobState | null {
 function randomKey(): string {
   return Array.from(crypto.getRandomValues(new Uint32Array(4)), (word) => word.toString(36)).join('-');
 }
+
+resumeJobs();

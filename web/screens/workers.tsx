@@ -7,7 +7,7 @@ import type { Device } from '../../wire/device.js';
 import type { Gpu } from '../../wire/hive.js';
 import type { WorkerStats } from '../../wire/worker.js';
 import { isCrashed, workerName } from '../data/hive.js';
-import { cancel, dismiss, type Job, jobs, post, resumeJobs } from '../data/jobs.js';
+import { cancel, dismiss, type Job, jobs, post } from '../data/jobs.js';
 import { host, keeper } from '../data/keeper.js';
 import { isArray, keep, kept } from '../data/storage.js';
 import { hives, whole } from '../data/swarm.js';
@@ -20,7 +20,6 @@ import { WorkerCells, WorkerHeads } from '../parts/worker-cells.js';
 import { hivePath } from '../route.js';
 
 export function WorkersScreen() {
-  useEffect(resumeJobs, []);
   if (!whole.value) return <p class="waiting-first">Asking the {host} for the swarm …</p>;
   return (
     <div class="workers-screen">
@@ -357,7 +356,7 @@ function Jobs() {
   );
 }
 
-const JOB_TONES = { running: 'warn', done: 'good', failed: 'bad', cancelled: 'calm' } as const;
+const JOB_TONES = { running: 'warn', done: 'good', failed: 'bad', cancelled: 'calm', unknown: 'calm' } as const;
 
 function JobItem({ job }: { job: Job }) {
   const state = job.state.value;
