@@ -76,6 +76,12 @@ async function openPage(
   };
 }
 
+/** As when its tab goes to the back, or to the front again: a browser without windows has no such tabs. */
+export async function showPage(page: Page, state: 'hidden' | 'visible'): Promise<void> {
+  await page.evaluate(`Object.defineProperty(document, 'visibilityState', { value: '${state}', configurable: true });
+    document.dispatchEvent(new Event('visibilitychange'))`);
+}
+
 /** What axe-core finds wrong: one sentence a rule, with the first place of each. */
 export async function axeViolations(page: Page): Promise<string[]> {
   // Evaluated by the debugger, which no policy of the page concerns.

@@ -1,6 +1,6 @@
 /** The page of the swarm in a real browser, with real processes behind it. */
 import t from 'tap';
-import { axeViolations, noChromium, startChromium } from '../helpers/browser.js';
+import { axeViolations, noChromium, showPage, startChromium } from '../helpers/browser.js';
 import { getJson } from '../helpers/http.js';
 import { GPU, shownHive, worker } from '../helpers/picture.js';
 import { restart, startProcess } from '../helpers/process.js';
@@ -184,15 +184,12 @@ t.test('the page', { skip }, async (t) => {
       const { body } = await getJson(`${queen.url}/metrics`);
       return Number(/^rbee_heartbeat_stream_readers (\d+)/m.exec(body)?.[1]);
     };
-    const show = (state: string) =>
-      page.evaluate(`Object.defineProperty(document, 'visibilityState', { value: '${state}', configurable: true });
-        document.dispatchEvent(new Event('visibilitychange'))`);
     t.equal(await readers(), 1);
-    await show('hidden');
+    await showPage(page, 'hidden');
     await waitFor('the queen without readers', async () => (await readers()) === 0);
     await shownHive(t, queen.url, { hiveId: 'meanwhile' });
     t.equal(await page.locator(card('meanwhile')).count(), 0);
-    await show('visible');
+    await showPage(page, 'visible');
     await page.locator(inState('meanwhile', 'streaming')).waitFor();
   });
 

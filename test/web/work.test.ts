@@ -2,7 +2,7 @@
 import t from 'tap';
 import { fakeHive } from '../fakes/hive.js';
 import { fakeWorker } from '../fakes/openai-worker.js';
-import { axeViolations, noChromium, startChromium } from '../helpers/browser.js';
+import { axeViolations, noChromium, showPage, startChromium } from '../helpers/browser.js';
 import { getJson } from '../helpers/http.js';
 import { run } from '../helpers/jobs.js';
 import { eventOf, shownHive, worker } from '../helpers/picture.js';
@@ -86,6 +86,34 @@ t.test('spawning', { skip }, async (t) => {
     await form.getByRole('button', { name: 'Spawn' }).click();
     await page.getByRole('button', { name: 'Cancel Spawn slow?loadMs=600000' }).click();
     await page.locator('[data-job="cancelled"]').waitFor();
+  });
+
+  t.test('of many jobs two are followed, in a hidden tab none, and each is seen to its end', async (t) => {
+    const readers = async () => {
+      const { body } = await getJson(`${queen.url}/metrics`);
+      return Number(/^rbee_job_readers (\d+)/m.exec(body)?.[1]);
+    };
+    t.teardown(() => cancelAll(jobs.url));
+    const running = page.locator('[data-job="running"]');
+    for (const i of [1, 2, 3, 4]) {
+      await form.getByLabel('Model').fill(`slow-${i}?loadMs=600000`);
+      await form.getByRole('button', { name: 'Spawn' }).click();
+      await running.nth(i - 1).waitFor();
+    }
+    await running.nth(3).getByText('What it tells is shown when it is over.').waitFor();
+    await waitFor('two readers', async () => (await readers()) === 2);
+    t.same(await axeViolations(page), []);
+    await showPage(page, 'hidden');
+    await waitFor('no reader', async () => (await readers()) === 0);
+    await showPage(page, 'visible');
+    await waitFor('the readers again', async () => (await readers()) === 2);
+    await page.getByRole('button', { name: 'Cancel Spawn slow-1?loadMs=600000' }).click();
+    const cancelled = page.locator('[data-job="cancelled"]', { hasText: 'slow-1' });
+    await cancelled.waitFor();
+    t.match(await cancelled.innerText(), /process \d+ runs/, 'with all that it told');
+    await cancelAll(jobs.url);
+    await running.first().waitFor({ state: 'detached' });
+    t.equal(await page.locator('[data-job="cancelled"]', { hasText: /slow-\d/ }).count(), 4);
   });
 
   t.test('a reload elsewhere forgets no job, and what was over stays as it was when the queen forgot it', async (t) => {

@@ -1,8 +1,9 @@
 /** Jobs that were posted from this page: what they tell, as they tell it, through reloads and absences of the queen. */
 import { type Signal, signal } from '@preact/signals';
 import { isRbeeError, RbeeProblem } from '../../client/errors.js';
+import type { JobList } from '../../wire/jobs.js';
 import { host } from './keeper.js';
-import { refreshList } from './link.js';
+import { link, refreshList } from './link.js';
 import { isArray, keep, kept } from './storage.js';
 import { events, request } from './transport.js';
 
@@ -15,6 +16,8 @@ export interface Job {
   title: string;
   state: Signal<JobState>;
   lines: Signal<readonly string[]>;
+  /** Its lines come as they are told; else all at once when it is over. */
+  followed: Signal<boolean>;
 }
 
 const JOBS_MAX = 20;
@@ -22,6 +25,10 @@ const LINES_MAX = 500;
 /** Of one that is over, for the time after a reload. */
 const LINES_KEPT = 50;
 const AGAIN_MS = 2_000;
+/** A browser has six connections to a host, for all its tabs. */
+const FOLLOWED_MAX = 2;
+/** What a job told that is over comes at once. */
+const TOLD_MS = 10_000;
 
 export const jobs = signal<readonly Job[]>([]);
 
@@ -30,8 +37,9 @@ export async function post(title: string, operation: object): Promise<void> {
   // Sent twice, by whatever, it is one job.
   const headers = { 'idempotency-key': randomKey() };
   const { job_id } = await request<{ job_id: string }>('/v1/jobs', { method: 'POST', body: operation, headers });
-  void follow(add({ id: job_id, title }));
+  add({ id: job_id, title });
   keepJobs();
+  tend();
 }
 
 export async function cancel(job: Job): Promise<void> {
@@ -57,7 +65,7 @@ interface KeptJob {
 
 /** What was begun before a reload is followed on; what was over then is as it was, however long ago. */
 function resumeJobs(): void {
-  for (const known of kept<KeptJob[]>('tab', 'jobs', isArray, []).reverse()) void follow(add(known));
+  for (const known of kept<KeptJob[]>('tab', 'jobs', isArray, []).reverse()) add(known);
 }
 
 function keepJobs(): void {
@@ -68,42 +76,92 @@ function keepJobs(): void {
   keep('tab', 'jobs', all);
 }
 
-function add({ id, title, state = 'running', lines = [] }: KeptJob): Job {
-  const job: Job = { id, title, state: signal(state), lines: signal(lines) };
+function add({ id, title, state = 'running', lines = [] }: KeptJob): void {
+  const job: Job = { id, title, state: signal(state), lines: signal(lines), followed: signal(false) };
   jobs.value = [job, ...jobs.peek()].slice(0, JOBS_MAX);
-  return job;
+}
+
+const isRunning = ({ state }: Job): boolean => state.peek() === 'running';
+const readers = new Map<Job, AbortController>();
+let soon: ReturnType<typeof setTimeout> | undefined;
+let asking = false;
+
+/** The newest that run are followed while somebody looks; whether the others do is asked for. */
+function tend(): void {
+  clearTimeout(soon);
+  const open = link.peek().state === 'open';
+  const running = jobs.peek().filter(isRunning);
+  const wanted = open ? running.slice(0, FOLLOWED_MAX) : [];
+  for (const [job, reader] of readers) {
+    if (wanted.includes(job)) continue;
+    reader.abort();
+    readers.delete(job);
+  }
+  if (open) for (const job of running) job.followed.value = wanted.includes(job);
+  for (const job of wanted) if (!readers.has(job)) void follow(job);
+  if (open && running.length > wanted.length) void ask();
+}
+
+/** Those that nobody follows: of one that is over what it told is read at once. */
+async function ask(): Promise<void> {
+  if (asking) return;
+  asking = true;
+  try {
+    const { jobs: known } = await request<JobList>('/v1/jobs');
+    for (const job of jobs.peek().filter((one) => isRunning(one) && !readers.has(one))) {
+      const entry = known.find(({ job_id }) => job_id === job.id);
+      if (!entry || entry.ended_at !== null) await read(job, AbortSignal.timeout(TOLD_MS));
+    }
+  } catch (error) {
+    // The link says that she is away.
+    if (!isRbeeError(error)) throw error;
+  }
+  asking = false;
+  tendSoon();
+}
+
+function tendSoon(): void {
+  clearTimeout(soon);
+  soon = setTimeout(tend, AGAIN_MS);
+}
+
+async function follow(job: Job): Promise<void> {
+  const mine = new AbortController();
+  readers.set(job, mine);
+  await read(job, mine.signal);
+  if (readers.get(job) === mine) readers.delete(job);
+  if (isRunning(job)) tendSoon();
+  else tend();
 }
 
 /** Its stream tells everything from the beginning each time, so that nothing is lost when it breaks off. */
-async function follow(job: Job): Promise<void> {
-  if (job.state.peek() !== 'running') return;
-  while (job.state.peek() === 'running' && jobs.peek().includes(job)) {
-    try {
-      const lines: string[] = [];
-      // A job may say nothing for minutes, while a model is fetched.
-      for await (const { event, data } of events(
-        `/v1/jobs/${job.id}/stream`,
-        undefined,
-        () => {},
-        Number.POSITIVE_INFINITY,
-      )) {
-        if (event === 'data') continue;
-        if (event === 'bye') break;
-        const state = endOf(data);
-        if (state) job.state.value = state;
-        if (state !== 'done') lines.push(state === 'cancelled' ? 'cancelled' : data.replace(/^\[ERROR\] /, ''));
-        job.lines.value = lines.slice(-LINES_MAX);
-        if (state) break;
-      }
-    } catch (error) {
-      if (!isRbeeError(error)) throw error;
-      if (error instanceof RbeeProblem && error.status === 404) {
-        job.lines.value = [...job.lines.peek(), `the ${host.peek()} knows nothing of it any more`];
-        job.state.value = 'unknown';
-      }
+async function read(job: Job, signal: AbortSignal): Promise<void> {
+  const lines: string[] = [];
+  try {
+    // A job may say nothing for minutes, while a model is fetched.
+    for await (const { event, data } of events(
+      `/v1/jobs/${job.id}/stream`,
+      signal,
+      () => {},
+      Number.POSITIVE_INFINITY,
+    )) {
+      if (event === 'data') continue;
+      if (event === 'bye') break;
+      const state = endOf(data);
+      if (state !== 'done') lines.push(state === 'cancelled' ? 'cancelled' : data.replace(/^\[ERROR\] /, ''));
+      job.lines.value = lines.slice(-LINES_MAX);
+      if (state) return end(job, state);
     }
-    if (job.state.peek() === 'running') await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+  } catch (error) {
+    if (!isRbeeError(error)) throw error;
+    if (!(error instanceof RbeeProblem && error.status === 404)) return;
+    job.lines.value = [...job.lines.peek(), `the ${host.peek()} knows nothing of it any more`];
+    end(job, 'unknown');
   }
+}
+
+function end(job: Job, state: JobState): void {
+  job.state.value = state;
   keepJobs();
   void refreshList();
 }
@@ -120,3 +178,4 @@ function randomKey(): string {
 }
 
 resumeJobs();
+link.subscribe(tend);

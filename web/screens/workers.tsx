@@ -383,6 +383,7 @@ function JobItem({ job }: { job: Job }) {
           </button>
         )}
       </header>
+      {state === 'running' && !job.followed.value && <p class="none">What it tells is shown when it is over.</p>}
       <pre role="log" class={JOB_TONES[state]}>
         {job.lines.value.join('\n')}
       </pre>
