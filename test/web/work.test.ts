@@ -289,6 +289,19 @@ t.test('chat', { skip }, async (t) => {
     t.equal(await page.locator('.user').count(), 3);
   });
 
+  t.test('a new chat in the middle of an answer is empty, and can be begun at once', async (t) => {
+    await say('never mind');
+    await page.locator('.assistant', { hasText: 'Hello' }).last().waitFor();
+    const aborted = teller.aborted;
+    await page.getByRole('button', { name: 'New chat' }).click();
+    await waitFor('the worker', () => teller.aborted === aborted + 1);
+    teller.mode = 'answer';
+    await say('something else');
+    await page.locator('.assistant', { hasText: 'Hello, swarm!' }).waitFor();
+    await page.getByRole('button', { name: 'Ask again' }).waitFor();
+    t.same(await page.locator('.user .text').allInnerTexts(), ['something else']);
+  });
+
   t.test('with nobody to answer it says how to get somebody', async (t) => {
     const lonely = await startProcess(t, { name: 'queen' });
     const { page } = await chromium.open(`${lonely.url}/#/chat`);

@@ -77,6 +77,8 @@ export function followModels(): () => void {
 
 export function clearChat(): void {
   stopper?.abort();
+  stopper = null;
+  answering.value = false;
   messages.value = [];
 }
 
@@ -108,6 +110,8 @@ async function answer(): Promise<void> {
   answering.value = true;
   let message: Message & { coming?: boolean } = { role: 'assistant', content: '', model: model.peek(), coming: true };
   const show = (change: Partial<Message & { coming?: boolean }>) => {
+    // Of an answer that was cleared away nothing is shown any more.
+    if (stopper !== mine) return;
     message = { ...message, ...change };
     messages.value = [...asked, message];
   };
@@ -132,9 +136,9 @@ async function answer(): Promise<void> {
   } catch (error) {
     show({ broken: mine.signal.aborted ? 'stopped' : (error as Error).message });
   }
+  if (stopper !== mine) return;
   const { coming: _, ...whole } = message;
-  // Cleared meanwhile: nobody waits for it.
-  if (messages.peek().includes(message)) messages.value = [...asked, whole];
+  messages.value = [...asked, whole];
   stopper = null;
   answering.value = false;
 }
