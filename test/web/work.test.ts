@@ -302,6 +302,14 @@ t.test('chat', { skip }, async (t) => {
     t.same(await page.locator('.user .text').allInnerTexts(), ['something else']);
   });
 
+  t.test('a request that is refused says why, once', async (t) => {
+    teller.mode = 400;
+    await say('refuse this');
+    await page.locator('.broken').waitFor();
+    t.equal(await page.locator('.broken').innerText(), 'the fake says 400');
+    teller.mode = 'answer';
+  });
+
   t.test('with nobody to answer it says how to get somebody', async (t) => {
     const lonely = await startProcess(t, { name: 'queen' });
     const { page } = await chromium.open(`${lonely.url}/#/chat`);

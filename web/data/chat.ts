@@ -3,7 +3,6 @@
  * browser's storage, so that neither a reload nor a queen that goes away takes it.
  */
 import { effect, signal } from '@preact/signals';
-import { RbeeProblem } from '../../client/errors.js';
 import { readEvents } from '../../client/stream.js';
 import { lock } from './link.js';
 import { isArray, isString, keep, kept } from './storage.js';
@@ -174,5 +173,5 @@ async function open(asked: readonly Message[], signal: AbortSignal): Promise<Res
   // OpenAI's own shape from the gateway, a problem from everything before it.
   const said = (await response.json().catch(() => null)) as { error?: { message?: string }; detail?: string } | null;
   const detail = said?.error?.message ?? said?.detail ?? `status ${response.status}`;
-  throw new RbeeProblem(location.host, response.status, detail, detail);
+  throw new Error(detail);
 }
