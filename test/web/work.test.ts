@@ -310,6 +310,22 @@ t.test('chat', { skip }, async (t) => {
     teller.mode = 'answer';
   });
 
+  t.test('the model that was chosen stays chosen while no worker offers it', async (t) => {
+    const other = await fakeWorker(t, { workerId: 'worker-llm-8081@nobody', model: 'another' });
+    await other.heartbeat(queen.url);
+    const choice = page.getByLabel('Model');
+    await choice.locator('option', { hasText: 'another' }).waitFor({ state: 'attached' });
+    teller.status = 'loading';
+    await teller.heartbeat(queen.url);
+    await choice.locator('option', { hasText: 'tiny (not available now)' }).waitFor({ state: 'attached' });
+    t.equal(await choice.inputValue(), 'tiny');
+    teller.status = 'ready';
+    await teller.heartbeat(queen.url);
+    await choice.locator('option', { hasText: 'not available' }).waitFor({ state: 'detached' });
+    t.equal(await choice.inputValue(), 'tiny');
+    t.same(await choice.locator('option').allInnerTexts(), ['another', 'tiny']);
+  });
+
   t.test('with nobody to answer it says how to get somebody', async (t) => {
     const lonely = await startProcess(t, { name: 'queen' });
     const { page } = await chromium.open(`${lonely.url}/#/chat`);

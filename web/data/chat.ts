@@ -64,7 +64,8 @@ export function followModels(): () => void {
       const { data } = await request<{ data: { id: string }[] }>('/v1/models');
       models.value = data.map(({ id }) => id);
       modelsProblem.value = null;
-      if (!models.peek().includes(model.peek()) && models.peek().length > 0) model.value = models.peek()[0] as string;
+      // What was chosen stays chosen while no worker offers it.
+      if (model.peek() === '') model.value = models.peek()[0] ?? '';
     } catch (error) {
       modelsProblem.value = (error as Error).message;
     }

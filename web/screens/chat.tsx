@@ -31,7 +31,10 @@ export function ChatScreen() {
               model.value = currentTarget.value;
             }}
           >
-            {models.value.length === 0 && <option value="">none is available</option>}
+            {model.value === '' && <option value="">none is available</option>}
+            {model.value !== '' && !models.value.includes(model.value) && (
+              <option value={model.value}>{model.value} (not available now)</option>
+            )}
             {models.value.map((id) => (
               <option key={id} value={id}>
                 {id}
@@ -51,9 +54,10 @@ export function ChatScreen() {
 
 function Hint() {
   if (modelsProblem.value !== null) return <p class="none">The models are not known: {modelsProblem}.</p>;
-  return models.value.length === 0 ? (
+  return !models.value.includes(model.value) ? (
     <p class="none">
-      No worker is available. <a href="#/workers">Spawn one</a>, and its model can be chosen here.
+      No worker {model.value === '' ? '' : `with ${model.value} `}is available. <a href="#/workers">Spawn one</a>, and
+      its model can be chosen here.
     </p>
   ) : (
     <p class="none">Ask {model} something. What is said stays in this browser.</p>
