@@ -7,9 +7,10 @@ import { answer, bodyOf, type Served, serve } from './serve.js';
 /**
  * What it does with a request. `answer`: as it should. `hang`: nothing. `reset`: cuts the connection unanswered. `headers`: sends
  * headers and cuts the connection. `hold`: the first token, and the rest when `finish` is called. `torn`: the first token and
- * half of the second, and cuts. `endless`: tokens for as long as they are taken. A number: that status, with OpenAI's error.
+ * half of the second, and cuts. `endless`: tokens for as long as they are taken. `think`: two thoughts first, and the
+ * answer with its usage when `finish` is called. A number: that status, with OpenAI's error.
  */
-export type WorkerMode = 'answer' | 'hang' | 'reset' | 'headers' | 'hold' | 'torn' | 'endless' | number;
+export type WorkerMode = 'answer' | 'hang' | 'reset' | 'headers' | 'hold' | 'torn' | 'endless' | 'think' | number;
 
 export interface FakeWorkerOptions {
   workerId: string;
@@ -44,8 +45,10 @@ export interface FakeWorker extends Served {
 
 export const TOKENS = ['Hello', ', ', 'swarm', '!'];
 
-const chunkOf = (content: string) =>
-  `data: ${JSON.stringify({ object: 'chat.completion.chunk', choices: [{ index: 0, delta: { content } }] })}\n\n`;
+const chunkOf = (text: string, as = 'content') =>
+  `data: ${JSON.stringify({ object: 'chat.completion.chunk', choices: [{ index: 0, delta: { [as]: text } }] })}\n\n`;
+const THOUGHTS = ['Who', '?'];
+const USAGE = `data: ${JSON.stringify({ choices: [], usage: { completion_tokens: THOUGHTS.length + TOKENS.length } })}\n\n`;
 
 export async function fakeWorker(t: Pick<Test, 'teardown'>, options: FakeWorkerOptions): Promise<FakeWorker> {
   const { workerId, model, hiveId = null, mode = 'answer' } = options;
@@ -88,6 +91,11 @@ export async function fakeWorker(t: Pick<Test, 'teardown'>, options: FakeWorkerO
     response.flushHeaders();
     if (mode === 'headers') return void setTimeout(() => response.socket?.resetAndDestroy(), 20);
     if (mode === 'endless') return void endless(response);
+    if (mode === 'think') {
+      for (const thought of THOUGHTS) response.write(chunkOf(thought, 'reasoning_content'));
+      held.push(() => response.end(`${TOKENS.map((token) => chunkOf(token)).join('')}${USAGE}data: [DONE]\n\n`));
+      return;
+    }
     response.write(stream ? chunkOf(TOKENS[0] as string) : '{"choices":[');
     const rest = () => {
       for (const token of TOKENS.slice(1)) response.write(chunkOf(token));

@@ -10,6 +10,7 @@ import { restart, startProcess } from '../helpers/process.js';
 import { waitFor } from '../helpers/wait.js';
 
 const skip = noChromium();
+const THINKING_MS = 500;
 
 t.test('the queen offers what these pages ask for', async (t) => {
   const queen = await startProcess(t, { name: 'queen' });
@@ -231,7 +232,7 @@ t.test('chat', { skip }, async (t) => {
   const teller = await fakeWorker(t, { workerId: 'worker-llm-8080@nobody', model: 'tiny' });
   await teller.heartbeat(queen.url);
   await waitFor('the model', async () => (await getJson(`${queen.url}/v1/models`)).body.data.length === 1);
-  const { page, problems } = await chromium.open(`${queen.url}/#/chat`);
+  const { page, problems } = await chromium.open(`${queen.url}/#/chat`, { expected: /400/ });
   const message = page.getByLabel('Message');
   await page.getByText('Ask tiny something').waitFor();
   const say = async (text: string) => {
@@ -291,7 +292,7 @@ t.test('chat', { skip }, async (t) => {
 
   t.test('a new chat in the middle of an answer is empty, and can be begun at once', async (t) => {
     await say('never mind');
-    await page.locator('.assistant', { hasText: 'Hello' }).last().waitFor();
+    await page.locator('.assistant').nth(3).getByText('Hello').waitFor();
     const aborted = teller.aborted;
     await page.getByRole('button', { name: 'New chat' }).click();
     await waitFor('the worker', () => teller.aborted === aborted + 1);
@@ -300,6 +301,20 @@ t.test('chat', { skip }, async (t) => {
     await page.locator('.assistant', { hasText: 'Hello, swarm!' }).waitFor();
     await page.getByRole('button', { name: 'Ask again' }).waitFor();
     t.same(await page.locator('.user .text').allInnerTexts(), ['something else']);
+  });
+
+  t.test('thoughts are shown as such, and counted with the time that they take', async (t) => {
+    teller.mode = 'think';
+    await say('think first');
+    await page.getByText('It thinks …').waitFor();
+    await page.waitForTimeout(THINKING_MS);
+    teller.finish();
+    teller.mode = 'answer';
+    await page.getByRole('button', { name: 'Ask again' }).waitFor();
+    const answer = page.locator('.assistant').last();
+    t.equal(await answer.locator('.text').innerText(), 'Hello, swarm!');
+    const [, perS] = /([\d.]+) tokens\/s[\s\S]*6 tokens/.exec(await answer.locator('.by').innerText()) ?? [];
+    t.ok(Number(perS) <= 5 / (THINKING_MS / 1000), `${perS} tokens/s`);
   });
 
   t.test('a request that is refused says why, once', async (t) => {

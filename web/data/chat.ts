@@ -124,11 +124,12 @@ async function answer(): Promise<void> {
       if (data === '[DONE]') break;
       const part = JSON.parse(data) as Part;
       if (part.error) throw new Error(part.error.message);
-      const text = part.choices?.[0]?.delta?.content ?? '';
-      if (text !== '') {
+      const { content: text, reasoning_content, reasoning } = part.choices?.[0]?.delta ?? {};
+      // Thoughts are tokens like all others, and the first of all is often one.
+      if (text || reasoning_content || reasoning) {
         firstAt ||= performance.now();
         const tokens = (message.tokens ?? 0) + 1;
-        show({ content: message.content + text, tokens, ...speed(tokens, firstAt) });
+        show({ content: message.content + (text ?? ''), tokens, ...speed(tokens, firstAt) });
       }
       const counted = part.usage?.completion_tokens;
       if (counted) show({ tokens: counted, ...speed(counted, firstAt) });
@@ -144,7 +145,8 @@ async function answer(): Promise<void> {
 }
 
 interface Part {
-  choices?: { delta?: { content?: string | null } }[];
+  /** `reasoning`: what some engines call `reasoning_content`. */
+  choices?: { delta?: Partial<Record<'content' | 'reasoning_content' | 'reasoning', string | null>> }[];
   usage?: { completion_tokens?: number } | null;
   error?: { message: string };
 }

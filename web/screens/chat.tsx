@@ -93,7 +93,7 @@ function Said({ message, last }: { message: Message; last: boolean }) {
   return (
     <li class={role}>
       <span class="sr">{role === 'user' ? 'You: ' : 'Answer: '}</span>
-      <div class="text">{content === '' && coming ? <span class="none">…</span> : <Text content={content} />}</div>
+      <div class="text">{content === '' && coming ? <Begun tokens={tokens} /> : <Text content={content} />}</div>
       {role === 'assistant' && (
         <p class="by">
           {worker && <span>{worker}</span>}
@@ -110,6 +110,9 @@ function Said({ message, last }: { message: Message; last: boolean }) {
     </li>
   );
 }
+
+/** Tokens without a text are thoughts. */
+const Begun = ({ tokens }: { tokens: number | undefined }) => <span class="none">{tokens ? 'It thinks …' : '…'}</span>;
 
 /** Fenced code as such, everything else as it is. */
 function Text({ content }: { content: string }) {
