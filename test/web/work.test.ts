@@ -341,6 +341,26 @@ t.test('chat', { skip }, async (t) => {
     t.same(await choice.locator('option').allInnerTexts(), ['another', 'tiny']);
   });
 
+  t.test('a second tab shows the same conversation, and takes nothing of it when it is closed', async (t) => {
+    const open = async (init: string) => {
+      const tab = await page.context().newPage();
+      await tab.addInitScript(init);
+      await tab.goto(`${queen.url}/#/chat`);
+      await tab.locator('.user').first().waitFor();
+      return tab;
+    };
+    const second = await open('');
+    const deaf = await open(`addEventListener('storage', (event) => event.stopImmediatePropagation(), true)`);
+    await say('said in the first tab');
+    await page.getByRole('button', { name: 'Ask again' }).waitFor();
+    await second.locator('.user', { hasText: 'said in the first tab' }).waitFor();
+    for (const tab of [deaf, second]) await tab.goto('about:blank');
+    await page.reload();
+    await page.locator('.user').first().waitFor();
+    t.equal(await page.locator('.user').last().locator('.text').innerText(), 'said in the first tab');
+    for (const tab of [deaf, second]) await tab.close();
+  });
+
   t.test('with nobody to answer it says how to get somebody', async (t) => {
     const lonely = await startProcess(t, { name: 'queen' });
     const { page } = await chromium.open(`${lonely.url}/#/chat`);

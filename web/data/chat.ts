@@ -5,7 +5,7 @@
 import { effect, signal } from '@preact/signals';
 import { readEvents } from '../../client/stream.js';
 import { lock } from './link.js';
-import { isArray, isString, keep, kept } from './storage.js';
+import { isArray, isString, keep, kept, onKept } from './storage.js';
 import { request } from './transport.js';
 
 export interface Message {
@@ -38,6 +38,16 @@ let stopper: AbortController | null = null;
 effect(() => keep('browser', 'chat.draft', draft.value));
 effect(() => keep('browser', 'chat.model', model.value));
 
+/** What the browser holds, as far as it is known here: other tabs talk as well. */
+let held = messages.peek();
+onKept('chat', () => {
+  const theirs = stored();
+  // What is said here goes before what was said there meanwhile; an answer that comes there is shown when it is whole.
+  if (answering.peek() || theirs.at(-1)?.coming) return;
+  held = theirs;
+  messages.value = theirs;
+});
+
 let keeping: ReturnType<typeof setTimeout> | undefined;
 effect(() => {
   messages.value;
@@ -48,13 +58,18 @@ addEventListener('pagehide', keepMessages);
 function keepMessages(): void {
   clearTimeout(keeping);
   keeping = undefined;
-  keep('browser', 'chat', messages.peek().slice(-MESSAGES_MAX));
+  if (messages.peek() === held) return;
+  held = messages.peek();
+  keep('browser', 'chat', held.slice(-MESSAGES_MAX));
+}
+
+function stored(): (Message & { coming?: boolean })[] {
+  return kept('browser', 'chat', isArray, []);
 }
 
 /** An answer that was coming when the page went away ended there. */
 function restored(): Message[] {
-  const all: (Message & { coming?: boolean })[] = kept('browser', 'chat', isArray, []);
-  return all.map(({ coming, ...message }) => (coming ? { ...message, broken: 'the page was closed' } : message));
+  return stored().map(({ coming, ...message }) => (coming ? { ...message, broken: 'the page was closed' } : message));
 }
 
 /** Keeps the list of models until the answer is called. */
@@ -135,6 +150,8 @@ async function answer(): Promise<void> {
       if (counted) show({ tokens: counted, ...speed(counted, firstAt) });
     }
   } catch (error) {
+    // A page that goes away tears it, too: then nobody comes back from here, and it is kept as one that was coming.
+    await new Promise((resolve) => setTimeout(resolve));
     show({ broken: mine.signal.aborted ? 'stopped' : (error as Error).message });
   }
   if (stopper !== mine) return;

@@ -28,6 +28,13 @@ export function kept<T>(place: Place, key: string, isIt: (value: unknown) => val
   }
 }
 
+/** Calls `changed` when another tab has kept something under `key` for the browser, or forgotten it. */
+export function onKept(key: string, changed: () => void): void {
+  addEventListener('storage', (event) => {
+    if (event.key === PREFIX + key) changed();
+  });
+}
+
 /** Everything but `key`, and nothing is kept from now on until the page is loaded anew. */
 export function forgetAllBut(key: string): void {
   over = true;
