@@ -1,8 +1,9 @@
 /** The page of the swarm in a real browser, with real processes behind it. */
+import type { Page } from 'playwright-core';
 import t from 'tap';
 import { axeViolations, noChromium, showPage, startChromium } from '../helpers/browser.js';
 import { getJson } from '../helpers/http.js';
-import { GPU, shownHive, worker } from '../helpers/picture.js';
+import { eventOf, GPU, NODE, shownHive, worker } from '../helpers/picture.js';
 import { restart, startProcess } from '../helpers/process.js';
 import { waitFor } from '../helpers/wait.js';
 
@@ -179,11 +180,12 @@ t.test('the page', { skip }, async (t) => {
     t.equal((await getJson(`${queen.url}/v1/hives/gone`)).status, 404);
   });
 
+  const readers = async () => {
+    const { body } = await getJson(`${queen.url}/metrics`);
+    return Number(/^rbee_heartbeat_stream_readers (\d+)/m.exec(body)?.[1]);
+  };
+
   t.test('a hidden tab hangs up, and is whole again when it is shown', async (t) => {
-    const readers = async () => {
-      const { body } = await getJson(`${queen.url}/metrics`);
-      return Number(/^rbee_heartbeat_stream_readers (\d+)/m.exec(body)?.[1]);
-    };
     t.equal(await readers(), 1);
     await showPage(page, 'hidden');
     await waitFor('the queen without readers', async () => (await readers()) === 0);
@@ -191,6 +193,36 @@ t.test('the page', { skip }, async (t) => {
     t.equal(await page.locator(card('meanwhile')).count(), 0);
     await showPage(page, 'visible');
     await page.locator(inState('meanwhile', 'streaming')).waitFor();
+  });
+
+  t.test('what was heard before the page hung up is not drawn when it is back', async (t) => {
+    const { heard, draw } = await holdFrames(page);
+    const ghost = await shownHive(t, queen.url, { hiveId: 'ghost' });
+    await heard('"hive_telemetry","hive_id":"ghost"');
+    await showPage(page, 'hidden');
+    await waitFor('the queen without readers', async () => (await readers()) === 0);
+    await ghost.close();
+    await forget(`${queen.url}/v1/hives/ghost`);
+    await showPage(page, 'visible');
+    await waitFor('the queen with its reader', async () => (await readers()) === 1);
+    await draw();
+    await shownHive(t, queen.url, { hiveId: 'after' });
+    await page.locator(inState('after', 'streaming')).waitFor();
+    t.equal(await page.locator(card('ghost')).count(), 0);
+  });
+
+  t.test('a hive that is forgotten and back within a frame goes on in its card', async (t) => {
+    const again = await shownHive(t, queen.url, { hiveId: 'again' });
+    await page.locator(`${card('again')} .value`, { hasText: '37' }).waitFor();
+    const { heard, draw } = await holdFrames(page);
+    await again.close();
+    await forget(`${queen.url}/v1/hives/again`);
+    await again.listen();
+    await again.announce(queen.url);
+    await heard('"hive_telemetry","hive_id":"again"');
+    await draw();
+    again.emit(eventOf({ hiveId: 'again', node: { ...NODE, cpu_pct: 81 } }));
+    await page.locator(`${card('again')} .value`, { hasText: '81' }).waitFor();
   });
 
   t.test('an empty swarm says how to add the first hive', async (t) => {
@@ -283,3 +315,20 @@ t.test('behind a token', { skip }, async (t) => {
     t.same(await problems(), []);
   });
 });
+
+/** Nothing is drawn until `draw`; `heard` waits until the page was told an event with this in it. */
+async function holdFrames(page: Page): Promise<{ heard: (part: string) => Promise<void>; draw: () => Promise<void> }> {
+  await page.evaluate(`
+    self.held = { told: '', frames: [], parse: JSON.parse, request: requestAnimationFrame };
+    JSON.parse = (text) => { held.told += text; return held.parse(text); };
+    requestAnimationFrame = (frame) => held.frames.push(frame);`);
+  return {
+    heard: (part) => waitFor(part, () => page.evaluate<boolean>(`held.told.includes('${part}')`)).then(() => {}),
+    draw: () =>
+      page.evaluate(`JSON.parse = held.parse; requestAnimationFrame = held.request; held.frames.forEach(held.request)`),
+  };
+}
+
+/** As soon as the queen has noticed that it is lost. */
+const forget = (url: string) =>
+  waitFor('a hive that can be forgotten', async () => (await fetch(url, { method: 'DELETE' })).ok);

@@ -34,7 +34,11 @@ export const isCrashed = ({ status }: WorkerStats): boolean => /crash|fail|error
 export const workerName = ({ worker_id, group, instance, pid }: WorkerStats): string =>
   worker_id ?? (group && instance ? `${group}-${instance}` : `pid ${pid ?? 0}`);
 
+let made = 0;
+
 export class Hive {
+  /** Another one of the same name, after this was forgotten, is drawn anew. */
+  readonly key = ++made;
   readonly tie = signal<Tie>(UNKNOWN);
   readonly node = signal<NodeStats | null>(null);
   readonly workers = signal<readonly WorkerStats[]>([]);

@@ -60,6 +60,9 @@ addEventListener(
 export function beginEpoch(): void {
   epoch += 1;
   snapshots = 0;
+  // What waits still is from before, and may be of hives that are gone.
+  waiting = [];
+  measured.clear();
 }
 
 export function hear(event: QueenHeartbeat): void {

@@ -28,7 +28,7 @@ export function Attention() {
           <Conflict key={`${conflict.hive_id} ${conflict.hive_url}`} conflict={conflict} />
         ))}
         {shown.map((hive) => (
-          <Trouble key={hive.id} hive={hive} />
+          <Trouble key={hive.key} hive={hive} />
         ))}
       </ul>
       {hives.length > SHOWN_MAX && (

@@ -22,7 +22,7 @@ import { WorkerCells, WorkerHeads } from '../parts/worker-cells.js';
 
 export function HiveScreen({ id }: { id: string }) {
   const hive = hiveOf(id);
-  if (hive) return <Known key={id} hive={hive} />;
+  if (hive) return <Known key={hive.key} hive={hive} />;
   if (!whole.value)
     return (
       <p class="waiting-first">

@@ -132,7 +132,7 @@ function Cards() {
       {found.length === 0 && <p class="none">No hive matches “{filter}”.</p>}
       <ul class="cards" ref={list} onKeyDown={(event) => walk(event, list.current)}>
         {found.slice(0, limit.value).map((hive) => (
-          <HiveCard key={hive.id} hive={hive} />
+          <HiveCard key={hive.key} hive={hive} />
         ))}
       </ul>
       {found.length > limit.value && (
