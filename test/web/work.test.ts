@@ -183,6 +183,32 @@ t.test('the form spawns on the machine that it shows, and on no other', { skip }
   });
 });
 
+t.test('workers of no hive, and of one that is lost', { skip }, async (t) => {
+  const chromium = await startChromium(t);
+  const queen = await startProcess(t, { name: 'queen' });
+  const free = await fakeWorker(t, { workerId: 'worker-llm-8085@keeper-desk', model: 'tiny' });
+  await free.heartbeat(queen.url);
+  const { page, problems } = await chromium.open(`${queen.url}/#/workers`);
+  const row = (id: string) => page.getByRole('row', { name: id });
+
+  t.test('are in the table, and nobody here can stop them', async (t) => {
+    await row('worker-llm-8085').waitFor();
+    t.match(await row('worker-llm-8085').innerText(), /keeper-desk\s+tiny\s+ready/);
+    const held = await fakeWorker(t, { workerId: 'worker-llm-8080@gpu-0', model: 'llama', hiveId: 'gpu-0' });
+    const hive = await shownHive(t, queen.url, { hiveId: 'gpu-0', workers: [worker('gpu-0', { url: held.url })] });
+    await page.getByRole('button', { name: 'Stop worker-llm-8080' }).waitFor();
+    t.equal(await page.getByRole('button', { name: /^Stop / }).count(), 1);
+    await hive.close();
+    await page.getByText('No hive streams').waitFor();
+    await held.heartbeat(queen.url);
+    await row('worker-llm-8080').waitFor();
+    t.match(await row('worker-llm-8080').innerText(), /gpu-0/);
+    t.equal(await page.getByRole('button', { name: /^Stop / }).count(), 0);
+    t.same(await axeViolations(page), []);
+    t.same(await problems(), []);
+  });
+});
+
 t.test('a worker that crashed', { skip }, async (t) => {
   const chromium = await startChromium(t);
   const queen = await startProcess(t, { name: 'queen' });

@@ -5,13 +5,14 @@ import { useEffect, useRef } from 'preact/hooks';
 import { isRbeeError, RbeeProblem } from '../../client/errors.js';
 import type { Device } from '../../wire/device.js';
 import type { Gpu } from '../../wire/hive.js';
-import type { WorkerStats } from '../../wire/worker.js';
+import type { WorkerEntry, WorkerStats } from '../../wire/worker.js';
 import { isCrashed, workerName } from '../data/hive.js';
 import { cancel, dismiss, type Job, jobs, post } from '../data/jobs.js';
 import { host, keeper } from '../data/keeper.js';
 import { isArray, keep, kept } from '../data/storage.js';
 import { hives, whole } from '../data/swarm.js';
-import { known, mib } from '../format.js';
+import { followWorkers, onlineWorkers } from '../data/workers.js';
+import { known, mib, NONE } from '../format.js';
 import { PutAway } from '../parts/crashed.js';
 import { notify } from '../parts/notice.js';
 import { Scroll } from '../parts/scroll.js';
@@ -20,6 +21,7 @@ import { WorkerCells, WorkerHeads } from '../parts/worker-cells.js';
 import { hivePath } from '../route.js';
 
 export function WorkersScreen() {
+  useEffect(followWorkers, []);
   if (!whole.value) return <p class="waiting-first">Asking the {host} for the swarm …</p>;
   return (
     <div class="workers-screen">
@@ -42,6 +44,8 @@ interface Place {
 interface Row {
   place: Place;
   worker: WorkerStats;
+  /** Nobody here can stop it. */
+  foreign?: boolean;
 }
 
 const HERE: Place = { hiveId: null, name: 'this machine' };
@@ -51,7 +55,11 @@ function Table() {
   const theirs = hives.value
     .filter(({ tie }) => tie.value.state !== 'lost')
     .flatMap(({ id, workers }) => workers.value.map((worker) => ({ place: { hiveId: id, name: id }, worker })));
-  const rows: Row[] = [...own, ...theirs]
+  const shown = new Set([...own, ...theirs].map(({ worker }) => worker.worker_id));
+  const others = (onlineWorkers.value ?? [])
+    .filter(({ worker_id }) => !shown.has(worker_id))
+    .map((worker) => ({ place: placeOf(worker), worker, foreign: true }));
+  const rows: Row[] = [...own, ...theirs, ...others]
     // The crashed first, then as their hives stand.
     .sort((a, b) => Number(isCrashed(b.worker)) - Number(isCrashed(a.worker)));
   const stopping = useSignal<Row | null>(null);
@@ -59,7 +67,9 @@ function Table() {
     <section class="panel">
       <h2>Workers</h2>
       {rows.length === 0 ? (
-        <p class="none">No worker runs yet. Spawn the first one below.</p>
+        <p class="none">
+          {onlineWorkers.value === null ? `Asking the ${host} …` : 'No worker runs yet. Spawn the first one below.'}
+        </p>
       ) : (
         <Scroll label="Workers, as a table">
           <table>
@@ -97,8 +107,14 @@ function Table() {
   );
 }
 
+/** Of no hive: what stands behind the @ of its name, such as the keeper that spawned it. */
+const placeOf = ({ hive_id: hiveId, worker_id: id }: WorkerEntry): Place => ({
+  hiveId,
+  name: hiveId ?? (id.split('@')[1] || NONE),
+});
+
 function WorkerRow({ row, onStop }: { row: Row; onStop: () => void }) {
-  const { place, worker } = row;
+  const { place, worker, foreign } = row;
   const name = workerName(worker).split('@')[0];
   return (
     <tr>
@@ -106,7 +122,7 @@ function WorkerRow({ row, onStop }: { row: Row; onStop: () => void }) {
       <td>{place.hiveId === null ? place.name : <a href={hivePath(place.hiveId)}>{place.name}</a>}</td>
       <WorkerCells worker={worker} />
       <td class="number">
-        {known(worker.pid) && (
+        {known(worker.pid) && !foreign && (
           <button type="button" onClick={onStop}>
             Stop<span class="sr"> {name}</span>
           </button>
