@@ -5,7 +5,7 @@ import { isRbeeError } from '../client/errors.js';
 import { nowMs } from './data/clock.js';
 import { host, queenWords } from './data/keeper.js';
 import { connect, info, link, loggedIn, logOut, outdated } from './data/link.js';
-import { attention, conflicts, hives, whole } from './data/swarm.js';
+import { hives, troubles, whole } from './data/swarm.js';
 import { count, duration } from './format.js';
 import { lazy } from './parts/lazy.js';
 import { Notice, notify } from './parts/notice.js';
@@ -176,8 +176,7 @@ function useTitle(): void {
     const name = info.value?.id ?? 'rbee';
     if (link.value.state === 'locked') return 'Log in · rbee';
     if (link.value.awaySince !== null) return `away · ${name}`;
-    const trouble = attention.value.length + conflicts.value.length;
-    if (trouble > 0) return `(${trouble}) ${name}`;
+    if (troubles.value > 0) return `(${troubles}) ${name}`;
     return whole.value ? `${count(hives.value.length, 'hive')} · ${name}` : name;
   });
   useEffect(

@@ -30,12 +30,28 @@ t.test('the page of a keeper', { skip: noChromium() }, async (t) => {
     await page.getByRole('link', { name: 'spawn a worker on this machine' }).click();
   });
 
+  t.test('says which of its own workers crashed, and counts it as none that runs', async (t) => {
+    await form.getByLabel('Model').fill('/nowhere/at-all.gguf');
+    await form.getByRole('button', { name: 'Spawn' }).click();
+    await page.locator('[data-job="failed"]').waitFor({ timeout: LOADING_MS_MAX });
+    await page.getByRole('link', { name: 'Swarm', exact: true }).click();
+    const trouble = page.locator('[data-trouble]');
+    await trouble.waitFor();
+    t.match(await trouble.innerText(), /this machine 1 crashed[\s\S]*worker-llm-\w+@keeper-desk \(at-all\) crashed: /);
+    t.match(await page.title(), /^\(1\) /);
+    await page.getByRole('link', { name: 'spawn a worker on this machine' }).waitFor();
+    t.same(await axeViolations(page), []);
+    await trouble.getByRole('button', { name: 'Put away' }).click();
+    await trouble.waitFor({ state: 'detached' });
+    await page.getByRole('link', { name: 'Workers' }).click();
+  });
+
   t.test('spawns a worker on this machine, and shows it', async (t) => {
     await form.waitFor();
     t.same(await form.getByLabel('Machine').locator('option').allInnerTexts(), ['this machine']);
     await form.getByLabel('Model').fill(model);
     await form.getByRole('button', { name: 'Spawn' }).click();
-    await page.locator('[data-job="done"]').waitFor({ timeout: LOADING_MS_MAX });
+    await page.locator('[data-job="done"]', { hasText: 'Spawn' }).waitFor({ timeout: LOADING_MS_MAX });
     const row = page.getByRole('row', { name: /worker-llm-\d+/ });
     await row.waitFor();
     t.match(await row.innerText(), /this machine\s+tiny\s+ready\s+CPU-0/);

@@ -31,6 +31,7 @@ const LOG_MAX = 200;
 const UNKNOWN: Tie = { url: '', state: null, stale: false, reason: null, since: null, nextAttemptAt: null };
 
 export const isCrashed = ({ status }: WorkerStats): boolean => /crash|fail|error/i.test(status ?? '');
+export const isServing = ({ status }: WorkerStats): boolean => status === 'ready' || status === 'busy';
 export const workerName = ({ worker_id, group, instance, pid }: WorkerStats): string =>
   worker_id ?? (group && instance ? `${group}-${instance}` : `pid ${pid ?? 0}`);
 
@@ -153,5 +154,4 @@ export class Hive {
   }
 }
 
-const isServing = ({ status }: WorkerStats): boolean => status === 'ready' || status === 'busy';
 const same = (a: unknown, b: unknown): boolean => a === b || JSON.stringify(a) === JSON.stringify(b);

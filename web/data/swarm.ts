@@ -8,7 +8,7 @@ import type { HiveHistory } from '../../wire/history.js';
 import type { HiveConflict, HiveEntry, HiveList } from '../../wire/hive.js';
 import { heardTimestamp } from './clock.js';
 import { Hive } from './hive.js';
-import { keeper } from './keeper.js';
+import { keeper, ownCrashed } from './keeper.js';
 
 /** A stream must not fill the memory of who looks at it. */
 const HIVES_MAX = 20_000;
@@ -36,6 +36,11 @@ export const attention = computed(() =>
       // All are connecting for a moment when a queen starts: that is no trouble yet.
       crashed.value.length > 0 || (tie.value.state !== 'connecting' && ['bad', 'warn'].includes(tone.value)),
   ),
+);
+
+/** How much somebody should look at. */
+export const troubles = computed(
+  () => conflicts.value.length + attention.value.length + (ownCrashed.value.length > 0 ? 1 : 0),
 );
 
 /** The hive of this name, if there is one; reads the list, so that who asks hears when it comes. */

@@ -2,7 +2,8 @@
 import { useSignal } from '@preact/signals';
 import type { HiveConflict } from '../../wire/hive.js';
 import type { Hive } from '../data/hive.js';
-import { attention, conflicts } from '../data/swarm.js';
+import { ownCrashed } from '../data/keeper.js';
+import { attention, conflicts, troubles } from '../data/swarm.js';
 import { hivePath } from '../route.js';
 import { CrashedWorkers } from './crashed.js';
 import { forget, forgetting } from './forget.js';
@@ -15,18 +16,27 @@ const RANK = { bad: 0, warn: 1, good: 2, calm: 3 } as const;
 export function Attention() {
   const all = useSignal(false);
   const hives = [...attention.value].sort((a, b) => RANK[a.tone.value] - RANK[b.tone.value]);
-  const count = hives.length + conflicts.value.length;
-  if (count === 0) return null;
+  if (troubles.value === 0) return null;
   const shown = all.value ? hives : hives.slice(0, SHOWN_MAX);
   return (
     <section class="attention" aria-labelledby="attention">
       <h2 id="attention">
-        Needs attention <span class="count">{count}</span>
+        Needs attention <span class="count">{troubles}</span>
       </h2>
       <ul>
         {conflicts.value.map((conflict) => (
           <Conflict key={`${conflict.hive_id} ${conflict.hive_url}`} conflict={conflict} />
         ))}
+        {ownCrashed.value.length > 0 && (
+          <li class="bad" data-trouble="">
+            <span class="what">
+              <strong>this machine</strong> {ownCrashed.value.length} crashed
+            </span>
+            <span class="why">
+              <CrashedWorkers workers={ownCrashed.value} hiveId={null} awake />
+            </span>
+          </li>
+        )}
         {shown.map((hive) => (
           <Trouble key={hive.key} hive={hive} />
         ))}
@@ -88,7 +98,7 @@ function Trouble({ hive }: { hive: Hive }) {
       </span>
       <span class="why">
         {why}
-        {crashed.length > 0 && <CrashedWorkers hive={hive} />}
+        {crashed.length > 0 && <CrashedWorkers workers={crashed} hiveId={hive.id} awake={state === 'streaming'} />}
       </span>
       <span class="when">
         {words !== '' && (

@@ -2,7 +2,7 @@
 import { signal } from '@preact/signals';
 import { isRbeeError } from '../../client/errors.js';
 import type { WorkerStats } from '../../wire/worker.js';
-import { type Hive, workerName } from '../data/hive.js';
+import { workerName } from '../data/hive.js';
 import { post } from '../data/jobs.js';
 import { modelName } from './hive-card.js';
 import { notify } from './notice.js';
@@ -27,16 +27,24 @@ async function putAway(hiveId: string | null, worker: WorkerStats): Promise<void
   leaving.value = new Set([...leaving.peek()].filter((one) => one !== key));
 }
 
-export function CrashedWorkers({ hive }: { hive: Hive }) {
+interface CrashedProps {
+  workers: readonly WorkerStats[];
+  /** Whose they are; null: the keeper's that served the page. */
+  hiveId: string | null;
+  /** Whether it can be asked to put one away. */
+  awake: boolean;
+}
+
+export function CrashedWorkers({ workers, hiveId, awake }: CrashedProps) {
   return (
     <ul class="crashed-workers">
-      {hive.crashed.value.map((worker) => (
+      {workers.map((worker) => (
         <li key={workerName(worker)} data-crashed={workerName(worker)}>
           <p>
             <strong>{workerName(worker)}</strong> ({modelName(worker)}) {worker.status}
             {worker.reason && `: ${worker.reason}`}
           </p>
-          {hive.tie.value.state === 'streaming' && <PutAway hiveId={hive.id} worker={worker} />}
+          {awake && <PutAway hiveId={hiveId} worker={worker} />}
           <LastLines worker={worker} />
         </li>
       ))}

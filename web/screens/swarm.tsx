@@ -2,6 +2,7 @@
 import { signal, useComputed, useSignal } from '@preact/signals';
 import { useRef } from 'preact/hooks';
 import { isLoopback } from '../../wire/url.js';
+import { isServing } from '../data/hive.js';
 import { host, keeper } from '../data/keeper.js';
 import { loggedIn } from '../data/link.js';
 import { conflicts, hives, whole } from '../data/swarm.js';
@@ -18,8 +19,14 @@ const CARDS_STEP = 300;
 
 export function SwarmScreen() {
   if (!whole.value) return <p class="waiting-first">Asking the {host} for the swarm …</p>;
-  if (hives.value.length === 0 && conflicts.value.length === 0)
-    return host.value === 'queen' ? <Empty /> : <EmptyKeeper />;
+  if (hives.value.length === 0 && conflicts.value.length === 0) {
+    return (
+      <>
+        <Attention />
+        {host.value === 'queen' ? <Empty /> : <EmptyKeeper />}
+      </>
+    );
+  }
   return (
     <>
       <h1 class="sr">Swarm</h1>
@@ -198,7 +205,7 @@ function Empty() {
 }
 
 function EmptyKeeper() {
-  const workers = keeper.value?.workers.length ?? 0;
+  const workers = (keeper.value?.workers ?? []).filter(isServing).length;
   const queens = keeper.value?.queens.length ?? 0;
   return (
     <section class="empty">
