@@ -8,6 +8,7 @@ import { restart, startProcess } from '../helpers/process.js';
 import { waitFor } from '../helpers/wait.js';
 
 const skip = noChromium();
+const UNSEEN_MS = 2_000;
 const card = (id: string) => `.card[data-hive="${id}"]`;
 const inState = (id: string, state: string) => `.card[data-hive="${id}"][data-state="${state}"]`;
 
@@ -223,6 +224,20 @@ t.test('the page', { skip }, async (t) => {
     await draw();
     again.emit(eventOf({ hiveId: 'again', node: { ...NODE, cpu_pct: 81 } }));
     await page.locator(`${card('again')} .value`, { hasText: '81' }).waitFor();
+  });
+
+  t.test('who comes back and finds the queen away is told how old the picture is', async (t) => {
+    await showPage(page, 'hidden');
+    await waitFor('the queen without readers', async () => (await readers()) === 0);
+    await queen.kill('SIGKILL');
+    await page.waitForTimeout(UNSEEN_MS);
+    await showPage(page, 'visible');
+    const banner = page.locator('.banner');
+    await banner.waitFor();
+    const [, s] = /What you see is from (\d+)\s?s ago/.exec(await banner.innerText()) ?? [];
+    t.ok(Number(s) * 1_000 >= UNSEEN_MS, `${s} s`);
+    queen = await restart(queen);
+    await page.locator('.link.open').waitFor();
   });
 
   t.test('an empty swarm says how to add the first hive', async (t) => {

@@ -32,7 +32,11 @@ const LIST_MS = 15_000;
 /** Somebody who only looks at another tab for a moment comes back to an open stream. */
 const HANG_UP_MS = 5_000;
 
+/** Our monotonic clock: when the stream was open last. */
+let openUntil: number | null = null;
+
 const say = (next: Partial<Link>) => {
+  if (link.peek().state === 'open') openUntil = performance.now();
   link.value = { ...link.peek(), ...next };
 };
 
@@ -82,7 +86,7 @@ export function connect(): void {
         clearInterval(listTimer);
         const now = performance.now();
         const reason = error instanceof RbeeProblem ? error.detail : (error?.message ?? null);
-        say({ state, reason, awaySince: link.peek().awaySince ?? now, retryAt: now + (retryInMs ?? 0) });
+        say({ state, reason, awaySince: link.peek().awaySince ?? openUntil ?? now, retryAt: now + (retryInMs ?? 0) });
       }
     },
   });
