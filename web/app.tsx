@@ -10,7 +10,7 @@ import { count, duration } from './format.js';
 import { lazy } from './parts/lazy.js';
 import { Notice, notify } from './parts/notice.js';
 import { nextTheme, theme } from './parts/theme.js';
-import { route } from './route.js';
+import { type Route, route } from './route.js';
 import { LoginScreen } from './screens/login.js';
 import { SwarmScreen } from './screens/swarm.js';
 
@@ -170,14 +170,23 @@ function Outdated() {
   );
 }
 
+/** The swarm, which is what most look at, goes by its numbers. */
+function pageName(at: Route): string {
+  if (at.page === 'hive') return at.id;
+  return { swarm: '', workers: 'Workers', chat: 'Chat', unknown: 'Not found' }[at.page];
+}
+
 /** A tab that is not looked at still says whether somebody should. */
 function useTitle(): void {
   const title = useComputed(() => {
     const name = info.value?.id ?? 'rbee';
     if (link.value.state === 'locked') return 'Log in · rbee';
-    if (link.value.awaySince !== null) return `away · ${name}`;
-    if (troubles.value > 0) return `(${troubles}) ${name}`;
-    return whole.value ? `${count(hives.value.length, 'hive')} · ${name}` : name;
+    const page = pageName(route.value);
+    const parts = page === '' ? [name] : [page, name];
+    if (link.value.awaySince !== null) return ['away', ...parts].join(' · ');
+    if (troubles.value > 0) return `(${troubles.value}) ${parts.join(' · ')}`;
+    if (page === '' && whole.value) parts.unshift(count(hives.value.length, 'hive'));
+    return parts.join(' · ');
   });
   useEffect(
     () =>

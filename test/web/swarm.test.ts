@@ -122,6 +122,32 @@ t.test('the page', { skip }, async (t) => {
     t.equal(await page.locator('.hive h1').innerText(), 'gpu-0', 'and Enter opens one');
   });
 
+  t.test('who goes to another page hears where they are, and Back leads to where they were', async (t) => {
+    t.equal(await page.title(), '(3) gpu-0 · queen-desk');
+    t.equal(await page.evaluate('document.activeElement.id'), 'main', 'Tab goes on at the beginning of the page');
+    await page.setViewportSize({ width: 390, height: 300 });
+    await page.goto(`${queen.url}/#/`);
+    const link = page.locator(card('gpu-0')).getByRole('link');
+    const inView = async () => {
+      const y = (await link.boundingBox())?.y ?? -1;
+      return y > 0 && y < 300;
+    };
+    await link.waitFor();
+    t.notOk(await inView());
+    await link.click();
+    await page.locator('.hive h1', { hasText: 'gpu-0' }).waitFor();
+    await waitFor('the top', async () => (await page.evaluate('scrollY')) === 0);
+    await page.goBack();
+    await waitFor('the place of before', inView);
+    const isFocused = `document.activeElement.matches('${card('gpu-0')} a')`;
+    t.ok(await page.evaluate(isFocused), 'the link that was followed has the focus, not the one among the troubles');
+    await page.goForward();
+    await page.locator('.hive h1', { hasText: 'gpu-0' }).waitFor();
+    await waitFor('the top again', async () => (await page.evaluate('scrollY')) === 0);
+    await page.setViewportSize({ width: 1440, height: 900 });
+    await page.goto(`${queen.url}/#/hives/gpu-0`);
+  });
+
   t.test('a hive has charts, devices, workers and its connection as a live statechart', async (t) => {
     await page.locator('.chart canvas').first().waitFor();
     t.equal(await page.locator('.chart').count(), 5);

@@ -11,7 +11,7 @@ export function startKeys(): void {
       filter.focus();
     }
     // From nowhere the arrows begin at the first card.
-    if (event.key === 'ArrowDown' && target === document.body) {
+    if (event.key === 'ArrowDown' && (target === document.body || target.id === 'main')) {
       const first = document.querySelector<HTMLElement>('.cards h3 a');
       if (!first) return;
       event.preventDefault();
