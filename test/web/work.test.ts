@@ -67,6 +67,13 @@ t.test('spawning', { skip }, async (t) => {
     const pid = Number(/"pid":(\d+)/.exec(stream)?.[1]);
     hive.emit(eventOf({ hiveId: 'gpu-0', workers: [worker('gpu-0', { pid })] }));
     const stop = page.getByRole('button', { name: 'Stop worker-llm-8080' });
+    await stop.waitFor();
+    await page.setViewportSize({ width: 390, height: 900 });
+    t.notOk(
+      await page.evaluate('document.documentElement.scrollWidth > innerWidth'),
+      'the table scrolls, not the page',
+    );
+    await page.setViewportSize({ width: 1440, height: 900 });
     await stop.click();
     await page.getByRole('button', { name: 'Keep it' }).click();
     t.equal(await page.locator('[data-job]').count(), 1, 'who thinks again keeps it');
@@ -193,7 +200,7 @@ t.test('workers of no hive, and of one that is lost', { skip }, async (t) => {
 
   t.test('are in the table, and nobody here can stop them', async (t) => {
     await row('worker-llm-8085').waitFor();
-    t.match(await row('worker-llm-8085').innerText(), /keeper-desk\s+tiny\s+ready/);
+    t.match(await row('worker-llm-8085').innerText(), /keeper-desk\s+ready\s+tiny/);
     const held = await fakeWorker(t, { workerId: 'worker-llm-8080@gpu-0', model: 'llama', hiveId: 'gpu-0' });
     const hive = await shownHive(t, queen.url, { hiveId: 'gpu-0', workers: [worker('gpu-0', { url: held.url })] });
     await page.getByRole('button', { name: 'Stop worker-llm-8080' }).waitFor();

@@ -1,4 +1,4 @@
-/** What every table of workers shows of one, in the same order: what it serves, how it fares, what it uses. */
+/** What every table of workers shows of one, in the same order: how it fares, what it serves, what it uses. */
 import type { ComponentChildren } from 'preact';
 import type { WorkerStats } from '../../wire/worker.js';
 import { duration, known, mib, NONE, percent, rate } from '../format.js';
@@ -9,8 +9,8 @@ import { Chip } from './small.js';
 export function WorkerHeads() {
   return (
     <>
-      <th>Model</th>
       <th>Status</th>
+      <th>Model</th>
       <th>Device</th>
       <th class="number">Tokens/s</th>
       <th class="number">CPU</th>
@@ -25,14 +25,14 @@ export function WorkerHeads() {
 export function WorkerCells({ worker, children }: { worker: WorkerStats; children?: ComponentChildren }) {
   return (
     <>
-      <td class="model" title={worker.model ?? undefined}>
-        {worker.model ?? NONE}
-      </td>
       <td>
         <Chip tone={workerTone(worker)}>{worker.status ?? NONE}</Chip>
         {worker.reason && <p class="said">{worker.reason}</p>}
         <LastLines worker={worker} />
         {children}
+      </td>
+      <td class="model" title={worker.model ?? undefined}>
+        {worker.model ?? NONE}
       </td>
       <td>{worker.device ?? NONE}</td>
       <td class="number">{rate(worker.tokens_per_s)}</td>

@@ -217,7 +217,7 @@ function EmptyKeeper() {
       ) : (
         <p>
           {count(workers, 'worker')} {workers === 1 ? 'runs' : 'run'} on this machine: <a href="#/chat">chat</a>, or{' '}
-          <a href="#/workers">see what they use</a>.
+          <a href="#/workers">see what {workers === 1 ? 'it uses' : 'they use'}</a>.
         </p>
       )}
       <h2>To see other computers</h2>
