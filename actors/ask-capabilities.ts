@@ -1,4 +1,4 @@
-/** GET /capabilities of a worker: what it can do, and by what name it goes. Ports are reused: the name says whose it is. */
+/** GET /capabilities of a worker: what it can do, and by what name it goes. */
 import { parser } from '../wire/schema.js';
 import { PATH } from '../wire/status.js';
 import { WorkerCapabilities } from '../wire/worker.js';
@@ -10,7 +10,7 @@ const parseCapabilities = parser(WorkerCapabilities);
 export async function askCapabilities(
   outgoing: Outgoing,
   url: string,
-  options: Pick<Ask, 'trusted' | 'signal' | 'connectMs' | 'timeoutMs'>,
+  options: Pick<Ask, 'trusted' | 'signal' | 'connectMs'>,
 ): Promise<WorkerCapabilities | null> {
   try {
     const { body } = await ask(outgoing, url + PATH.capabilities, options);

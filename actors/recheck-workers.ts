@@ -1,8 +1,8 @@
 /** Asks a worker that failed for its /health until it answers: only then is it offered work again. */
 import pLimit from 'p-limit';
-import { PATH } from '../wire/status.js';
 import { normaliseUrl } from '../wire/url.js';
-import { ask, type Outgoing } from './http.js';
+import { askWorkerHealth } from './ask-worker-health.js';
+import type { Outgoing } from './http.js';
 
 const IN_FLIGHT_MAX = 64;
 
@@ -45,8 +45,7 @@ export function createRecheck({ outgoing, urlOf, delayMs, onHealthy, onGone }: R
     try {
       const base = normaliseUrl(url);
       if (!base.ok) throw new Error(base.detail);
-      // Needs no token, so none is sent.
-      await ask(outgoing, base.url + PATH.health, { trusted: false, connectMs: 1_000, signal });
+      await askWorkerHealth(outgoing, { id: workerId, url: base.url }, { connectMs: 1_000, signal });
       waiting.delete(workerId);
       onHealthy(workerId);
     } catch {

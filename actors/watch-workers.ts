@@ -5,10 +5,11 @@
  */
 import pLimit from 'p-limit';
 import type { WorkerToAsk } from '../stores/workers.js';
-import { PATH } from '../wire/status.js';
 import type { WorkerCapabilities } from '../wire/worker.js';
 import { askCapabilities } from './ask-capabilities.js';
-import { ask, type Outgoing } from './http.js';
+import { askWorkerHealth } from './ask-worker-health.js';
+import { PeerFailure } from './failure.js';
+import type { Outgoing } from './http.js';
 
 /** Dead workers cost their own kind time, and no hive. */
 const IN_FLIGHT_MAX = 64;
@@ -46,10 +47,11 @@ export function watchWorkers(deps: WatchWorkersDeps): WorkerWatch {
 
   async function askHealth(worker: WorkerToAsk): Promise<boolean> {
     try {
-      await ask(deps.outgoing, worker.url + PATH.health, { trusted: false, signal, connectMs: CONNECT_MS });
+      await askWorkerHealth(deps.outgoing, worker, { signal, connectMs: CONNECT_MS });
       return true;
     } catch (error) {
-      if (!signal.aborted) deps.onFailed(worker, (error as Error).message);
+      const replaced = error instanceof PeerFailure && error.kind === 'identity';
+      if (!signal.aborted) (replaced ? deps.onReplaced : deps.onFailed)(worker, (error as Error).message);
       return false;
     }
   }

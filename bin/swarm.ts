@@ -210,7 +210,6 @@ export function buildSwarm(ground: Ground, { kind, options, more = () => [] }: S
       askWorkers: createAskWorkers({
         outgoing,
         workersOf: (hiveId) => fleet.workers.ofHive(hiveId, now().ms),
-        trustsHive: known.isTrusted,
         holderOf: fleet.workers.holderOf,
         onHealthy: (worker) => fleet.workers.seen({ id: worker.worker_id, hiveId: worker.hive_id, info: null }, now()),
         onUnreachable: (worker, reason) => fleet.workers.unreachable(worker.worker_id, reason),

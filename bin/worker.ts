@@ -183,6 +183,7 @@ function buildWorker(ground: Ground, options: WorkerOptions, engine: Engine): Bu
       ...lease.metrics,
     ],
     unwell: whyNot,
+    onHealth: (ctx) => ctx.set('Rbee-Worker', id),
     start: () => model.start(),
     stop: async () => {
       stopping = true;

@@ -2,7 +2,7 @@
  * One job: queued → running → done | failed | cancelled. What it does is an actor; what it says on the way goes from
  * there straight to the store. Its parent is `jobs`.
  */
-import { fromPromise, setup } from 'xstate';
+import { assign, fromPromise, setup } from 'xstate';
 import { CANCELLED_ELSEWHERE, type JobState, type Operation } from '../wire/jobs.js';
 import { asFailure, notProvided } from './failure.js';
 
@@ -32,11 +32,6 @@ const s = setup({
   },
 });
 
-const failed = {
-  target: 'failed',
-  actions: s.assign(({ event }) => ({ reason: asFailure((event as { error?: unknown }).error).message })),
-} as const;
-
 export const jobMachine = s.createMachine({
   id: 'job',
   context: ({ input }) => ({ ...input, reason: null }),
@@ -54,7 +49,7 @@ export const jobMachine = s.createMachine({
             guard: ({ event }) => (event.error as { kind?: unknown } | null)?.kind === CANCELLED_ELSEWHERE,
             target: 'cancelled',
           },
-          failed,
+          { target: 'failed', actions: assign({ reason: ({ event }) => asFailure(event.error).message }) },
         ],
       },
     },

@@ -21,8 +21,8 @@ export interface CommonInput {
   machineLog: MachineLog;
   metrics: Metric[];
   shutdown: (reason: string) => void;
-  /** Adds to the answer of /health, for callers who know the token. */
-  onHealth?: (ctx: Context) => void;
+  /** Adds to the answer of /health. Who is not known has presented no token. */
+  onHealth?: (ctx: Context, known: boolean) => void;
   /** Why this process runs and yet does not serve; null when it does. Who is not known has presented no token. */
   unwell?: (known: boolean) => string | null;
 }
@@ -65,7 +65,7 @@ export function commonRoutes(input: CommonInput, own: Route[]): { routes: Route[
         if (unwell !== null) throw new HttpProblem(503, unwell, { headers: UNWELL_RETRY });
         ctx.type = 'text/plain';
         ctx.body = 'ok';
-        if (ctx.state.known) input.onHealth?.(ctx);
+        input.onHealth?.(ctx, ctx.state.known === true);
       },
     },
     {

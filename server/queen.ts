@@ -35,7 +35,7 @@ export interface QueenDoorsInput {
 export interface QueenDoors {
   routes: Route[];
   /** Tells a hive that asks for our health whether we read it. */
-  onHealth: (ctx: Context) => void;
+  onHealth: (ctx: Context, known: boolean) => void;
 }
 
 const parseReady = parser(HiveReady);
@@ -45,9 +45,9 @@ const parseWorkerRegistration = parser(WorkerRegistration);
 export function queenDoors(input: QueenDoorsInput): QueenDoors {
   return {
     routes: [...callbacks(input), ...fastPath(input)],
-    onHealth: (ctx) => {
+    onHealth: (ctx, known) => {
       const hiveId = ctx.get(HEADER.hive);
-      if (hiveId !== '') ctx.set('Rbee-Reads', input.reads(hiveId, ctx.get(HEADER.instance)) ? 'yes' : 'no');
+      if (known && hiveId !== '') ctx.set('Rbee-Reads', input.reads(hiveId, ctx.get(HEADER.instance)) ? 'yes' : 'no');
     },
   };
 }

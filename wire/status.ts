@@ -23,7 +23,7 @@ export const HEADER = {
   hive: 'rbee-hive',
   /** The id under which a queen passes a job on to a hive. */
   job: 'rbee-job',
-  /** On an answer through the gateway: the worker that gave it. */
+  /** On an answer through the gateway: the worker that gave it. On a worker's /health: that worker. */
   worker: 'rbee-worker',
   /** `yes` or `no`: whether the queen reads the hive that asks. */
   reads: 'rbee-reads',

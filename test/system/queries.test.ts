@@ -617,12 +617,8 @@ t.test('a lost hive voids its workers at once, and a 200 from its /health brings
 });
 
 t.test('whoever has the port of a lost hive’s worker by now is not taken for it', async (t) => {
-  const stranger = await serve(t, {}, (_, response, { pathname }) =>
-    answer(
-      response,
-      200,
-      pathname === '/capabilities' ? { worker_id: 'worker-llm-1@other', devices: [], models: [] } : {},
-    ),
+  const stranger = await serve(t, {}, (_, response) =>
+    answer(response, 200, {}, { 'rbee-worker': 'worker-llm-1@other' }),
   );
   const id = 'worker-llm-1@lent';
   const told = { worker_id: id, url: stranger.url, port: stranger.port, status: 'ready', model: 'lent' };

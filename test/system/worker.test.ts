@@ -28,6 +28,8 @@ t.test('it listens before its model is loaded, and says so until it can answer',
   t.equal(refusedEarly.status, 503);
   t.match(refusedEarly.body, { error: { code: 'model_not_ready', type: 'server_error' } });
   t.match(await getJson(`${worker.url}/health`), { status: 200, body: 'ok' });
+  const { headers } = await fetch(`${worker.url}/health`);
+  t.equal(headers.get('rbee-worker'), 'worker-llm-1@gpu-0', 'ports are reused: it says whose health that is');
 });
 
 t.test('it says what it is, where it is reached, and what it can', async (t) => {

@@ -38,6 +38,7 @@ t.test('spawning', { skip }, async (t) => {
   await form.waitFor();
 
   t.test('the form knows the devices of the machine', async (t) => {
+    await form.getByLabel('Device').waitFor();
     t.same(await form.getByLabel('Runs on').locator('option').allInnerTexts(), [
       'CUDA',
       'CPU',
