@@ -6,7 +6,7 @@ import { createStore } from '@xstate/store';
 import type { Device } from '../wire/device.js';
 import type { HiveHeartbeat, HiveStateChange, QueenSnapshot } from '../wire/heartbeat.js';
 import type { HiveConflict, HiveEntry } from '../wire/hive.js';
-import { asSaidBy } from '../wire/url.js';
+import { asSaidBy, isLoopbackUrl } from '../wire/url.js';
 import type { WorkerStats } from '../wire/worker.js';
 import { createWorkers, type Now } from './workers.js';
 
@@ -195,10 +195,10 @@ function blank(hiveId: string): HiveEntry {
 
 /** A foreign hive names no workers: group and instance make a name, or the process id. */
 function named({ hive_id, workers }: HiveHeartbeat, hiveUrl: string): WorkerStats[] {
+  // It tells all its readers the same, and not each of them is on its machine.
+  const isElsewhere = !isLoopbackUrl(hiveUrl);
   return workers.map((said) => {
-    // It tells all its readers the same, and not each of them is on its machine.
-    const url = said.url ? asSaidBy(hiveUrl, said.url) : null;
-    const worker = url === null || url === said.url ? said : { ...said, url };
+    const worker = isElsewhere && said.url ? { ...said, url: asSaidBy(hiveUrl, said.url) } : said;
     if (worker.worker_id !== undefined) return worker;
     const own = worker.group && worker.instance ? `${worker.group}-${worker.instance}` : `pid-${worker.pid ?? 0}`;
     return { ...worker, worker_id: `worker-${own.replace(/[^A-Za-z0-9._-]/g, '-')}@${hive_id}` };

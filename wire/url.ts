@@ -44,6 +44,9 @@ export function isLoopback(host: string): boolean {
   return plain === 'localhost' || plain.endsWith('.localhost') || plain === '::1' || /^127(\.\d{1,3}){3}$/.test(plain);
 }
 
+/** Only of URLs that are normalised, or checked. */
+export const isLoopbackUrl = (url: string): boolean => LOOPBACK_URL.test(url);
+
 const LOOPBACK_URL = /^https?:\/\/(127\.|localhost[:/]|localhost$|\[::1\])/;
 
 /**
@@ -51,7 +54,7 @@ const LOOPBACK_URL = /^https?:\/\/(127\.|localhost[:/]|localhost$|\[::1\])/;
  * that is where it was reached.
  */
 export function asSaidBy(saidBy: string, url: string): string {
-  if (!LOOPBACK_URL.test(url) || LOOPBACK_URL.test(saidBy) || !URL.canParse(url)) return url;
+  if (isLoopbackUrl(saidBy) || !isLoopbackUrl(url) || !URL.canParse(url)) return url;
   const there = new URL(url);
   there.hostname = new URL(saidBy).hostname;
   return there.href.replace(/\/+$/, '');
