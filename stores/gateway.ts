@@ -89,6 +89,8 @@ export function createGateway({ workers, now }: { workers: () => WorkerEntry[]; 
     },
     /** Forgets what it kept of workers that are no more. */
     expire: (): void => {
+      // With thousands of workers and no requests that would be a fifth of what their hives cost.
+      if (turns.size === 0 && failedAt.size === 0) return;
       const ids = new Set(workers().map(({ worker_id }) => worker_id));
       for (const kept of [turns, failedAt]) for (const id of kept.keys()) if (!ids.has(id)) kept.delete(id);
     },
