@@ -10,7 +10,7 @@ import { type Ask, ask, headerOf, type Outgoing } from './http.js';
 export async function askWorkerHealth(
   outgoing: Outgoing,
   { id, url }: { id: string; url: string },
-  options: Pick<Ask, 'signal' | 'connectMs' | 'timeoutMs'>,
+  options: Pick<Ask, 'signal' | 'connectMs'>,
 ): Promise<{ named: boolean }> {
   const { headers } = await ask(outgoing, url + PATH.health, { ...options, trusted: false });
   const name = headerOf(headers, HEADER.worker);

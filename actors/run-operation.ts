@@ -49,7 +49,7 @@ export function createOperations({ outgoing: ours, who, hiveId, spawner }: Opera
   function named({ pid, worker_id }: WorkerProcessDelete): SpawnedWorker {
     if (worker_id === undefined) return own(pid as number);
     const worker = spawner.list().find(({ name }) => name === worker_id);
-    if (!worker) throw new Error(`no worker of hive ${hiveId} is called ${worker_id}`);
+    if (!worker) throw new Error(`no worker of ${who} is called ${worker_id}`);
     if (pid === undefined || pid === worker.pid) return worker;
     const runs = worker.pid === null ? 'no process' : `process ${worker.pid}`;
     throw new Error(`${worker_id} is ${runs}, not ${pid === null ? 'one without a process' : `process ${pid}`}`);

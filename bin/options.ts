@@ -4,7 +4,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { defaultStateDir } from '../actors/state-dir.js';
 import { parseTokens } from '../server/auth.js';
 import { isId } from '../wire/status.js';
-import { isLoopback, normaliseUrl } from '../wire/url.js';
+import { hostOf, isLoopback, normaliseUrl } from '../wire/url.js';
 
 /** What the user asked for cannot be done; the message says what to change. Exit code 2. */
 export class UsageError extends Error {}
@@ -150,6 +150,12 @@ export interface Security {
   tls: { cert: string; key: string } | null;
   ca: string | null;
 }
+
+/** The names besides its address by which a process may be asked. */
+export const allowedHosts = ({ allowHost, advertiseUrl }: ProcessOptions): string[] => [
+  ...allowHost,
+  ...(advertiseUrl ? [hostOf(advertiseUrl)] : []),
+];
 
 /** Reads the files and checks that the door is shut to strangers. @throws UsageError */
 export function securityOf({ bind, token, tlsCert, tlsKey, tlsCa }: ProcessOptions): Security {

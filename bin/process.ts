@@ -16,9 +16,8 @@ import type { Route } from '../server/route.js';
 import type { Broadcast } from '../server/sse.js';
 import { createMachineLog, type MachineLog } from '../stores/machine-log.js';
 import { isId } from '../wire/status.js';
-import { hostOf } from '../wire/url.js';
 import { createLogger, type Logger } from './logger.js';
-import { type ProcessOptions, type Security, securityOf, UsageError } from './options.js';
+import { allowedHosts, type ProcessOptions, type Security, securityOf, UsageError } from './options.js';
 import { version } from './version.js';
 
 /** 0 in order, 1 failed, 2 wrong usage, 3 the name or the port is taken. */
@@ -112,11 +111,10 @@ export async function runProcess(input: ProcessInput): Promise<void> {
     process.exit(code);
   };
   const fail = (error: unknown) => {
-    const isUsage = error instanceof UsageError;
-    if (isUsage || typeof error === 'string')
-      log.fatal(`${name} ${id} cannot go on: ${isUsage ? error.message : error}`);
+    const words = error instanceof UsageError ? error.message : error;
+    if (typeof words === 'string') log.fatal(`${name} ${id} cannot go on: ${words}`);
     else log.fatal({ err: error }, `${name} ${id} cannot go on`);
-    void end('it failed', isUsage ? EXIT.usage : EXIT.failed);
+    void end('it failed', error instanceof UsageError ? EXIT.usage : EXIT.failed);
   };
 
   const relay = options.inspect ? await loadInspector(`${name} ${id}`) : null;
@@ -151,7 +149,7 @@ export async function runProcess(input: ProcessInput): Promise<void> {
   const app = createApp({
     doors: {
       tokens: security.tokens,
-      allowHosts: [...options.allowHost, ...(options.advertiseUrl ? [hostOf(options.advertiseUrl)] : [])],
+      allowHosts: allowedHosts(options),
       allowOrigins: options.allowOrigin,
     },
     routes: common.routes,

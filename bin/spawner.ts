@@ -21,8 +21,7 @@ import {
   workersMachine,
 } from '../machines/workers.js';
 import { modelName } from '../wire/infer.js';
-import { hostOf } from '../wire/url.js';
-import type { ProcessOptions } from './options.js';
+import { allowedHosts, type ProcessOptions } from './options.js';
 import type { Ground } from './process.js';
 
 /** What a worker is run by when nobody says otherwise: this very rbee, bounded in what it prints. */
@@ -66,7 +65,8 @@ export interface OwnSpawner extends Spawner {
  * The key of the engine at RBEE_ENGINE_URL, which goes from environment to environment, to workers that stand before that
  * very engine: whoever may have a worker spawned names its engine, and must not have the key sent where he likes.
  */
-const { RBEE_ENGINE_API_KEY: ENGINE_API_KEY, RBEE_ENGINE_URL: ENGINE_URL } = process.env;
+const ENGINE_API_KEY = process.env.RBEE_ENGINE_API_KEY;
+const ENGINE_ORIGIN = originOf(process.env.RBEE_ENGINE_URL);
 
 /** How long workers get for their own end, within the 4 s that a process may take; its streams end meanwhile. */
 const WORKERS_GRACE_MS = 2_000;
@@ -104,7 +104,9 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
               commandOf: (request) => [...(input.command ?? WORKER_COMMAND), ...workerFlags(input, request)],
               environment: ({ engineUrl }) => ({
                 ...(input.options.token === undefined ? {} : { RBEE_TOKEN: input.options.token }),
-                ...(ENGINE_API_KEY && isOurEngine(engineUrl) ? { RBEE_ENGINE_API_KEY: ENGINE_API_KEY } : {}),
+                ...(ENGINE_API_KEY && ENGINE_ORIGIN !== null && originOf(engineUrl) === ENGINE_ORIGIN
+                  ? { RBEE_ENGINE_API_KEY: ENGINE_API_KEY }
+                  : {}),
               }),
               cgroups: input.cgroups ?? true,
               log: (message) => log.warn(message),
@@ -298,8 +300,8 @@ function deviceName({ worker, device }: WorkerRequest): string | null {
   return worker === 'cpu' ? `CPU-${device}` : `GPU-${device}`;
 }
 
-function isOurEngine(url: string | null): boolean {
-  return url !== null && URL.canParse(ENGINE_URL ?? '') && new URL(url).origin === new URL(ENGINE_URL ?? '').origin;
+function originOf(url: string | null | undefined): string | null {
+  return url && URL.canParse(url) ? new URL(url).origin : null;
 }
 
 /** All but secrets: `ps` shows them to everybody. */
@@ -322,10 +324,7 @@ function workerFlags({ ground, options, hiveId, registryUrl, queenUrls }: Spawne
     ...flag('--tls-key', options.tlsKey),
     ...flag('--tls-ca', options.tlsCa),
     // At our advertised host queens ask for our workers too.
-    ...[...options.allowHost, ...(options.advertiseUrl ? [hostOf(options.advertiseUrl)] : [])].flatMap((name) => [
-      '--allow-host',
-      name,
-    ]),
+    ...allowedHosts(options).flatMap((name) => ['--allow-host', name]),
     ...options.allowOrigin.flatMap((origin) => ['--allow-origin', origin]),
     ...['--log-level', options.logLevel, '--log-format', options.logFormat],
   ];

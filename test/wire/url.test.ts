@@ -64,6 +64,8 @@ t.test('loopback in what a peer says is the machine of that peer', async (t) => 
     ['http://[::1]:8080', 'http://desk:8080'],
     ['http://192.168.1.5:8080', 'http://192.168.1.5:8080'],
     ['http://localhost.example.org:8080', 'http://localhost.example.org:8080'],
+    ['http://127.example.org:8080', 'http://127.example.org:8080'],
+    ['http://a.localhost:8080', 'http://desk:8080'],
     ['http://127.0.0.1:', 'http://desk'],
     ['http://127.0.0.1:99999', 'http://127.0.0.1:99999'],
   ] as const) {

@@ -19,6 +19,9 @@ export interface Message {
   broken?: string;
 }
 
+/** Kept while it comes, so that it is known to be torn after a reload. */
+type Coming = Message & { coming?: boolean };
+
 /** Of a conversation that grows for ever the end is kept. */
 const MESSAGES_MAX = 200;
 const KEEP_MS = 500;
@@ -63,7 +66,7 @@ function keepMessages(): void {
   keep('browser', 'chat', held.slice(-MESSAGES_MAX));
 }
 
-function stored(): (Message & { coming?: boolean })[] {
+function stored(): Coming[] {
   return kept('browser', 'chat', isArray, []);
 }
 
@@ -123,8 +126,8 @@ async function answer(): Promise<void> {
   const mine = new AbortController();
   stopper = mine;
   answering.value = true;
-  let message: Message & { coming?: boolean } = { role: 'assistant', content: '', model: model.peek(), coming: true };
-  const show = (change: Partial<Message & { coming?: boolean }>) => {
+  let message: Coming = { role: 'assistant', content: '', model: model.peek(), coming: true };
+  const show = (change: Partial<Coming>) => {
     // Of an answer that was cleared away nothing is shown any more.
     if (stopper !== mine) return;
     message = { ...message, ...change };
