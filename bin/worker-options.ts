@@ -2,7 +2,7 @@
 import { availableParallelism, hostname } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { EngineInput } from '../actors/engines/engine.js';
-import type { LlamaInput } from '../actors/engines/llama-load.js';
+import { KV_TYPES, type KvType, type LlamaInput } from '../actors/engines/llama-load.js';
 import { QUEENS_MAX } from '../machines/worker-queens.js';
 import { isWorkerId, LABELS_MAX, toId, WORKER_PORTS } from '../wire/status.js';
 import { list, type ProcessOptions, parseId, parseLabel, parseUrl, registryOption, UsageError } from './options.js';
@@ -20,22 +20,27 @@ export interface WorkerOptions extends Omit<ProcessOptions, 'port'> {
   spawnedBy?: string;
   device?: string;
   workerType?: (typeof WORKER_TYPES)[number];
+  context?: number;
+  slots?: number;
   threads?: number;
-  contextSize?: number;
-  parallel: number;
+  gpuLayers?: number;
+  kvType?: KvType;
   queenUrl: string[];
   registryUrl?: string;
   label: [string, string][];
 }
 
 /** Beyond these a flag is a slip of the finger. */
-const MAX = { contextSize: 10_000_000, parallel: 256 } as const;
+const MAX = { context: 10_000_000, slots: 1024, threads: 1024, gpuLayers: 10_000 } as const;
 
-function count(max: number): (text: string) => number {
+/** Answers of a model in this process at once: each takes a context of its own. */
+const LLAMA_SLOTS = 4;
+
+function count(max: number, min = 1): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (!/^\d+$/.test(text) || value < 1 || value > max)
-      throw new InvalidArgumentError(`expected a number from 1 to ${max}.`);
+    if (!/^\d+$/.test(text) || value < min || value > max)
+      throw new InvalidArgumentError(`expected a number from ${min} to ${max}.`);
     return value;
   };
 }
@@ -73,19 +78,29 @@ export function addWorkerOptions(command: Command): Command {
     .addOption(option('--device <id>', 'what to compute on: GPU-0, CPU-0', 'DEVICE').argParser(parseDevice))
     .addOption(option('--worker-type <type>', 'which build of the engine', 'WORKER_TYPE').choices(WORKER_TYPES))
     .addOption(
-      option('--threads <count>', 'threads that compute, never more than cores', 'THREADS')
-        .argParser(count(1024))
-        .default(undefined, 'one less than the cores'),
-    )
-    .addOption(
-      option('--context-size <tokens>', 'tokens of a request, prompt and answer together', 'CONTEXT_SIZE')
-        .argParser(count(MAX.contextSize))
+      option('--context <tokens>', 'tokens of a request, prompt and answer together', 'CONTEXT')
+        .argParser(count(MAX.context))
         .default(undefined, 'what the model knows and memory holds, up to 8192'),
     )
     .addOption(
-      option('--parallel <count>', 'requests answered at once; more wait', 'PARALLEL')
-        .argParser(count(MAX.parallel))
-        .default(4),
+      option('--slots <count>', 'requests answered at once; more wait', 'SLOTS')
+        .argParser(count(MAX.slots))
+        .default(undefined, `${LLAMA_SLOTS}; unlimited in front of an engine elsewhere, which batches by itself`),
+    )
+    .addOption(
+      option('--threads <count>', 'threads that compute, never more than cores', 'THREADS')
+        .argParser(count(MAX.threads))
+        .default(undefined, 'one less than the cores'),
+    )
+    .addOption(
+      option('--gpu-layers <count>', 'layers of the model that the GPU holds', 'GPU_LAYERS')
+        .argParser(count(MAX.gpuLayers, 0))
+        .default(undefined, 'as many as fit'),
+    )
+    .addOption(
+      option('--kv-type <type>', 'how a context is kept in memory: q8_0 takes half of f16, q4_0 a quarter', 'KV_TYPE')
+        .choices(KV_TYPES)
+        .default(undefined, 'f16'),
     )
     .addOption(
       option('--worker-id <id>', 'name of this worker, unlike any other in the swarm', 'WORKER_ID')
@@ -107,11 +122,22 @@ export function addWorkerOptions(command: Command): Command {
     );
 }
 
+/** What an engine that runs elsewhere cannot be told by its requests. */
+const LLAMA_ONLY = [
+  ['context', '--context'],
+  ['threads', '--threads'],
+  ['gpuLayers', '--gpu-layers'],
+  ['kvType', '--kv-type'],
+] as const;
+
 /** @throws UsageError */
 export function checkWorkerOptions(options: WorkerOptions): void {
   if (options.label.length > LABELS_MAX) throw new UsageError(`--label: a worker carries at most ${LABELS_MAX}`);
   if (new Set(options.queenUrl).size > QUEENS_MAX) throw new UsageError(`--queen-url: at most ${QUEENS_MAX} queens`);
-  if (engineOf(options) === 'llama') {
+  if (engineOf(options) === 'openai') {
+    const [given] = LLAMA_ONLY.filter(([name]) => options[name] !== undefined);
+    if (given) throw new UsageError(`${given[1]} goes with --engine llama: an engine elsewhere has its own setting`);
+  } else {
     if (options.engineUrl !== undefined) throw new UsageError('--engine-url goes with --engine openai');
     if (options.workerType === 'openai') throw new UsageError('--worker-type openai goes with --engine openai');
   }
@@ -136,9 +162,16 @@ export function llamaInputOf(options: WorkerOptions, shared: EngineInput): Llama
     gpu: onCpu ? false : workerType === 'cuda' || workerType === 'metal' ? workerType : 'auto',
     gpuIndex: device?.startsWith('GPU') ? Number(device.slice('GPU-'.length)) : null,
     threads: options.threads === undefined ? null : Math.min(options.threads, availableParallelism()),
-    contextSize: options.contextSize ?? null,
+    contextSize: options.context ?? null,
+    slots: options.slots ?? LLAMA_SLOTS,
+    gpuLayers: options.gpuLayers ?? null,
+    kvType: options.kvType ?? 'f16',
   };
 }
+
+/** Requests that the worker answers at once; null where it leaves that to the engine. */
+export const slotsOf = (options: WorkerOptions): number | null =>
+  options.slots ?? (engineOf(options) === 'llama' ? LLAMA_SLOTS : null);
 
 export const portsOf = ({ port }: WorkerOptions): number[] =>
   port === undefined

@@ -24,6 +24,7 @@ import {
   engineOf,
   llamaInputOf,
   portsOf,
+  slotsOf,
   type WorkerOptions,
   workerIdOf,
 } from './worker-options.js';
@@ -66,15 +67,15 @@ export function workerCommand(): Command {
 
 /** Only the engine that is asked for is loaded. */
 async function loadEngine(options: WorkerOptions): Promise<(ground: Ground) => Engine> {
-  const { model, parallel } = options;
+  const { model } = options;
   if (engineOf(options) === 'llama') {
     const { createLlamaEngine } = await import('../actors/engines/llama.js');
-    return ({ log }) => createLlamaEngine(llamaInputOf(options, { model, parallel, log: plain(log) }));
+    return ({ log }) => createLlamaEngine(llamaInputOf(options, { model, log: plain(log) }));
   }
   const { createOpenAiEngine } = await import('../actors/engines/openai.js');
   const url = options.engineUrl ?? ENGINE_URL;
   const apiKey = process.env.RBEE_ENGINE_API_KEY ?? null;
-  return ({ log, security }) => createOpenAiEngine({ model, parallel, url, apiKey, ca: security.ca, log: plain(log) });
+  return ({ log, security }) => createOpenAiEngine({ model, url, apiKey, ca: security.ca, log: plain(log) });
 }
 
 function plain(log: Ground['log']) {
@@ -130,7 +131,7 @@ function buildWorker(ground: Ground, options: WorkerOptions, engine: Engine): Bu
     onUnreachable: (reason) => model.send({ type: 'engine.broke', reason }),
     onBusy: () => queens.send({ type: 'status.changed' }),
     stats,
-    parallel: options.parallel,
+    slots: slotsOf(options),
     queueMax: QUEUE_MAX,
     log: { warn: (fields, message) => log.warn(fields, message) },
   });
@@ -161,6 +162,8 @@ function buildWorker(ground: Ground, options: WorkerOptions, engine: Engine): Bu
       hive_id: options.hiveId ?? null,
       implementation: engine.implementation,
       version,
+      context: facts()?.context_tokens ?? null,
+      slots: slotsOf(options),
       ...(options.label.length > 0 ? { labels } : {}),
     };
   }

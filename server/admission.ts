@@ -3,8 +3,12 @@ import { InferenceRefused } from '../wire/infer.js';
 
 const RETRY_S = 2;
 
+/** Where the engine decides who waits, so many requests are in flight. */
+const IN_FLIGHT_MAX = 1_024;
+
 export interface AdmissionInput {
-  parallel: number;
+  /** Null: the engine batches by itself, and decides who waits. */
+  slots: number | null;
   queueMax: number;
   /** Told when nobody worked before, or nobody works any more. */
   onBusy: () => void;
@@ -23,7 +27,7 @@ export class Admission {
   /** Resolves when there is room, in order of arrival; the function it gives makes room again. @throws InferenceRefused 503 */
   async enter(signal: AbortSignal): Promise<() => void> {
     signal.throwIfAborted();
-    if (this.running < this.input.parallel) return this.begin();
+    if (this.running < (this.input.slots ?? IN_FLIGHT_MAX)) return this.begin();
     if (this.queue.length >= this.input.queueMax) {
       throw new InferenceRefused(
         503,

@@ -25,7 +25,8 @@ export interface ServingInput {
   /** Told when it begins to work, and when it has nothing to do any more. */
   onBusy: () => void;
   stats: InferenceStats;
-  parallel: number;
+  /** Requests at once; null: as the engine likes. */
+  slots: number | null;
   queueMax: number;
   log: { warn: (fields: object, message: string) => void };
 }

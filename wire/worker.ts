@@ -12,6 +12,12 @@ export const LAST_LINES = { max: 20, charsMax: 300 } as const;
 /** `status` of a worker that has no process, and gets none until somebody spawns it anew. */
 export const CRASHED = 'crashed';
 
+/** As the worker says; null: as the engine likes. */
+const Context = nullable(Type.Integer({ minimum: 0, description: 'tokens of a request, prompt and answer together' }));
+const Slots = nullable(
+  Type.Integer({ minimum: 0, description: 'requests answered at once; null: as the engine likes' }),
+);
+
 /** Only the worker itself can count them. */
 const TokensPerS = nullable(
   Type.Number({ minimum: 0, description: 'generated a second, over the last 10 s, by its own count; null if unknown' }),
@@ -40,6 +46,8 @@ export const WorkerStats = Type.Object({
   vram_mb: Type.Optional(Measure),
   total_vram_mb: Type.Optional(Measure),
   tokens_per_s: Type.Optional(TokensPerS),
+  context: Type.Optional(Context),
+  slots: Type.Optional(Slots),
   labels: Type.Optional(Labels),
   reason: Type.Optional(nullable(Type.String({ maxLength: 2048, description: 'why it does not run, or not well' }))),
   last_lines: Type.Optional(
@@ -64,6 +72,8 @@ export const WorkerInfo = Type.Object({
   version: Type.Optional(Type.String({ maxLength: 64 })),
   labels: Type.Optional(Labels),
   tokens_per_s: Type.Optional(TokensPerS),
+  context: Type.Optional(Context),
+  slots: Type.Optional(Slots),
 });
 export type WorkerInfo = Static<typeof WorkerInfo>;
 

@@ -11,7 +11,7 @@ export interface Engine {
   /** Whether it still can. @throws EngineFailed. Null for one that lives and dies with this process. */
   readonly probe: ((signal: AbortSignal) => Promise<void>) | null;
   /**
-   * Answers one request; there are never more at once than `--parallel`. Resolves before the first token, as soon as
+   * Answers one request; there are never more at once than `--slots`. Resolves before the first token, as soon as
    * it is sure that it will answer. @throws InferenceRefused
    */
   answer(call: InferenceCall): Promise<InferenceAnswer>;
@@ -41,7 +41,5 @@ export class EngineFailed extends Error {
 export interface EngineInput {
   /** As the user gave it: a path, an `hf:` URI, or a name at the engine. */
   model: string;
-  /** Requests at once. */
-  parallel: number;
   log: { debug: (message: string) => void; info: (message: string) => void; warn: (message: string) => void };
 }

@@ -96,7 +96,7 @@ function roomBehind({ context }: Loaded, promptTokens: number, param: string): n
   if (room >= 1) return room;
   throw new InferenceRefused(
     400,
-    `the prompt has ${promptTokens} tokens, and the context of this model here has ${context.contextSize}, with one left for the answer: shorten it, or start the worker with a larger --context-size`,
+    `the prompt has ${promptTokens} tokens, and the context of this model here has ${context.contextSize}, with one left for the answer: shorten it, or start the worker with a larger --context`,
     { param, code: 'context_length_exceeded' },
   );
 }

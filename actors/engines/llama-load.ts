@@ -7,6 +7,13 @@ import { cpuDevice } from '../list-devices.js';
 import { EngineFailed, type EngineInput, type Progress } from './engine.js';
 import { checkFile, isUri, type Library, modelFile } from './llama-file.js';
 
+/** How keys and values of a context are kept; the bits are those of one number. */
+const KV_BITS = { f16: 16, q8_0: 8.5, q4_0: 4.5 } as const;
+/** Numbers that are kept in fewer bits share a factor, in blocks of so many. */
+const KV_BLOCK = 32;
+export type KvType = keyof typeof KV_BITS;
+export const KV_TYPES = Object.keys(KV_BITS) as KvType[];
+
 export interface LlamaInput extends EngineInput {
   gpu: 'auto' | 'cuda' | 'metal' | false;
   /** Which of several GPUs, as `GPU-<n>` counts them; null leaves it to the library. */
@@ -15,6 +22,11 @@ export interface LlamaInput extends EngineInput {
   threads: number | null;
   /** Tokens of one request, prompt and answer; null: what fits into memory, up to 8192 and what the model knows. */
   contextSize: number | null;
+  /** Requests at once, each with a context of its own. */
+  slots: number;
+  /** Layers that the GPU holds; null: as many as fit. */
+  gpuLayers: number | null;
+  kvType: KvType;
 }
 
 export interface Loaded {
@@ -54,14 +66,16 @@ export async function loadModel(
     progress({ doing: 'loading the model', pct: 0 });
     model = await llama.loadModel({
       modelPath: file,
+      ...(input.gpuLayers === null ? {} : { gpuLayers: input.gpuLayers }),
       loadSignal: signal,
       onLoadProgress: (part) => progress({ doing: 'loading the model', pct: Math.floor(part * 100) }),
     });
     progress({ doing: 'preparing its context', pct: null });
     const contextSize = await contextSizeOf(model, input);
     const context = await model.createContext({
-      sequences: input.parallel,
+      sequences: input.slots,
       contextSize,
+      ...cacheOf(model, input),
       threads,
       createSignal: signal,
     });
@@ -83,22 +97,42 @@ async function contextSizeOf(model: LlamaModel, input: LlamaInput): Promise<numb
   if (input.contextSize === null) return { max: Math.min(known, CONTEXT_TOKENS_AUTO_MAX) };
   if (input.contextSize > known) input.log.warn(`the model knows a context of ${known} tokens: it gets no more`);
   const contextSize = Math.min(input.contextSize, known);
-  const wanted = contextSize * input.parallel * cacheBytesPerToken(model);
+  const wanted = contextSize * input.slots * cacheBytesPerToken(model, input.kvType);
   const { free } = await model.llama.getVramState();
   // The library asks llama.cpp by trying, and where much is missing the system ends the process before it answers.
   if (wanted > freemem() + free) {
-    throw notEnough(input, `${input.parallel} contexts of ${contextSize} tokens want ${(wanted / GIB).toFixed(1)} GiB`);
+    throw notEnough(input, `${input.slots} contexts of ${contextSize} tokens want ${(wanted / GIB).toFixed(1)} GiB`);
   }
   return contextSize;
 }
 
-/** Keys and values of every layer, 16 bits each: the least that a context needs. 0 where the file does not say. */
-function cacheBytesPerToken({ fileInfo, embeddingVectorSize }: LlamaModel): number {
-  const { block_count: layers, attention } = fileInfo.architectureMetadata;
+/** llama.cpp keeps values in fewer bits only with flash attention, and in blocks. @throws EngineFailed */
+function cacheOf(model: LlamaModel, { kvType }: LlamaInput) {
+  if (kvType === 'f16') return {};
+  const width = headOf(model)?.width ?? 0;
+  if (width % KV_BLOCK !== 0) {
+    throw fatal(
+      `the attention heads of this model are ${width} wide: --kv-type ${kvType} wants a multiple of ${KV_BLOCK}`,
+    );
+  }
+  const type = kvType.toUpperCase() as 'Q8_0' | 'Q4_0';
+  return { experimentalKvCacheKeyType: type, experimentalKvCacheValueType: type, flashAttention: true };
+}
+
+/** Keys and values of every layer: the least that a context needs. 0 where the file does not say. */
+function cacheBytesPerToken(model: LlamaModel, kvType: KvType): number {
+  const { block_count: layers } = model.fileInfo.architectureMetadata;
+  const head = headOf(model);
+  return layers && head ? layers * head.count * head.width * 2 * (KV_BITS[kvType] / 8) : 0;
+}
+
+/** The heads that a context keeps; null where the file does not say. */
+function headOf({ fileInfo, embeddingVectorSize }: LlamaModel): { count: number; width: number } | null {
+  const { attention } = fileInfo.architectureMetadata;
   const heads = first(attention?.head_count);
-  if (!layers || !heads) return 0;
+  if (!heads) return null;
   const width = first(attention?.key_length) ?? embeddingVectorSize / heads;
-  return layers * (first(attention?.head_count_kv) ?? heads) * width * 2 * 2;
+  return { count: first(attention?.head_count_kv) ?? heads, width };
 }
 
 const first = (value: number | number[] | undefined): number | undefined => (Array.isArray(value) ? value[0] : value);
@@ -162,10 +196,10 @@ function noBuild(gpu: LlamaInput['gpu'], cause?: unknown): EngineFailed {
   );
 }
 
-function notEnough({ model, contextSize, parallel }: LlamaInput, message: string, cause?: unknown): EngineFailed {
-  const smaller = contextSize === null ? '--context-size 2048' : `a --context-size below ${contextSize}`;
+function notEnough({ model, contextSize, slots }: LlamaInput, message: string, cause?: unknown): EngineFailed {
+  const smaller = contextSize === null ? '--context 2048' : `a --context below ${contextSize}`;
   return fatal(
-    `not enough memory for ${model}: ${message}. Try ${smaller}, --parallel ${Math.max(1, parallel >> 1)}, or a smaller quantisation of the model`,
+    `not enough memory for ${model}: ${message}. Try ${smaller}, --slots ${Math.max(1, slots >> 1)}, --kv-type q8_0, or a smaller quantisation of the model`,
     cause,
   );
 }

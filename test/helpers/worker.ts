@@ -28,7 +28,8 @@ export interface WorkerOptions {
 
 /** Starts a worker and resolves as soon as it listens: its model is not loaded then. */
 export function startWorker(t: Pick<Test, 'teardown'>, { model, args = [], env = {} }: WorkerOptions) {
-  return startProcess(t, { name: 'worker', args: ['--model', model, '--threads', '1', ...args], env });
+  const threads = args.includes('--engine-url') ? [] : ['--threads', '1'];
+  return startProcess(t, { name: 'worker', args: ['--model', model, ...threads, ...args], env });
 }
 
 /** Starts a worker and resolves when it can answer. */

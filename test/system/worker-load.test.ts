@@ -8,13 +8,13 @@ import { clientOf, metric, startReadyWorker, tinyModel } from '../helpers/worker
 
 /** It recites for as long as nobody stops it, or as its context lasts. */
 const endless = tinyModel(t, { endless: true, contextTokens: 1_000_000 }, 'endless.gguf');
-const ENDLESS = ['--context-size', '200000', '--parallel', '2'];
+const ENDLESS = ['--context', '200000', '--slots', '2'];
 const ASK = { model: 'endless', messages: [{ role: 'user' as const, content: 'Go on' }], temperature: 0 };
 
 const running = (url: string) => metric(url, 'rbee_worker_requests_running');
 
 t.test('several are answered at the same time, each whole', async (t) => {
-  const worker = await startReadyWorker(t, { model: tinyModel(t), args: ['--parallel', '3'] });
+  const worker = await startReadyWorker(t, { model: tinyModel(t), args: ['--slots', '3'] });
   const client = clientOf(worker);
   const answers = await Promise.all(
     Array.from({ length: 12 }, (_, i) =>
@@ -65,7 +65,7 @@ t.test('a caller that leaves stops the engine, and the place is free for the nex
 });
 
 t.test('beyond what may wait it refuses at once, and says when to try again', async (t) => {
-  const worker = await startReadyWorker(t, { model: endless, args: ['--context-size', '100000', '--parallel', '1'] });
+  const worker = await startReadyWorker(t, { model: endless, args: ['--context', '100000', '--slots', '1'] });
   const leave = new AbortController();
   const asked = Array.from({ length: 65 }, () =>
     fetch(`${worker.url}/v1/completions`, {

@@ -48,7 +48,7 @@ t.test('the first heartbeat comes when the model can answer, and says where', as
 t.test('it tells when it becomes busy, and when it has nothing to do any more', async (t) => {
   const queen = await listener(t);
   const model = tinyModel(t, { endless: true, contextTokens: 1_000_000 }, 'endless.gguf');
-  const worker = await startReadyWorker(t, { model, args: ['--queen-url', queen.url, '--context-size', '200000'] });
+  const worker = await startReadyWorker(t, { model, args: ['--queen-url', queen.url, '--context', '200000'] });
   await waitFor('a heartbeat', () => queen.heard.length > 0);
   const stream = await clientOf(worker).chat.completions.create({
     model: 'endless',

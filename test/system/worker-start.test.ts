@@ -58,7 +58,10 @@ t.test('wrong usage is told in a sentence, exit code 2', async (t) => {
     [['--model', 'a.gguf', '--device', 'GPU-0', '--worker-type', 'cpu'], /does not compute on GPU-0/],
     [['--model', 'a.gguf', '--engine', 'llama', '--engine-url', 'http://127.0.0.1:1'], /goes with --engine openai/],
     [['--model', 'a.gguf', '--worker-id', '..'], /letters, digits/],
-    [['--model', 'a.gguf', '--parallel', '0'], /from 1 to 256/],
+    [['--model', 'a.gguf', '--slots', '0'], /from 1 to 1024/],
+    [['--model', 'a.gguf', '--gpu-layers', '-1'], /from 0 to/],
+    [['--model', 'a.gguf', '--kv-type', 'q2_k'], /f16, q8_0, q4_0/],
+    [['--model', 'a', '--engine-url', 'http://127.0.0.1:1', '--context', '512'], /--context goes with --engine llama/],
     [['--model', 'a.gguf', '--engine-url', 'http://me:pw@127.0.0.1'], /without credentials/],
   ];
   for (const [args, words] of cases) {
@@ -88,9 +91,15 @@ t.test('a model that cannot be loaded ends it with exit code 2, and words about 
 
 t.test('a context that memory cannot hold is told with what would fit', async (t) => {
   const model = tinyModel(t, { contextTokens: 2_000_000_000, width: 1024 });
-  const { code, stderr } = await lastWords(t, model, ['--context-size', '9000000', '--parallel', '256']);
+  const { code, stderr } = await lastWords(t, model, ['--context', '9000000', '--slots', '256']);
   t.equal(code, 2);
-  t.match(stderr, /not enough memory for .*Try a --context-size below 9000000, --parallel 128/);
+  t.match(stderr, /not enough memory for .*Try a --context below 9000000, --slots 128, --kv-type q8_0/);
+});
+
+t.test('a context that the model cannot have in fewer bits is told', async (t) => {
+  const { code, stderr } = await lastWords(t, tinyModel(t), ['--kv-type', 'q8_0']);
+  t.equal(code, 2);
+  t.match(stderr, /heads of this model are 16 wide: --kv-type q8_0 wants a multiple of 32/);
 });
 
 t.test('a kind of GPU that is not here is told, with what to do', async (t) => {
@@ -179,14 +188,17 @@ t.test('it can be ended while its model is loaded', async (t) => {
 
 t.test('every flag has a variable', async (t) => {
   const worker = await startReadyWorker(t, {
-    model: tinyModel(t),
+    model: tinyModel(t, { width: 128 }),
     env: {
       RBEE_WORKER_ID: 'worker-llm-7@b',
       RBEE_HIVE_ID: 'b',
       RBEE_DEVICE: 'cpu-0',
       RBEE_WORKER_TYPE: 'cpu',
-      RBEE_CONTEXT_SIZE: '256',
-      RBEE_PARALLEL: '1',
+      RBEE_CONTEXT: '256',
+      RBEE_SLOTS: '1',
+      RBEE_THREADS: '1',
+      RBEE_GPU_LAYERS: '0',
+      RBEE_KV_TYPE: 'q8_0',
       RBEE_LABEL: 'a=1,b=2',
     },
   });
@@ -195,5 +207,16 @@ t.test('every flag has a variable', async (t) => {
     hive_id: 'b',
     device: 'CPU-0',
     labels: { a: '1', b: '2' },
+    context: 256,
+    slots: 1,
   });
+});
+
+t.test('a worker says how many tokens a request may have, and how many requests it answers at once', async (t) => {
+  const model = tinyModel(t, { contextTokens: 20_000, width: 128 });
+  const info = async (args: string[]) =>
+    (await getJson(`${(await startReadyWorker(t, { model, args })).url}/info`)).body;
+  t.match(await info([]), { context: 8192, slots: 4 }, 'without being told');
+  const args = ['--context', '16384', '--slots', '2', '--kv-type', 'q4_0', '--gpu-layers', '0'];
+  t.match(await info(args), { context: 16384, slots: 2 }, 'the usual context is no limit');
 });

@@ -8,7 +8,7 @@ import { clientOf, isReady, metric, startReadyWorker, startWorker, tinyModel } f
 const model = tinyModel(t);
 const worker = await startWorker(t, {
   model,
-  args: ['--worker-id', 'worker-llm-1@gpu-0', '--hive-id', 'gpu-0', '--label', 'rack=b', '--context-size', '512'],
+  args: ['--worker-id', 'worker-llm-1@gpu-0', '--hive-id', 'gpu-0', '--label', 'rack=b', '--context', '512'],
 });
 const early = await getJson(`${worker.url}/health`);
 const refusedEarly = await postJson(`${worker.url}/v1/chat/completions`, {
