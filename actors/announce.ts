@@ -2,12 +2,12 @@
 import { fromPromise } from 'xstate';
 import type { AnnounceInput, AnnounceOutput } from '../machines/hive-connection.js';
 import { HiveReadyAnswer } from '../wire/hive.js';
-import { parser } from '../wire/schema.js';
+import { knownParser } from '../wire/schema.js';
 import { HEADER, PATH } from '../wire/status.js';
 import { type Door, urlTowards } from './door.js';
 import { ask, headerOf, type Outgoing } from './http.js';
 
-const parseAnswer = parser(HiveReadyAnswer);
+const parseAnswer = knownParser(HiveReadyAnswer);
 
 export function createAnnounce(deps: { outgoing: Outgoing; door: Door; hiveId: string; instance: string }) {
   return fromPromise<AnnounceOutput, AnnounceInput>(async ({ input, signal }) => {

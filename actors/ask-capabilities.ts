@@ -1,10 +1,10 @@
 /** GET /capabilities of a worker: what it can do, and by what name it goes. */
-import { parser } from '../wire/schema.js';
+import { knownParser } from '../wire/schema.js';
 import { PATH } from '../wire/status.js';
 import { WorkerCapabilities } from '../wire/worker.js';
 import { type Ask, ask, type Outgoing } from './http.js';
 
-const parseCapabilities = parser(WorkerCapabilities);
+const parseCapabilities = knownParser(WorkerCapabilities);
 
 /** Null when it does not say: one that cannot tell what it can do may still work. Never rejects. */
 export async function askCapabilities(

@@ -8,7 +8,7 @@ import type { SubscribeInput } from '../machines/hive-subscription.js';
 import type { AskInput } from '../machines/seek.js';
 import type { Device } from '../wire/device.js';
 import { Capabilities } from '../wire/hive.js';
-import { parser } from '../wire/schema.js';
+import { knownParser } from '../wire/schema.js';
 import { HEADER, PATH } from '../wire/status.js';
 import { type Door, urlTowards } from './door.js';
 import { PeerFailure } from './failure.js';
@@ -35,7 +35,7 @@ export interface HiveAsker {
   ) => Promise<HiveAnswer>;
 }
 
-const parseCapabilities = parser(Capabilities);
+const parseCapabilities = knownParser(Capabilities);
 
 export function createHiveAsker(deps: {
   outgoing: Outgoing;

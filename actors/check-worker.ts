@@ -1,13 +1,13 @@
 /** GET /health of a worker of our own, and, once it can serve, by what name it knows its model. */
 import { fromPromise } from 'xstate';
 import type { WorkerHealth } from '../machines/worker-health.js';
-import { parser } from '../wire/schema.js';
+import { knownParser } from '../wire/schema.js';
 import { PATH } from '../wire/status.js';
 import { WorkerInfo } from '../wire/worker.js';
 import { PeerFailure } from './failure.js';
 import { ask, type Outgoing } from './http.js';
 
-const parseInfo = parser(WorkerInfo);
+const parseInfo = knownParser(WorkerInfo);
 const UNAVAILABLE = 503;
 
 export function createCheckWorker({ outgoing: ours }: { outgoing: Outgoing }) {

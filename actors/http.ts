@@ -8,6 +8,7 @@ import http, { type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
 import https from 'node:https';
 import net, { type LookupFunction } from 'node:net';
 import tls from 'node:tls';
+import { readJson } from '../wire/json.js';
 import { PROBLEM_TYPE } from '../wire/problem.js';
 import { HEADER, PROTOCOL_VERSION } from '../wire/status.js';
 import { hostOf, isLoopback } from '../wire/url.js';
@@ -189,11 +190,8 @@ export function readAll(response: IncomingMessage, bytesMax = ANSWER_BYTES_MAX):
 }
 
 function parse(body: string): unknown {
-  try {
-    return JSON.parse(body) as unknown;
-  } catch {
-    return body;
-  }
+  const value = readJson(body);
+  return value === undefined ? body : value;
 }
 
 /**

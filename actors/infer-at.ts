@@ -1,5 +1,6 @@
 /** `POST /v1/infer` of a worker, token by token. */
 import { Type } from '@sinclair/typebox';
+import { readJson } from '../wire/json.js';
 import { parser } from '../wire/schema.js';
 import { normaliseUrl } from '../wire/url.js';
 import { readEvents } from './event-feed.js';
@@ -54,7 +55,7 @@ export async function inferAt(outgoing: Outgoing, { url, request, onToken, signa
         ended = true;
         return;
       }
-      const event = parseEvent(JSON.parse(data));
+      const event = parseEvent(readJson(data));
       if (!event.ok) throw new PeerFailure('broken', `${at} sent an event that is none of an inference`);
       const { token, done, tokens_generated, duration_ms, error } = event.value;
       if (error) throw new PeerFailure('status', `${at}: ${error.message}`);

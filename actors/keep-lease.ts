@@ -2,7 +2,7 @@
 import { fromPromise } from 'xstate';
 import type { HeartbeatInput, ListedQueen, RegisterOutput } from '../machines/lease.js';
 import { type ComponentKind, Lease, QueenList, REGISTRY_PATH } from '../wire/registry.js';
-import { type Parsed, parser } from '../wire/schema.js';
+import { knownParser, type Parsed } from '../wire/schema.js';
 import { asSaidBy, hostOf, isLoopback, normaliseUrl } from '../wire/url.js';
 import { type Door, urlTowards } from './door.js';
 import { PeerFailure } from './failure.js';
@@ -21,8 +21,8 @@ export interface LeaseDeps {
   about: () => Record<string, unknown>;
 }
 
-const parseLease = parser(Lease);
-const parseQueens = parser(QueenList);
+const parseLease = knownParser(Lease);
+const parseQueens = knownParser(QueenList);
 
 export function createLeaseActors({ outgoing, door, registryUrl, kind, id, about }: LeaseDeps) {
   // The registry is configured: it may be told our token.

@@ -1,7 +1,7 @@
 /** What the registry last said, in one small file: where a queen looks after a restart while it is down. */
 import { Type } from '@sinclair/typebox';
 import type { ListedComponent } from '../stores/directory.js';
-import { parser } from '../wire/schema.js';
+import { knownParser } from '../wire/schema.js';
 import { HttpUrl, WorkerId } from '../wire/status.js';
 import { ListedWorker } from '../wire/worker.js';
 import type { StateDir } from './state-dir.js';
@@ -22,7 +22,7 @@ const KnownFile = Type.Object({
     }),
   ),
 });
-const parseFile = parser(KnownFile);
+const parseFile = knownParser(KnownFile);
 
 /** Told of each change; what is to be kept is asked for when it is written. */
 export interface KnownComponents extends WriteLater {

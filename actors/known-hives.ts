@@ -1,7 +1,7 @@
 /** The hives that a queen has seen, in one small file: what she searches for first after a restart. */
 import { Type } from '@sinclair/typebox';
 import type { KnownHive } from '../machines/hive-subscription.js';
-import { parser } from '../wire/schema.js';
+import { knownParser } from '../wire/schema.js';
 import { HttpUrl, Id, nullable, Timestamp } from '../wire/status.js';
 import type { StateDir } from './state-dir.js';
 import { createWriteLater } from './write-later.js';
@@ -24,7 +24,7 @@ const KnownFile = Type.Object({
   ),
   forgotten: Type.Array(Type.Object({ hive_id: Id, hive_url: HttpUrl }), { maxItems: FORGOTTEN_MAX }),
 });
-const parseFile = parser(KnownFile);
+const parseFile = knownParser(KnownFile);
 
 export interface RememberedHive extends KnownHive {
   lastSeenAt: string;

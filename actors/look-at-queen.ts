@@ -2,7 +2,7 @@
 import { fromPromise } from 'xstate';
 import type { BeatInput } from '../machines/queen-heartbeat.js';
 import { QueensHives } from '../wire/keeper.js';
-import { parser } from '../wire/schema.js';
+import { knownParser } from '../wire/schema.js';
 import { Info } from '../wire/status.js';
 import { asSaidBy, normaliseUrl } from '../wire/url.js';
 import { PeerFailure } from './failure.js';
@@ -17,8 +17,8 @@ export interface LookDeps {
   onLost: (queenUrl: string, reason: string) => void;
 }
 
-const parseInfo = parser(Info);
-const parseHives = parser(QueensHives);
+const parseInfo = knownParser(Info);
+const parseHives = knownParser(QueensHives);
 
 export function createLookAtQueen({ outgoing, onOnline, onLost }: LookDeps) {
   async function look(url: string, signal: AbortSignal): Promise<void> {

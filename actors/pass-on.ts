@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CANCELLED_ELSEWHERE, ENDING, JobData, JobPosted, type Operation } from '../wire/jobs.js';
+import { readJson } from '../wire/json.js';
 import { parser } from '../wire/schema.js';
 import { HEADER } from '../wire/status.js';
 import { readEvents } from './event-feed.js';
@@ -126,7 +127,7 @@ interface At {
 }
 
 function tellResult(telling: Telling, data: string): void {
-  const parsed = parseData(JSON.parse(data));
+  const parsed = parseData(readJson(data));
   if (parsed.ok) telling.result(parsed.value.action, parsed.value.payload);
 }
 

@@ -2,7 +2,7 @@
  * Asks each healthy worker of a spawner's own, once a second, what it does: that it is busy, and how many tokens it
  * makes, no operating system tells. Not whether it lives: `machines/worker-health.ts` asks that.
  */
-import { parser } from '../wire/schema.js';
+import { knownParser } from '../wire/schema.js';
 import { PATH } from '../wire/status.js';
 import { WorkerInfo } from '../wire/worker.js';
 import { ask, type Outgoing } from './http.js';
@@ -23,7 +23,7 @@ export interface WorkWatch {
   stop: () => void;
 }
 
-const parseInfo = parser(WorkerInfo);
+const parseInfo = knownParser(WorkerInfo);
 
 /** @param urls of the healthy workers; asked at each round, and with none nothing is sent */
 export function watchWork({ outgoing: ours, urls }: { outgoing: Outgoing; urls: () => string[] }): WorkWatch {

@@ -6,6 +6,7 @@ import { closeSync, mkdirSync, openSync, readdirSync, readSync, renameSync, rmSy
 import path from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import type { WorkerDoor, WorkerRequest } from '../machines/worker.js';
+import { readJson } from '../wire/json.js';
 import { isId, WorkerId } from '../wire/status.js';
 import { normaliseUrl } from '../wire/url.js';
 import type { ProcessIdentity } from './process-identity.js';
@@ -128,12 +129,8 @@ function check(id: string, value: unknown): WorkerRecord | null {
 /** `{"event":"listening","process":"worker","id":…,"url":…}` */
 function doorIn(line: string): WorkerDoor | null {
   if (!line.startsWith('{')) return null;
-  try {
-    const { event, id, url } = JSON.parse(line) as Record<string, unknown>;
-    return event === 'listening' ? doorOf(id, url) : null;
-  } catch {
-    return null;
-  }
+  const { event, id, url } = (readJson(line) ?? {}) as Record<string, unknown>;
+  return event === 'listening' ? doorOf(id, url) : null;
 }
 
 const WORKER_ID = new RegExp(WorkerId.pattern as string);

@@ -14,10 +14,12 @@ import { CannotListen, type Listener, listen } from '../server/listen.js';
 import type { Metric } from '../server/metrics.js';
 import type { Route } from '../server/route.js';
 import type { Broadcast } from '../server/sse.js';
+import type { Report } from '../stores/listeners.js';
 import { createMachineLog, type MachineLog } from '../stores/machine-log.js';
 import { isId } from '../wire/status.js';
 import { createLogger, type Logger } from './logger.js';
 import { allowedHosts, type ProcessOptions, type Security, securityOf, UsageError } from './options.js';
+import { createReporter } from './reporter.js';
 import { version } from './version.js';
 
 /** 0 in order, 1 failed, 2 wrong usage, 3 the name or the port is taken. */
@@ -39,6 +41,8 @@ export interface Ground {
   door: Door;
   outgoing: Outgoing;
   machineLog: MachineLog;
+  /** Told of errors that must stop nothing. */
+  report: Report;
   /** For the root actor. */
   inspect: (event: InspectionEvent) => void;
   now: () => string;
@@ -84,7 +88,8 @@ export async function runProcess(input: ProcessInput): Promise<void> {
   }
   const state = openStateDir({ root: options.stateDir, process: name, id }, (message) => log.warn(message));
   const now = () => new Date().toISOString();
-  const machineLog = createMachineLog(now);
+  const report = createReporter(log);
+  const machineLog = createMachineLog(now, report);
   const door: Door = {
     scheme: security.tls ? 'https' : 'http',
     address: bind,
@@ -123,7 +128,7 @@ export async function runProcess(input: ProcessInput): Promise<void> {
     relay?.observe(event);
   };
   const instance = instanceOf(state, log);
-  const built = build({ id, log, state, instance, security, door, outgoing, machineLog, inspect, now, fail });
+  const built = build({ id, log, state, instance, security, door, outgoing, machineLog, report, inspect, now, fail });
   const common = commonRoutes(
     {
       name,

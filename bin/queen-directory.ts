@@ -76,7 +76,7 @@ export function queenDirectory(ground: Ground, input: QueenDirectoryInput): Quee
     () => [...directory.hives(), ...directory.workers()],
     (message) => log.warn(message),
   );
-  const directory = createDirectory(known.atStart);
+  const directory = createDirectory(known.atStart, ground.report);
   /** A hive that has a subscription at its URL is searched for by that. */
   const isSought = ({ id, url }: ListedComponent) => fleet.hive(id)?.hive_url === url;
   const invite = (hive: ListedComponent) => void inviter.invite(invitationOf(hive));

@@ -84,7 +84,10 @@ function buildRegistry(ground: Ground, options: RegistryOptions): Built {
     log.warn(`this process was not awake for ${(ms / 1000).toFixed(1)} s: that time counts for no lease`),
   );
   const now = (): Now => ({ ms: clock.now(), iso: ground.now() });
-  const components = createComponents({ leaseMs, componentsMax: options.maxComponents, bytesMax: BYTES_MAX });
+  const components = createComponents({
+    ...{ leaseMs, componentsMax: options.maxComponents, bytesMax: BYTES_MAX },
+    report: ground.report,
+  });
   const counts = { registered: 0, unregistered: 0, expired: 0 };
   components.follow(({ type }) => {
     if (type === 'register') counts.registered += 1;

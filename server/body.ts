@@ -1,6 +1,8 @@
 /** Request bodies: JSON in UTF-8, at most 1 MiB, checked against a schema. */
 import type { Context } from 'koa';
+import { parseJson, TooDeep } from '../wire/json.js';
 import type { Parsed } from '../wire/schema.js';
+import { wrongField } from './peer.js';
 import { HttpProblem } from './problem.js';
 
 export const BODY_BYTES_MAX = 1024 * 1024;
@@ -12,7 +14,7 @@ export async function readBody<T>(ctx: Context, parse: (value: unknown) => Parse
   return parsed.value;
 }
 
-/** The body, and what it says. @throws HttpProblem 400, 413, 415 */
+/** The body, and what it says. @throws HttpProblem 400, 413, 415, 422 when it is nested too deep */
 export async function readJson(ctx: Context): Promise<{ bytes: Buffer; value: unknown }> {
   if (ctx.get('content-encoding') !== '' && ctx.get('content-encoding') !== 'identity') {
     throw new HttpProblem(415, 'send the body without Content-Encoding');
@@ -21,8 +23,9 @@ export async function readJson(ctx: Context): Promise<{ bytes: Buffer; value: un
     throw new HttpProblem(415, 'send JSON, with Content-Type: application/json');
   const bytes = await readBytes(ctx);
   try {
-    return { bytes, value: JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as unknown };
+    return { bytes, value: parseJson(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) };
   } catch (error) {
+    if (error instanceof TooDeep) throw wrongField('', error.message);
     throw new HttpProblem(400, `the body is not JSON in UTF-8: ${(error as Error).message.slice(0, 200)}`);
   }
 }

@@ -5,7 +5,7 @@ import type { QueenEvent } from '../machines/queen.js';
 import type { Fleet } from '../stores/fleet.js';
 import type { Now } from '../stores/workers.js';
 import { HiveReady, HiveReadyAnswer } from '../wire/hive.js';
-import { parser } from '../wire/schema.js';
+import { knownParser } from '../wire/schema.js';
 import { HEADER, Ok } from '../wire/status.js';
 import { hostForUrl } from '../wire/url.js';
 import { WorkerHeartbeat, WorkerRegistration } from '../wire/worker.js';
@@ -38,9 +38,9 @@ export interface QueenDoors {
   onHealth: (ctx: Context, known: boolean) => void;
 }
 
-const parseReady = parser(HiveReady);
-const parseWorkerHeartbeat = parser(WorkerHeartbeat);
-const parseWorkerRegistration = parser(WorkerRegistration);
+const parseReady = knownParser(HiveReady);
+const parseWorkerHeartbeat = knownParser(WorkerHeartbeat);
+const parseWorkerRegistration = knownParser(WorkerRegistration);
 
 export function queenDoors(input: QueenDoorsInput): QueenDoors {
   return {

@@ -5,6 +5,7 @@
 import type { Component, ComponentKind, LeaseName, QueenList, RegistryEvent } from '../wire/registry.js';
 import { COMPONENT_KINDS, QUEENS_LISTED_MAX } from '../wire/registry.js';
 import { createHeartbeatRegistry } from './heartbeat-registry.js';
+import { createListeners, type Report } from './listeners.js';
 import type { Now } from './workers.js';
 
 export interface ComponentsOptions {
@@ -13,6 +14,8 @@ export interface ComponentsOptions {
   /** More components, or more JSON of theirs in all, are refused. */
   componentsMax: number;
   bytesMax: number;
+  /** Told what a follower throws. */
+  report: Report;
 }
 
 /** What is told to followers: the component itself with its registration, and where it was before if it has moved. */
@@ -40,7 +43,7 @@ export type Components = ReturnType<typeof createComponents>;
 
 const keyOf = ({ kind, id }: LeaseName): string => `${kind} ${id}`;
 
-export function createComponents({ leaseMs, componentsMax, bytesMax }: ComponentsOptions) {
+export function createComponents({ leaseMs, componentsMax, bytesMax, report }: ComponentsOptions) {
   const leases = createHeartbeatRegistry<LeaseRecord>({
     // A lease that has lapsed counts until it is dropped: lists and stream say the same at any moment.
     isOnline: () => true,
@@ -48,14 +51,14 @@ export function createComponents({ leaseMs, componentsMax, bytesMax }: Component
     expiresAt: ({ heardAt }) => heardAt + leaseMs,
   });
   const counts = Object.fromEntries(COMPONENT_KINDS.map((kind) => [kind, 0])) as Record<ComponentKind, number>;
-  const listeners = new Set<(change: ComponentChange) => void>();
+  const listeners = createListeners<ComponentChange>(report);
   let bytes = 0;
   let queens: QueenList = { queens: [] };
 
   function tell(change: ComponentChange): void {
     // Made once a change of theirs, since every heartbeat is answered with it.
     if (change.component.kind === 'queen') queens = listQueens();
-    for (const listener of listeners) listener(change);
+    listeners.tell(change);
   }
 
   function listQueens(): QueenList {
@@ -122,10 +125,7 @@ export function createComponents({ leaseMs, componentsMax, bytesMax }: Component
     /** The earliest registered first. */
     queens: (): QueenList => queens,
     counts: (): Readonly<Record<ComponentKind, number>> => counts,
-    follow: (listener: (change: ComponentChange) => void): (() => void) => {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
+    follow: listeners.add,
   };
 }
 

@@ -3,9 +3,10 @@
  * here, and one that returns empty only those that do not register again.
  */
 import type { Component } from '../wire/registry.js';
-import { parser } from '../wire/schema.js';
+import { knownParser } from '../wire/schema.js';
 import { normaliseUrl } from '../wire/url.js';
 import { ListedWorker } from '../wire/worker.js';
+import { createListeners, type Report } from './listeners.js';
 
 /** Of each kind. */
 const LISTED_MAX = 20_000;
@@ -33,7 +34,7 @@ type Entry = ListedComponent & {
   repeated: boolean;
 };
 
-const parseAbout = parser(ListedWorker);
+const parseAbout = knownParser(ListedWorker);
 
 /** Of a component of the registry what is kept; null for a kind that nobody looks for here, or a URL that is none. */
 export function listedOf({ kind, id, url, ...about }: Pick<Component, 'kind' | 'id' | 'url'>): ListedComponent | null {
@@ -53,9 +54,9 @@ function wordsOf(about: object): ListedWorker {
 }
 
 /** @param kept what it said before this process started */
-export function createDirectory(kept: ListedComponent[]) {
+export function createDirectory(kept: ListedComponent[], report: Report) {
   const entries = { hive: new Map<string, Entry>(), worker: new Map<string, Entry>() };
-  const listeners = new Set<(change: DirectoryChange) => void>();
+  const { add: follow, tell } = createListeners<DirectoryChange>(report);
   for (const one of kept) put(one);
 
   function put(component: ListedComponent, repeated = false): boolean {
@@ -63,10 +64,6 @@ export function createDirectory(kept: ListedComponent[]) {
     if (!of.has(component.id) && of.size >= LISTED_MAX) return false;
     of.set(component.id, { ...component, missingAt: null, repeated });
     return true;
-  }
-
-  function tell(change: DirectoryChange): void {
-    for (const listener of listeners) listener(change);
   }
 
   function remove(kind: 'hive' | 'worker', id: string): void {
@@ -98,9 +95,6 @@ export function createDirectory(kept: ListedComponent[]) {
     hives: (): ListedComponent[] => [...entries.hive.values()],
     workers: (): ListedComponent[] => [...entries.worker.values()],
     isListed: (kind: 'hive' | 'worker', id: string): boolean => entries[kind].has(id),
-    /** Listeners must not throw. */
-    follow: (listener: (change: DirectoryChange) => void): void => {
-      listeners.add(listener);
-    },
+    follow,
   };
 }

@@ -4,6 +4,12 @@
  */
 import type { AnyActorRef, InspectionEvent, MachineSnapshot } from 'xstate';
 import { type MachineEntry, type MachineEvent, TRANSITIONS_MAX, type Transition } from '../wire/machines.js';
+import type { Report } from './listeners.js';
+import { type PlainBounds, plain } from './plain.js';
+
+/** What is shown of what a machine knows, and of its statechart: peers' words are in the first. */
+const CONTEXT: PlainBounds = { levels: 16, values: 4_000, chars: 64 * 1024 };
+const DEFINITION: PlainBounds = { levels: 64, values: 50_000, chars: 1024 * 1024 };
 
 type AnySnapshot = MachineSnapshot<object, never, never, never, never, never, never, never>;
 
@@ -21,14 +27,14 @@ export interface MachineLog {
   /** All, or the machine of id `under` and those below it. */
   list: (under?: string) => MachineEntry[];
   /**
-   * A machine's whole entry when it begins, then transitions as they happen. Listeners that throw are dropped; `wants`
-   * says whether anybody hears them now, since making an event costs more than having none.
+   * A machine's whole entry when it begins, then transitions as they happen. What a listener throws is reported, and it
+   * hears the next; `wants` says whether anybody hears them now, since making an event costs more than having none.
    */
   follow: (listener: (event: MachineEvent) => void, wants?: () => boolean) => () => void;
 }
 
 /** @param now the wall clock, for people: RFC 3339. */
-export function createMachineLog(now: () => string): MachineLog {
+export function createMachineLog(now: () => string, report: Report): MachineLog {
   const records = new Map<string, Record>();
   const listeners = new Map<(event: MachineEvent) => void, () => boolean>();
 
@@ -39,8 +45,8 @@ export function createMachineLog(now: () => string): MachineLog {
       event ??= make();
       try {
         listener(event);
-      } catch {
-        listeners.delete(listener);
+      } catch (error) {
+        report(error);
       }
     }
   }
@@ -113,13 +119,21 @@ function isMachineSnapshot(snapshot: unknown): snapshot is AnySnapshot {
 
 function entryOf({ path, machine, ref, transitions }: Record): MachineEntry {
   const snapshot = ref.getSnapshot() as AnySnapshot;
-  const definition: unknown = snapshot.machine.definition;
-  return { id: path, machine, definition: plain(definition), ...shown(snapshot), transitions: [...transitions] };
+  return { id: path, machine, definition: definitionOf(snapshot), ...shown(snapshot), transitions: [...transitions] };
+}
+
+const definitions = new WeakMap<object, unknown>();
+
+/** The same for all that run by it: a thousand jobs are shown with one. */
+function definitionOf({ machine }: AnySnapshot): unknown {
+  const known = definitions.get(machine) ?? plain(machine.definition, DEFINITION);
+  definitions.set(machine, known);
+  return known;
 }
 
 function shown(snapshot: AnySnapshot): { state: string; value: unknown; context: unknown } {
   const path = statePath(snapshot.value);
-  return { state: path.split('.')[0] ?? path, value: snapshot.value, context: plain(snapshot.context) };
+  return { state: path.split('.')[0] ?? path, value: snapshot.value, context: plain(snapshot.context, CONTEXT) };
 }
 
 /** `streaming.fresh` for {streaming: 'fresh'}; a machine of one state has the empty path, shown as `active`. */
@@ -138,9 +152,4 @@ function pathOf(ref: AnyActorRef): string {
 function reasonOf(snapshot: AnySnapshot): string | null {
   const { reason } = snapshot.context as { reason?: unknown };
   return typeof reason === 'string' ? reason : null;
-}
-
-/** Data only: functions and references to actors are left out. */
-function plain(value: unknown): unknown {
-  return JSON.parse(JSON.stringify(value ?? null)) as unknown;
 }

@@ -2,7 +2,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { HiveInfo, HiveState, NodeStats } from './hive.js';
 import { KeeperState } from './keeper.js';
-import { parser } from './schema.js';
+import { knownParser } from './schema.js';
 import { HealthStatus, HttpUrl, Id, Labels, nullable, OperationalStatus, Timestamp, WorkerId } from './status.js';
 import { WorkerStats } from './worker.js';
 
@@ -20,7 +20,7 @@ export const HiveHeartbeat = Type.Object({
   workers: Type.Array(WorkerStats, { maxItems: 1024 }),
 });
 export type HiveHeartbeat = Static<typeof HiveHeartbeat>;
-export const parseHiveHeartbeat = parser(HiveHeartbeat);
+export const parseHiveHeartbeat = knownParser(HiveHeartbeat);
 
 /** A hive's event as the queen passes it on. */
 export const HiveTelemetry = Type.Object({

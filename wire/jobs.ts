@@ -1,6 +1,6 @@
 /** Jobs: operations that take a while, told as they happen (`POST /v1/jobs` of a hive and of a queen). */
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
-import { type Parsed, parser } from './schema.js';
+import { knownParser, type Parsed } from './schema.js';
 import { HttpUrl, Id, nullable, Timestamp, WorkerId } from './status.js';
 
 const hive_id = Type.Optional(Id);
@@ -70,7 +70,7 @@ export const Operation = Type.Union(Object.values(OPERATIONS));
 const parsers = new Map(
   Object.entries(OPERATIONS).map(([name, schema]) => [
     name,
-    parser(schema as TSchema) as (value: unknown) => Parsed<Operation>,
+    knownParser(schema as TSchema) as (value: unknown) => Parsed<Operation>,
   ]),
 );
 

@@ -18,7 +18,7 @@ const FIELD_ERRORS_MAX = 20;
 
 /**
  * A function that checks a value against `schema`. The check is compiled on first use, so that a process pays only
- * for the bodies it really meets. Unknown extra fields pass through untouched.
+ * for the bodies it really meets. Unknown extra fields pass through untouched: `knownParser` leaves them out.
  */
 export function parser<S extends TSchema>(schema: S): (value: unknown) => Parsed<Static<S>> {
   let check: TypeCheck<S> | undefined;
@@ -31,5 +31,61 @@ export function parser<S extends TSchema>(schema: S): (value: unknown) => Parsed
       if (errors.size === FIELD_ERRORS_MAX) break;
     }
     return { ok: false, errors: [...errors].map(([pointer, detail]) => ({ pointer, detail })) };
+  };
+}
+
+/** As `parser`, for what is kept: fields that the schema does not name are taken out of the value. */
+export function knownParser<S extends TSchema>(schema: S): (value: unknown) => Parsed<Static<S>> {
+  const parse = parser(schema);
+  let prune: Prune | null | undefined;
+  return (value) => {
+    const parsed = parse(value);
+    if (prune === undefined) prune = prunerOf(schema);
+    if (parsed.ok) prune?.(value);
+    return parsed;
+  };
+}
+
+/** Takes out of a value that fits its schema what the schema does not name. */
+type Prune = (value: unknown) => void;
+
+/** Null where there is nothing to take out: in what is no object, and where anything is allowed. */
+function prunerOf(schema: TSchema): Prune | null {
+  if (schema.anyOf) return prunerOfUnion(schema.anyOf as TSchema[]);
+  if (schema.items) return each(prunerOf(schema.items as TSchema), (value) => value as unknown[]);
+  if (schema.patternProperties) {
+    const [inner] = Object.values(schema.patternProperties as Record<string, TSchema>);
+    return each(inner ? prunerOf(inner) : null, (value) => Object.values(value as object));
+  }
+  if (!schema.properties) return null;
+  const known = new Map(Object.entries(schema.properties as Record<string, TSchema>).map(([k, v]) => [k, prunerOf(v)]));
+  return (value) => {
+    const fields = value as Record<string, unknown>;
+    for (const name in fields) {
+      const prune = known.get(name);
+      if (prune) prune(fields[name]);
+      else if (prune === undefined) delete fields[name];
+    }
+  };
+}
+
+function each(prune: Prune | null, valuesOf: (value: unknown) => unknown[]): Prune | null {
+  if (!prune) return null;
+  return (value) => {
+    for (const one of valuesOf(value)) prune(one);
+  };
+}
+
+/** Of several that could be meant, the first that the value fits. */
+function prunerOfUnion(members: TSchema[]): Prune | null {
+  const prunable = members.flatMap((schema) => {
+    const prune = prunerOf(schema);
+    return prune ? [{ prune, check: TypeCompiler.Compile(schema) }] : [];
+  });
+  if (prunable.length === 0) return null;
+  return (value) => {
+    if (typeof value !== 'object' || value === null) return;
+    const fits = prunable.length === 1 ? prunable[0] : prunable.find(({ check }) => check.Check(value));
+    fits?.prune(value);
   };
 }

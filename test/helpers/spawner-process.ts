@@ -138,10 +138,11 @@ function run(settings: SpawnerSettings): void {
   mkdirSync(state.path, { recursive: true });
   writeFileSync(path.join(state.path, 'instance.json'), JSON.stringify({ instance }));
   const now = () => new Date().toISOString();
-  const machineLog = createMachineLog(now);
+  const failed = (error: unknown) => log.error({ err: error }, 'a listener failed');
+  const machineLog = createMachineLog(now, failed);
   const door: Ground['door'] = { scheme: 'http', address: '127.0.0.1', port: 7835, advertiseUrl: null };
   const ground: Ground = {
-    ...{ id, log, state, instance, door, machineLog, now },
+    ...{ id, log, state, instance, door, machineLog, report: failed, now },
     security: { tokens: token ? [token] : [], tls: null, ca: null },
     outgoing: { token: token ?? null, ca: null, loopbackOnly: isLoopbackOnly(door), family: 0 },
     inspect: machineLog.observe,

@@ -10,7 +10,10 @@ import { waitFor } from '../helpers/wait.js';
 
 t.test('a reader that does not keep up is told how much it missed, and then who is there', async (t) => {
   const now = () => ({ ms: 0, iso: '2026-11-21T02:00:00.000Z' });
-  const components = createComponents({ leaseMs: 45_000, componentsMax: 100, bytesMax: 10_000_000 });
+  const components = createComponents({
+    ...{ leaseMs: 45_000, componentsMax: 100, bytesMax: 10_000_000 },
+    report: (error) => t.fail(String(error)),
+  });
   const doors = registryDoors({ lease: { lease_ttl_s: 45, heartbeat_interval_s: 15 }, components, now });
   const log = { error: (_: object, message: string) => void t.fail(message), debug: () => {} };
   const app = createApp({ doors: { tokens: [], allowHosts: [], allowOrigins: [] }, routes: doors.routes, log });

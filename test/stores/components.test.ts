@@ -9,7 +9,10 @@ const one = (kind: ComponentKind, id: string, host = id): RegisterInput => ({
 });
 
 function create({ componentsMax = 100, bytesMax = 1000 } = {}) {
-  const components = createComponents({ leaseMs: 45_000, componentsMax, bytesMax });
+  const components = createComponents({
+    ...{ leaseMs: 45_000, componentsMax, bytesMax },
+    report: (error) => t.fail(String(error)),
+  });
   const changes: ComponentChange[] = [];
   components.follow((change) => changes.push(change));
   /** What was told since it was last asked. */

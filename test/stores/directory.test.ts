@@ -4,7 +4,7 @@ import { createDirectory, type DirectoryChange, type ListedComponent, listedOf }
 const hive = (id: string, url = `http://${id}`): ListedComponent => ({ kind: 'hive', id, url, about: {} });
 
 function create(kept: ListedComponent[] = []) {
-  const directory = createDirectory(kept);
+  const directory = createDirectory(kept, (error) => t.fail(String(error)));
   const changes: string[] = [];
   directory.follow((change: DirectoryChange) => {
     changes.push(`${change.type} ${change.component.id}${change.type === 'listed' && change.live ? ' live' : ''}`);

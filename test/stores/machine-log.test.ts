@@ -12,13 +12,17 @@ const lamp = createMachine({
 const house = createMachine({ id: 'house', invoke: { src: lamp, id: 'lamp-1' } });
 
 function start() {
-  const log = createMachineLog(() => '2026-01-01T00:00:00.000Z');
+  const reported: unknown[] = [];
+  const log = createMachineLog(
+    () => '2026-01-01T00:00:00.000Z',
+    (error) => reported.push(error),
+  );
   const heard: MachineEvent[] = [];
   log.follow((event) => heard.push(event));
   const actor = createActor(house, { id: 'house', inspect: log.observe, clock: new SimulatedClock() });
   actor.start();
   const { 'lamp-1': child } = actor.getSnapshot().children;
-  return { log, heard, actor, send: (type: string) => child?.send({ type } as never) };
+  return { log, heard, reported, actor, send: (type: string) => child?.send({ type } as never) };
 }
 
 t.test('every live machine is listed with its place, its state and plain data', async (t) => {
@@ -60,4 +64,60 @@ t.test('a machine that ends or is stopped is listed no more', async (t) => {
   t.match(heard.at(-1), { type: 'stopped', id: 'house/lamp-1' });
   actor.stop();
   t.same(log.list(), []);
+});
+
+t.test('a listener that throws is reported and hears the next transition, as the others do', async (t) => {
+  const { log, heard, reported, send, actor } = start();
+  let called = 0;
+  log.follow(() => {
+    called += 1;
+    throw new Error('broken');
+  });
+  const late: MachineEvent[] = [];
+  log.follow((event) => late.push(event));
+  const before = heard.length;
+  send('toggle');
+  send('toggle');
+  t.equal(called, 2);
+  t.equal(late.length, 2);
+  t.equal(heard.length - before, 2);
+  t.match(reported, [{ message: 'broken' }, { message: 'broken' }]);
+  actor.stop();
+});
+
+t.test('a context that no JSON can be made of is shown as far as it goes, and stops nothing', async (t) => {
+  let deep: unknown = 'bottom';
+  for (let i = 0; i < 5_000; i += 1) deep = { deeper: [deep] };
+  const ring: { self?: unknown } = {};
+  ring.self = ring;
+  const odd = createMachine({
+    id: 'odd',
+    context: {
+      deep,
+      ring,
+      long: 'x'.repeat(10_000_000),
+      many: Array.from({ length: 1_000_000 }, (_, i) => i),
+      thrower: Object.defineProperty({}, 'here', {
+        enumerable: true,
+        get: () => {
+          throw new Error('no');
+        },
+      }),
+      big: 10n,
+    },
+    initial: 'one',
+    states: { one: { on: { go: 'two' } }, two: {} },
+  });
+  const log = createMachineLog(
+    () => '',
+    () => t.fail('reported'),
+  );
+  const heard: MachineEvent[] = [];
+  log.follow((event) => heard.push(event));
+  const actor = createActor(odd, { inspect: log.observe }).start();
+  actor.send({ type: 'go' });
+  t.match(log.list(), [{ machine: 'odd', state: 'two' }]);
+  t.match(heard.at(-1), { type: 'transition', state: 'two' });
+  t.ok(JSON.stringify(log.list()).length < 200_000);
+  actor.stop();
 });

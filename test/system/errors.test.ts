@@ -454,11 +454,34 @@ t.test(
 );
 
 t.test('unknown fields and headers are ignored, however strange', async (t) => {
-  const strange = `"x":${'['.repeat(200_000)}${']'.repeat(200_000)},"__proto__":{"hive_id":"b"},"constructor":1,"":0`;
+  const strange = `"x":${'['.repeat(60)}${']'.repeat(60)},"__proto__":{"hive_id":"b"},"constructor":1,"":0`;
   const body = `{"hive_id":"a","hive_url":"${NOBODY}",${strange},"registered":true,"labels":7}`;
   const headers = { 'x-unknown': 'é'.repeat(1000), 'rbee-unknown': '1', 'rbee-hive': '../..', te: 'trailers' };
   t.match(await postJson(queen.url + READY, body, headers), { status: 200, body: { status: 'ok' } });
   t.equal((await getJson(`${hive.url}/capabilities`, headers)).status, 200);
+});
+
+t.test('a body that is nested deeper than 64 levels is refused at every door, and ends nobody', async (t) => {
+  for (const levels of [65, 5_000, 200_000]) {
+    const deep = `${'['.repeat(levels)}${']'.repeat(levels)}`;
+    for (const [url, body] of [
+      [queen.url + READY, `{"hive_id":"a","hive_url":"${NOBODY}","x":${deep}}`],
+      [`${hive.url}/v1/jobs`, `{"operation":"status","x":${deep}}`],
+      [`${queen.url}/v1/jobs`, `{"operation":"status","x":${deep}}`],
+      [`${queen.url}/v1/chat/completions`, `{"model":"m","messages":[{"role":"user","content":"x"}],"x":${deep}}`],
+    ] as const) {
+      const { status, body: said } = await postJson(url, body);
+      t.equal(status, url.endsWith('completions') ? 400 : 422, url);
+      t.match(said.detail ?? said.error.message, /at most 64 levels/);
+    }
+  }
+  const { status, body } = await postJson(
+    `${hive.url}/v1/jobs`,
+    `{"operation":"status","x":${'['.repeat(9)}${']'.repeat(9)}}`,
+  );
+  t.equal(status, 200);
+  const { machines } = (await getJson(`${hive.url}/v1/machines`)).body;
+  t.notMatch(JSON.stringify(machines), /\[\[\[\[/, `what nobody knows is not kept of ${body.job_id}`);
 });
 
 t.test('a hive with a name that JavaScript knows is a hive like any other', async (t) => {
