@@ -41,7 +41,7 @@ t.test('the page of a keeper', { skip: noChromium() }, async (t) => {
     t.match(await page.title(), /^\(1\) /);
     await page.getByRole('link', { name: 'spawn a worker on this machine' }).waitFor();
     t.same(await axeViolations(page), []);
-    await trouble.getByRole('button', { name: 'Put away' }).click();
+    await trouble.getByRole('button', { name: 'Dismiss' }).click();
     await trouble.waitFor({ state: 'detached' });
     await page.getByRole('link', { name: 'Workers' }).click();
   });

@@ -109,7 +109,7 @@ t.test('spawning', { skip }, async (t) => {
       await form.getByRole('button', { name: 'Spawn' }).click();
       await running.nth(i - 1).waitFor();
     }
-    await running.nth(3).getByText('What it tells is shown when it is over.').waitFor();
+    await running.nth(3).getByText('Its output is shown when it ends.').waitFor();
     await waitFor('two readers', async () => (await readers()) === 2);
     t.same(await axeViolations(page), []);
     await showPage(page, 'hidden');
@@ -134,9 +134,9 @@ t.test('spawning', { skip }, async (t) => {
     await page.reload();
     const crashed = { worker_id: 'worker-llm-8081@gpu-0', pid: null, status: 'crashed' };
     hive.emit(eventOf({ hiveId: 'gpu-0', workers: [worker('gpu-0', crashed)] }));
-    await page.locator('[data-crashed]').getByRole('button', { name: 'Put away' }).click();
+    await page.locator('[data-crashed]').getByRole('button', { name: 'Dismiss' }).click();
     await page.getByRole('link', { name: 'Workers' }).click();
-    await page.locator('[data-job]', { hasText: 'Put away' }).waitFor();
+    await page.locator('[data-job]', { hasText: 'Dismiss worker-llm' }).waitFor();
     await page.locator('[data-job="running"]', { hasText: 'slow' }).waitFor();
     queen = await restart(queen);
     const lost = page.locator('[data-job="unknown"]', { hasText: 'slow' });
@@ -217,6 +217,47 @@ t.test('workers of no hive, and of one that is lost', { skip }, async (t) => {
   });
 });
 
+t.test(
+  'a worker that its hive no longer has leaves the table at once, however old the list of workers is',
+  { skip },
+  async (t) => {
+    const chromium = await startChromium(t);
+    const queen = await startProcess(t, { name: 'queen' });
+    const hive = await shownHive(t, queen.url, { hiveId: 'gpu-0', workers: [worker('gpu-0')] });
+    const free = await fakeWorker(t, { workerId: 'worker-llm-8085@keeper-desk', model: 'tiny' });
+    await free.heartbeat(queen.url);
+    await waitFor('both workers', async () => (await getJson(`${queen.url}/v1/workers`)).body.workers.length === 2);
+    const { body: before } = await getJson(`${queen.url}/v1/workers`);
+    const { page, problems } = await chromium.open('about:blank');
+    await page.route(`${queen.url}/v1/workers`, (route) => route.fulfill({ json: before }));
+    await page.goto(`${queen.url}/#/workers`);
+    const row = (id: string) => page.getByRole('row', { name: id });
+    await row('worker-llm-8080').waitFor();
+    await row('worker-llm-8085').waitFor();
+    hive.emit(eventOf({ hiveId: 'gpu-0', workers: [worker('gpu-0', { worker_id: 'worker-llm-8081@gpu-0' })] }));
+    await row('worker-llm-8081').waitFor();
+    t.equal(await row('worker-llm-8080').count(), 0);
+    t.equal(await row('worker-llm-8085').count(), 1, 'one of no hive is known by the list alone');
+    t.same(
+      (await problems()).filter((problem) => !problem.startsWith('request to another host')),
+      [],
+    );
+  },
+);
+
+t.test('what a job said is reached and scrolled by the keyboard', { skip }, async (t) => {
+  const chromium = await startChromium(t);
+  const queen = await startProcess(t, { name: 'queen' });
+  const { page, problems } = await chromium.open(`${queen.url}/#/workers`);
+  const lines = Array.from({ length: 50 }, (_, i) => `line ${i}`);
+  const job = JSON.stringify([{ id: 'job-1', title: 'Spawn tiny', state: 'failed', lines }]);
+  await page.evaluate(`sessionStorage.setItem('rbee.jobs', ${JSON.stringify(job)})`);
+  await page.reload();
+  await page.getByText('line 49').waitFor();
+  t.same(await axeViolations(page), []);
+  t.same(await problems(), []);
+});
+
 t.test('a worker that crashed', { skip }, async (t) => {
   const chromium = await startChromium(t);
   const queen = await startProcess(t, { name: 'queen' });
@@ -234,26 +275,26 @@ t.test('a worker that crashed', { skip }, async (t) => {
     await crashed.nth(1).waitFor();
     t.match(await crashed.first().innerText(), /worker-llm-\w+@gpu-0 \(one\) crashed: it ended with code 2/);
     t.match(await page.locator('.totals').innerText(), /Workers\s+0/, 'and is counted nowhere');
-    await crashed.first().getByText('Its last lines').click();
+    await crashed.first().getByText('Last log lines').click();
     await crashed.first().locator('pre', { hasText: '/nowhere/one.gguf' }).waitFor();
     t.same(await axeViolations(page), []);
     for (const at of ['#/workers', '#/hives/gpu-0']) {
       await page.goto(`${queen.url}/${at}`);
       const row = page.locator('tr', { hasText: 'one' });
-      await row.getByText('Its last lines').click();
+      await row.getByText('Last log lines').click();
       await row.locator('pre', { hasText: '/nowhere/one.gguf' }).waitFor();
       t.same(await axeViolations(page), [], at);
     }
   });
 
-  t.test('is put away by one click', async (t) => {
+  t.test('is dismissed by one click', async (t) => {
     await page.goto(`${queen.url}/#/workers`);
     const rows = page.locator('tr', { hasText: 'crashed' });
     await rows.nth(1).waitFor();
-    await rows.first().getByRole('button', { name: 'Put away' }).click();
+    await rows.first().getByRole('button', { name: 'Dismiss' }).click();
     await waitFor('the one that is left', async () => (await rows.count()) === 1);
     await page.goto(`${queen.url}/#/`);
-    await crashed.getByRole('button', { name: 'Put away' }).click();
+    await crashed.getByRole('button', { name: 'Dismiss' }).click();
     await page.locator('[data-trouble="gpu-0"]').waitFor({ state: 'detached' });
     t.same((await getJson(`${queen.url}/v1/workers`)).body.workers, []);
     t.same(await problems(), []);

@@ -12,7 +12,7 @@ import { hiveOf, whole } from '../data/swarm.js';
 import { Track } from '../data/track.js';
 import { clockTime, known, NONE } from '../format.js';
 import { Chart } from '../parts/chart.js';
-import { PutAway } from '../parts/crashed.js';
+import { Dismiss } from '../parts/crashed.js';
 import { forget, forgetting } from '../parts/forget.js';
 import { Labels } from '../parts/hive-card.js';
 import { Scroll } from '../parts/scroll.js';
@@ -162,7 +162,7 @@ function Workers({ hive }: { hive: Hive }) {
                   <th scope="row">{workerName(worker).split('@')[0]}</th>
                   <WorkerCells worker={worker}>
                     {isCrashed(worker) && hive.tie.value.state === 'streaming' && (
-                      <PutAway hiveId={hive.id} worker={worker} />
+                      <Dismiss hiveId={hive.id} worker={worker} />
                     )}
                   </WorkerCells>
                 </tr>

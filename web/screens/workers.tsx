@@ -9,11 +9,12 @@ import type { WorkerEntry, WorkerStats } from '../../wire/worker.js';
 import { isCrashed, workerName } from '../data/hive.js';
 import { cancel, dismiss, type Job, jobs, post } from '../data/jobs.js';
 import { host, keeper } from '../data/keeper.js';
+import { info } from '../data/link.js';
 import { isArray, keep, kept } from '../data/storage.js';
-import { hives, whole } from '../data/swarm.js';
+import { hiveOf, hives, whole } from '../data/swarm.js';
 import { followWorkers, onlineWorkers } from '../data/workers.js';
 import { known, mib, NONE } from '../format.js';
-import { PutAway } from '../parts/crashed.js';
+import { Dismiss } from '../parts/crashed.js';
 import { notify } from '../parts/notice.js';
 import { Scroll } from '../parts/scroll.js';
 import { Chip } from '../parts/small.js';
@@ -57,7 +58,7 @@ function Table() {
     .flatMap(({ id, workers }) => workers.value.map((worker) => ({ place: { hiveId: id, name: id }, worker })));
   const shown = new Set([...own, ...theirs].map(({ worker }) => worker.worker_id));
   const others = (onlineWorkers.value ?? [])
-    .filter(({ worker_id }) => !shown.has(worker_id))
+    .filter((worker) => !shown.has(worker.worker_id) && !isMeasured(worker))
     .map((worker) => ({ place: placeOf(worker), worker, foreign: true }));
   const rows: Row[] = [...own, ...theirs, ...others]
     // The crashed first, then as their hives stand.
@@ -107,6 +108,12 @@ function Table() {
   );
 }
 
+/** This list is older than the stream, which alone says which workers a streaming hive, or this keeper, has. */
+function isMeasured({ hive_id: hiveId, worker_id: id }: WorkerEntry): boolean {
+  if (hiveId !== null) return hiveOf(hiveId)?.tie.value.state === 'streaming';
+  return keeper.value !== null && id.split('@')[1] === info.value?.id;
+}
+
 /** Of no hive: what stands behind the @ of its name, such as the keeper that spawned it. */
 const placeOf = ({ hive_id: hiveId, worker_id: id }: WorkerEntry): Place => ({
   hiveId,
@@ -127,7 +134,7 @@ function WorkerRow({ row, onStop }: { row: Row; onStop: () => void }) {
             Stop<span class="sr"> {name}</span>
           </button>
         )}
-        {isCrashed(worker) && <PutAway hiveId={place.hiveId} worker={worker} />}
+        {isCrashed(worker) && <Dismiss hiveId={place.hiveId} worker={worker} />}
       </td>
     </tr>
   );
@@ -362,7 +369,7 @@ function Jobs() {
   if (jobs.value.length === 0) return null;
   return (
     <section class="panel">
-      <h2>What was asked for</h2>
+      <h2>Activity</h2>
       <ol class="jobs">
         {jobs.value.map((job) => (
           <JobItem key={job.id} job={job} />
@@ -399,8 +406,9 @@ function JobItem({ job }: { job: Job }) {
           </button>
         )}
       </header>
-      {state === 'running' && !job.followed.value && <p class="none">What it tells is shown when it is over.</p>}
-      <pre role="log" class={JOB_TONES[state]}>
+      {state === 'running' && !job.followed.value && <p class="none">Its output is shown when it ends.</p>}
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: only what has the focus is scrolled by the arrow keys */}
+      <pre role="log" class={JOB_TONES[state]} tabIndex={0} aria-label={`Output of ${job.title}`}>
         {job.lines.value.join('\n')}
       </pre>
     </li>
