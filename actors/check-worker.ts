@@ -29,8 +29,11 @@ export function createCheckWorker({ outgoing: ours }: { outgoing: Outgoing }) {
         return null;
       },
     );
-    return info?.ok
-      ? { status: 'ok', model: info.value.model_id, device: info.value.device }
-      : { status: 'ok', model: null, device: null };
+    if (info?.ok) {
+      const { model_id: model, device, context, slots } = info.value;
+      const told = { ...(context === undefined ? {} : { context }), ...(slots === undefined ? {} : { slots }) };
+      return { status: 'ok', model, device, ...(Object.keys(told).length > 0 ? { capacity: told } : {}) };
+    }
+    return { status: 'ok', model: null, device: null };
   });
 }

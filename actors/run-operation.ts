@@ -1,6 +1,7 @@
 /** What a hive or keeper does for a job, with the workers of its own spawner and nobody else's. */
 import { fromPromise } from 'xstate';
 import type { JobInput } from '../machines/job.js';
+import type { WorkerRequest } from '../machines/worker.js';
 import type { SpawnedWorker, Spawner } from '../machines/workers.js';
 import type { Infer, Operation, WorkerProcess, WorkerProcessDelete, WorkerSpawn } from '../wire/jobs.js';
 import type { Outgoing } from './http.js';
@@ -33,8 +34,8 @@ export function createOperations({ outgoing: ours, who, hiveId, spawner }: Opera
   const asked = new Map<string, number>();
 
   async function spawn(operation: WorkerSpawn, { narrate, result }: Telling, signal: AbortSignal): Promise<void> {
-    const { model, worker, device = 0, engine_url = null } = operation;
-    const request = { model, worker, device, engineUrl: engine_url };
+    const { model, worker } = operation;
+    const request = requestOf(operation);
     narrate(`spawning a ${worker} worker for ${model}`);
     result('worker_spawn', wireOf(await spawner.spawn(request, { report: narrate, signal })));
   }
@@ -138,6 +139,18 @@ function lineOf({ name, pid, state, model, device, url, reason }: SpawnedWorker)
 }
 
 function wireOf(worker: SpawnedWorker): WorkerProcess {
-  const { name, pid, state, url, port, model, device, restarts, reason } = worker;
-  return { worker_id: name, pid, state, url, port, model, device, restarts, reason };
+  const { name, pid, state, url, port, model, device, restarts, reason, capacity } = worker;
+  return { worker_id: name, pid, state, url, port, model, device, restarts, reason, ...capacity };
+}
+
+function requestOf(operation: WorkerSpawn): WorkerRequest {
+  const { model, worker, device = 0, engine_url = null, context, slots, threads, gpu_layers, kv_type } = operation;
+  return {
+    ...{ model, worker, device, engineUrl: engine_url },
+    ...(context ? { context } : {}),
+    ...(slots ? { slots } : {}),
+    ...(threads ? { threads } : {}),
+    ...(typeof gpu_layers === 'number' ? { gpuLayers: gpu_layers } : {}),
+    ...(kv_type ? { kvType: kv_type } : {}),
+  };
 }

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { Client } from '../client/index.js';
 import type { HiveEntry } from '../wire/hive.js';
-import { type Operation, WorkerProcess, type WorkerSpawn } from '../wire/jobs.js';
+import { type KvType, type Operation, WorkerProcess, type WorkerSpawn } from '../wire/jobs.js';
 import { parser } from '../wire/schema.js';
 import { UsageError } from './options.js';
 
@@ -16,6 +16,11 @@ export interface SpawnRequest {
   worker?: WorkerSpawn['worker'] | undefined;
   device?: number | undefined;
   engineUrl?: string | undefined;
+  context?: number | undefined;
+  slots?: number | undefined;
+  threads?: number | undefined;
+  gpuLayers?: number | undefined;
+  kvType?: KvType | undefined;
 }
 
 export const OLLAMA_URL = 'http://127.0.0.1:11434';
@@ -32,6 +37,7 @@ export async function spawnOperation(client: Client, request: SpawnRequest, pati
   if (worker !== 'openai' && engineUrl !== undefined) {
     throw new UsageError(`--engine-url goes with --worker openai, not with ${worker}`);
   }
+  const { context, slots, threads, gpuLayers, kvType } = request;
   return {
     operation: 'worker_spawn',
     ...(hive.hive_id === null ? {} : { hive_id: hive.hive_id }),
@@ -39,6 +45,11 @@ export async function spawnOperation(client: Client, request: SpawnRequest, pati
     worker,
     ...(device === undefined ? {} : { device }),
     ...(worker === 'openai' ? { engine_url: engineUrl ?? OLLAMA_URL } : {}),
+    ...(context === undefined ? {} : { context }),
+    ...(slots === undefined ? {} : { slots }),
+    ...(threads === undefined ? {} : { threads }),
+    ...(gpuLayers === undefined ? {} : { gpu_layers: gpuLayers }),
+    ...(kvType === undefined ? {} : { kv_type: kvType }),
   };
 }
 

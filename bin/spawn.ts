@@ -1,13 +1,13 @@
 /** `rbee spawn` and `rbee stop`: a worker begins and ends, told as it happens. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Client } from '../client/index.js';
-import { type Operation, WORKER_KINDS, type WorkerProcessDelete } from '../wire/jobs.js';
+import { KV_TYPES, type Operation, SPAWN_MAX, WORKER_KINDS, type WorkerProcessDelete } from '../wire/jobs.js';
 import type { WorkerEntry, WorkerStats } from '../wire/worker.js';
 import { act, hasColor, print, QUERY_EXIT, type Query, type QueryOptions, query } from './ask.js';
 import { commandFor } from './command-line.js';
 import { clean, jsonLine } from './format.js';
 import { createNarrator } from './narrator.js';
-import { parseId, parseUrl, UsageError } from './options.js';
+import { parseId, parseNumber, parseUrl, UsageError } from './options.js';
 import { followJob, isKeeper, type SpawnRequest, spawnedWorker, spawnOperation } from './spawn-worker.js';
 
 interface SpawnOptions extends QueryOptions, Omit<SpawnRequest, 'model'> {
@@ -40,6 +40,28 @@ export function addSpawnCommands(program: Command): void {
         '--engine-url <url>',
         'of an engine that runs already, as the hive reaches it (default with --worker openai: Ollama on the hive)',
       ).argParser(parseUrl),
+    )
+    .addOption(
+      new Option('--context <tokens>', 'tokens of one request, prompt and answer together').argParser(
+        parseNumber(1, SPAWN_MAX.context),
+      ),
+    )
+    .addOption(
+      new Option(
+        '--slots <count>',
+        'requests answered at once; more wait (default: 4; of an engine elsewhere, its own)',
+      ).argParser(parseNumber(1, SPAWN_MAX.slots)),
+    )
+    .addOption(new Option('--threads <count>', 'threads that compute').argParser(parseNumber(1, SPAWN_MAX.threads)))
+    .addOption(
+      new Option('--gpu-layers <count>', 'layers of the model on the GPU (default: as many as fit)').argParser(
+        parseNumber(0, SPAWN_MAX.gpuLayers),
+      ),
+    )
+    .addOption(
+      new Option('--kv-type <type>', 'of the KV cache: less precise takes less memory (default: f16)').choices(
+        KV_TYPES,
+      ),
     )
     .option('--no-wait', 'only print the id of the job, which rbee jobs <id> follows')
     .action((model: string, options: SpawnOptions) =>

@@ -274,7 +274,7 @@ function named(views: WorkerView[], spawnerId: string): SpawnedWorker[] {
 
 function viewWith(ref: WorkerRef, workOf: (url: string | null) => Work | undefined): WorkerView {
   const { value, context } = ref.getSnapshot();
-  const { id, request, pid, door, lastWorkerId, model, device, restarts, reason, lastLines } = context;
+  const { id, request, pid, door, lastWorkerId, model, device, capacity, restarts, reason, lastLines } = context;
   return {
     id,
     state: stateOf(value),
@@ -286,6 +286,7 @@ function viewWith(ref: WorkerRef, workOf: (url: string | null) => Work | undefin
     request,
     model: model ?? modelName(request.model),
     device: device ?? deviceName(request),
+    capacity,
     group: door ? cgroupName(door.workerId, door.port).group : null,
     instance: door ? String(door.port) : null,
     ...(workOf(door?.url ?? null) ?? { busy: false, tokensPerS: null }),
@@ -307,7 +308,8 @@ function originOf(url: string | null | undefined): string | null {
 /** All but secrets: `ps` shows them to everybody. */
 function workerFlags({ ground, options, hiveId, registryUrl, queenUrls }: SpawnerInput, request: WorkerRequest) {
   const device = deviceName(request);
-  const flag = (name: string, value: string | null | undefined) => (value ? [name, value] : []);
+  const flag = (name: string, value: string | number | null | undefined) =>
+    value === undefined || value === null || value === '' ? [] : [name, String(value)];
   return [
     // In one word: a model's name must not be taken for a flag.
     `--model=${request.model}`,
@@ -315,6 +317,11 @@ function workerFlags({ ground, options, hiveId, registryUrl, queenUrls }: Spawne
     ...(request.engineUrl === null ? [] : [`--engine-url=${request.engineUrl}`]),
     ...['--worker-type', request.worker],
     ...flag('--device', device),
+    ...flag('--context', request.context),
+    ...flag('--slots', request.slots),
+    ...flag('--threads', request.threads),
+    ...flag('--gpu-layers', request.gpuLayers),
+    ...flag('--kv-type', request.kvType),
     ...['--spawned-by', ground.id],
     ...flag('--hive-id', hiveId),
     ...['--bind', options.bind, '--state-dir', options.stateDir],

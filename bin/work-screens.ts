@@ -21,6 +21,8 @@ const WORKERS: readonly Column[] = [
   { title: 'UP', align: 'right', drop: 8 },
   { title: 'PID', align: 'right', drop: 2 },
   { title: 'URL', drop: 9 },
+  { title: 'CONTEXT', align: 'right', drop: 11 },
+  { title: 'SLOTS', align: 'right', drop: 12 },
   { title: 'REASON', drop: 1 },
 ];
 
@@ -39,8 +41,10 @@ export function workersScreen({ workers }: WorkerList, { color, width }: Screen)
       String(worker.pid ?? NONE),
     ];
     const where = [worker.hive_id ?? NONE, worker.device ?? NONE];
+    const takes = [worker.context ?? NONE, worker.slots ?? NONE].map(String);
     const model = worker.model ?? NONE;
-    return [worker.worker_id, model, statusCell(worker, c), ...where, ...use, worker.url ?? NONE, worker.reason ?? ''];
+    const rest = [worker.url ?? NONE, ...takes, worker.reason ?? ''];
+    return [worker.worker_id, model, statusCell(worker, c), ...where, ...use, ...rest];
   });
   return table(WORKERS, rows, c.dim, width);
 }

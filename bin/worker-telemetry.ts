@@ -15,12 +15,14 @@ export function tellWorkers(workers: readonly SpawnedWorker[], hiveUrl: string |
   const crashed = workers.filter(({ state }) => state === 'crashed');
   const withLines = new Set(crashed.slice(-WITH_LINES_MAX));
   return workers.map((worker) => {
-    const { name, pid, group, instance, port, model, device, state, busy, tokensPerS, reason, lastLines } = worker;
+    const { name, pid, group, instance, port, model, device, state, busy, tokensPerS, reason, lastLines, capacity } =
+      worker;
     const alone = telemetryStatus(state);
     const status = alone === 'ready' && busy ? 'busy' : alone;
     return {
       ...{ worker_id: name, pid, group, instance, port, url: urlFor(worker, hiveUrl), model, device, status },
       tokens_per_s: tokensPerS,
+      ...capacity,
       ...(reason === null ? {} : { reason: reason.slice(0, REASON_CHARS_MAX) }),
       ...(status === CRASHED && withLines.has(worker)
         ? { last_lines: lastLines.map(short).slice(-LAST_LINES.max) }

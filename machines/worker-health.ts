@@ -1,10 +1,11 @@
 /** Asks a worker of our own for its /health again and again, and tells the `worker` that invoked it what it said. */
 import { assign, fromPromise, sendParent, setup } from 'xstate';
 import { asFailure, notProvided } from './failure.js';
+import type { WorkerCapacity } from './worker.js';
 
 /** What a worker that answers says: that it can serve, or how far its loading is. */
 export type WorkerHealth =
-  | { status: 'ok'; model: string | null; device: string | null }
+  | { status: 'ok'; model: string | null; device: string | null; capacity?: WorkerCapacity }
   | { status: 'loading'; progress: string | null };
 
 export interface WorkerHealthInput {

@@ -3,6 +3,7 @@
  * keeper, and for a process that was spawned now and one that was adopted. Its parent is `workers`.
  */
 import { assign, cancel, emit, fromCallback, raise, setup } from 'xstate';
+import type { KvType } from '../wire/jobs.js';
 import { restartDelayMs } from './backoff.js';
 import { notProvided } from './failure.js';
 import { type HealthReport, type WorkerHealth, workerHealthMachine } from './worker-health.js';
@@ -16,6 +17,19 @@ export interface WorkerRequest {
   device: number;
   /** Of an engine that runs already; null for all but `openai`. */
   engineUrl: string | null;
+  /** Tokens of one request. What is left out the worker chooses. */
+  context?: number;
+  /** Requests at once. */
+  slots?: number;
+  threads?: number;
+  gpuLayers?: number;
+  kvType?: KvType;
+}
+
+/** What a worker said that it takes; null where its engine decides. */
+export interface WorkerCapacity {
+  context?: number | null;
+  slots?: number | null;
 }
 
 /** Where a worker answers, as it said when it began to listen. */
@@ -44,6 +58,7 @@ export interface WorkerContext {
   /** The model and device as the worker names them, once it is healthy. */
   model: string | null;
   device: string | null;
+  capacity: WorkerCapacity;
   /** Starts again since it was last healthy for STEADY_MS. */
   restarts: number;
   wasHealthy: boolean;
@@ -176,6 +191,7 @@ export const workerMachine = s.createMachine({
     lastWorkerId: input.adopt?.workerId ?? null,
     model: null,
     device: null,
+    capacity: {},
     restarts: 0,
     wasHealthy: false,
     asked: false,
@@ -257,7 +273,9 @@ export const workerMachine = s.createMachine({
                 guard: ({ event }) => event.health.status === 'ok',
                 target: '#worker.healthy',
                 actions: assign(({ event }) =>
-                  event.health.status === 'ok' ? { model: event.health.model, device: event.health.device } : {},
+                  event.health.status === 'ok'
+                    ? { model: event.health.model, device: event.health.device, capacity: event.health.capacity ?? {} }
+                    : {},
                 ),
               },
               {

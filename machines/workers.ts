@@ -6,7 +6,7 @@
  * (`worker_spawn`, `worker_process_list`, `worker_process_get`, `worker_process_delete`) as well as the keeper's pages.
  */
 import { enqueueActions, setup } from 'xstate';
-import { type WorkerRequest, workerMachine } from './worker.js';
+import { type WorkerCapacity, type WorkerRequest, workerMachine } from './worker.js';
 
 /** A worker as its spawner knows it; of one without a process `pid` is null, and `reason` and `lastLines` say why. */
 export interface SpawnedWorker {
@@ -28,6 +28,8 @@ export interface SpawnedWorker {
   model: string;
   /** `GPU-0`, `CPU-0`; null for an engine elsewhere. */
   device: string | null;
+  /** As it says itself, once it is healthy. */
+  capacity?: WorkerCapacity;
   /** Its cgroup below `rbee.slice`, whether or not it has one. */
   group: string | null;
   instance: string | null;

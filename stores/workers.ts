@@ -182,6 +182,7 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
       online: reason === null,
       available: reason === null && isAvailable(sight),
       reason: reason ?? failing.get(id) ?? failed ?? told,
+      ...capacityOf(measured, info),
       last_seen_at: seenAtIso ?? (hiveId === null ? null : (hives.get(hiveId)?.last_telemetry_at ?? null)),
       ...(info?.implementation === undefined ? {} : { implementation: info.implementation }),
       ...(info?.version === undefined ? {} : { version: info.version }),
@@ -394,6 +395,13 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
       }
     },
   };
+}
+
+/** As its hive says, or else it itself. */
+function capacityOf(measured: WorkerStats, info: WorkerInfo | null): Pick<WorkerStats, 'context' | 'slots'> {
+  const context = measured.context ?? info?.context;
+  const slots = measured.slots ?? info?.slots;
+  return { ...(context === undefined ? {} : { context }), ...(slots === undefined ? {} : { slots }) };
 }
 
 /** A worker that never spoke for itself, nor anybody for it but its hive. */

@@ -2,6 +2,7 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { knownParser, type Parsed } from './schema.js';
 import { HttpUrl, Id, nullable, Timestamp, WorkerId } from './status.js';
+import { Context, Slots } from './worker.js';
 
 const hive_id = Type.Optional(Id);
 const Model = Type.String({ minLength: 1, maxLength: 1024, errorMessage: 'expected the name or path of a model' });
@@ -9,6 +10,23 @@ const Pid = Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1, errorMessage: 'expe
 const optional = <S extends Parameters<typeof nullable>[0]>(schema: S) => Type.Optional(nullable(schema));
 
 export const WORKER_KINDS = ['cpu', 'cuda', 'metal', 'openai'] as const;
+
+/** How precisely a model's memory of the text so far (its KV cache) is kept: less takes less memory. */
+export const KV_TYPES = ['f16', 'q8_0', 'q4_0'] as const;
+export type KvType = (typeof KV_TYPES)[number];
+
+/** Beyond these a number is a slip of the finger. */
+export const SPAWN_MAX = { context: 10_000_000, slots: 256, threads: 1024, gpuLayers: 10_000 } as const;
+
+const from = (minimum: number, maximum: number, description: string) =>
+  optional(
+    Type.Integer({
+      minimum,
+      maximum,
+      description,
+      errorMessage: `expected a whole number from ${minimum} to ${maximum}`,
+    }),
+  );
 
 const WorkerSpawn = Type.Object({
   operation: Type.Literal('worker_spawn'),
@@ -20,6 +38,20 @@ const WorkerSpawn = Type.Object({
   ),
   device: Type.Optional(Type.Integer({ minimum: 0, maximum: 1023, description: 'which of its kind; 0' })),
   engine_url: Type.Optional(HttpUrl),
+  context: from(1, SPAWN_MAX.context, 'tokens of one request, prompt and answer together'),
+  slots: from(
+    1,
+    SPAWN_MAX.slots,
+    'requests answered at once; an engine elsewhere decides by itself unless this is given',
+  ),
+  threads: from(1, SPAWN_MAX.threads, 'threads that compute'),
+  gpu_layers: from(0, SPAWN_MAX.gpuLayers, 'layers of the model on the GPU; as many as fit'),
+  kv_type: optional(
+    Type.Union(
+      KV_TYPES.map((kind) => Type.Literal(kind)),
+      { description: 'of the KV cache; f16', errorMessage: `expected ${KV_TYPES.join(', ')}` },
+    ),
+  ),
 });
 const WorkerProcessList = Type.Object({ operation: Type.Literal('worker_process_list'), hive_id });
 const WorkerProcessGet = Type.Object({ operation: Type.Literal('worker_process_get'), hive_id, pid: Pid });
@@ -87,12 +119,27 @@ export function parseOperation(value: unknown): Parsed<Operation> {
   if (!parsed.ok) return parsed;
   if (parsed.value.operation === 'worker_process_delete') return checkDelete(parsed, parsed.value);
   if (parsed.value.operation !== 'worker_spawn') return parsed;
-  const { worker, engine_url } = parsed.value;
+  return checkSpawn(parsed, parsed.value);
+}
+
+/** What an engine that runs elsewhere decides by itself. */
+const OWN_ENGINE_ONLY = ['context', 'threads', 'gpu_layers', 'kv_type'] as const;
+
+function checkSpawn(parsed: Parsed<Operation>, spawn: WorkerSpawn): Parsed<Operation> {
+  const { worker, engine_url, gpu_layers } = spawn;
   if (worker === 'openai' && engine_url === undefined) {
     return wrong('/engine_url', 'expected the URL of the engine, such as http://127.0.0.1:11434');
   }
   if (worker !== 'openai' && engine_url !== undefined) {
     return wrong('/engine_url', `expected with "worker":"openai" only, not with "${worker}"`);
+  }
+  if (worker === 'openai') {
+    const given = OWN_ENGINE_ONLY.filter((name) => (spawn[name] ?? null) !== null);
+    const detail = 'not with "worker":"openai": the engine decides that by itself';
+    if (given.length > 0) return { ok: false, errors: given.map((name) => ({ pointer: `/${name}`, detail })) };
+  }
+  if (worker === 'cpu' && (gpu_layers ?? 0) > 0) {
+    return wrong('/gpu_layers', 'expected with "worker":"cuda" or "metal" only, not with "cpu"');
   }
   return parsed;
 }
@@ -143,6 +190,8 @@ export const WorkerProcess = Type.Object({
   device: nullable(Type.String()),
   restarts: Type.Integer(),
   reason: nullable(Type.String()),
+  context: Type.Optional(Context),
+  slots: Type.Optional(Slots),
 });
 export type WorkerProcess = Static<typeof WorkerProcess>;
 

@@ -23,6 +23,16 @@ const TokensPerS = nullable(
   Type.Number({ minimum: 0, description: 'generated a second, over the last 10 s, by its own count; null if unknown' }),
 );
 
+export const Context = nullable(
+  Type.Integer({
+    minimum: 0,
+    description: 'tokens of one request, prompt and answer together; null: the engine decides',
+  }),
+);
+export const Slots = nullable(
+  Type.Integer({ minimum: 0, description: 'requests answered at once; null: as many as the engine takes' }),
+);
+
 /**
  * One worker as its hive measures it. A foreign hive may send any part of it. One that is being started has no pid and no
  * url yet; of one that crashed pid and url are null, and `reason` and `last_lines` say why.

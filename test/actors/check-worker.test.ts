@@ -55,6 +55,14 @@ t.test(
   },
 );
 
+t.test('what it takes is told as it says itself, null where its engine decides', async (t) => {
+  const { url } = await worker(t, ({ url }, response) => {
+    if (url === '/health') response.end('ok');
+    else answer(response, 200, { ...info, hive_id: 'gpu-0', status: 'ready', context: 8192, slots: null });
+  });
+  t.match(await check(url), { status: 'ok', capacity: { context: 8192, slots: null } });
+});
+
 t.test('one without /info is healthy all the same', async (t) => {
   const { url } = await worker(t, ({ url }, response) => void answer(response, url === '/health' ? 200 : 404, {}));
   t.strictSame(await check(url), { status: 'ok', model: null, device: null });

@@ -23,6 +23,14 @@ t.test('a worker is told at the host by which queens reach its hive', async (t) 
   t.match(tellWorkers([worker({})], null), [{ url: 'http://127.0.0.1:8080' }]);
 });
 
+t.test('what it takes is told as it says itself, and not before it says so', async (t) => {
+  const told = tellWorkers([worker({ capacity: { context: 8192, slots: 4 } }), worker({ capacity: {} })], null);
+  t.match(told[0], { context: 8192, slots: 4 });
+  t.notOk('context' in (told[1] ?? {}) || 'slots' in (told[1] ?? {}));
+  const [engine] = tellWorkers([worker({ capacity: { context: null, slots: null } })], null);
+  t.match(engine, { context: null, slots: null }, 'an engine elsewhere decides by itself');
+});
+
 t.test('what it says of its work is told, and it is busy only while it can answer', async (t) => {
   const told = tellWorkers(
     [

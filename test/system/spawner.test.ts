@@ -93,6 +93,22 @@ test('the token goes by the environment, never by the command line, and our own 
   t.match(argv.join(' '), /--queen-url http:\/\/127\.0\.0\.1:1/);
 });
 
+test('what a worker is asked to be configured with reaches its command line, also when it is started again', async (t) => {
+  const spawner = await startSpawner(t, { stateDir: t.testdir() });
+  const options = { context: 32_768, slots: 2, threads: 3, gpuLayers: 0, kvType: 'q8_0' } as const;
+  const worker = await spawner.spawn('tiny?crashMs=500', { worker: 'cuda', ...options });
+  const argvOf = async (url: string | null) =>
+    ((await getJson(`${url}/given`)).body as { argv: string[] }).argv.join(' ');
+  const flags = /--context 32768 --slots 2 --threads 3 --gpu-layers 0 --kv-type q8_0/;
+  t.match(await argvOf(worker.url), flags);
+  const again = await waitFor('another process', async () =>
+    (await spawner.list()).find(({ state, pid }) => state === 'healthy' && pid !== worker.pid),
+  );
+  t.match(await argvOf(again.url), flags);
+  const plain = await spawner.spawn('plain');
+  t.notMatch(await argvOf(plain.url), /--context|--slots|--threads|--gpu-layers|--kv-type/);
+});
+
 test('the key of an engine goes to workers before that engine, and to no others', async (t) => {
   const spawner = await startSpawner(t, {
     stateDir: t.testdir(),

@@ -10,6 +10,20 @@ t.test('an operation is told what is wrong with it, field by field', async (t) =
     [{ operation: 'worker_spawn', model: 'a', worker: 'abacus', device: -1 }, ['/worker', '/device']],
     [{ operation: 'worker_spawn', model: 'a', worker: 'openai' }, ['/engine_url']],
     [{ operation: 'worker_spawn', model: 'a', worker: 'cpu', engine_url: 'http://a' }, ['/engine_url']],
+    [
+      { operation: 'worker_spawn', model: 'a', worker: 'cuda', context: 0, slots: 257, threads: 1.5, kv_type: 'q5' },
+      ['/context', '/slots', '/threads', '/kv_type'],
+    ],
+    [{ operation: 'worker_spawn', model: 'a', worker: 'cuda', gpu_layers: -1 }, ['/gpu_layers']],
+    [{ operation: 'worker_spawn', model: 'a', worker: 'cpu', gpu_layers: 1 }, ['/gpu_layers']],
+    [
+      {
+        ...{ operation: 'worker_spawn', model: 'a', worker: 'openai', engine_url: 'http://a' },
+        threads: 2,
+        context: 9,
+      },
+      ['/threads', '/context'],
+    ],
     [{ operation: 'worker_process_get', pid: '7' }, ['/pid']],
     [{ operation: 'worker_process_delete', pid: 0 }, ['/pid']],
     [{ operation: 'worker_process_delete' }, ['/pid']],
@@ -29,6 +43,12 @@ t.test('an operation is told what is wrong with it, field by field', async (t) =
   for (const right of [
     { operation: 'worker_spawn', hive_id: 'gpu-0', model: 'a', worker: 'cuda', device: 1 },
     { operation: 'worker_spawn', model: 'a', worker: 'openai', engine_url: 'http://127.0.0.1:11434' },
+    {
+      ...{ operation: 'worker_spawn', model: 'a', worker: 'cuda', context: 32768, slots: 2, threads: 4 },
+      ...{ gpu_layers: 0, kv_type: 'q8_0' },
+    },
+    { operation: 'worker_spawn', model: 'a', worker: 'cpu', context: null, slots: null, threads: null, kv_type: null },
+    { operation: 'worker_spawn', model: 'a', worker: 'openai', engine_url: 'http://a', slots: 32 },
     { operation: 'infer', model: 'a', prompt: 'b', max_tokens: 5, top_p: 1, top_k: 3, worker_id: 'w@x', stream: true },
     { operation: 'worker_process_delete', pid: 7 },
     { operation: 'worker_process_delete', worker_id: 'w@x', pid: null },
