@@ -2,10 +2,20 @@
 import { availableParallelism, hostname } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { EngineInput } from '../actors/engines/engine.js';
-import { KV_TYPES, type KvType, type LlamaInput } from '../actors/engines/llama-load.js';
+import type { LlamaInput } from '../actors/engines/llama-load.js';
 import { QUEENS_MAX } from '../machines/worker-queens.js';
+import { KV_TYPES, type KvType, SPAWN_MAX } from '../wire/jobs.js';
 import { isWorkerId, LABELS_MAX, toId, WORKER_PORTS } from '../wire/status.js';
-import { list, type ProcessOptions, parseId, parseLabel, parseUrl, registryOption, UsageError } from './options.js';
+import {
+  list,
+  type ProcessOptions,
+  parseId,
+  parseLabel,
+  parseNumber,
+  parseUrl,
+  registryOption,
+  UsageError,
+} from './options.js';
 
 export const ENGINES = ['llama', 'openai'] as const;
 export const WORKER_TYPES = ['cpu', 'cuda', 'metal', 'openai'] as const;
@@ -30,20 +40,8 @@ export interface WorkerOptions extends Omit<ProcessOptions, 'port'> {
   label: [string, string][];
 }
 
-/** Beyond these a flag is a slip of the finger. */
-const MAX = { context: 10_000_000, slots: 1024, threads: 1024, gpuLayers: 10_000 } as const;
-
 /** Answers of a model in this process at once: each takes a context of its own. */
 const LLAMA_SLOTS = 4;
-
-function count(max: number, min = 1): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!/^\d+$/.test(text) || value < min || value > max)
-      throw new InvalidArgumentError(`expected a number from ${min} to ${max}.`);
-    return value;
-  };
-}
 
 function parseWorkerId(text: string): string {
   if (!isWorkerId(text)) throw new InvalidArgumentError('expected 1 to 128 letters, digits, ".", "_", "-" or "@".');
@@ -79,22 +77,22 @@ export function addWorkerOptions(command: Command): Command {
     .addOption(option('--worker-type <type>', 'which build of the engine', 'WORKER_TYPE').choices(WORKER_TYPES))
     .addOption(
       option('--context <tokens>', 'tokens of a request, prompt and answer together', 'CONTEXT')
-        .argParser(count(MAX.context))
+        .argParser(parseNumber(1, SPAWN_MAX.context))
         .default(undefined, 'what the model knows and memory holds, up to 8192'),
     )
     .addOption(
       option('--slots <count>', 'requests answered at once; more wait', 'SLOTS')
-        .argParser(count(MAX.slots))
+        .argParser(parseNumber(1, SPAWN_MAX.slots))
         .default(undefined, `${LLAMA_SLOTS}; unlimited in front of an engine elsewhere, which batches by itself`),
     )
     .addOption(
       option('--threads <count>', 'threads that compute, never more than cores', 'THREADS')
-        .argParser(count(MAX.threads))
+        .argParser(parseNumber(1, SPAWN_MAX.threads))
         .default(undefined, 'one less than the cores'),
     )
     .addOption(
       option('--gpu-layers <count>', 'layers of the model that the GPU holds', 'GPU_LAYERS')
-        .argParser(count(MAX.gpuLayers, 0))
+        .argParser(parseNumber(0, SPAWN_MAX.gpuLayers))
         .default(undefined, 'as many as fit'),
     )
     .addOption(

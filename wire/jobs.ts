@@ -16,7 +16,7 @@ export const KV_TYPES = ['f16', 'q8_0', 'q4_0'] as const;
 export type KvType = (typeof KV_TYPES)[number];
 
 /** Beyond these a number is a slip of the finger. */
-export const SPAWN_MAX = { context: 10_000_000, slots: 256, threads: 1024, gpuLayers: 10_000 } as const;
+export const SPAWN_MAX = { context: 10_000_000, slots: 1024, threads: 1024, gpuLayers: 10_000 } as const;
 
 const from = (minimum: number, maximum: number, description: string) =>
   optional(

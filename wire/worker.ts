@@ -13,24 +13,16 @@ export const LAST_LINES = { max: 20, charsMax: 300 } as const;
 export const CRASHED = 'crashed';
 
 /** As the worker says; null: as the engine likes. */
-const Context = nullable(Type.Integer({ minimum: 0, description: 'tokens of a request, prompt and answer together' }));
-const Slots = nullable(
+export const Context = nullable(
+  Type.Integer({ minimum: 0, description: 'tokens of a request, prompt and answer together' }),
+);
+export const Slots = nullable(
   Type.Integer({ minimum: 0, description: 'requests answered at once; null: as the engine likes' }),
 );
 
 /** Only the worker itself can count them. */
 const TokensPerS = nullable(
   Type.Number({ minimum: 0, description: 'generated a second, over the last 10 s, by its own count; null if unknown' }),
-);
-
-export const Context = nullable(
-  Type.Integer({
-    minimum: 0,
-    description: 'tokens of one request, prompt and answer together; null: the engine decides',
-  }),
-);
-export const Slots = nullable(
-  Type.Integer({ minimum: 0, description: 'requests answered at once; null: as many as the engine takes' }),
 );
 
 /**

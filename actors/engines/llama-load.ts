@@ -3,16 +3,15 @@ import { availableParallelism, freemem } from 'node:os';
 import type { ChatWrapper, Llama, LlamaContext, LlamaModel } from 'node-llama-cpp';
 import type { Device } from '../../wire/device.js';
 import { modelName } from '../../wire/infer.js';
+import type { KvType } from '../../wire/jobs.js';
 import { cpuDevice } from '../list-devices.js';
 import { EngineFailed, type EngineInput, type Progress } from './engine.js';
 import { checkFile, isUri, type Library, modelFile } from './llama-file.js';
 
 /** How keys and values of a context are kept; the bits are those of one number. */
-const KV_BITS = { f16: 16, q8_0: 8.5, q4_0: 4.5 } as const;
+const KV_BITS = { f16: 16, q8_0: 8.5, q4_0: 4.5 } as const satisfies Record<KvType, number>;
 /** Numbers that are kept in fewer bits share a factor, in blocks of so many. */
 const KV_BLOCK = 32;
-export type KvType = keyof typeof KV_BITS;
-export const KV_TYPES = Object.keys(KV_BITS) as KvType[];
 
 export interface LlamaInput extends EngineInput {
   gpu: 'auto' | 'cuda' | 'metal' | false;

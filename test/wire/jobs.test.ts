@@ -11,7 +11,7 @@ t.test('an operation is told what is wrong with it, field by field', async (t) =
     [{ operation: 'worker_spawn', model: 'a', worker: 'openai' }, ['/engine_url']],
     [{ operation: 'worker_spawn', model: 'a', worker: 'cpu', engine_url: 'http://a' }, ['/engine_url']],
     [
-      { operation: 'worker_spawn', model: 'a', worker: 'cuda', context: 0, slots: 257, threads: 1.5, kv_type: 'q5' },
+      { operation: 'worker_spawn', model: 'a', worker: 'cuda', context: 0, slots: 1025, threads: 1.5, kv_type: 'q5' },
       ['/context', '/slots', '/threads', '/kv_type'],
     ],
     [{ operation: 'worker_spawn', model: 'a', worker: 'cuda', gpu_layers: -1 }, ['/gpu_layers']],
