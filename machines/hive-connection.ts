@@ -128,6 +128,15 @@ const addReader = s.assign(({ context, event }) =>
   event.type === 'reader.opened' ? { readers: context.readers + 1, queenId: event.queenId ?? context.queenId } : {},
 );
 
+/**
+ * The one timer of an absence. It lives across states, so no state owns it; whoever sets it ends the one before, since
+ * two timers of one id leave the first beyond reach: it would fire in the middle of a stream.
+ */
+const restartAway = s.enqueueActions(({ enqueue }) => {
+  enqueue.cancel('away');
+  enqueue.raise({ type: 'away' }, { id: 'away', delay: 'awayTimeout' });
+});
+
 export const hiveConnectionMachine = s.createMachine({
   id: 'hive-connection',
   context: ({ input }) => ({
@@ -146,10 +155,10 @@ export const hiveConnectionMachine = s.createMachine({
     asked: false,
     overdue: false,
   }),
-  entry: raise({ type: 'away' }, { id: 'away', delay: 'awayTimeout' }),
+  entry: restartAway,
   initial: 'announcing',
   on: {
-    'queen.asked': { target: '.announcing', reenter: true, actions: hear },
+    'queen.asked': { target: '.announcing', actions: hear },
     // It outran her yes, or came without one: which run of hers it is of is not known.
     'reader.opened': { target: '.streaming', actions: [addReader, assign({ run: null })] },
     'reader.closed': { actions: assign({ readers: ({ context }) => Math.max(0, context.readers - 1) }) },
@@ -163,7 +172,7 @@ export const hiveConnectionMachine = s.createMachine({
       guard: ({ context }) => context.configuredUrl === null,
       actions: [
         sendParent(({ context }): ConnectionReport => ({ type: 'connection.away', id: context.id })),
-        raise({ type: 'away' }, { id: 'away', delay: 'awayTimeout' }),
+        restartAway,
       ],
     },
   },
@@ -250,7 +259,7 @@ export const hiveConnectionMachine = s.createMachine({
         cancel('away'),
         { type: 'enter', params: { state: 'streaming' } },
       ],
-      exit: raise({ type: 'away' }, { id: 'away', delay: 'awayTimeout' }),
+      exit: restartAway,
       after: { steady: { actions: assign({ shortStreams: 0 }) } },
       invoke: {
         id: 'health',

@@ -2,29 +2,31 @@
  * A hive: one connection a queen, and who reads whose stream. It decides which connection a reader belongs to, which
  * two connections are one queen, and which queen that found us is taken on.
  */
-import { enqueueActions, setup } from 'xstate';
+import { setup } from 'xstate';
 import type { FailureKind } from './failure.js';
 import { type ConnectionReport, hiveConnectionMachine } from './hive-connection.js';
 import type { ListedQueen } from './lease.js';
 
 /** Up to so many queens may read one hive. */
 export const QUEENS_MAX = 8;
+/** Readers that no connection claims, and that are remembered for the case that one does. */
+export const UNCLAIMED_MAX = 64;
 
 export interface HiveInput {
   /** Normalised, without duplicates, at most QUEENS_MAX. */
   queenUrls: string[];
 }
 
-interface Tie {
+interface Connection {
   id: string;
   configured: boolean;
-  /** Every URL under which she is known. */
+  /** Every URL under which its queen is known. */
   urls: string[];
   queenId: string | null;
-  /** The state that the connection reported last. */
+  /** The state that it reported last. */
   state: string;
   failure: FailureKind | null;
-  /** `seq` when its announcement began, and when she said yes: orders readers and answers. */
+  /** `seq` when its announcement began, and when it was accepted: orders readers and answers. */
   announcedSeq: number;
   acceptedSeq: number;
 }
@@ -32,18 +34,19 @@ interface Tie {
 interface Reader {
   id: string;
   queenId: string | null;
-  /** Her Rbee-Instance, if she sends one. */
+  /** Its Rbee-Instance, if it sends one. */
   instance: string | null;
   seq: number;
-  tie: string | null;
+  /** The id of a connection that exists, or null while nobody knows whose reader it is. */
+  connection: string | null;
 }
 
 export interface HiveContext {
-  ties: Tie[];
+  connections: Connection[];
   readers: Reader[];
   /** The queens that the registry named last. */
   listed: ListedQueen[];
-  /** Counts what happened, so that "the first reader after her yes" has a meaning without a clock. */
+  /** Counts what happened, so that "the first reader after the queen's answer" has a meaning without a clock. */
   seq: number;
   /** Counts connections ever made, for their ids. */
   made: number;
@@ -64,14 +67,14 @@ const s = setup({
   types: { context: {} as HiveContext, input: {} as HiveInput, events: {} as HiveEvent },
   actors: { connection: hiveConnectionMachine },
   actions: {
-    /** Ends streams that nobody reads any more, so that none is left over. */
-    /** Two queens, each with a state of her own, go by one name: both are served, and somebody should know. */
+    /** Two queens, each with a state of its own, go by one name: both are served, and the operator is told. */
     warnOfTwins: (_, _params: { queenId: string }) => {},
+    /** Ends streams that nobody reads any more, so that none is left over. */
     closeReaders: (_, _params: { readerIds: string[]; reason: string }) => {},
   },
 });
 
-const newTie = (n: number, url: string, configured: boolean, queenId: string | null): Tie => ({
+const newConnection = (n: number, url: string, configured: boolean, queenId: string | null): Connection => ({
   id: `connection-${n}`,
   configured,
   urls: [url],
@@ -84,167 +87,195 @@ const newTie = (n: number, url: string, configured: boolean, queenId: string | n
 
 /**
  * Whose reader this is, or null when that cannot be told yet. A named one belongs to the queen of that name; if no
- * connection knows its queen's name, to the only one that she can be: one whose announcement she may have heard.
- * A nameless one (an older queen) belongs to the nameless queen that said yes first and has not subscribed.
+ * connection knows its queen's name, to the only one that it can be: one whose announcement may have been heard.
+ * A nameless one (an older queen) belongs to the nameless queen that accepted first and has not subscribed.
  */
-export function tieOfReader(ties: Tie[], queenId: string | null): Tie | null {
+function connectionOfReader(connections: Connection[], queenId: string | null): Connection | null {
   if (queenId === null) {
-    const waiting = ties.filter((tie) => tie.state === 'ready' && tie.queenId === null);
+    const waiting = connections.filter((one) => one.state === 'ready' && one.queenId === null);
     return waiting.sort((a, b) => a.acceptedSeq - b.acceptedSeq)[0] ?? null;
   }
-  const named = ties.find((tie) => tie.queenId === queenId);
+  const named = connections.find((one) => one.queenId === queenId);
   if (named) return named;
-  const heard = ties.filter((tie) => tie.queenId === null && mayHaveHeard(tie));
+  const heard = connections.filter((one) => one.queenId === null && mayHaveHeard(one));
   return heard.length === 1 ? (heard[0] ?? null) : null;
 }
 
-function mayHaveHeard(tie: Tie): boolean {
-  return tie.state === 'announcing' || tie.state === 'ready' || (tie.state === 'backoff' && tie.failure === 'timeout');
+function mayHaveHeard({ state, failure }: Connection): boolean {
+  return state === 'announcing' || state === 'ready' || (state === 'backoff' && failure === 'timeout');
 }
 
 /** Of two connections to one queen: the configured one stays, else the elder. */
-export function mergePair(ties: Tie[]): { stays: Tie; goes: Tie } | null {
-  for (const [i, a] of ties.entries()) {
-    const b = ties.slice(i + 1).find((tie) => tie.queenId !== null && tie.queenId === a.queenId);
+function mergePair(connections: Connection[]): { stays: Connection; goes: Connection } | null {
+  for (const [i, a] of connections.entries()) {
+    const b = connections.slice(i + 1).find((one) => one.queenId !== null && one.queenId === a.queenId);
     if (b) return b.configured && !a.configured ? { stays: b, goes: a } : { stays: a, goes: b };
   }
   return null;
 }
 
-const isListed = (tie: Tie, listed: ListedQueen[]): boolean =>
-  listed.some(({ id, url }) => id === tie.queenId || tie.urls.includes(url));
+const isListed = (connection: Connection, listed: ListedQueen[]): boolean =>
+  listed.some(({ id, url }) => id === connection.queenId || connection.urls.includes(url));
 
-/** A discovered queen that is away makes room for another: one that the registry does not list first. */
-function roomFor(ties: Tie[], listed: ListedQueen[]): Tie | 'free' | null {
-  if (ties.length < QUEENS_MAX) return 'free';
-  const away = ties.filter((tie) => !tie.configured && tie.state === 'backoff');
-  return away.find((tie) => !isListed(tie, listed)) ?? away[0] ?? null;
+const readersOf = ({ readers }: HiveContext, id: string): Reader[] =>
+  readers.filter(({ connection }) => connection === id);
+
+/** Discovered, away, and read by nobody: these may be replaced. */
+const replaceable = (context: HiveContext): Connection[] =>
+  context.connections.filter(
+    (one) => !one.configured && one.state === 'backoff' && readersOf(context, one.id).length === 0,
+  );
+
+/** What is free, or a connection that makes room: one whose queen the registry does not list first. */
+function roomFor(context: HiveContext): Connection | 'free' | null {
+  if (context.connections.length < QUEENS_MAX) return 'free';
+  const away = replaceable(context);
+  return away.find((one) => !isListed(one, context.listed)) ?? away[0] ?? null;
 }
 
-const patchTie = (context: HiveContext, id: string, patch: Partial<Tie>): Pick<HiveContext, 'ties'> => ({
-  ties: context.ties.map((tie) => (tie.id === id ? { ...tie, ...patch } : tie)),
+const patch = (context: HiveContext, id: string, change: Partial<Connection>): Pick<HiveContext, 'connections'> => ({
+  connections: context.connections.map((one) => (one.id === id ? { ...one, ...change } : one)),
 });
+
+/** No reader refers to a connection that is gone: what closes later would be told to an actor that does not exist. */
+const without = (context: HiveContext, id: string): Pick<HiveContext, 'connections' | 'readers'> => ({
+  connections: context.connections.filter((one) => one.id !== id),
+  readers: context.readers.map((reader) => (reader.connection === id ? { ...reader, connection: null } : reader)),
+});
+
+/** The newest readers that nobody claims; a nameless one is claimed by the answer to an announcement in flight, or never. */
+function bounded(readers: Reader[]): Reader[] {
+  const unclaimed = readers.filter(({ connection }) => connection === null);
+  if (unclaimed.length <= UNCLAIMED_MAX) return readers;
+  const oldest = unclaimed[0];
+  return readers.filter((reader) => reader !== oldest);
+}
 
 const takeOnQueen = s.enqueueActions(({ context, event, enqueue }) => {
   if (event.type !== 'queen.asked') return;
   const { url, queenId, respond } = event;
   const known =
-    context.ties.find((tie) => queenId !== null && tie.queenId === queenId) ??
-    context.ties.find((tie) => tie.urls.includes(url) && (queenId === null || tie.queenId === null)) ??
-    context.ties.find((tie) => tie.urls.includes(url));
+    context.connections.find((one) => queenId !== null && one.queenId === queenId) ??
+    context.connections.find((one) => one.urls.includes(url) && (queenId === null || one.queenId === null)) ??
+    context.connections.find((one) => one.urls.includes(url));
   if (known) {
     const urls = known.urls.includes(url) ? known.urls : [...known.urls.slice(0, 1), url];
-    enqueue.assign(patchTie(context, known.id, { urls, queenId: queenId ?? known.queenId }));
+    enqueue.assign(patch(context, known.id, { urls, queenId: queenId ?? known.queenId }));
     enqueue.sendTo(known.id, { type: 'queen.asked', url, queenId });
   } else {
-    const room = roomFor(context.ties, context.listed);
+    const room = roomFor(context);
     if (room === null) {
       enqueue(() => respond('full'));
       return;
     }
-    const tie = newTie(context.made + 1, url, false, queenId);
-    if (room !== 'free') enqueue.stopChild(room.id);
-    enqueue.assign({ ties: [...context.ties.filter((other) => other !== room), tie], made: context.made + 1 });
+    const connection = newConnection(context.made + 1, url, false, queenId);
+    if (room !== 'free') {
+      enqueue.stopChild(room.id);
+      enqueue.assign(without(context, room.id));
+    }
+    enqueue.assign(({ context: { connections, made } }) => ({
+      connections: [...connections, connection],
+      made: made + 1,
+    }));
     enqueue.spawnChild('connection', {
-      id: tie.id,
-      input: { id: tie.id, queenUrl: url, configured: false, queenId },
+      id: connection.id,
+      input: { id: connection.id, queenUrl: url, configured: false, queenId },
     });
   }
   enqueue(() => respond('announcing'));
-  enqueue.raise({ type: 'merge' }, { delay: 0 });
+  enqueue.raise({ type: 'merge' });
 });
 
-/** One that is known and not listed before is back: she is called at once, unless she reads us already. */
-function isNews(context: HiveContext, queen: ListedQueen, tie: Tie): boolean {
-  if (tie.state !== 'backoff') return false;
-  return !tie.urls.includes(queen.url) || !context.listed.some(({ id, url }) => id === queen.id && url === queen.url);
+/** One that is known and not listed before is back: it is called at once, unless it reads us already. */
+function isNews(context: HiveContext, queen: ListedQueen, connection: Connection): boolean {
+  if (connection.state !== 'backoff') return false;
+  return (
+    !connection.urls.includes(queen.url) || !context.listed.some(({ id, url }) => id === queen.id && url === queen.url)
+  );
 }
 
 /** Queens that the registry names are called like those that ask; ones that are called already are not disturbed. */
 const followRegistry = s.enqueueActions(({ context, event, enqueue }) => {
   if (event.type !== 'queens.listed') return;
   const { queens } = event;
+  const { connections } = context;
   // Listed ones do not take each other's places in turn: only what is free, or an unlisted one's that is away.
-  const away = context.ties.filter((tie) => !tie.configured && tie.state === 'backoff' && !isListed(tie, queens));
-  let places = QUEENS_MAX - context.ties.length + away.length;
+  const away = replaceable(context).filter((one) => !isListed(one, queens));
+  let places = QUEENS_MAX - connections.length + away.length;
   for (const queen of queens) {
-    const tie = context.ties.find(({ queenId }) => queenId === queen.id) ?? tieAt(context.ties, queen.url);
-    if (!tie) places -= 1;
-    if (tie ? isNews(context, queen, tie) : places >= 0) {
+    const known =
+      connections.find(({ queenId }) => queenId === queen.id) ??
+      connections.find(({ urls }) => urls.includes(queen.url));
+    if (!known) places -= 1;
+    if (known ? isNews(context, queen, known) : places >= 0) {
       enqueue.raise({ type: 'queen.asked', url: queen.url, queenId: queen.id, respond: () => {} });
     }
   }
   enqueue.assign({ listed: queens });
 });
 
-const tieAt = (ties: Tie[], url: string): Tie | undefined => ties.find(({ urls }) => urls.includes(url));
-
-const seatReader = s.enqueueActions(({ context, event, enqueue }) => {
+const assignReader = s.enqueueActions(({ context, event, enqueue }) => {
   if (event.type !== 'reader.opened') return;
   const { readerId, queenId, instance } = event;
   const seq = context.seq + 1;
-  const tie = tieOfReader(context.ties, queenId);
-  enqueue.assign({
-    seq,
-    readers: [...context.readers, { id: readerId, queenId, instance, seq, tie: tie?.id ?? null }],
-  });
-  if (!tie) return;
-  enqueue.assign(({ context }) => patchTie(context, tie.id, { queenId: queenId ?? tie.queenId }));
-  enqueue.sendTo(tie.id, { type: 'reader.opened', queenId });
-  // A queen has one subscription: a new one means that hers before is over, though its connection may have died so
+  const connection = connectionOfReader(context.connections, queenId);
+  const reader = { id: readerId, queenId, instance, seq, connection: connection?.id ?? null };
+  enqueue.assign({ seq, readers: bounded([...context.readers, reader]) });
+  if (!connection) return;
+  enqueue.assign(({ context }) => patch(context, connection.id, { queenId: queenId ?? connection.queenId }));
+  enqueue.sendTo(connection.id, { type: 'reader.opened', queenId });
+  // A queen has one subscription: a new one means that the one before is over, though its TCP connection may have died so
   // silently (a power cut, a firewall that forgot it) that the kernel will believe in it for a quarter of an hour.
-  const hers = queenId === null ? [] : context.readers.filter((one) => one.tie === tie.id && one.queenId === queenId);
+  const before = queenId === null ? [] : readersOf(context, connection.id).filter((one) => one.queenId === queenId);
   const isTwin = (one: Reader) => one.instance !== null && instance !== null && one.instance !== instance;
-  const older = hers.filter((one) => !isTwin(one));
+  const older = before.filter((one) => !isTwin(one));
   enqueue({ type: 'closeReaders', params: { readerIds: older.map(({ id }) => id), reason: 'replaced by a new one' } });
-  if (queenId !== null && hers.some(isTwin)) enqueue({ type: 'warnOfTwins', params: { queenId } });
+  if (queenId !== null && before.some(isTwin)) enqueue({ type: 'warnOfTwins', params: { queenId } });
 });
 
-const unseatReader = s.enqueueActions(({ context, event, enqueue }) => {
+const removeReader = s.enqueueActions(({ context, event, enqueue }) => {
   if (event.type !== 'reader.closed') return;
   const reader = context.readers.find(({ id }) => id === event.readerId);
+  if (!reader) return;
   enqueue.assign({ readers: context.readers.filter((other) => other !== reader) });
-  if (reader?.tie) enqueue.sendTo(reader.tie, { type: 'reader.closed', reason: event.reason });
+  if (reader.connection !== null) enqueue.sendTo(reader.connection, { type: 'reader.closed', reason: event.reason });
 });
 
-/** Her yes names her: readers that came before it can be seated now. */
-const seatEarlyReaders = s.enqueueActions(({ context, event, enqueue }) => {
+/** The queen's answer names it: readers that came before the answer are known to be its own now. */
+const assignEarlyReaders = s.enqueueActions(({ context, event, enqueue }) => {
   if (event.type !== 'connection.accepted') return;
   const { id, queenId } = event;
-  const tie = context.ties.find((other) => other.id === id);
-  if (!tie) return;
+  const connection = context.connections.find((other) => other.id === id);
+  if (!connection) return;
   const seq = context.seq + 1;
-  const unseated = context.readers.filter((reader) => reader.tie === null && reader.queenId === queenId);
-  const hers = queenId === null ? unseated.filter((r) => r.seq > tie.announcedSeq).slice(-1) : unseated;
+  const unclaimed = context.readers.filter((reader) => reader.connection === null && reader.queenId === queenId);
+  const own = queenId === null ? unclaimed.filter((one) => one.seq > connection.announcedSeq).slice(-1) : unclaimed;
   enqueue.assign({
     seq,
-    ...patchTie(context, id, { queenId, acceptedSeq: seq }),
-    readers: context.readers.map((reader) => (hers.includes(reader) ? { ...reader, tie: id } : reader)),
+    ...patch(context, id, { queenId, acceptedSeq: seq }),
+    readers: context.readers.map((reader) => (own.includes(reader) ? { ...reader, connection: id } : reader)),
   });
-  // After the connection's own transition, and after a merge that the name may ask for.
-  enqueue.raise({ type: 'merge' }, { delay: 0 });
-  for (const reader of hers) {
-    enqueue.sendTo(id, { type: 'reader.opened', queenId: reader.queenId }, { delay: 0 });
-  }
+  // The connection takes these after its own transition, which is not over yet. Nothing may come between, least of all
+  // a timer: a reader that closed meanwhile would be counted for ever.
+  for (const { queenId } of own) enqueue.sendTo(id, { type: 'reader.opened', queenId });
+  enqueue.raise({ type: 'merge' });
 });
 
-const mergeTies = s.enqueueActions(({ context, enqueue }) => {
-  const pair = mergePair(context.ties);
+const merge = s.enqueueActions(({ context, enqueue }) => {
+  const pair = mergePair(context.connections);
   if (!pair) return;
   const { stays, goes } = pair;
-  const url = goes.urls[0] as string;
   enqueue.stopChild(goes.id);
+  const moving = readersOf(context, goes.id);
   enqueue.assign({
-    ties: context.ties
-      .filter((tie) => tie !== goes)
-      .map((tie) => (tie === stays ? { ...tie, urls: [...new Set([...tie.urls, ...goes.urls])].slice(0, 2) } : tie)),
-    readers: context.readers.map((reader) => (reader.tie === goes.id ? { ...reader, tie: stays.id } : reader)),
+    ...without(context, goes.id),
+    readers: context.readers.map((one) => (moving.includes(one) ? { ...one, connection: stays.id } : one)),
   });
-  enqueue.sendTo(stays.id, { type: 'alias', url });
-  for (const reader of context.readers.filter((other) => other.tie === goes.id)) {
-    enqueue.sendTo(stays.id, { type: 'reader.opened', queenId: reader.queenId });
-  }
-  enqueue.raise({ type: 'merge' }, { delay: 0 });
+  const urls = [...new Set([...stays.urls, ...goes.urls])].slice(0, 2);
+  enqueue.assign(({ context }) => patch(context, stays.id, { urls }));
+  enqueue.sendTo(stays.id, { type: 'alias', url: goes.urls[0] as string });
+  for (const { queenId } of moving) enqueue.sendTo(stays.id, { type: 'reader.opened', queenId });
+  enqueue.raise({ type: 'merge' });
 });
 
 const followConnection = s.enqueueActions(({ context, event, enqueue }) => {
@@ -253,25 +284,34 @@ const followConnection = s.enqueueActions(({ context, event, enqueue }) => {
   const seq = context.seq + 1;
   enqueue.assign({
     seq,
-    ...patchTie(context, id, { state, failure, ...(state === 'announcing' ? { announcedSeq: seq } : {}) }),
+    ...patch(context, id, { state, failure, ...(state === 'announcing' ? { announcedSeq: seq } : {}) }),
   });
   if (state === 'lost') {
-    const readerIds = context.readers.filter((reader) => reader.tie === id).map((reader) => reader.id);
+    const readerIds = readersOf(context, id).map((reader) => reader.id);
     enqueue({ type: 'closeReaders', params: { readerIds, reason: 'its queen was found gone' } });
   }
+});
+
+/** A discovered queen was not streaming for an hour. One that is listed or that reads us is kept: it is asked again in an hour. */
+const dropAway = s.enqueueActions(({ context, event, enqueue }) => {
+  if (event.type !== 'connection.away') return;
+  const connection = context.connections.find(({ id }) => id === event.id);
+  if (!connection || isListed(connection, context.listed) || readersOf(context, event.id).length > 0) return;
+  enqueue.stopChild(event.id);
+  enqueue.assign(without(context, event.id));
 });
 
 export const hiveMachine = s.createMachine({
   id: 'hive',
   context: ({ input }) => ({
-    ties: input.queenUrls.map((url, i) => newTie(i + 1, url, true, null)),
+    connections: input.queenUrls.map((url, i) => newConnection(i + 1, url, true, null)),
     readers: [],
     listed: [],
     seq: 0,
     made: input.queenUrls.length,
   }),
-  entry: enqueueActions(({ context, enqueue }) => {
-    for (const { id, urls } of context.ties) {
+  entry: s.enqueueActions(({ context, enqueue }) => {
+    for (const { id, urls } of context.connections) {
       const queenUrl = urls[0] as string;
       enqueue.spawnChild('connection', { id, input: { id, queenUrl, configured: true, queenId: null } });
     }
@@ -279,19 +319,11 @@ export const hiveMachine = s.createMachine({
   on: {
     'queen.asked': { actions: takeOnQueen },
     'queens.listed': { actions: followRegistry },
-    'reader.opened': { actions: seatReader },
-    'reader.closed': { actions: unseatReader },
+    'reader.opened': { actions: assignReader },
+    'reader.closed': { actions: removeReader },
     'connection.entered': { actions: followConnection },
-    'connection.accepted': { actions: seatEarlyReaders },
-    'connection.away': {
-      actions: enqueueActions(({ context, event, enqueue }) => {
-        const away = context.ties.find(({ id }) => id === event.id);
-        // It says so again after another hour.
-        if (away && isListed(away, context.listed)) return;
-        enqueue.stopChild(event.id);
-        enqueue.assign({ ties: context.ties.filter((tie) => tie.id !== event.id) });
-      }),
-    },
-    merge: { actions: mergeTies },
+    'connection.accepted': { actions: assignEarlyReaders },
+    'connection.away': { actions: dropAway },
+    merge: { actions: merge },
   },
 });

@@ -57,15 +57,21 @@ export function hiveDoors({ hiveId, instance: own, loopbackOnly, send, devices }
     ctx.set('Rbee-Hive', hiveId);
     opened += 1;
     const readerId = `reader-${opened}`;
-    const reader = await stream.open(ctx, {
-      onClose: (reason) => {
-        readers.delete(readerId);
-        if (isQueen) send({ type: 'reader.closed', readerId, reason });
-      },
-    });
-    if (!reader || !isQueen) return;
-    readers.set(readerId, reader);
-    send({ type: 'reader.opened', readerId, queenId, instance });
+    await stream.open(
+      ctx,
+      isQueen
+        ? {
+            onOpen: (reader) => {
+              readers.set(readerId, reader);
+              send({ type: 'reader.opened', readerId, queenId, instance });
+            },
+            onClose: (reason) => {
+              readers.delete(readerId);
+              send({ type: 'reader.closed', readerId, reason });
+            },
+          }
+        : {},
+    );
   }
 
   function answerCapabilities(ctx: Context): void {

@@ -44,7 +44,9 @@ export interface BroadcastOptions {
 }
 
 export interface ReaderInput {
-  /** Told once, when the reader is gone. */
+  /** Told once, before anything else: never for a connection that broke off before its stream was open. */
+  onOpen?: (reader: ReaderHandle) => void;
+  /** Told once, when the reader is gone, and only after `onOpen`. */
   onClose?: (reason: string) => void;
 }
 
@@ -237,12 +239,12 @@ export class Broadcast {
   }
 
   /** Opens a stream as the answer to `ctx`. @throws HttpProblem 503 when there are too many readers. */
-  async open(ctx: Context, { onClose = () => {} }: ReaderInput = {}): Promise<ReaderHandle | null> {
+  async open(ctx: Context, { onOpen = () => {}, onClose = () => {} }: ReaderInput = {}): Promise<void> {
     if (this.ended) throw new HttpProblem(503, 'this process is shutting down', { headers: RETRY_LATER });
     if (ctx.method === 'HEAD') {
       ctx.type = 'text/event-stream';
       ctx.status = 200;
-      return null;
+      return;
     }
     const { res } = ctx;
     const { socket } = res;
@@ -256,14 +258,16 @@ export class Broadcast {
     ctx.set('Cache-Control', 'no-cache');
     ctx.status = 200;
     ctx.respond = false;
+    // It broke off while the stream was being opened: its 'close' has been, and would never come.
+    if (socket.destroyed) return void slot.destroy();
     res.flushHeaders();
     const reader = new Reader(this, res, socket, (reason) => {
       slot.destroy();
       onClose(reason);
     });
     this.readers.add(reader);
+    onOpen(reader);
     reader.pump();
-    return reader;
   }
 
   /** Adds an event for all readers; an urgent one does not wait for others to leave with it. */

@@ -272,3 +272,110 @@ t.test('a queen that ends every stream at once is not called in a loop', async (
   );
   actor.stop();
 });
+
+const asked = { type: 'queen.asked', url: 'http://queen:7833', queenId: 'queen-desk' } as const;
+const reads = { type: 'reader.opened', queenId: 'queen-desk' } as const;
+const gone = { type: 'reader.closed', reason: 'it closed the connection' } as const;
+const announcements = (script: Script) => script.lines.filter((line) => line.includes('announce to')).length;
+
+t.test('a stream of hours is no absence: the hour counts from its end', async (t) => {
+  const script = createScript();
+  let away = 0;
+  const actor = connect(script, { answers: [yes, refused], configured: false });
+  actor.root.system.inspect((event) => {
+    if (event.type === '@xstate.event' && event.event.type === 'away') away += 1;
+  });
+  await script.pass(50);
+  script.clock.increment(1_800_000);
+  await script.pass(50);
+  actor.send(asked);
+  await script.pass(50);
+  actor.send(reads);
+  for (let hours = 0; hours < 3; hours += 1) script.clock.increment(3_600_000);
+  t.equal(away, 0, 'while it streams');
+  actor.send(gone);
+  script.clock.increment(3_599_000);
+  t.equal(away, 0);
+  script.clock.increment(1_000);
+  t.equal(away, 1, 'once, an hour after the stream ended');
+  actor.stop();
+});
+
+t.test('a queen that accepts and keeps the connection that it has is streaming again after the wait', async (t) => {
+  const script = createScript();
+  const actor = connect(script, { answers: [yes] });
+  await script.pass(50);
+  actor.send(reads);
+  actor.send(asked);
+  await script.pass(9_900);
+  t.equal(actor.getSnapshot().value, 'ready');
+  await script.pass(200);
+  t.match(actor.getSnapshot(), { value: 'streaming', context: { readers: 1, failure: null } });
+  t.notOk(script.lines.some((line) => line.includes('backoff')));
+  actor.stop();
+});
+
+t.test('short streams are forgiven after one that lasted', async (t) => {
+  const script = createScript();
+  const actor = connect(script, { answers: [yes] });
+  for (let n = 0; n < 6; n += 1) {
+    await script.pass(n < 5 ? 100 : 2_100);
+    actor.send(reads);
+    actor.send(gone);
+  }
+  await script.pass(4_100);
+  t.equal(actor.getSnapshot().value, 'ready');
+  actor.send(reads);
+  await script.pass(10_100);
+  actor.send(gone);
+  const before = announcements(script);
+  await script.pass(100);
+  t.equal(announcements(script), before + 1, 'it is called at once');
+  actor.stop();
+});
+
+t.test('a queen that asks while an announcement is on its way causes no second one, unless that fails', async (t) => {
+  const script = createScript();
+  const actor = connect(script, { answers: [yes] });
+  actor.send(asked);
+  await script.pass(3_000);
+  t.equal(announcements(script), 1);
+  actor.stop();
+
+  const again = createScript();
+  const failing = connect(again, { answers: [refused, yes] });
+  failing.send(asked);
+  await again.pass(100);
+  t.equal(announcements(again), 2, 'at once, since the queen is known to be there');
+  failing.stop();
+
+  const third = createScript();
+  const thrice = connect(third, { answers: [refused] });
+  thrice.send(asked);
+  await third.pass(100);
+  t.equal(announcements(third), 2, 'and not in a loop');
+  thrice.stop();
+});
+
+t.test('an announcement that takes longer than a live queen needs is repeated for a queen that asks', async (t) => {
+  const early = createScript();
+  const actor = connect(early, { answers: ['hangs'] });
+  await early.pass(100);
+  actor.send(asked);
+  await early.pass(800);
+  t.equal(announcements(early), 1);
+  await early.pass(200);
+  t.equal(announcements(early), 2, 'it asked before the announcement was overdue');
+  await early.pass(2_000);
+  t.equal(announcements(early), 2, 'once');
+  actor.stop();
+
+  const late = createScript();
+  const other = connect(late, { answers: ['hangs'] });
+  await late.pass(1_100);
+  t.equal(announcements(late), 1);
+  other.send(asked);
+  await late.pass(50);
+  t.equal(announcements(late), 2, 'it asked when the announcement was overdue');
+  other.stop();
+});

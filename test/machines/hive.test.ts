@@ -1,7 +1,8 @@
 import t from 'tap';
-import { createActor, fromPromise, SimulatedClock } from 'xstate';
-import { hiveMachine, QUEENS_MAX } from '../../machines/hive.js';
+import { type ActorRefFrom, createActor, fromPromise, SimulatedClock } from 'xstate';
+import { hiveMachine, QUEENS_MAX, UNCLAIMED_MAX } from '../../machines/hive.js';
 import { type AnnounceInput, type AnnounceOutput, hiveConnectionMachine } from '../../machines/hive-connection.js';
+import { type HealthOutput, type QueenHealthInput, queenHealthMachine } from '../../machines/queen-health.js';
 import { settle } from './transcript.js';
 
 interface Queens {
@@ -19,6 +20,9 @@ async function start(queenUrls: string[], queens: Queens) {
         if (!queen) throw { kind: 'refused', message: 'connection refused' };
         return { ...queen, hiveUrl: 'http://hive:7835', run: null };
       }),
+      queenHealth: queenHealthMachine.provide({
+        actors: { checkHealth: fromPromise<HealthOutput, QueenHealthInput>(async () => ({ run: null, reads: null })) },
+      }),
     },
   });
   const actor = createActor(
@@ -28,7 +32,13 @@ async function start(queenUrls: string[], queens: Queens) {
     }),
     { input: { queenUrls }, clock },
   );
+  const errors: unknown[] = [];
+  actor.subscribe({ error: (error) => errors.push(error) });
   actor.start();
+  const children = () =>
+    Object.values(actor.getSnapshot().children).map((child) =>
+      (child as ActorRefFrom<typeof hiveConnectionMachine>).getSnapshot(),
+    );
   const turn = async (ms = 0) => {
     await settle();
     clock.increment(ms);
@@ -39,13 +49,13 @@ async function start(queenUrls: string[], queens: Queens) {
     actor,
     turn,
     closed,
-    states: () =>
-      Object.values(actor.getSnapshot().children).map((child) => {
-        const { context, value } = (
-          child as { getSnapshot: () => { context: { queenUrl: string }; value: string } }
-        ).getSnapshot();
-        return `${context.queenUrl} ${value}`;
-      }),
+    errors,
+    states: () => children().map(({ context, value }) => `${context.queenUrl} ${value}`),
+    /** How many readers each connection counts. */
+    readers: () => children().map(({ context }) => context.readers),
+    /** Timers that are set now. */
+    timers: () => (clock as unknown as { timeouts: Map<number, unknown> }).timeouts.size,
+    close: (readerId: string) => actor.send({ type: 'reader.closed', readerId, reason: 'it closed the connection' }),
     read: (readerId: string, queenId: string | null, instance: string | null = null) =>
       actor.send({ type: 'reader.opened', readerId, queenId, instance }),
     ask: (url: string, queenId: string | null) => {
@@ -260,5 +270,115 @@ t.test('a queen that the registry lists is kept for as long as it does, however 
   hive.actor.send({ type: 'queens.listed', queens: [] });
   await hive.turn(3_600_000);
   t.equal(hive.states().length, 0);
+  hive.actor.stop();
+});
+
+/** A discovered queen `q` that reads, with nothing else known of it. */
+async function streaming(queenId: string | null = 'q') {
+  const queens: Queens = { 'http://found': { queenId } };
+  const hive = await start([], queens);
+  hive.ask('http://found', queenId);
+  await hive.turn();
+  hive.read('r1', queenId);
+  t.same(hive.states(), ['http://found streaming']);
+  return { ...hive, queens };
+}
+
+t.test(
+  'a discovered queen that was asked for again and streams for hours is kept, and no timer is left over',
+  async (t) => {
+    const hive = await streaming();
+    const before = hive.timers();
+    hive.ask('http://found', 'q');
+    await hive.turn();
+    t.same(hive.states(), ['http://found ready']);
+    hive.read('r2', 'q');
+    hive.close('r1');
+    t.equal(hive.timers(), before, 'as many timers as before it asked again');
+    for (let hours = 0; hours < 3; hours += 1) {
+      await hive.turn(3_600_000);
+      t.same(hive.states(), ['http://found streaming']);
+    }
+    hive.close('r2');
+    t.same(hive.states(), ['http://found lost']);
+    t.same(hive.errors, []);
+    hive.actor.stop();
+  },
+);
+
+t.test('a discovered queen that is read from is kept, though no announcement has reached it for hours', async (t) => {
+  const hive = await streaming();
+  hive.ask('http://nobody', 'q');
+  await hive.turn();
+  t.same(hive.states(), ['http://nobody backoff']);
+  for (let n = 0; n < 3; n += 1) await hive.turn(3_600_000);
+  t.equal(hive.states().length, 1);
+  hive.close('r1');
+  t.same(hive.errors, []);
+  hive.actor.stop();
+});
+
+t.test(
+  'a queen whose connection has a reader makes no room for another, whether that one asks or is listed',
+  async (t) => {
+    const queens: Queens = {};
+    for (let i = 1; i <= QUEENS_MAX; i += 1) queens[`http://q${i}`] = { queenId: `q${i}` };
+    const hive = await start([], queens);
+    for (let i = 1; i <= QUEENS_MAX; i += 1) hive.ask(`http://q${i}`, `q${i}`);
+    await hive.turn();
+    hive.read('r1', 'q1');
+    hive.ask('http://nobody', 'q1');
+    await hive.turn();
+    t.ok(hive.states().includes('http://nobody backoff'));
+    t.equal(hive.ask('http://ninth', 'ninth'), 'full');
+    hive.actor.send({ type: 'queens.listed', queens: listed('tenth') });
+    await hive.turn();
+    t.notOk(hive.states().some((state) => /ninth|tenth/.test(state)));
+    hive.close('r1');
+    await hive.turn();
+    t.same(hive.errors, []);
+    t.equal(hive.ask('http://ninth', 'ninth'), 'announcing', 'it has no reader any more');
+    hive.actor.stop();
+  },
+);
+
+t.test('a reader that closes while its queen answers leaves no reader behind', async (t) => {
+  const hive = await start([], { 'http://a': { queenId: 'qa' }, 'http://b': { queenId: 'qb' } });
+  hive.ask('http://a', null);
+  hive.ask('http://b', null);
+  hive.read('r1', 'qb');
+  await settle();
+  hive.close('r1');
+  await hive.turn();
+  t.same(hive.readers(), [0, 0]);
+  hive.actor.stop();
+});
+
+t.test(
+  'readers of a connection that merges into another are that one’s, and their end ends its streaming',
+  async (t) => {
+    const queens: Queens = { 'http://found': { queenId: 'q' } };
+    const hive = await start(['http://configured'], queens);
+    hive.ask('http://found', null);
+    await hive.turn();
+    hive.read('r1', 'q');
+    queens['http://configured'] = { queenId: 'q' };
+    await hive.turn(2_000);
+    await hive.turn();
+    t.same(hive.states(), ['http://configured streaming']);
+    t.same(hive.readers(), [1]);
+    hive.close('r1');
+    t.same(hive.states(), ['http://configured lost']);
+    t.same(hive.errors, []);
+    hive.actor.stop();
+  },
+);
+
+t.test('readers that nobody claims are remembered up to a bound', async (t) => {
+  const hive = await start([], {});
+  for (let n = 0; n < 1_000; n += 1) hive.read(`curl-${n}`, null);
+  t.equal(hive.actor.getSnapshot().context.readers.length, UNCLAIMED_MAX);
+  for (let n = 0; n < 1_000; n += 1) hive.close(`curl-${n}`);
+  t.equal(hive.actor.getSnapshot().context.readers.length, 0);
   hive.actor.stop();
 });
