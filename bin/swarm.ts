@@ -102,7 +102,7 @@ export function buildSwarm(ground: Ground, { kind, options, more = () => [] }: S
   );
   const now = (): Now => ({ ms: clock.now(), iso: ground.now() });
   const known = openKnownHives(state, (message) => log.warn(message));
-  const fleet = createFleet();
+  const fleet = createFleet(ground.report);
   const history = createHistory();
   const counts = { telemetry: 0, invalid: 0 };
 

@@ -8,6 +8,7 @@ import type { HiveHeartbeat, HiveStateChange, QueenSnapshot } from '../wire/hear
 import type { HiveConflict, HiveEntry } from '../wire/hive.js';
 import { asSaidBy, isLoopbackUrl } from '../wire/url.js';
 import type { WorkerStats } from '../wire/worker.js';
+import { createListeners, type Report } from './listeners.js';
 import { createWorkers, type Now } from './workers.js';
 
 /** A refused hive tries again at least every 30 s: one that has not for so long is gone. */
@@ -30,24 +31,14 @@ export type FleetEvent =
 
 export type Fleet = ReturnType<typeof createFleet>;
 
-export function createFleet() {
+/** @param report told what a follower threw */
+export function createFleet(report: Report = () => {}) {
   const hives = new Map<string, HiveEntry>();
   const conflicts = new Map<string, HiveConflict & { at: number }>();
   /** The sender's own, of each hive's latest event. */
   const timestamps = new Map<string, string | null>();
   const workers = createWorkers(hives);
-  const listeners = new Set<(event: FleetEvent) => void>();
-
-  function tell(event: FleetEvent): void {
-    for (const listener of listeners) {
-      try {
-        listener(event);
-      } catch {
-        // One reader's fault is not the others': it is dropped.
-        listeners.delete(listener);
-      }
-    }
-  }
+  const { add: follow, tell } = createListeners<FleetEvent>(report);
 
   const store = createStore({
     context: { version: 0 },
@@ -130,10 +121,7 @@ export function createFleet() {
       for (const [key, { at }] of conflicts) if (now - at > CONFLICT_KEPT_MS) conflicts.delete(key);
     },
     /** Reads. */
-    follow: (listener: (event: FleetEvent) => void): (() => void) => {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
+    follow,
     workers,
     hive: (id: string): HiveEntry | undefined => hives.get(id),
     hives: (): HiveEntry[] => [...hives.values()],

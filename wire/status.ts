@@ -90,7 +90,11 @@ export const Timestamp = Type.String({ maxLength: 64, description: 'RFC 3339 in 
 /** A component carries at most so many labels. */
 export const LABELS_MAX = 32;
 
-export const Labels = Type.Record(Type.String({ maxLength: 64 }), Type.String({ maxLength: 256 }), {
+/** Any name of 1 to 64 characters; another is refused, since its value would not be checked. */
+const LabelName = Type.String({ pattern: '^[\\s\\S]{1,64}$' });
+
+export const Labels = Type.Record(LabelName, Type.String({ maxLength: 256 }), {
+  additionalProperties: false,
   maxProperties: LABELS_MAX,
   description: 'free words about a component, carried untouched',
 });

@@ -4,10 +4,12 @@ import type { HiveHeartbeat } from '../../wire/heartbeat.js';
 
 const at = (s: number) => ({ ms: s * 1000, iso: new Date(s * 1000).toISOString() });
 
+const SHOWN = { hiveId: 'gpu-0', hiveUrl: 'http://a', stale: false, reason: null, nextAttemptAt: null };
+
 function create() {
   const fleet = createFleet();
   const show = (state: 'connecting' | 'streaming' | 'lost', s: number, stale = false) =>
-    fleet.shown({ hiveId: 'gpu-0', hiveUrl: 'http://a', state, stale, reason: null, nextAttemptAt: null, now: at(s) });
+    fleet.shown({ ...SHOWN, state, stale, now: at(s) });
   const tell = (beat: Partial<HiveHeartbeat>, first = false) =>
     fleet.telemetry({
       heartbeat: { type: 'telemetry', hive_id: 'gpu-0', workers: [], ...beat },
@@ -114,18 +116,20 @@ t.test('workers that a foreign hive does not name get names', async (t) => {
   );
 });
 
-t.test('a listener that throws is dropped, and the others hear on', async (t) => {
-  const { fleet, show } = create();
-  let heard = 0;
-  fleet.follow(() => {
-    throw new Error('broken');
+t.test('a listener that throws is reported and kept, and the others hear on', async (t) => {
+  const faults: unknown[] = [];
+  const fleet = createFleet((error) => faults.push(error));
+  const heard: string[] = [];
+  fleet.follow(({ type }) => {
+    heard.push(`first ${type}`);
+    if (heard.length === 1) throw new Error('broken');
   });
-  fleet.follow(() => {
-    heard += 1;
-  });
+  fleet.follow(({ type }) => heard.push(`second ${type}`));
+  const show = (state: 'streaming' | 'lost', s: number) => fleet.shown({ ...SHOWN, state, now: at(s) });
   show('streaming', 0);
   show('lost', 1);
-  t.equal(heard, 2);
+  t.same(heard, ['first state', 'second state', 'first state', 'second state']);
+  t.match(faults, [{ message: 'broken' }]);
 });
 
 t.test('a conflict is listed until it is over or was not repeated for 90 s', async (t) => {

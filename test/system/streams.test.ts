@@ -192,6 +192,25 @@ t.test('events that are wrong or unknown are left out, and the stream goes on', 
   t.match(queen.stderr(), /hive odd sent an event that is left out/, 'and the log says so');
 });
 
+t.test('an event that nobody can write out again silences nobody', async (t) => {
+  const deep = await joined(t, 'deep');
+  const one = { type: 'telemetry', hive_id: 'deep', workers: [{ pid: 1 }] };
+  deep.emit(one);
+  await swarm.waitForEvent(isTelemetryOf('deep'));
+  const nest = '['.repeat(5_000) + ']'.repeat(5_000);
+  const bad = `{"type":"telemetry","hive_id":"deep","x":${nest},"workers":[{"pid":2,"x":${nest}}]}`;
+  deep.emitRaw(`event: heartbeat\ndata: ${bad}\n\n`);
+  const after = swarm.events.length;
+  await swarm.waitForEvent((event, index) => index >= after && isTelemetryOf('hive-1')(event));
+  deep.emit({ ...one, workers: [{ pid: 3 }] });
+  await swarm.waitForEvent((event) => isTelemetryOf('deep')(event) && event.data.workers[0].pid === 3);
+  for (const { workers } of telemetryOf('deep')) t.notOk('x' in workers[0]);
+  t.equal((await getJson(`${queen.url}/v1/hives`)).status, 200);
+  const late = await openStream(t, queen.url + STREAM);
+  await late.waitForEvent(isTelemetryOf('deep'));
+  late.close();
+});
+
 t.test('a stream of another hive’s telemetry is no stream of this hive', async (t) => {
   const imposter = await joined(t, 'expected');
   imposter.emit({ type: 'telemetry', hive_id: 'another', workers: [] });

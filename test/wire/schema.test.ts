@@ -66,6 +66,13 @@ t.test('unknown fields are left out, and the fields of the first documents suffi
   });
 });
 
+t.test('a label whose name is too long, or whose value is no word, is refused', async (t) => {
+  const event = (labels: object) =>
+    parseHiveHeartbeat({ type: 'telemetry', hive_id: 'a', workers: [], hive_info: { labels } }).ok;
+  t.ok(event({ 'a\nb': 'c', ' ä': '' }));
+  for (const wrong of [{ 'a\nb': [[1]] }, { ['x'.repeat(65)]: 'y' }, { '': 'y' }]) t.notOk(event(wrong));
+});
+
 t.test('an interval outside its bounds is refused: it would hide a dead hive', async (t) => {
   const event = (interval_ms: unknown) =>
     parseHiveHeartbeat({ type: 'telemetry', hive_id: 'a', workers: [], interval_ms }).ok;
