@@ -14,6 +14,8 @@ export interface Work {
   busy: boolean;
   /** Tokens generated a second, over the last 10 s; null when it does not tell. */
   tokensPerS: number | null;
+  /** Why it does not do well, as it says. */
+  reason: string | null;
 }
 
 export interface WorkWatch {
@@ -40,7 +42,8 @@ export function watchWork({ outgoing: ours, urls }: { outgoing: Outgoing; urls: 
       const { body } = await ask(outgoing, url + PATH.workerInfo, { trusted: true, signal });
       const info = parseInfo(body);
       if (!info.ok) throw new Error(`${url} says nonsense of itself`);
-      works.set(url, { busy: info.value.status === 'busy', tokensPerS: info.value.tokens_per_s ?? null });
+      const { status, tokens_per_s = null, reason = null } = info.value;
+      works.set(url, { busy: status === 'busy', tokensPerS: tokens_per_s, reason });
     } catch {
       // What it said before is not true for ever.
       works.delete(url);

@@ -275,6 +275,7 @@ function named(views: WorkerView[], spawnerId: string): SpawnedWorker[] {
 function viewWith(ref: WorkerRef, workOf: (url: string | null) => Work | undefined): WorkerView {
   const { value, context } = ref.getSnapshot();
   const { id, request, pid, door, lastWorkerId, model, device, capacity, restarts, reason, lastLines } = context;
+  const work = workOf(door?.url ?? null);
   return {
     id,
     state: stateOf(value),
@@ -289,9 +290,10 @@ function viewWith(ref: WorkerRef, workOf: (url: string | null) => Work | undefin
     capacity,
     group: door ? cgroupName(door.workerId, door.port).group : null,
     instance: door ? String(door.port) : null,
-    ...(workOf(door?.url ?? null) ?? { busy: false, tokensPerS: null }),
+    busy: work?.busy ?? false,
+    tokensPerS: work?.tokensPerS ?? null,
     restarts,
-    reason,
+    reason: work?.reason ?? reason,
     lastLines,
   };
 }

@@ -153,7 +153,7 @@ function buildWorker(ground: Ground, options: WorkerOptions, engine: Engine): Bu
   }
 
   /** What it is, whoever asks. */
-  function about(): Omit<WorkerInfo, 'id' | 'url' | 'status' | 'tokens_per_s'> {
+  function about(): Omit<WorkerInfo, 'id' | 'url' | 'status' | 'tokens_per_s' | 'reason'> {
     const labels = Object.fromEntries(options.label);
     return {
       model_id: facts()?.models[0]?.id ?? modelName(options.model),
@@ -173,6 +173,7 @@ function buildWorker(ground: Ground, options: WorkerOptions, engine: Engine): Bu
     url: urlTowards(door, socket),
     status: status(),
     tokens_per_s: stats.tokensPerS(performance.now()),
+    reason: doors.silent(),
     ...about(),
   });
 

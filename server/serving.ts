@@ -1,5 +1,5 @@
 /** One request to an engine, from its place in the queue to the last byte of the answer. */
-import { Readable } from 'node:stream';
+import type { Socket } from 'node:net';
 import type { Context } from 'koa';
 import type { InferenceStats } from '../stores/inference.js';
 import {
@@ -8,9 +8,10 @@ import {
   type InferenceCall,
   InferenceRefused,
   type InferenceRoute,
+  type TokenCount,
 } from '../wire/infer.js';
 import { Admission } from './admission.js';
-import { CallerLeft, ShuttingDown, untilTheEnd, watchReader } from './infer-stream.js';
+import { CallerLeft, pour, ShuttingDown } from './pour.js';
 
 export interface ServingInput {
   /** What the engine can do, once it is open. */
@@ -28,8 +29,19 @@ export interface ServingInput {
   /** Requests at once; null: as the engine likes. */
   slots: number | null;
   queueMax: number;
+  silence?: Silence;
   log: { warn: (fields: object, message: string) => void };
 }
+
+/** An engine that gives a request no sign of life: said after so many checks, and the request ended after so many more. */
+export interface Silence {
+  checkMs: number;
+  saidChecks: number;
+  endChecks: number;
+}
+
+/** A long prompt is read in silence, and a model that is being loaded too: 2 min and 10 min. */
+const SILENCE: Silence = { checkMs: 5_000, saidChecks: 24, endChecks: 120 };
 
 /** How an answer of the engine is told. */
 export interface Say {
@@ -43,6 +55,8 @@ export interface Serving {
   checkModel: (body: { model?: string | null | undefined }) => void;
   /** Answers `ctx`. @throws InferenceRefused before the first byte; later the stream itself tells. */
   serve: (ctx: Context, route: InferenceRoute, body: Record<string, unknown>, say: Say) => Promise<void>;
+  /** Which requests wait for an engine that has said nothing for minutes, in a sentence; null for none. */
+  silent: () => string | null;
   /** Ends every request with a word about it, and takes no more. */
   stop: () => void;
 }
@@ -50,9 +64,9 @@ export interface Serving {
 const NOT_READY_RETRY_S = 1;
 
 export function createServing(input: ServingInput): Serving {
-  const { stats } = input;
+  const { stats, silence = SILENCE } = input;
   const admission = new Admission(input);
-  const calls = new Set<AbortController>();
+  const calls = new Set<ReturnType<typeof begin>>();
   let stopped = false;
 
   function checkModel({ model }: { model?: string | null | undefined }): void {
@@ -79,72 +93,124 @@ export function createServing(input: ServingInput): Serving {
   async function serve(ctx: Context, route: InferenceRoute, body: Record<string, unknown>, say: Say): Promise<void> {
     checkReady();
     checkModel(body);
-    const controller = new AbortController();
-    const { signal } = controller;
-    const { res } = ctx;
-    const hungUp = () => {
-      if (!res.writableFinished) controller.abort(new CallerLeft());
-    };
-    res.once('close', hungUp);
-    calls.add(controller);
+    const call = begin(ctx.req.socket);
+    const { signal } = call;
     let leave = () => {};
-    const end = (failure: unknown, begun: boolean) => {
-      leave();
-      res.off('close', hungUp);
-      calls.delete(controller);
-      stats.ended(outcomeOf(failure, begun));
-      if (failure === undefined || failure instanceof CallerLeft || failure instanceof ShuttingDown) return;
-      if (failure instanceof InferenceRefused && failure.code === 'engine_unreachable')
-        input.onUnreachable(failure.message);
-      if (begun || !(failure instanceof InferenceRefused)) input.log.warn({ err: failure }, `${route} was broken off`);
-    };
-    let given: InferenceAnswer;
+    let failure: unknown;
     try {
       leave = await admission.enter(signal);
-      const count: InferenceCall['count'] = (tokens) => stats.count(tokens, performance.now());
-      given = await input.infer({ route, body, signal, count });
-      // Who left meanwhile would never read a line, and nobody would end what was never begun.
-      signal.throwIfAborted();
+      call.runs = true;
+      const given = await input.infer({ route, body, signal, count: call.count });
+      if (given.kind === 'whole') {
+        signal.throwIfAborted();
+        return say.whole(ctx, given.body, given.status);
+      }
+      ctx.respond = false;
+      ctx.res.statusCode = 200;
+      for (const [name, value] of STREAM_HEADERS) ctx.set(name, value);
+      await pour({ lines: say.lines(given.lines), response: ctx.res, signal, onWait: call.wait });
     } catch (error) {
-      end(error, false);
+      failure = error;
+      if (ctx.res.headersSent) return;
       if (error instanceof CallerLeft) {
         // Nobody is there to be told.
         ctx.respond = false;
-        res.destroy();
+        ctx.res.destroy();
         return;
       }
+      ctx.respond = true;
+      for (const [name] of STREAM_HEADERS) ctx.remove(name);
       throw error instanceof InferenceRefused ? error : engineFailed(error);
+    } finally {
+      leave();
+      call.end();
+      tell(route, failure, ctx.res.headersSent);
     }
-    if (given.kind === 'whole') {
-      end(undefined, true);
-      say.whole(ctx, given.body, given.status);
-      return;
-    }
-    const unwatch = watchReader(res, () => res.destroy());
-    const lines = untilTheEnd({
-      lines: say.lines(given.lines),
-      signal,
-      onEnd: (failure) => {
-        unwatch();
-        end(failure, true);
+  }
+
+  /** One request, from now until its `end`: who asked may leave, and the engine may fall silent. */
+  function begin(socket: Socket) {
+    const controller = new AbortController();
+    // Of a request that waits behind another on its connection only the socket tells that its caller is gone.
+    const hungUp = () => controller.abort(new CallerLeft());
+    if (socket.destroyed) hungUp();
+    socket.once('close', hungUp);
+    const call = {
+      signal: controller.signal,
+      abort: (reason: Error) => controller.abort(reason),
+      /** Whether it has its place, and waits for nobody but the engine. */
+      runs: false,
+      /** Checks since the engine gave a sign of life. */
+      silent: 0,
+      count: (tokens: TokenCount) => {
+        call.silent = 0;
+        stats.count(tokens, performance.now());
       },
-    });
-    ctx.status = 200;
-    ctx.type = 'text/event-stream';
-    ctx.set('Cache-Control', 'no-cache');
-    ctx.set('X-Accel-Buffering', 'no');
-    ctx.body = Readable.from(lines);
+      wait: (forWhom: 'engine' | 'reader') => {
+        call.silent = 0;
+        call.runs = forWhom === 'engine';
+      },
+      end: () => {
+        socket.off('close', hungUp);
+        calls.delete(call);
+      },
+    };
+    calls.add(call);
+    return call;
+  }
+
+  function tell(route: InferenceRoute, failure: unknown, begun: boolean): void {
+    stats.ended(outcomeOf(failure, begun));
+    if (failure === undefined || failure instanceof CallerLeft || failure instanceof ShuttingDown) return;
+    if (failure instanceof InferenceRefused && failure.code === 'engine_unreachable')
+      input.onUnreachable(failure.message);
+    if (begun || !(failure instanceof InferenceRefused)) input.log.warn({ err: failure }, `${route} was broken off`);
+  }
+
+  /** Counted in checks, so that time in which this process did not run is excluded. */
+  const timer = setInterval(() => {
+    for (const call of calls) {
+      if (!call.runs) continue;
+      call.silent += 1;
+      if (call.silent === silence.saidChecks) input.log.warn({}, silentWords() ?? '');
+      if (call.silent === silence.endChecks) call.abort(new EngineSilent(secondsOf(silence.endChecks)));
+    }
+  }, silence.checkMs);
+  timer.unref();
+
+  const secondsOf = (checks: number) => Math.round((checks * silence.checkMs) / 1000);
+
+  function silentWords(): string | null {
+    const silent = [...calls].filter((call) => call.runs && call.silent >= silence.saidChecks);
+    if (silent.length === 0) return null;
+    const longest = Math.max(...silent.map((call) => call.silent));
+    return `the engine has sent nothing for ${secondsOf(longest)} s to ${silent.length} of ${admission.running} requests; each is ended after ${secondsOf(silence.endChecks)} s`;
   }
 
   return {
     admission,
     checkModel,
     serve,
+    silent: silentWords,
     stop: () => {
       stopped = true;
-      for (const controller of calls) controller.abort(new ShuttingDown());
+      clearInterval(timer);
+      for (const { abort } of calls) abort(new ShuttingDown());
     },
   };
+}
+
+const STREAM_HEADERS = [
+  ['Content-Type', 'text/event-stream'],
+  ['Cache-Control', 'no-cache'],
+  ['X-Accel-Buffering', 'no'],
+] as const;
+
+/** The engine took a request and sent nothing for too long: its place is wanted for others. */
+class EngineSilent extends InferenceRefused {
+  constructor(seconds: number) {
+    super(504, `the engine sent nothing for ${seconds} s: the request was ended`, { code: 'engine_silent' });
+  }
 }
 
 function outcomeOf(failure: unknown, begun: boolean) {

@@ -29,7 +29,7 @@ export interface WorkerDoorsInput extends ServingInput {
   info: (socket: Socket) => WorkerInfo;
 }
 
-export interface WorkerDoors extends Pick<Serving, 'admission' | 'stop'> {
+export interface WorkerDoors extends Pick<Serving, 'admission' | 'silent' | 'stop'> {
   routes: Route[];
 }
 
@@ -39,7 +39,7 @@ const AS_IT_IS: Say = {
 };
 
 export function workerDoors(input: WorkerDoorsInput): WorkerDoors {
-  const { admission, checkModel, serve, stop } = createServing(input);
+  const { admission, checkModel, serve, silent, stop } = createServing(input);
 
   async function inferPlainly(ctx: Context): Promise<void> {
     const startedAt = performance.now();
@@ -132,5 +132,5 @@ export function workerDoors(input: WorkerDoorsInput): WorkerDoors {
     openAi('embeddings', 'Texts as vectors.', EmbeddingRequest, parseEmbeddingRequest, EmbeddingAnswer),
   ];
 
-  return { routes, admission, stop };
+  return { routes, admission, silent, stop };
 }

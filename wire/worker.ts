@@ -76,6 +76,7 @@ export const WorkerInfo = Type.Object({
   tokens_per_s: Type.Optional(TokensPerS),
   context: Type.Optional(Context),
   slots: Type.Optional(Slots),
+  reason: Type.Optional(nullable(Type.String({ maxLength: 2048, description: 'why it does not do well' }))),
 });
 export type WorkerInfo = Static<typeof WorkerInfo>;
 
@@ -96,7 +97,7 @@ export type WorkerRegistration = Static<typeof WorkerRegistration>;
 /** What is taken over of a worker's own fields in the registry: as it says of itself, or as its spawner registered it. */
 export const ListedWorker = Type.Partial(
   Type.Composite([
-    Type.Omit(WorkerInfo, ['id', 'url', 'port', 'tokens_per_s']),
+    Type.Omit(WorkerInfo, ['id', 'url', 'port', 'tokens_per_s', 'reason']),
     Type.Pick(WorkerRegistration, ['model', 'worker_type', 'spawned_by']),
   ]),
 );

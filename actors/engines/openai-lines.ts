@@ -5,51 +5,24 @@ import type { InferenceRefused, TokenCount } from '../../wire/infer.js';
 /** A line longer than this is passed on in parts. */
 const LINE_BYTES_MAX = 1024 * 1024;
 const LF = 0x0a;
-/** A long prompt is read in silence, and a model that is being loaded too. */
-const SILENCE_MS = 600_000;
 /** Of the end of a stream so much is looked through for its usage. */
 const TAIL_CHARS = 4_096;
 /** A piece of text in a line of a stream: engines send one a token. */
 const PIECE = /"(?:content|text|reasoning|reasoning_content|arguments)"\s*:\s*"(?!")/g;
 
-export interface Silence {
-  signal: AbortSignal;
-  /** A byte came. */
-  heard: () => void;
-  stop: () => void;
-}
-
-/** Ends with the caller, and when nothing is heard for long. */
-export function silenceOf(caller: AbortSignal): Silence {
-  const controller = new AbortController();
-  const timer = setTimeout(() => controller.abort(new Error(`silent for ${SILENCE_MS / 1000} s`)), SILENCE_MS);
-  const leave = () => controller.abort(caller.reason);
-  if (caller.aborted) leave();
-  caller.addEventListener('abort', leave, { once: true });
-  return {
-    signal: controller.signal,
-    heard: () => timer.refresh(),
-    stop: () => {
-      clearTimeout(timer);
-      caller.removeEventListener('abort', leave);
-    },
-  };
-}
-
 interface Passing {
-  silence: Silence;
+  signal: AbortSignal;
   count: (tokens: TokenCount) => void;
   refuse: (error: unknown) => InferenceRefused;
 }
 
 /** Whole lines, as soon as they are whole: so that whoever ends the stream early ends it between two of them. */
-export async function* wholeLines(body: Readable, { silence, count, refuse }: Passing): AsyncGenerator<Uint8Array> {
+export async function* wholeLines(body: Readable, { signal, count, refuse }: Passing): AsyncGenerator<Uint8Array> {
   let rest: Buffer = Buffer.alloc(0);
   let tail = '';
   let pieces = 0;
   try {
     for await (const chunk of body as AsyncIterable<Buffer>) {
-      silence.heard();
       const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
       const end = bytes.length > LINE_BYTES_MAX ? bytes.length : bytes.lastIndexOf(LF) + 1;
       rest = bytes.subarray(end);
@@ -64,9 +37,8 @@ export async function* wholeLines(body: Readable, { silence, count, refuse }: Pa
     }
     if (rest.length > 0) yield rest;
   } catch (error) {
-    throw silence.signal.aborted ? silence.signal.reason : refuse(error);
+    throw signal.aborted ? signal.reason : refuse(error);
   } finally {
-    silence.stop();
     body.destroy();
     countTail(tail, pieces, count);
   }

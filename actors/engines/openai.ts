@@ -12,7 +12,7 @@ import { readJson } from '../../wire/json.js';
 import { type Model, parseModelList } from '../../wire/openai.js';
 import { peerFailure } from '../failure.js';
 import { type Engine, EngineFailed, type EngineInput } from './engine.js';
-import { countUsage, type Silence, silenceOf, wholeLines } from './openai-lines.js';
+import { countUsage, wholeLines } from './openai-lines.js';
 
 export interface OpenAiEngineInput extends EngineInput {
   /** Normalised; with or without the `/v1` that some write behind it. */
@@ -95,12 +95,10 @@ export function createOpenAiEngine({ model, url, apiKey, ca, log }: OpenAiEngine
       await findModel(signal);
     },
     answer: async (call) => {
-      const silence = silenceOf(call.signal);
       try {
-        const response = await request(call.route, silence.signal, { ...call.body, model: name });
-        return await answerOf(response, call, silence);
+        const response = await request(call.route, call.signal, { ...call.body, model: name });
+        return await answerOf(response, call);
       } catch (error) {
-        silence.stop();
         if (call.signal.aborted) throw call.signal.reason;
         throw error instanceof InferenceRefused ? error : unreachable(url, error);
       }
@@ -108,7 +106,7 @@ export function createOpenAiEngine({ model, url, apiKey, ca, log }: OpenAiEngine
     close: async () => agent.destroy(),
   };
 
-  async function answerOf(response: Response, call: InferenceCall, silence: Silence): Promise<InferenceAnswer> {
+  async function answerOf(response: Response, call: InferenceCall): Promise<InferenceAnswer> {
     const { status } = response;
     if (status >= 300 || status < 200) throw await refusalOf(response);
     const isStream = (response.headers.get('content-type') ?? '').startsWith('text/event-stream');
@@ -116,10 +114,9 @@ export function createOpenAiEngine({ model, url, apiKey, ca, log }: OpenAiEngine
     if (isStream && body)
       return {
         kind: 'stream',
-        lines: wholeLines(body, { silence, count: call.count, refuse: (error) => unreachable(url, error) }),
+        lines: wholeLines(body, { signal: call.signal, count: call.count, refuse: (error) => unreachable(url, error) }),
       };
     const text = await readText(response, ANSWER_BYTES_MAX);
-    silence.stop();
     const whole = readJson(text);
     if (typeof whole !== 'object' || whole === null) {
       throw new InferenceRefused(502, 'the engine answered something that is not JSON', { code: 'engine_broken' });

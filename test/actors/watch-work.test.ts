@@ -8,7 +8,7 @@ const outgoing: Outgoing = { token: 'sesame', ca: null, loopbackOnly: true, fami
 const info = { id: 'worker-llm-1@gpu-0', model_id: 'tiny', device: 'CPU-0', port: 8080, hive_id: 'gpu-0' };
 
 t.test('what healthy workers say of their work is known, until they do not answer or are not asked', async (t) => {
-  let said: object = { status: 'busy', tokens_per_s: 41.5 };
+  let said: object = { status: 'busy', tokens_per_s: 41.5, reason: 'its engine is silent' };
   const seen: unknown[] = [];
   const worker = await serve(t, {}, (request, response) => {
     seen.push(request.headers.authorization);
@@ -20,7 +20,11 @@ t.test('what healthy workers say of their work is known, until they do not answe
   t.teardown(watch.stop);
   t.equal(watch.of(worker.url), undefined);
   watch.start();
-  t.strictSame(await waitFor('its answer', () => watch.of(worker.url)), { busy: true, tokensPerS: 41.5 });
+  t.strictSame(await waitFor('its answer', () => watch.of(worker.url)), {
+    busy: true,
+    tokensPerS: 41.5,
+    reason: 'its engine is silent',
+  });
   t.equal(seen[0], 'Bearer sesame');
   t.equal(watch.of(sick.url), undefined);
   t.equal(watch.of(null), undefined);

@@ -1,4 +1,5 @@
 /** A worker before an engine that runs already: everything passes through, and what goes wrong is said in clear words. */
+import { connect } from 'node:net';
 import OpenAI from 'openai';
 import t, { type Test } from 'tap';
 import { SENTENCE, SENTENCE_TOKENS } from '../../bin/tiny-gguf.js';
@@ -109,6 +110,44 @@ t.test('a caller that leaves is gone for the engine too, in a stream and before 
   t.ok((await whole) instanceof OpenAI.APIUserAbortError);
   await waitFor('the engine to see it', () => engine.left === 2);
   await waitFor('the place to be free', async () => (await metric(worker.url, 'rbee_worker_requests_running')) === 0);
+});
+
+t.test('callers that leave at the moment when the answer begins leave no place taken', async (t) => {
+  const engine = await fakeEngine(t);
+  const slots = 4;
+  const worker = await before(t, engine, ['--slots', String(slots)]);
+  const port = Number(new URL(worker.url).port);
+  const leaving: (() => void)[] = [];
+  engine.respond = (_, response) => {
+    // Of those that wait for their answer one leaves, in one of the ways in which callers do.
+    leaving.shift()?.();
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.end(`${chunkLine('one')}data: [DONE]\n\n`);
+  };
+  const body = JSON.stringify({ ...ASK, stream: true });
+  const request = `POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+  const client = (how: 'reset' | 'ends' | 'behind another') =>
+    new Promise<void>((resolve) => {
+      const socket = connect({ port, host: '127.0.0.1' }, () => {
+        socket.write(how === 'behind another' ? request.repeat(2) : request);
+        leaving.push(() => (how === 'ends' ? socket.end() : socket.resetAndDestroy()));
+      });
+      socket.on('error', () => {});
+      socket.once('close', () => resolve());
+      socket.resume();
+    });
+  const ways = ['reset', 'ends', 'behind another'] as const;
+  for (let round = 0; round < 40; round += 1) {
+    const clients = Array.from({ length: 12 }, (_, i) => client(ways[i % ways.length] ?? 'reset'));
+    // Who is still waiting when all were asked leaves too.
+    const rest = setInterval(() => leaving.splice(0).forEach((leave) => void leave()), 50);
+    await Promise.all(clients);
+    clearInterval(rest);
+  }
+  await waitFor('all places to be free', async () => (await metric(worker.url, 'rbee_worker_requests_running')) === 0);
+  engine.respond = (_, response) => answer(response, 200, { choices: [] });
+  const asked = Array.from({ length: slots }, () => postJson(`${worker.url}/v1/chat/completions`, ASK));
+  for (const { status } of await Promise.all(asked)) t.equal(status, 200);
 });
 
 t.test('a reader that does not read holds up the engine, and not the memory of the worker', async (t) => {

@@ -1,9 +1,7 @@
-/** The event stream of an answer: it ends with words, whatever ends it, and its place is free when the engine has stopped. */
+/** The event stream of an answer: written as it comes, ended with words, whatever ends it. */
 import type { ServerResponse } from 'node:http';
 import { type InferenceAnswer, InferenceRefused } from '../wire/infer.js';
 import { openAiError } from '../wire/openai.js';
-
-type Lines = Extract<InferenceAnswer, { kind: 'stream' }>['lines'];
 
 /** A reader that takes nothing for so many checks in a row is cut off: behind it an engine waits. */
 const STALL = { checkMs: 5_000, checksMax: 12 } as const;
@@ -18,40 +16,60 @@ export class ShuttingDown extends InferenceRefused {
 /** The caller hung up. */
 export class CallerLeft extends Error {}
 
-export interface StreamInput {
-  lines: Lines;
+export interface PourInput {
+  lines: Extract<InferenceAnswer, { kind: 'stream' }>['lines'];
+  response: ServerResponse;
   signal: AbortSignal;
-  /** Called once, when the engine is really done with it. */
-  onEnd: (failure: unknown) => void;
+  /** Told whether it waits for the engine, or for the reader. */
+  onWait: (forWhom: 'engine' | 'reader') => void;
 }
 
-/** The lines as they come. What fails on the way is told in a last event, and never thrown. */
-export async function* untilTheEnd({ lines, signal, onEnd }: StreamInput): AsyncGenerator<string | Uint8Array> {
+/**
+ * Settles when the engine has really stopped: then its place is free. Whoever reads is told of an early end at once,
+ * although an engine in the midst of a long prompt hears of it late. @throws what ended it early; where
+ * `response.headersSent`, the reader has been told already
+ */
+export async function pour({ lines, response, signal, onWait }: PourInput): Promise<void> {
   const reading = lines[Symbol.asyncIterator]();
+  // A generator that was never begun would not end what it holds.
+  let next = reading.next();
+  // One that leaves in the midst of a write is ordinary.
+  response.on('error', () => {});
+  const unwatch = watchReader(response, () => response.destroy());
   let interrupt = (_reason: unknown): void => {};
   const onAbort = () => interrupt(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });
-  let failure: unknown;
+  const orAbort = <T>(step: Promise<T>): Promise<T> =>
+    new Promise((resolve, reject) => {
+      interrupt = reject;
+      if (signal.aborted) reject(signal.reason);
+      step.then(resolve, reject);
+    });
   try {
     for (;;) {
-      signal.throwIfAborted();
-      // An engine in the midst of a long prompt hears of the end late; whoever reads is told at once.
-      const next = await new Promise<IteratorResult<string | Uint8Array>>((resolve, reject) => {
-        interrupt = reject;
-        reading.next().then(resolve, reject);
-      });
-      if (next.done) break;
-      yield next.value;
+      onWait('engine');
+      const { done, value } = await orAbort(next);
+      if (done) break;
+      if (!response.write(value)) {
+        onWait('reader');
+        await orAbort(drained(response));
+      }
+      next = reading.next();
     }
+    response.end();
   } catch (error) {
-    failure = error;
-    if (!(error instanceof CallerLeft)) yield lastWords(error);
+    if (response.headersSent && !(error instanceof CallerLeft)) response.end(lastWords(error));
+    throw error;
   } finally {
+    unwatch();
     signal.removeEventListener('abort', onAbort);
-    const end = () => onEnd(failure ?? (signal.aborted ? signal.reason : undefined));
-    void Promise.resolve(reading.return?.()).then(end, end);
+    await Promise.resolve(reading.return?.()).catch(() => {});
   }
 }
+
+/** A response whose reader left never drains: its call is aborted then. */
+const drained = (response: ServerResponse): Promise<void> =>
+  new Promise((resolve) => response.once('drain', () => resolve()));
 
 function lastWords(error: unknown): string {
   const known = error instanceof InferenceRefused;
@@ -62,7 +80,7 @@ function lastWords(error: unknown): string {
 }
 
 /** Calls `onStall` when the reader takes nothing although there is something to take. @returns a function that ends the watch */
-export function watchReader(response: ServerResponse, onStall: () => void): () => void {
+function watchReader(response: ServerResponse, onStall: () => void): () => void {
   let checks = 0;
   let before = -1;
   const timer = setInterval(() => {
