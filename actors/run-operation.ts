@@ -1,6 +1,4 @@
 /** What a hive or keeper does for a job, with the workers of its own spawner and nobody else's. */
-import { fromPromise } from 'xstate';
-import type { JobInput } from '../machines/job.js';
 import type { WorkerRequest } from '../machines/worker.js';
 import type { SpawnedWorker, Spawner } from '../machines/workers.js';
 import type { Infer, Operation, WorkerProcess, WorkerProcessDelete, WorkerSpawn } from '../wire/jobs.js';
@@ -19,11 +17,6 @@ export interface OperationsDeps {
   who: string;
   hiveId: string | null;
   spawner: Spawner;
-}
-
-export function createRunOperation({ tell, ...deps }: OperationsDeps & { tell: (jobId: string) => Telling }) {
-  const run = createOperations(deps);
-  return fromPromise<void, JobInput>(({ input, signal }) => run(input.operation, tell(input.jobId), signal));
 }
 
 /** Resolves when the operation is done. Rejects with an Error whose message says why it cannot be. */

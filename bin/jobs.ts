@@ -1,10 +1,11 @@
 /** Jobs put together: a hive does the work, a queen passes it on, and a keeper does either. */
 import { createActor, fromPromise } from 'xstate';
 import { createPassOn } from '../actors/pass-on.js';
-import { createOperations, createRunOperation, type Telling } from '../actors/run-operation.js';
+import { createOperations, type Telling } from '../actors/run-operation.js';
 import { tick } from '../actors/tick.js';
+import { asFailure } from '../machines/failure.js';
 import { type JobInput, jobMachine } from '../machines/job.js';
-import { jobsMachine } from '../machines/jobs.js';
+import { jobsMachine, RUNNING_MAX } from '../machines/jobs.js';
 import type { Spawner } from '../machines/workers.js';
 import { type JobDoors, jobDoors } from '../server/jobs.js';
 import { wrongField } from '../server/peer.js';
@@ -23,22 +24,29 @@ export interface BuiltJobs extends Omit<JobDoors, 'bye'> {
   stop: () => void;
 }
 
+interface Work {
+  jobId: string;
+  operation: Operation;
+  telling: Telling;
+  signal: AbortSignal;
+}
+
 interface JobsParts {
   /** Who says that it ends. */
   name: string;
-  jobs: Jobs;
-  run: ReturnType<typeof createRunOperation>;
+  run: (work: Work) => Promise<void>;
+  laneOf: (operation: Operation) => string;
   check: (operation: Operation) => void;
   now: () => Now;
 }
 
 export function buildHiveJobs(ground: Ground, spawner: Spawner): BuiltJobs {
   const { id, outgoing } = ground;
-  const jobs = createJobs();
+  const runHere = createOperations({ outgoing, who: `hive ${id}`, hiveId: id, spawner });
   return build(ground, {
     name: `hive ${id}`,
-    jobs,
-    run: createRunOperation({ outgoing, who: `hive ${id}`, hiveId: id, spawner, tell: tellingOf(jobs) }),
+    run: ({ operation, telling, signal }) => runHere(operation, telling, signal),
+    laneOf: kindOf,
     check: ({ hive_id }) => {
       if (hive_id !== undefined && hive_id !== id) throw wrongField('/hive_id', `this is hive ${id}`);
     },
@@ -54,18 +62,15 @@ export interface QueenJobsParts {
 
 export function buildQueenJobs(ground: Ground, parts: QueenJobsParts): BuiltJobs {
   const { fleet, now } = parts;
-  const jobs = createJobs();
-  const tell = tellingOf(jobs);
   const passOn = passingOn(ground, parts);
   return build(ground, {
     name: `queen ${ground.id}`,
-    jobs,
-    run: fromPromise<void, JobInput>(async ({ input: { jobId, operation }, signal }) => {
-      const telling = tell(jobId);
-      const { hive_id: hiveId } = operation;
-      if (hiveId === undefined) tellSwarm(fleet, now(), telling);
-      else await passOn({ jobId, hiveId, operation, telling, signal });
-    }),
+    run: async (work) => {
+      const { hive_id: hiveId } = work.operation;
+      if (hiveId === undefined) tellSwarm(fleet, now(), work.telling);
+      else await passOn({ ...work, hiveId });
+    },
+    laneOf: laneOfHive,
     check: (operation) => checkHive(operation, fleet),
     now,
   });
@@ -75,20 +80,18 @@ export function buildQueenJobs(ground: Ground, parts: QueenJobsParts): BuiltJobs
 export function buildKeeperJobs(ground: Ground, parts: QueenJobsParts & { spawner: Spawner }): BuiltJobs {
   const { fleet, now, spawner } = parts;
   const { id, outgoing } = ground;
-  const jobs = createJobs();
-  const tell = tellingOf(jobs);
   const passOn = passingOn(ground, parts);
   const runHere = createOperations({ outgoing, who: `keeper ${id}`, hiveId: null, spawner });
   return build(ground, {
     name: `keeper ${id}`,
-    jobs,
-    run: fromPromise<void, JobInput>(async ({ input: { jobId, operation }, signal }) => {
-      const telling = tell(jobId);
+    run: async (work) => {
+      const { operation, telling, signal } = work;
       const { hive_id: hiveId } = operation;
-      if (hiveId !== undefined) await passOn({ jobId, hiveId, operation, telling, signal });
+      if (hiveId !== undefined) await passOn({ ...work, hiveId });
       else if (operation.operation === 'status') tellSwarm(fleet, now(), telling);
       else await runHere(operation, telling, signal);
-    }),
+    },
+    laneOf: laneOfHive,
     check: (operation) => {
       if (operation.hive_id !== undefined) checkHive(operation, fleet);
     },
@@ -147,16 +150,49 @@ const tellingOf =
     result: (action, payload) => jobs.result(jobId, action, payload),
   });
 
-function build({ inspect, fail }: Ground, { name, jobs, run, check, now }: JobsParts): BuiltJobs {
+/** An operation that takes long is not in the way of one that is quick: a worker can be stopped while prompts wait. */
+function kindOf({ operation }: Operation): string {
+  if (operation === 'infer') return 'inferences';
+  return operation === 'worker_spawn' ? 'spawns' : 'operations';
+}
+
+/** Nor is one hive in the way of another. */
+const laneOfHive = (operation: Operation): string =>
+  operation.hive_id === undefined ? kindOf(operation) : `${kindOf(operation)} on ${operation.hive_id}`;
+
+function build({ inspect, fail }: Ground, { name, run, laneOf, check, now }: JobsParts): BuiltJobs {
+  const jobs = createJobs();
+  const tell = tellingOf(jobs);
   const job = jobMachine.provide({
-    actors: { run },
+    actors: {
+      run: fromPromise<void, JobInput>(async ({ input: { jobId }, signal }) => {
+        const operation = jobs.operation(jobId);
+        if (!operation) return;
+        try {
+          await run({ jobId, operation, telling: tell(jobId), signal });
+        } catch (error) {
+          jobs.because(jobId, asFailure(error).message);
+          // An engine may quote the prompt that it refuses, and machines are shown.
+          throw operation.operation === 'infer' ? withoutWords(error) : error;
+        }
+      }),
+    },
     actions: {
       publish: ({ context: { jobId, reason } }, { state }) => jobs.state(jobId, state, reason, now()),
     },
   });
-  const actor = createActor(jobsMachine.provide({ actors: { job } }), { id: 'jobs', inspect });
+  const machine = jobsMachine.provide({
+    actors: { job },
+    actions: {
+      tellWaiting: (_, { jobId, lane, ahead }) => {
+        const before = ahead === 0 ? '' : `, and ${ahead} ${ahead === 1 ? 'waits' : 'wait'} before this one`;
+        jobs.narrate(jobId, `waiting: ${RUNNING_MAX} ${lane} run already${before}`);
+      },
+    },
+  });
+  const actor = createActor(machine, { id: 'jobs', inspect });
   actor.subscribe({ error: fail });
-  const { routes, metrics, bye } = jobDoors({ jobs, send: (event) => actor.send(event), check, now });
+  const { routes, metrics, bye } = jobDoors({ jobs, send: (event) => actor.send(event), laneOf, check, now });
   let stopTick = () => {};
   return {
     routes,
@@ -172,4 +208,10 @@ function build({ inspect, fail }: Ground, { name, jobs, run, check, now }: JobsP
       actor.stop();
     },
   };
+}
+
+function withoutWords(error: unknown): Error {
+  return Object.assign(new Error('the inference failed: its job says why'), {
+    kind: (error as { kind?: unknown } | null)?.kind,
+  });
 }

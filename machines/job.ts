@@ -1,14 +1,14 @@
 /**
  * One job: queued → running → done | failed | cancelled. What it does is an actor; what it says on the way goes from
- * there straight to the store. Its parent is `jobs`.
+ * there straight to the store. Its parent is `jobs`. The operation is not part of it: machines are shown at
+ * `/v1/machines`, and an operation may hold a prompt.
  */
 import { assign, fromPromise, setup } from 'xstate';
-import { CANCELLED_ELSEWHERE, type JobState, type Operation } from '../wire/jobs.js';
+import { CANCELLED_ELSEWHERE, type JobState } from '../wire/jobs.js';
 import { asFailure, notProvided } from './failure.js';
 
 export interface JobInput {
   jobId: string;
-  operation: Operation;
 }
 
 export interface JobContext extends JobInput {
@@ -42,7 +42,7 @@ export const jobMachine = s.createMachine({
       entry: { type: 'publish', params: { state: 'running' } },
       invoke: {
         src: 'run',
-        input: ({ context: { jobId, operation } }) => ({ jobId, operation }),
+        input: ({ context: { jobId } }) => ({ jobId }),
         onDone: 'done',
         onError: [
           {

@@ -10,7 +10,7 @@ import type { Jobs } from '../stores/jobs.js';
 const STALL_MS = 60_000;
 /** Keeps the connection open through whatever lies between, without a byte in the stream. */
 const KEEP_ALIVE_MS = 15_000;
-/** A write takes so much at most; a reader holds no more than that and what its socket does. */
+/** A write takes about so much; a reader holds no more than that and what its socket does. */
 const WRITE_BYTES_MAX = 256 * 1024;
 
 export interface JobStreams {
@@ -32,30 +32,21 @@ export function createJobStreams(jobs: Jobs): JobStreams {
     response.flushHeaders();
     response.socket?.setKeepAlive(true, KEEP_ALIVE_MS);
     let cursor = 0;
-    let waiting: Uint8Array[] = [];
-    let over = false;
     let stall: NodeJS.Timeout | undefined;
 
     const pump = (): void => {
       if (stall || response.writableEnded) return;
       for (;;) {
-        if (waiting.length === 0) ({ lines: waiting, cursor, over } = jobs.read(jobId, cursor));
-        if (waiting.length === 0) break;
-        if (!response.write(take())) {
+        const { lines, cursor: next, over } = jobs.read(jobId, cursor, WRITE_BYTES_MAX);
+        cursor = next;
+        const taken = lines.length === 0 || response.write(Buffer.concat(lines));
+        if (over) return void response.end();
+        if (lines.length === 0) return;
+        if (!taken) {
           stall = setTimeout(() => response.destroy(), STALL_MS);
           return;
         }
       }
-      if (over) response.end();
-    };
-    const take = (): Buffer => {
-      let bytes = 0;
-      let count = 0;
-      while (count < waiting.length && (count === 0 || bytes < WRITE_BYTES_MAX)) {
-        bytes += waiting[count]?.length ?? 0;
-        count += 1;
-      }
-      return Buffer.concat(waiting.splice(0, count));
     };
     const bye = (reason: string): void => {
       if (response.writableEnded) return;

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { Type } from '@sinclair/typebox';
 import type { Context } from 'koa';
 import type { JobsEvent } from '../machines/jobs.js';
-import { JOBS_MAX, type Jobs } from '../stores/jobs.js';
+import type { Jobs } from '../stores/jobs.js';
 import type { Now } from '../stores/workers.js';
 import {
   JOB_ID,
@@ -30,6 +30,8 @@ const RETRY_LATER = { 'Retry-After': '30' };
 export interface JobDoorsInput {
   jobs: Jobs;
   send: (event: JobsEvent) => void;
+  /** The jobs that share its 64 places. */
+  laneOf: (operation: Operation) => string;
   /** What this process can say at once of an operation that it could not do. @throws HttpProblem */
   check: (operation: Operation) => void;
   now: () => Now;
@@ -42,7 +44,7 @@ export interface JobDoors {
   bye: (reason: string) => void;
 }
 
-export function jobDoors({ jobs, send, check, now }: JobDoorsInput): JobDoors {
+export function jobDoors({ jobs, send, laneOf, check, now }: JobDoorsInput): JobDoors {
   const streams = createJobStreams(jobs);
 
   async function post(ctx: Context): Promise<void> {
@@ -58,10 +60,11 @@ export function jobDoors({ jobs, send, check, now }: JobDoorsInput): JobDoors {
     const jobId = begun ?? (given === '' ? `job-${randomUUID()}` : given);
     if (!jobs.has(jobId)) {
       check(operation);
-      if (!jobs.add(jobId, operation, key === '' ? null : key, now())) {
-        throw new HttpProblem(503, `${JOBS_MAX} jobs run already`, { headers: RETRY_LATER });
+      const full = jobs.refusal(operation);
+      if (full !== null || !jobs.add(jobId, operation, key === '' ? null : key, now())) {
+        throw new HttpProblem(503, full ?? 'too many jobs run already', { headers: RETRY_LATER });
       }
-      send({ type: 'job.post', jobId, operation });
+      send({ type: 'job.post', jobId, lane: laneOf(operation) });
     }
     answer(ctx, { job_id: jobId, sse_url: `/v1/jobs/${jobId}/stream` } satisfies JobPosted);
   }

@@ -1,7 +1,7 @@
 /**
  * A worker without a model: binds the first free port of its range, says so on stdout, and answers /health and /info as
  * a worker does, and /v1/infer with ` t0`, ` t1` and so on, one each 20 ms, as many as asked for (`prompt` "break": it
- * breaks off after two). What else it does stands behind the name of its model, as in `tiny?loadMs=300&ignoreTerm=1`:
+ * breaks off after two; "hang": it never says anything; "quote …": it fails, and quotes the prompt). What else it does stands behind the name of its model, as in `tiny?loadMs=300&ignoreTerm=1`:
  *
  * - `loadMs` /health is 503 with its progress for so long          - `ignoreTerm` it outlives SIGTERM
  * - `exit` it ends with this code before it listens                 - `crashMs` it aborts so long after it is ready
@@ -88,6 +88,8 @@ async function infer(request: http.IncomingMessage, response: http.ServerRespons
   const say = (event: object | string) =>
     response.write(`data: ${typeof event === 'string' ? event : JSON.stringify(event)}\n\n`);
   response.writeHead(200, { 'content-type': 'text/event-stream' });
+  if (prompt === 'hang') return;
+  if (prompt.startsWith('quote')) return void response.end(`data: {"error":{"message":${JSON.stringify(prompt)}}}\n\n`);
   let sent = 0;
   const timer = setInterval(() => {
     if (prompt === 'break' && sent === 2) return void response.destroy();

@@ -21,13 +21,19 @@ function start() {
         lines.push(`${jobId} = ${state}${reason === null ? '' : ` (${reason})`}`),
     },
   });
-  const actor = createActor(jobsMachine.provide({ actors: { job } }));
+  const machine = jobsMachine.provide({
+    actors: { job },
+    actions: {
+      tellWaiting: (_, { jobId, lane, ahead }) => lines.push(`${jobId} waits for ${lane}, behind ${ahead}`),
+    },
+  });
+  const actor = createActor(machine);
   actor.start();
   return {
     lines,
     works,
     actor,
-    post: (jobId: string) => actor.send({ type: 'job.post', jobId, operation: { operation: 'status' } }),
+    post: (jobId: string, lane = 'operations') => actor.send({ type: 'job.post', jobId, lane }),
     cancel: (jobId: string) => {
       let said: boolean | undefined;
       actor.send({ type: 'job.cancel', jobId, respond: (cancelled) => (said = cancelled) });
@@ -60,11 +66,30 @@ t.test('a cancelled job stops its work, and cannot be cancelled twice', async (t
   t.strictSame(children(), []);
 });
 
+t.test('a lane that is full keeps no other lane waiting', async (t) => {
+  const { lines, works, post, actor } = start();
+  for (let i = 0; i <= RUNNING_MAX; i += 1) post(`prompt-${i}`, 'inferences');
+  lines.length = 0;
+  // An id may be any word: what every object inherits is no lane.
+  for (const lane of ['operations', 'constructor', '__proto__']) post(`in-${lane}`, lane);
+  await settle();
+  t.strictSame(
+    lines.filter((line) => line.endsWith(' works')),
+    ['in-operations works', 'in-constructor works', 'in-__proto__ works'],
+  );
+  for (const work of works.values()) work.resolve();
+  await settle();
+  t.ok(lines.includes(`prompt-${RUNNING_MAX} works`));
+  works.get(`prompt-${RUNNING_MAX}`)?.resolve();
+  await settle();
+  t.strictSame(actor.getSnapshot().context, { lanes: {} }, 'nothing is left of them');
+});
+
 t.test('so many run at once, and the others wait their turn', async (t) => {
   const { lines, works, post, cancel, children } = start();
   for (let i = 0; i < RUNNING_MAX; i += 1) post(`early-${i}`);
-  for (const id of ['late-1', 'late-2', 'late-3']) post(id);
   lines.length = 0;
+  for (const id of ['late-1', 'late-2', 'late-3']) post(id);
   t.equal(cancel('late-1'), true, 'one that waits can be cancelled');
   works.get('early-5')?.resolve();
   await settle();

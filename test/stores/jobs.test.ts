@@ -1,5 +1,12 @@
 import t from 'tap';
-import { createJobs, JOBS_MAX, LINES_BYTES_MAX } from '../../stores/jobs.js';
+import {
+  createJobs,
+  INPUT_BYTES_MAX,
+  JOBS_MAX,
+  JOBS_RESERVED,
+  LINES_BYTES_MAX,
+  LINES_COST_MAX,
+} from '../../stores/jobs.js';
 
 const at = (ms: number) => ({ ms, iso: new Date(ms).toISOString() });
 const status = { operation: 'status' } as const;
@@ -53,6 +60,83 @@ t.test('past 4 MiB the oldest lines go, and the first line says how many', async
   t.ok(lines.slice(1).reduce((sum, { length }) => sum + length, 0) <= LINES_BYTES_MAX);
   t.ok(textOf(jobs.read('one', 1).lines).startsWith('data: 1 earlier line was dropped\n\n'));
   t.equal(jobs.read('one', 5).lines.length, 1);
+});
+
+t.test('whoever reads a piece at a time gets each line once, also while the oldest go', async (t) => {
+  const jobs = createJobs();
+  jobs.add('one', status, null, at(0));
+  const told = Array.from({ length: 20_000 }, (_, i) => `token ${i}`);
+  let cursor = 0;
+  let text = '';
+  const read = () => {
+    const piece = jobs.read('one', cursor, 5_000);
+    cursor = piece.cursor;
+    text += textOf(piece.lines);
+    return piece;
+  };
+  for (const [i, token] of told.entries()) {
+    jobs.narrate('one', token);
+    if (i % 700 === 0) read();
+  }
+  while (read().lines.length > 0);
+  t.equal(text, told.map((token) => `data: ${token}\n\n`).join(''));
+  jobs.state('one', 'done', null, at(1));
+  t.equal(read().over, true);
+  t.equal(jobs.dropped('one'), 0);
+  const late = jobs.read('one', 19_999);
+  t.equal(textOf(late.lines), 'data: token 19999\n\ndata: [DONE]\n\n');
+});
+
+t.test('a job that tells millions of short lines keeps about as much memory as text', async (t) => {
+  const jobs = createJobs();
+  jobs.add('one', status, null, at(0));
+  for (let i = 0; i < 1_200_000; i += 1) jobs.narrate('one', 'x');
+  const [first, ...pieces] = jobs.read('one', 0).lines;
+  t.match(Buffer.from(first ?? []).toString(), /^data: \d+ earlier lines were dropped\n\n$/);
+  const bytes = pieces.reduce((sum, { length }) => sum + length, 0);
+  t.ok(bytes <= LINES_BYTES_MAX && bytes > LINES_BYTES_MAX - 64 * 1024, String(bytes));
+  t.ok(pieces.length < 1_000, 'the lines are packed');
+});
+
+t.test('the lines of all jobs are bounded, and whoever has most loses the oldest of them', async (t) => {
+  const jobs = createJobs();
+  const line = 'x'.repeat(256 * 1024);
+  for (let i = 0; i < 40; i += 1) {
+    jobs.add(`job-${i}`, status, null, at(i));
+    for (let n = 0; n < 15; n += 1) jobs.narrate(`job-${i}`, line);
+    jobs.narrate(`job-${i}`, 'the latest');
+    if (i % 2 === 0) jobs.state(`job-${i}`, 'done', null, at(i));
+  }
+  let bytes = 0;
+  for (let i = 0; i < 40; i += 1) {
+    const text = textOf(jobs.read(`job-${i}`, 0).lines);
+    bytes += text.length;
+    t.ok(text.includes('the latest'));
+    if (i % 2 === 0) t.ok(text.endsWith('data: [DONE]\n\n'));
+  }
+  t.ok(bytes <= LINES_COST_MAX, String(bytes));
+  t.ok(bytes > LINES_COST_MAX / 2);
+});
+
+t.test('the prompts of jobs that are not over are bounded, and are let go with their end', async (t) => {
+  const jobs = createJobs();
+  const infer = { operation: 'infer', model: 'a', prompt: 'x'.repeat(INPUT_BYTES_MAX / 8) } as const;
+  for (let i = 0; i < 4; i += 1) t.equal(jobs.add(`job-${i}`, infer, null, at(0)), true);
+  t.equal(jobs.add('one-more', infer, null, at(0)), false);
+  t.match(jobs.refusal(infer), /prompts/);
+  t.equal(jobs.add('status', status, null, at(0)), true, 'what holds no prompt is taken');
+  t.equal(jobs.operation('job-0'), infer);
+  jobs.state('job-0', 'cancelled', null, at(1));
+  t.equal(jobs.operation('job-0'), null);
+  t.equal(jobs.add('one-more', infer, null, at(0)), true);
+});
+
+t.test('what may last long leaves places for what is quick', async (t) => {
+  const jobs = createJobs();
+  const infer = { operation: 'infer', model: 'a', prompt: 'b' } as const;
+  for (let i = 0; i < JOBS_MAX - JOBS_RESERVED; i += 1) jobs.add(`job-${i}`, infer, null, at(0));
+  t.equal(jobs.add('one-more', infer, null, at(0)), false);
+  t.equal(jobs.add('stop', { operation: 'worker_process_delete', pid: 7 }, null, at(0)), true);
 });
 
 t.test('a job is kept for ten minutes after its end', async (t) => {

@@ -29,6 +29,12 @@ c = cancelled
 `
 
 exports[`dist/test/machines/jobs.test.js > TAP > so many run at once, and the others wait their turn > transcript 1`] = `
+late-1 waits for operations, behind 0
+late-1 = queued
+late-2 waits for operations, behind 1
+late-2 = queued
+late-3 waits for operations, behind 2
+late-3 = queued
 late-1 = cancelled
 early-5 = done
 late-2 = running
