@@ -1,6 +1,6 @@
 /** GET /health of a worker of our own, and, once it can serve, by what name it knows its model. */
 import { fromPromise } from 'xstate';
-import type { WorkerHealth } from '../machines/worker-health.js';
+import type { WorkerHealth, WorkerHealthInput } from '../machines/worker-health.js';
 import { knownParser } from '../wire/schema.js';
 import { PATH } from '../wire/status.js';
 import { WorkerInfo } from '../wire/worker.js';
@@ -12,15 +12,16 @@ const UNAVAILABLE = 503;
 
 export function createCheckWorker({ outgoing: ours }: { outgoing: Outgoing }) {
   const outgoing: Outgoing = { ...ours, anyName: true };
-  return fromPromise<WorkerHealth, { url: string }>(async ({ input: { url }, signal }) => {
+  return fromPromise<WorkerHealth, Pick<WorkerHealthInput, 'url' | 'worker'>>(async ({ input, signal }) => {
+    const { url, worker = null } = input;
     try {
-      await ask(outgoing, url + PATH.health, { trusted: false, signal });
+      await ask(outgoing, url + PATH.health, { trusted: false, worker, signal });
     } catch (error) {
       const answer = error instanceof PeerFailure ? error.answer : null;
       if (answer?.status !== UNAVAILABLE) throw error;
       return { status: 'loading', progress: answer.detail || null };
     }
-    const info = await ask(outgoing, url + PATH.workerInfo, { trusted: true, signal }).then(
+    const info = await ask(outgoing, url + PATH.workerInfo, { trusted: true, worker, signal }).then(
       ({ body }) => parseInfo(body),
       (error: unknown) => {
         // One that was spawned with an older token refuses everybody: started again it has ours.

@@ -12,8 +12,10 @@ import { readJson } from '../wire/json.js';
 import { PROBLEM_TYPE } from '../wire/problem.js';
 import { HEADER, PROTOCOL_VERSION } from '../wire/status.js';
 import { hostOf, isLoopback } from '../wire/url.js';
+import type { ExpectedWorker } from '../wire/worker.js';
 import { PeerFailure, peerFailure } from './failure.js';
 import type { KeptSockets } from './kept-sockets.js';
+import { proveWorker } from './worker-proof.js';
 
 /** What is the same for all requests of one process. */
 export interface Outgoing {
@@ -37,6 +39,8 @@ export interface Ask {
   query?: (socket: net.Socket) => Record<string, string>;
   /** Whether this peer may be sent the token; a function is asked with the address that was reached. */
   trusted: boolean | ((remoteAddress: string) => boolean);
+  /** Who must prove on this very connection that it is there, before token or body is sent. */
+  worker?: ExpectedWorker | null;
   signal?: AbortSignal;
   /** The whole exchange, in ms. */
   timeoutMs?: number;
@@ -65,6 +69,7 @@ export async function ask(outgoing: Outgoing, url: string, options: Ask): Promis
   const socket = dial(outgoing, url, { timeoutMs: TIMEOUT_MS, ...options });
   try {
     await connected(socket, url, options.connectMs);
+    if (options.worker) await proveWorker(socket, url, options.worker);
     const body = options.body?.(socket);
     const query = options.query && new URLSearchParams(options.query(socket));
     const response = await exchange(outgoing, query ? `${url}?${query}` : url, socket, {
@@ -106,6 +111,7 @@ export async function openStream(outgoing: Outgoing, url: string, options: Ask):
 async function streamOver(outgoing: Outgoing, url: string, socket: net.Socket, options: Ask) {
   try {
     if (socket.connecting) await connected(socket, url, options.connectMs);
+    if (options.worker) await proveWorker(socket, url, options.worker);
     const body = options.body?.(socket);
     const text = body === undefined ? null : JSON.stringify(body);
     return await exchange(outgoing, url, socket, { ...options, text });

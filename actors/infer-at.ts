@@ -3,6 +3,7 @@ import { Type } from '@sinclair/typebox';
 import { readJson } from '../wire/json.js';
 import { parser } from '../wire/schema.js';
 import { normaliseUrl } from '../wire/url.js';
+import type { ExpectedWorker } from '../wire/worker.js';
 import { readEvents } from './event-feed.js';
 import { PeerFailure, peerFailure } from './failure.js';
 import { type Outgoing, openStream } from './http.js';
@@ -23,6 +24,8 @@ const parseEvent = parser(InferEvent);
 
 export interface InferInput {
   url: string;
+  /** Who must answer there, before anything is sent; null where that is not known. */
+  worker: ExpectedWorker | null;
   request: object;
   onToken: (token: string) => void;
   signal: AbortSignal;
@@ -35,7 +38,10 @@ export interface Inferred {
 }
 
 /** Rejects with a PeerFailure. An aborted signal ends the worker's work: its connection closes. */
-export async function inferAt(outgoing: Outgoing, { url, request, onToken, signal }: InferInput): Promise<Inferred> {
+export async function inferAt(
+  outgoing: Outgoing,
+  { url, worker, request, onToken, signal }: InferInput,
+): Promise<Inferred> {
   const base = normaliseUrl(url);
   if (!base.ok) throw new PeerFailure('broken', `${url} is not a URL: ${base.detail}`);
   const at = `${base.url}/v1/infer`;
@@ -47,6 +53,7 @@ export async function inferAt(outgoing: Outgoing, { url, request, onToken, signa
       body: () => ({ ...request, stream: true }),
       // A worker of our own: it inherited our token.
       trusted: true,
+      worker,
       connectMs: CONNECT_MS,
       signal,
     });

@@ -2,6 +2,7 @@
 import type { WorkerRequest } from '../machines/worker.js';
 import type { SpawnedWorker, Spawner } from '../machines/workers.js';
 import type { Infer, Operation, WorkerProcess, WorkerProcessDelete, WorkerSpawn } from '../wire/jobs.js';
+import { expectedWorker } from '../wire/worker.js';
 import type { Outgoing } from './http.js';
 import { inferAt } from './infer-at.js';
 
@@ -75,6 +76,7 @@ export function createOperations({ outgoing: ours, who, hiveId, spawner }: Opera
     try {
       const ended = await inferAt(outgoing, {
         url: worker.url,
+        worker: expectedWorker(worker.workerId, worker.key),
         request: { prompt, max_tokens, temperature, top_p, top_k },
         onToken: stream === false ? () => {} : narrate,
         signal,

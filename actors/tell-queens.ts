@@ -32,6 +32,7 @@ export async function tellQueens({ outgoing, door, queenUrls, worker, registrati
       hostname: host,
       port: worker.port,
       url: `${protocol}//${hostname}:${worker.port}`,
+      ...(worker.key === undefined ? {} : { key: worker.key }),
       ...registration,
     };
   };

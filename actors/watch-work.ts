@@ -2,9 +2,10 @@
  * Asks each healthy worker of a spawner's own, once a second, what it does: that it is busy, and how many tokens it
  * makes, no operating system tells. Not whether it lives: `machines/worker-health.ts` asks that.
  */
+import type { WorkerDoor } from '../machines/worker.js';
 import { knownParser } from '../wire/schema.js';
 import { PATH } from '../wire/status.js';
-import { WorkerInfo } from '../wire/worker.js';
+import { expectedWorker, WorkerInfo } from '../wire/worker.js';
 import { ask, type Outgoing } from './http.js';
 
 const EVERY_MS = 1_000;
@@ -27,8 +28,8 @@ export interface WorkWatch {
 
 const parseInfo = knownParser(WorkerInfo);
 
-/** @param urls of the healthy workers; asked at each round, and with none nothing is sent */
-export function watchWork({ outgoing: ours, urls }: { outgoing: Outgoing; urls: () => string[] }): WorkWatch {
+/** @param doors of the healthy workers; asked at each round, and with none nothing is sent */
+export function watchWork({ outgoing: ours, doors }: { outgoing: Outgoing; doors: () => WorkerDoor[] }): WorkWatch {
   const outgoing: Outgoing = { ...ours, anyName: true };
   const works = new Map<string, Work>();
   const inFlight = new Set<string>();
@@ -36,10 +37,11 @@ export function watchWork({ outgoing: ours, urls }: { outgoing: Outgoing; urls: 
   const { signal } = controller;
   let timer: NodeJS.Timeout | undefined;
 
-  async function askOne(url: string): Promise<void> {
+  async function askOne({ url, workerId, key }: WorkerDoor): Promise<void> {
     inFlight.add(url);
     try {
-      const { body } = await ask(outgoing, url + PATH.workerInfo, { trusted: true, signal });
+      const worker = expectedWorker(workerId, key);
+      const { body } = await ask(outgoing, url + PATH.workerInfo, { trusted: true, worker, signal });
       const info = parseInfo(body);
       if (!info.ok) throw new Error(`${url} says nonsense of itself`);
       const { status, tokens_per_s = null, reason = null } = info.value;
@@ -53,9 +55,9 @@ export function watchWork({ outgoing: ours, urls }: { outgoing: Outgoing; urls: 
   }
 
   function round(): void {
-    const now = new Set(urls());
+    const now = new Map(doors().map((door) => [door.url, door]));
     for (const url of works.keys()) if (!now.has(url)) works.delete(url);
-    for (const url of now) if (!inFlight.has(url)) void askOne(url);
+    for (const [url, door] of now) if (!inFlight.has(url)) void askOne(door);
   }
 
   return {

@@ -9,6 +9,7 @@ import type { WorkerDoor, WorkerRequest } from '../machines/worker.js';
 import { readJson } from '../wire/json.js';
 import { isId, WorkerId } from '../wire/status.js';
 import { normaliseUrl } from '../wire/url.js';
+import { WorkerKey } from '../wire/worker.js';
 import type { ProcessIdentity } from './process-identity.js';
 import type { StateDir } from './state-dir.js';
 
@@ -121,7 +122,7 @@ function check(id: string, value: unknown): WorkerRecord | null {
     ['cpu', 'cuda', 'metal', 'openai'].includes(worker as string) &&
     (engineUrl === null || typeof engineUrl === 'string') &&
     (process === null || (typeof process === 'object' && Number.isInteger(process.pid) && process.pid > 1)) &&
-    (door === null || (typeof door === 'object' && doorOf(door.workerId, door.url) !== null)) &&
+    (door === null || (typeof door === 'object' && doorOf(door.workerId, door.url, door.key) !== null)) &&
     (cgroup === null || typeof cgroup === 'string');
   return sound ? (value as WorkerRecord) : null;
 }
@@ -129,18 +130,21 @@ function check(id: string, value: unknown): WorkerRecord | null {
 /** `{"event":"listening","process":"worker","id":…,"url":…}` */
 function doorIn(line: string): WorkerDoor | null {
   if (!line.startsWith('{')) return null;
-  const { event, id, url } = (readJson(line) ?? {}) as Record<string, unknown>;
-  return event === 'listening' ? doorOf(id, url) : null;
+  const { event, id, url, key } = (readJson(line) ?? {}) as Record<string, unknown>;
+  return event === 'listening' ? doorOf(id, url, key) : null;
 }
 
 const WORKER_ID = new RegExp(WorkerId.pattern as string);
+const KEY = new RegExp(WorkerKey.pattern as string);
 
-function doorOf(workerId: unknown, told: unknown): WorkerDoor | null {
+function doorOf(workerId: unknown, told: unknown, key: unknown): WorkerDoor | null {
   if (typeof workerId !== 'string' || !WORKER_ID.test(workerId) || typeof told !== 'string') return null;
+  if (key !== undefined && (typeof key !== 'string' || !KEY.test(key))) return null;
   const url = normaliseUrl(told);
   if (!url.ok) return null;
   const { protocol, port } = new URL(url.url);
-  return { workerId, url: url.url, port: Number(port) || (protocol === 'https:' ? 443 : 80) };
+  const where = { workerId, url: url.url, port: Number(port) || (protocol === 'https:' ? 443 : 80) };
+  return key === undefined ? where : { ...where, key };
 }
 
 /** The beginning or the end of a file; nothing of one that is not there. */

@@ -16,7 +16,7 @@ import type { Route } from '../server/route.js';
 import type { Broadcast } from '../server/sse.js';
 import type { Report } from '../stores/listeners.js';
 import { createMachineLog, type MachineLog } from '../stores/machine-log.js';
-import { isId } from '../wire/status.js';
+import { isId, type Listening } from '../wire/status.js';
 import { createLogger, type Logger } from './logger.js';
 import { allowedHosts, type ProcessOptions, type Security, securityOf, UsageError } from './options.js';
 import { createReporter } from './reporter.js';
@@ -57,6 +57,8 @@ export interface Built {
   metrics: Metric[];
   onHealth?: CommonInput['onHealth'];
   unwell?: CommonInput['unwell'];
+  /** Of a worker: its public key, told in the line that says that it listens. */
+  key?: string;
   /** Called once the process listens. */
   start: () => void;
   /** Called first when it ends; `failed` when that is not in order. */
@@ -176,7 +178,9 @@ export async function runProcess(input: ProcessInput): Promise<void> {
 
   const url = localUrl(door);
   built.start();
-  process.stdout.write(`${JSON.stringify({ event: 'listening', process: name, id, url })}\n`);
+  const { key } = built;
+  const line: Listening = { event: 'listening', process: name, id, url, ...(key === undefined ? {} : { key }) };
+  process.stdout.write(`${JSON.stringify(line)}\n`);
   log.info(`${name} ${id} listens at ${url}`);
   if (options.inspect) log.info(`state machines, live: ${url}/inspect`);
 }

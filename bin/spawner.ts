@@ -138,10 +138,10 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
   const refsNow = () => Object.keys(actor.getSnapshot().children).flatMap((key) => refOf(key) ?? []);
   const work = watchWork({
     outgoing,
-    urls: () =>
+    doors: () =>
       refsNow().flatMap((ref) => {
         const { value, context } = ref.getSnapshot();
-        return stateOf(value) === 'healthy' && context.door ? [context.door.url] : [];
+        return stateOf(value) === 'healthy' && context.door ? [context.door] : [];
       }),
   });
   const viewOf = (ref: WorkerRef) => viewWith(ref, work.of);
@@ -284,6 +284,7 @@ function viewWith(ref: WorkerRef, workOf: (url: string | null) => Work | undefin
     lastId: lastWorkerId,
     url: door?.url ?? null,
     port: door?.port ?? null,
+    key: door?.key ?? null,
     request,
     model: model ?? modelName(request.model),
     device: device ?? deviceName(request),

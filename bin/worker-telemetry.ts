@@ -23,6 +23,7 @@ export function tellWorkers(workers: readonly SpawnedWorker[], hiveUrl: string |
       ...{ worker_id: name, pid, group, instance, port, url: urlFor(worker, hiveUrl), model, device, status },
       tokens_per_s: tokensPerS,
       ...capacity,
+      ...(worker.key === null ? {} : { key: worker.key }),
       ...(reason === null ? {} : { reason: reason.slice(0, REASON_CHARS_MAX) }),
       ...(status === CRASHED && withLines.has(worker)
         ? { last_lines: lastLines.map(short).slice(-LAST_LINES.max) }

@@ -5,6 +5,7 @@ import { createActor, fromPromise } from 'xstate';
 import { createBeat } from '../actors/beat.js';
 import { urlTowards } from '../actors/door.js';
 import type { Engine } from '../actors/engines/engine.js';
+import { createWorkerKey, isChallenge } from '../actors/worker-proof.js';
 import { engineWatchMachine } from '../machines/engine-watch.js';
 import { modelMachine } from '../machines/model.js';
 import { queenHeartbeatMachine } from '../machines/queen-heartbeat.js';
@@ -13,6 +14,7 @@ import { workerDoors } from '../server/worker.js';
 import { workerMetrics } from '../server/worker-metrics.js';
 import { createInferenceStats } from '../stores/inference.js';
 import { modelName } from '../wire/infer.js';
+import { HEADER } from '../wire/status.js';
 import type { WorkerInfo } from '../wire/worker.js';
 import { type KeptLease, keepLease } from './lease.js';
 import { addProcessOptions, UsageError } from './options.js';
@@ -89,6 +91,7 @@ function plain(log: Ground['log']) {
 function buildWorker(ground: Ground, options: WorkerOptions, engine: Engine): Built {
   const { id, log, door, outgoing, fail } = ground;
   const stats = createInferenceStats();
+  const identity = createWorkerKey();
   let stopping = false;
   const model = createActor(
     modelMachine.provide({
@@ -164,6 +167,7 @@ function buildWorker(ground: Ground, options: WorkerOptions, engine: Engine): Bu
       version,
       context: facts()?.context_tokens ?? null,
       slots: slotsOf(options),
+      key: identity.key,
       ...(options.label.length > 0 ? { labels } : {}),
     };
   }
@@ -187,7 +191,12 @@ function buildWorker(ground: Ground, options: WorkerOptions, engine: Engine): Bu
       ...lease.metrics,
     ],
     unwell: whyNot,
-    onHealth: (ctx) => ctx.set('Rbee-Worker', id),
+    onHealth: (ctx) => {
+      ctx.set('Rbee-Worker', id);
+      const challenge = ctx.get(HEADER.challenge);
+      if (isChallenge(challenge)) ctx.set('Rbee-Proof', identity.prove(id, challenge));
+    },
+    key: identity.key,
     start: () => model.start(),
     stop: async () => {
       stopping = true;

@@ -1,5 +1,6 @@
 /** Asks a worker of our own for its /health again and again, and tells the `worker` that invoked it what it said. */
 import { assign, fromPromise, sendParent, setup } from 'xstate';
+import type { ExpectedWorker } from '../wire/worker.js';
 import { asFailure, notProvided } from './failure.js';
 import type { WorkerCapacity } from './worker.js';
 
@@ -10,6 +11,8 @@ export type WorkerHealth =
 
 export interface WorkerHealthInput {
   url: string;
+  /** Who must answer there; null where that is not known. */
+  worker?: ExpectedWorker | null;
   /** Often while its model is being loaded, the first time at once; seldom once it is healthy. */
   pace: 'loading' | 'healthy';
 }
@@ -23,7 +26,7 @@ export const workerHealthMachine = setup({
   },
   actors: {
     /** GET {url}/health. Rejects with a `Failure` when it does not answer as a worker. */
-    checkHealth: fromPromise<WorkerHealth, { url: string }>(() => notProvided('checkHealth')),
+    checkHealth: fromPromise<WorkerHealth, Pick<WorkerHealthInput, 'url' | 'worker'>>(() => notProvided('checkHealth')),
   },
   delays: {
     checkEvery: ({ context }) => (context.pace === 'loading' ? 500 : 10_000),
@@ -40,7 +43,7 @@ export const workerHealthMachine = setup({
     checking: {
       invoke: {
         src: 'checkHealth',
-        input: ({ context }) => ({ url: context.url }),
+        input: ({ context: { url, worker = null } }) => ({ url, worker }),
         onDone: {
           target: 'waiting',
           actions: [

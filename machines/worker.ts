@@ -4,6 +4,7 @@
  */
 import { assign, cancel, emit, fromCallback, raise, setup } from 'xstate';
 import type { KvType } from '../wire/jobs.js';
+import { expectedWorker } from '../wire/worker.js';
 import { restartDelayMs } from './backoff.js';
 import { notProvided } from './failure.js';
 import { type HealthReport, type WorkerHealth, workerHealthMachine } from './worker-health.js';
@@ -37,6 +38,8 @@ export interface WorkerDoor {
   workerId: string;
   url: string;
   port: number;
+  /** The public key of this run of it; absent of one that has none. */
+  key?: string;
 }
 
 export interface WorkerInput {
@@ -147,6 +150,12 @@ const s = setup({
       (code !== EXIT_USAGE || context.wasHealthy) &&
       context.restarts < (context.wasHealthy ? RESTARTS_MAX.healthyBefore : RESTARTS_MAX.neverHealthy),
   },
+});
+
+const healthInput = (door: WorkerDoor | null, pace: 'loading' | 'healthy') => ({
+  url: door?.url ?? '',
+  worker: door && expectedWorker(door.workerId, door.key),
+  pace,
 });
 
 const progressOf = (health: WorkerHealth) => (health.status === 'loading' ? health.progress : null);
@@ -266,7 +275,7 @@ export const workerMachine = s.createMachine({
         loading: {
           entry: raise({ type: 'hung' }, { id: 'hung', delay: 'hungTimeout' }),
           exit: cancel('hung'),
-          invoke: { src: 'health', input: ({ context }) => ({ url: context.door?.url ?? '', pace: 'loading' }) },
+          invoke: { src: 'health', input: ({ context }) => healthInput(context.door, 'loading') },
           on: {
             health: [
               {
@@ -312,7 +321,7 @@ export const workerMachine = s.createMachine({
         },
       ],
       after: { steady: { actions: assign({ restarts: 0 }) } },
-      invoke: { src: 'health', input: ({ context }) => ({ url: context.door?.url ?? '', pace: 'healthy' }) },
+      invoke: { src: 'health', input: ({ context }) => healthInput(context.door, 'healthy') },
       on: {
         'process.exited': [...crash],
         stop: { target: 'stopping', actions: askedToStop },

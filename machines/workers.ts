@@ -23,6 +23,8 @@ export interface SpawnedWorker {
   workerId: string | null;
   url: string | null;
   port: number | null;
+  /** The public key of its run; null until it listens, and of one that has none. */
+  key: string | null;
   request: WorkerRequest;
   /** As the worker itself names it, else by the request. */
   model: string;

@@ -21,7 +21,7 @@ export interface CommonInput {
   machineLog: MachineLog;
   metrics: Metric[];
   shutdown: (reason: string) => void;
-  /** Adds to the answer of /health. Who is not known has presented no token. */
+  /** Adds headers to the answer of /health, whatever that is. Who is not known has presented no token. */
   onHealth?: (ctx: Context, known: boolean) => void;
   /** Why this process runs and yet does not serve; null when it does. Who is not known has presented no token. */
   unwell?: (known: boolean) => string | null;
@@ -61,11 +61,11 @@ export function commonRoutes(input: CommonInput, own: Route[]): { routes: Route[
         503: { description: 'It runs, but cannot serve yet or for the moment; the detail says why.' },
       },
       handle: (ctx) => {
+        input.onHealth?.(ctx, ctx.state.known === true);
         const unwell = input.unwell?.(ctx.state.known === true) ?? null;
         if (unwell !== null) throw new HttpProblem(503, unwell, { headers: UNWELL_RETRY });
         ctx.type = 'text/plain';
         ctx.body = 'ok';
-        input.onHealth?.(ctx, ctx.state.known === true);
       },
     },
     {

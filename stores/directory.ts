@@ -47,9 +47,10 @@ export function listedOf({ kind, id, url, ...about }: Pick<Component, 'kind' | '
 function wordsOf(about: object): ListedWorker {
   const parsed = parseAbout(about);
   if (!parsed.ok) return {};
-  const { hive_id, model_id, model, device, status, implementation, version, labels, worker_type, spawned_by } =
-    parsed.value;
-  const words = { hive_id, model_id, model, device, status, implementation, version, labels, worker_type, spawned_by };
+  const { hive_id, model_id, model, device, status, implementation, version, labels } = parsed.value;
+  const { worker_type, spawned_by, key } = parsed.value;
+  const own = { hive_id, model_id, model, device, status, implementation, version, labels };
+  const words = { ...own, worker_type, spawned_by, key };
   return Object.fromEntries(Object.entries(words).filter(([, word]) => word !== undefined));
 }
 

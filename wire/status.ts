@@ -25,6 +25,10 @@ export const HEADER = {
   job: 'rbee-job',
   /** On an answer through the gateway: the worker that gave it. On a worker's /health: that worker. */
   worker: 'rbee-worker',
+  /** A random word that the caller wants signed: by it a worker proves which run of which worker it is. */
+  challenge: 'rbee-challenge',
+  /** The answer to that: an Ed25519 signature in base64url. */
+  proof: 'rbee-proof',
   /** `yes` or `no`: whether the queen reads the hive that asks. */
   reads: 'rbee-reads',
 } as const;
@@ -140,5 +144,6 @@ export const Listening = Type.Object({
   process: Type.String(),
   id: Type.Union([Id, WorkerId]),
   url: HttpUrl,
+  key: Type.Optional(Type.String({ description: 'of a worker: the public key of this run' })),
 });
 export type Listening = Static<typeof Listening>;

@@ -25,6 +25,23 @@ const TokensPerS = nullable(
   Type.Number({ minimum: 0, description: 'generated a second, over the last 10 s, by its own count; null if unknown' }),
 );
 
+/** The public Ed25519 key of one run of a worker: 32 bytes in base64url. Whoever knows it can tell that run from all others. */
+export const WorkerKey = Type.String({
+  pattern: '^[A-Za-z0-9_-]{43}$',
+  description: 'the public Ed25519 key of this run of the worker, 32 bytes in base64url',
+  errorMessage: 'expected an Ed25519 key: 32 bytes in base64url',
+});
+
+/** Who must answer at a worker's URL: the run of that worker that has this key. */
+export interface ExpectedWorker {
+  id: string;
+  key: string;
+}
+
+/** Null where no key is known: then nobody can be told from anybody else. */
+export const expectedWorker = (id: string, key: string | null | undefined): ExpectedWorker | null =>
+  key ? { id, key } : null;
+
 /**
  * One worker as its hive measures it. A foreign hive may send any part of it. One that is being started has no pid and no
  * url yet; of one that crashed pid and url are null, and `reason` and `last_lines` say why.
@@ -50,6 +67,7 @@ export const WorkerStats = Type.Object({
   tokens_per_s: Type.Optional(TokensPerS),
   context: Type.Optional(Context),
   slots: Type.Optional(Slots),
+  key: Type.Optional(nullable(WorkerKey)),
   labels: Type.Optional(Labels),
   reason: Type.Optional(nullable(Type.String({ maxLength: 2048, description: 'why it does not run, or not well' }))),
   last_lines: Type.Optional(
@@ -77,6 +95,7 @@ export const WorkerInfo = Type.Object({
   context: Type.Optional(Context),
   slots: Type.Optional(Slots),
   reason: Type.Optional(nullable(Type.String({ maxLength: 2048, description: 'why it does not do well' }))),
+  key: Type.Optional(WorkerKey),
 });
 export type WorkerInfo = Static<typeof WorkerInfo>;
 
@@ -91,6 +110,7 @@ export const WorkerRegistration = Type.Object({
   /** Where it answers, when that is more than its host and port. */
   url: Type.Optional(HttpUrl),
   hive_id: Type.Optional(nullable(Id)),
+  key: Type.Optional(WorkerKey),
 });
 export type WorkerRegistration = Static<typeof WorkerRegistration>;
 

@@ -4,7 +4,15 @@ import type { SpawnedWorker } from '../../machines/workers.js';
 
 const worker = (over: Partial<SpawnedWorker>): SpawnedWorker => ({
   ...{ id: 'a', name: 'worker-llm-8080@gpu-0', state: 'healthy', pid: 7, workerId: 'worker-llm-8080@gpu-0' },
-  ...{ url: 'http://127.0.0.1:8080', port: 8080, model: 'tiny', device: 'CPU-0', group: 'llm', instance: '8080' },
+  ...{
+    url: 'http://127.0.0.1:8080',
+    port: 8080,
+    key: null,
+    model: 'tiny',
+    device: 'CPU-0',
+    group: 'llm',
+    instance: '8080',
+  },
   ...{
     request: { model: 'tiny', worker: 'cpu', device: 0, engineUrl: null },
     busy: false,

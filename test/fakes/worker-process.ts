@@ -15,10 +15,12 @@ import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { createWorkerKey } from '../../actors/worker-proof.js';
 import { answer, bodyOf } from './serve.js';
 
 const PORTS = { first: 8080, last: 8200 };
 const STEP_MS = 100;
+const identity = createWorkerKey();
 
 const { values } = parseArgs({
   strict: false,
@@ -49,6 +51,8 @@ function serve(port: number): void {
   const server = http.createServer((request, response) => {
     const sinceReadyMs = performance.now() - startedMs - number('loadMs');
     if (behaviour.has('muteMs') && sinceReadyMs > number('muteMs')) return;
+    const challenge = request.headers['rbee-challenge'];
+    if (typeof challenge === 'string') response.setHeader('rbee-proof', identity.prove(info(port).id, challenge));
     if (request.url === '/health' && sinceReadyMs < 0) {
       const progress = Math.floor((100 * (performance.now() - startedMs)) / number('loadMs') / 25) * 25;
       const detail = `loading ${model}: ${progress} %`;
@@ -76,7 +80,8 @@ function serve(port: number): void {
   });
   server.listen(port, flag('bind') ?? '127.0.0.1', () => {
     const { id, url } = info(port);
-    process.stdout.write(`${JSON.stringify({ event: 'listening', process: 'worker', id, url })}\n`);
+    const { key } = identity;
+    process.stdout.write(`${JSON.stringify({ event: 'listening', process: 'worker', id, url, key })}\n`);
     misbehave();
   });
 }

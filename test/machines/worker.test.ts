@@ -10,7 +10,7 @@ import {
   type WorkerEvent,
   workerMachine,
 } from '../../machines/worker.js';
-import { type WorkerHealth, workerHealthMachine } from '../../machines/worker-health.js';
+import { type WorkerHealth, type WorkerHealthInput, workerHealthMachine } from '../../machines/worker-health.js';
 import { edgePaths } from '../helpers/paths.js';
 import { act, createScript, type Script, settle } from './transcript.js';
 
@@ -41,7 +41,7 @@ function spawn(
       }),
       health: workerHealthMachine.provide({
         actors: {
-          checkHealth: fromPromise<WorkerHealth, { url: string }>(async ({ signal }) => {
+          checkHealth: fromPromise<WorkerHealth, Pick<WorkerHealthInput, 'url' | 'worker'>>(async ({ signal }) => {
             const answer = (puppet.answers.length > 1 ? puppet.answers.shift() : puppet.answers[0]) as Answer;
             if (answer === 'hangs')
               return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));

@@ -141,6 +141,7 @@ test('a queen is told at once, and one that is not there does no harm', async (t
     model: 'tiny',
     spawned_by: 'gpu-0',
     hive_id: 'gpu-0',
+    key: worker.key,
   });
 });
 
@@ -250,8 +251,9 @@ test('workers outlive a spawner that is killed, are adopted by the next one, and
   t.strictSame(new Set(adopted.map(({ pid }) => pid)), new Set([a.pid, slow.pid]), 'the same processes');
   t.match(
     adopted.find(({ pid }) => pid === a.pid),
-    { workerId: a.workerId, url: a.url, model: 'a', id: a.id },
+    { workerId: a.workerId, url: a.url, model: 'a', id: a.id, key: a.key },
   );
+  t.match(a.key, /^[\w-]{43}$/);
   t.match(second.stderr(), /a worker of b ended while we were away/);
   t.strictSame(readdirSync(workersDir(stateDir)).length, 2);
 
@@ -260,6 +262,7 @@ test('workers outlive a spawner that is killed, are adopted by the next one, and
   const again = await waitFor('a to come back', async () =>
     (await second.list()).find(({ id, state, pid }) => id === a.id && state === 'healthy' && pid !== a.pid),
   );
+  t.not(again.key, a.key, 'each run of it has a key of its own');
   await second.stop({ pid: again.pid as number });
   await second.stop({ pid: slow.pid as number });
   t.equal(alive(slow.pid), false);

@@ -1,6 +1,7 @@
 /** A worker that runs a model itself: real inference, asked by OpenAI's own client and by hand. */
 import OpenAI from 'openai';
 import t from 'tap';
+import { isProof, newChallenge } from '../../actors/worker-proof.js';
 import { SENTENCE, SENTENCE_TOKENS } from '../../bin/tiny-gguf.js';
 import { getJson, openStream, postJson, rawRequest } from '../helpers/http.js';
 import { clientOf, isReady, metric, startReadyWorker, startWorker, tinyModel } from '../helpers/worker.js';
@@ -48,6 +49,7 @@ t.test('it says what it is, where it is reached, and what it can', async (t) => 
       version: null,
       labels: { rack: 'b' },
       tokens_per_s: 0,
+      key: info.key,
     },
   );
   t.match((await getJson(`${worker.url}/capabilities`)).body, {
@@ -63,6 +65,18 @@ t.test('it says what it is, where it is reached, and what it can', async (t) => 
   );
   const { paths } = (await getJson(`${worker.url}/openapi.json`)).body;
   for (const path of ['/v1/infer', '/v1/chat/completions', '/v1/embeddings', '/capabilities']) t.ok(paths[path], path);
+});
+
+t.test('it proves by the key of this run that it is this worker, before its model is loaded too', async (t) => {
+  const { id, key } = JSON.parse(worker.stdout().split('\n', 1)[0] as string);
+  t.equal(key, (await getJson(`${worker.url}/info`)).body.key);
+  t.equal(key, infoEarly.body.key);
+  const challenge = newChallenge();
+  const { headers } = await getJson(`${worker.url}/health`, { 'rbee-challenge': challenge });
+  t.ok(isProof({ id, key }, challenge, headers.get('rbee-proof')));
+  for (const wrong of ['short', 'x'.repeat(200), '<script>alert(1)</script>']) {
+    t.equal((await getJson(`${worker.url}/health`, { 'rbee-challenge': wrong })).headers.get('rbee-proof'), null);
+  }
 });
 
 t.test('a chat is answered with true counts and a true reason', async (t) => {
