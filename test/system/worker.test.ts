@@ -49,6 +49,9 @@ t.test('it says what it is, where it is reached, and what it can', async (t) => 
       version: null,
       labels: { rack: 'b' },
       tokens_per_s: 0,
+      context: 512,
+      slots: 4,
+      reason: null,
       key: info.key,
     },
   );
