@@ -8,6 +8,7 @@ import http, { type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
 import https from 'node:https';
 import net, { type LookupFunction } from 'node:net';
 import tls from 'node:tls';
+import { type Bytes, createBytes } from '../wire/bytes.js';
 import { readJson } from '../wire/json.js';
 import { PROBLEM_TYPE } from '../wire/problem.js';
 import { HEADER, PROTOCOL_VERSION } from '../wire/status.js';
@@ -183,17 +184,17 @@ function detailOf(problem: unknown): string {
 /** The whole of an answer. By listeners: an async iterator costs several times as much. @throws PeerFailure when it is longer */
 export function readAll(response: IncomingMessage, bytesMax = ANSWER_BYTES_MAX): Promise<string> {
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let bytes = 0;
+    const bytes = createBytes();
     response.on('data', (chunk: Buffer) => {
-      bytes += chunk.length;
-      if (bytes <= bytesMax) chunks.push(chunk);
+      if (bytes.length + chunk.length <= bytesMax) bytes.push(chunk);
       else response.destroy(new PeerFailure('broken', `answer of more than ${bytesMax} bytes`));
     });
-    response.once('end', () => resolve(Buffer.concat(chunks).toString('utf8')));
+    response.once('end', () => resolve(textOf(bytes)));
     response.once('error', reject);
   });
 }
+
+const textOf = (bytes: Bytes): string => Buffer.from(bytes.view().buffer, 0, bytes.length).toString('utf8');
 
 function parse(body: string): unknown {
   const value = readJson(body);

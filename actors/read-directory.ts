@@ -15,7 +15,7 @@ import { watchSilence } from './silence.js';
 
 /** It says something every 15 s, if only a comment. */
 const SILENCE_MS_MAX = 40_000;
-const EVENT_CHARS_MAX = 1024 * 1024;
+const EVENT_BYTES_MAX = 1024 * 1024;
 
 export interface ReadDirectoryDeps {
   outgoing: Outgoing;
@@ -65,7 +65,7 @@ async function read(
   if (opened instanceof Error) throw opened;
   sendBack({ type: 'opened' });
 
-  const feed = eventFeed(registryUrl, EVENT_CHARS_MAX, ({ event: name, data }) => {
+  const feed = eventFeed(registryUrl, EVENT_BYTES_MAX, ({ event: name, data }) => {
     // Who went meanwhile is in none of the events that follow: the lists say.
     if (name === 'lagged') throw new PeerFailure('closed', `${registryUrl} was ahead of us: it is read anew`);
     const event = parseEvent(readJson(data));

@@ -2,13 +2,12 @@
  * Opens a hive's stream and reads it: bytes → events → checked once → the store. The machine hears only what changes
  * its state: opened, silent, heard again, closed.
  */
-import type { EventSourceMessage } from 'eventsource-parser';
 import { fromCallback } from 'xstate';
 import type { SubscribeInput, SubscriptionEvent } from '../machines/hive-subscription.js';
 import { type HiveHeartbeat, INTERVAL_MS, parseHiveHeartbeat } from '../wire/heartbeat.js';
 import { readJson } from '../wire/json.js';
 import { HEADER, PATH } from '../wire/status.js';
-import { eventFeed } from './event-feed.js';
+import { eventFeed, type ServerEvent } from './event-feed.js';
 import { PeerFailure, peerFailure } from './failure.js';
 import { type Outgoing, openStream } from './http.js';
 import type { KeptSockets } from './kept-sockets.js';
@@ -17,7 +16,7 @@ import { type SilenceDeps, watchSilence } from './silence.js';
 import { createTurns } from './turns.js';
 
 /** One event may be so long: a thousand workers of 1 KB each. */
-const EVENT_CHARS_MAX = 1024 * 1024;
+const EVENT_BYTES_MAX = 1024 * 1024;
 
 export interface SubscribeDeps extends SilenceDeps {
   outgoing: Outgoing;
@@ -88,7 +87,7 @@ async function read(
   let first = true;
   let bye: string | null = null;
 
-  const feed = eventFeed(hiveUrl, EVENT_CHARS_MAX, (message) => {
+  const feed = eventFeed(hiveUrl, EVENT_BYTES_MAX, (message) => {
     events += 1;
     if (message.event === 'bye') bye = reasonOf(message);
     if (message.event !== 'heartbeat') return;
@@ -131,7 +130,7 @@ async function read(
   return bye === null ? 'it closed the stream' : `it said bye: ${bye}`;
 }
 
-function reasonOf({ data }: EventSourceMessage): string {
+function reasonOf({ data }: ServerEvent): string {
   const { reason } = (readJson(data) ?? {}) as { reason?: unknown };
   return typeof reason === 'string' ? reason.replace(/[^\x20-\x7e]/g, '').slice(0, 100) : 'no reason given';
 }

@@ -29,6 +29,8 @@ export interface CommonInput {
 
 const Session = Type.Object({ token: Type.String({ minLength: 1, maxLength: 4096 }) });
 const parseSession = parser(Session);
+/** Asked for without a token. */
+const SESSION_BYTES_MAX = 8 * 1024;
 const UNWELL_RETRY = { 'Retry-After': '1' };
 /** Transitions are few: a reader a hundred behind is gone. */
 const MACHINE_FRAMES_MAX = 1_000;
@@ -120,7 +122,7 @@ export function commonRoutes(input: CommonInput, own: Route[]): { routes: Route[
       body: Session,
       answers: { 204: { description: 'Logged in.' }, 401: { description: 'Not the token.' } },
       handle: async (ctx) => {
-        logIn(ctx, tokens, (await readBody(ctx, parseSession)).token);
+        logIn(ctx, tokens, (await readBody(ctx, parseSession, SESSION_BYTES_MAX)).token);
         ctx.status = 204;
       },
     },

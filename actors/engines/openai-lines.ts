@@ -1,5 +1,6 @@
 /** The stream of an engine that runs elsewhere: passed on as it comes, but never half a line, and counted as it goes by. */
 import type { Readable } from 'node:stream';
+import { createBytes } from '../../wire/bytes.js';
 import type { InferenceRefused, TokenCount } from '../../wire/infer.js';
 
 /** A line longer than this is passed on in parts. */
@@ -18,16 +19,17 @@ interface Passing {
 
 /** Whole lines, as soon as they are whole: so that whoever ends the stream early ends it between two of them. */
 export async function* wholeLines(body: Readable, { signal, count, refuse }: Passing): AsyncGenerator<Uint8Array> {
-  let rest: Buffer = Buffer.alloc(0);
+  const rest = createBytes();
   let tail = '';
   let pieces = 0;
   try {
     for await (const chunk of body as AsyncIterable<Buffer>) {
-      const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
-      const end = bytes.length > LINE_BYTES_MAX ? bytes.length : bytes.lastIndexOf(LF) + 1;
-      rest = bytes.subarray(end);
-      if (end === 0) continue;
-      const whole = bytes.subarray(0, end);
+      const end = rest.length + chunk.length > LINE_BYTES_MAX ? chunk.length : chunk.lastIndexOf(LF) + 1;
+      rest.push(chunk.subarray(0, end));
+      const whole = end === 0 ? null : Buffer.from(rest.view());
+      if (whole) rest.drop(whole.length);
+      rest.push(chunk.subarray(end));
+      if (!whole) continue;
       const text = whole.toString('latin1');
       tail = (tail + text.slice(-TAIL_CHARS)).slice(-TAIL_CHARS);
       const found = text.match(PIECE)?.length ?? 0;
@@ -35,7 +37,7 @@ export async function* wholeLines(body: Readable, { signal, count, refuse }: Pas
       if (found > 0) count({ completion: found });
       yield whole;
     }
-    if (rest.length > 0) yield rest;
+    if (rest.length > 0) yield Buffer.from(rest.view());
   } catch (error) {
     throw signal.aborted ? signal.reason : refuse(error);
   } finally {

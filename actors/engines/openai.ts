@@ -7,6 +7,7 @@ import https from 'node:https';
 import type { Readable } from 'node:stream';
 import tls from 'node:tls';
 import fetch, { type Response } from 'node-fetch';
+import { createBytes } from '../../wire/bytes.js';
 import { type EngineFacts, type InferenceAnswer, type InferenceCall, InferenceRefused } from '../../wire/infer.js';
 import { readJson } from '../../wire/json.js';
 import { type Model, parseModelList } from '../../wire/openai.js';
@@ -168,12 +169,10 @@ function errorOf(body: unknown): { message: string | null; param: string | null;
 }
 
 async function readText(response: Response, bytesMax: number): Promise<string> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
+  const bytes = createBytes();
   for await (const chunk of response.body ?? []) {
-    bytes += (chunk as Buffer).length;
-    if (bytes > bytesMax) throw new InferenceRefused(502, `the engine answered more than ${bytesMax} bytes`);
-    chunks.push(chunk as Buffer);
+    bytes.push(chunk as Buffer);
+    if (bytes.length > bytesMax) throw new InferenceRefused(502, `the engine answered more than ${bytesMax} bytes`);
   }
-  return Buffer.concat(chunks).toString('utf8');
+  return Buffer.from(bytes.view()).toString('utf8');
 }

@@ -37,3 +37,14 @@ t.test('an event without an end is not held for ever', async (t) => {
   for (let i = 0; i < 100; i += 1) passed += events.take(Buffer.alloc(4096, 'x'))?.length ?? 0;
   t.ok(passed > 300_000);
 });
+
+t.test('an event that comes byte by byte takes linear time', async (t) => {
+  const events = createWholeEvents();
+  const byte = Buffer.from('x');
+  const begun = performance.now();
+  let passed = 0;
+  for (let i = 0; i < 2_000_000; i += 1) passed += events.take(byte)?.length ?? 0;
+  passed += events.rest()?.length ?? 0;
+  t.equal(passed, 2_000_000);
+  t.ok(performance.now() - begun < 10_000);
+});

@@ -18,7 +18,7 @@ const [queen, hive] = await Promise.all([
 ]);
 const BOTH = [
   { kind: 'queen', url: queen.url, port: Number(new URL(queen.url).port), bodyRoute: READY },
-  { kind: 'hive', url: hive.url, port: Number(new URL(hive.url).port), bodyRoute: '/v1/session' },
+  { kind: 'hive', url: hive.url, port: Number(new URL(hive.url).port), bodyRoute: '/v1/jobs' },
 ] as const;
 
 interface Said {
@@ -215,6 +215,14 @@ t.test('a body over 1 MiB is a 413 that its sender hears, with a length or in ch
     // Nobody reads these bodies, and their senders hear the answer all the same.
     isProblem(t, answerOf(await pour(port, post(sized, '/nowhere'), piece, 128)), 404, `to nobody on the ${kind}`);
     isProblem(t, answerOf(await pour(port, post(sized), piece, 128)), 415, `of no type on the ${kind}`);
+  }
+});
+
+t.test('a log-in of more than 8 KiB is a 413', async (t) => {
+  for (const { kind, url } of BOTH) {
+    const body = (size: number) => JSON.stringify({ token: 'x', more: 'x'.repeat(size) });
+    isProblem(t, await postJson(`${url}/v1/session`, body(8 * 1024)), 413, kind);
+    t.equal((await postJson(`${url}/v1/session`, body(8_000))).status, 204, kind);
   }
 });
 
