@@ -1,5 +1,5 @@
 /** What stands around every page: the name of the queen or keeper, the ways to go, and whether it is there. */
-import { useComputed } from '@preact/signals';
+import { useComputed, useSignalEffect } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { isRbeeError } from '../client/errors.js';
 import { nowMs } from './data/clock.js';
@@ -7,7 +7,7 @@ import { host, queenWords } from './data/keeper.js';
 import { connect, info, link, loggedIn, logOut, outdated } from './data/link.js';
 import { hives, troubles, whole } from './data/swarm.js';
 import { count, duration } from './format.js';
-import { lazy } from './parts/lazy.js';
+import { fetchParts, lazy } from './parts/lazy.js';
 import { Notice, notify } from './parts/notice.js';
 import { nextTheme, theme } from './parts/theme.js';
 import { type Route, route } from './route.js';
@@ -16,6 +16,9 @@ import { SwarmScreen } from './screens/swarm.js';
 
 export function App() {
   useTitle();
+  useSignalEffect(() => {
+    if (whole.value) (self.requestIdleCallback ?? setTimeout)(() => void fetchParts());
+  });
   if (link.value.state === 'locked') return <LoginScreen />;
   const away = link.value.awaySince !== null;
   return (

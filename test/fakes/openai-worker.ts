@@ -31,6 +31,8 @@ export interface FakeWorker extends Served {
   /** Bodies and headers of what was asked, oldest first. */
   // biome-ignore lint/suspicious/noExplicitAny: whatever was sent
   asked: { path: string; body: any; headers: IncomingHttpHeaders }[];
+  /** What it answers, a token each. */
+  tokens: readonly string[];
   /** Requests that are not answered to their end, and how many were given up by who asked. */
   open: number;
   aborted: number;
@@ -96,9 +98,9 @@ export async function fakeWorker(t: Pick<Test, 'teardown'>, options: FakeWorkerO
       held.push(() => response.end(`${TOKENS.map((token) => chunkOf(token)).join('')}${USAGE}data: [DONE]\n\n`));
       return;
     }
-    response.write(stream ? chunkOf(TOKENS[0] as string) : '{"choices":[');
+    response.write(stream ? chunkOf(worker.tokens[0] as string) : '{"choices":[');
     const rest = () => {
-      for (const token of TOKENS.slice(1)) response.write(chunkOf(token));
+      for (const token of worker.tokens.slice(1)) response.write(chunkOf(token));
       response.end('data: [DONE]\n\n');
     };
     if (mode === 'hold') held.push(rest);
@@ -126,6 +128,7 @@ export async function fakeWorker(t: Pick<Test, 'teardown'>, options: FakeWorkerO
     healthStatus: 200 as number | 'hang',
     healthRequests: 0,
     asked: [],
+    tokens: TOKENS,
     open: 0,
     aborted: 0,
     written: 0,

@@ -5,7 +5,7 @@ import type { JobList } from '../../wire/jobs.js';
 import { host } from './keeper.js';
 import { link, refreshList } from './link.js';
 import { isArray, keep, kept } from './storage.js';
-import { events, request } from './transport.js';
+import { events, randomKey, request } from './transport.js';
 
 /** unknown: how it ended nobody can say any more. */
 export type JobState = 'running' | 'done' | 'failed' | 'cancelled' | 'unknown';
@@ -170,11 +170,6 @@ function endOf(line: string): JobState | null {
   if (line === '[DONE]') return 'done';
   if (line === '[CANCELLED]') return 'cancelled';
   return line.startsWith('[ERROR]') ? 'failed' : null;
-}
-
-/** Pages of plain HTTP have no randomUUID. */
-function randomKey(): string {
-  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (word) => word.toString(36)).join('-');
 }
 
 resumeJobs();

@@ -9,12 +9,33 @@ export type Place = keyof typeof places;
 /** Set when everything was forgotten: what a page says as it goes away is not kept any more. */
 let over = false;
 
-export function keep(place: Place, key: string, value: unknown): void {
-  if (over) return;
+/** False: the browser is full, or keeps nothing. */
+export function keep(place: Place, key: string, value: unknown): boolean {
+  if (over) return true;
   try {
     places[place]().setItem(PREFIX + key, JSON.stringify(value));
+    return true;
   } catch {
-    // Forbidden, or full.
+    return false;
+  }
+}
+
+export function remove(place: Place, key: string): void {
+  try {
+    places[place]().removeItem(PREFIX + key);
+  } catch {
+    // Nothing can be kept there, so nothing is.
+  }
+}
+
+/** What is kept under keys that begin so. */
+export function keptKeys(place: Place, begin: string): string[] {
+  try {
+    return Object.keys(places[place]())
+      .filter((name) => name.startsWith(PREFIX + begin))
+      .map((name) => name.slice(PREFIX.length));
+  } catch {
+    return [];
   }
 }
 
@@ -28,24 +49,18 @@ export function kept<T>(place: Place, key: string, isIt: (value: unknown) => val
   }
 }
 
-/** Calls `changed` when another tab has kept something under `key` for the browser, or forgotten it. */
-export function onKept(key: string, changed: () => void): void {
-  addEventListener('storage', (event) => {
-    if (event.key === PREFIX + key) changed();
+/** Calls `changed` with the key when another tab has kept something for the browser under one that begins so, or removed it. */
+export function onKept(begin: string, changed: (key: string) => void): void {
+  addEventListener('storage', ({ key }) => {
+    if (key?.startsWith(PREFIX + begin)) changed(key.slice(PREFIX.length));
   });
 }
 
 /** Everything but `key`, and nothing is kept from now on until the page is loaded anew. */
 export function forgetAllBut(key: string): void {
   over = true;
-  for (const storage of Object.values(places)) {
-    try {
-      for (const name of Object.keys(storage())) {
-        if (name.startsWith(PREFIX) && name !== PREFIX + key) storage().removeItem(name);
-      }
-    } catch {
-      // Nothing can be kept there, so nothing is.
-    }
+  for (const place of ['tab', 'browser'] as const) {
+    for (const name of keptKeys(place, '')) if (name !== key) remove(place, name);
   }
 }
 

@@ -103,3 +103,8 @@ export async function* events(
     controller.abort();
   }
 }
+
+/** Pages of plain HTTP have no randomUUID. */
+export function randomKey(): string {
+  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (word) => word.toString(36)).join('-');
+}

@@ -2,20 +2,25 @@
 import '../style/chat.css';
 import { useSignalEffect } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
+import { waiting } from '../data/answer.js';
 import {
   again,
   answering,
-  clearChat,
+  deleteChat,
   draft,
-  followModels,
-  type Message,
   messages,
   model,
-  models,
-  modelsProblem,
+  newChat,
+  openId,
   send,
   stop,
+  switchTo,
 } from '../data/chat.js';
+import { conversations, type Message, openConversation } from '../data/conversations.js';
+import { host } from '../data/keeper.js';
+import { link } from '../data/link.js';
+import { followModels, models, modelsKnown } from '../data/models.js';
+import { Markdown } from '../parts/markdown.js';
 
 export function ChatScreen() {
   useEffect(followModels, []);
@@ -42,9 +47,7 @@ export function ChatScreen() {
             ))}
           </select>
         </label>
-        <button type="button" class="plain" disabled={messages.value.length === 0} onClick={clearChat}>
-          New chat
-        </button>
+        <Conversations />
       </div>
       {messages.value.length === 0 ? <Hint /> : <Talk />}
       <Composer />
@@ -52,15 +55,69 @@ export function ChatScreen() {
   );
 }
 
+/** Those that this browser keeps. Each tab has one open. */
+function Conversations() {
+  const isNew = messages.value.length === 0;
+  const open = (id: string) => {
+    const found = openConversation(id);
+    if (found) switchTo(found);
+    document.getElementById('message')?.focus();
+  };
+  return (
+    <>
+      {conversations.value.length > 0 && (
+        <label>
+          Chat{' '}
+          <select value={openId.value} onChange={({ currentTarget }) => open(currentTarget.value)}>
+            {!conversations.value.some(({ id }) => id === openId.value) && (
+              <option value={openId.value}>{isNew ? 'new' : 'this one'}</option>
+            )}
+            {conversations.value.map(({ id, title }) => (
+              <option key={id} value={id}>
+                {title}
+              </option>
+            ))}
+          </select>
+        </label>
+      )}
+      <button
+        type="button"
+        class="plain"
+        disabled={isNew}
+        onClick={() => {
+          newChat();
+          document.getElementById('message')?.focus();
+        }}
+      >
+        New chat
+      </button>
+      {!isNew && (
+        <button
+          type="button"
+          class="plain"
+          onClick={() => {
+            deleteChat();
+            document.getElementById('message')?.focus();
+          }}
+        >
+          Delete chat
+        </button>
+      )}
+    </>
+  );
+}
+
 function Hint() {
-  if (modelsProblem.value !== null) return <p class="none">The models are not known: {modelsProblem}.</p>;
+  if (link.value.awaySince !== null)
+    return <p class="none">The {host} is away. Its models are listed here as soon as it is back.</p>;
+  if (!modelsKnown.value) return <p class="none">Asking the {host} for its models …</p>;
   return !models.value.includes(model.value) ? (
     <p class="none">
       No worker {model.value === '' ? '' : `with ${model.value} `}is available. <a href="#/workers">Spawn one</a>, and
       its model can be chosen here.
     </p>
   ) : (
-    <p class="none">Ask {model} something. What is said stays in this browser.</p>
+    <p class="none">Ask {model} something. Chats are kept in this browser only.</p>
   );
 }
 
@@ -88,19 +145,22 @@ function Talk() {
 }
 
 function Said({ message, last }: { message: Message; last: boolean }) {
-  const { role, content, worker, tokens, tokensPerS, broken } = message;
-  const coming = last && answering.value && role === 'assistant';
+  const { role, content, worker, tokens, tokensPerS, broken, coming } = message;
+  const here = last && answering.value && role === 'assistant';
   return (
     <li class={role}>
       <span class="sr">{role === 'user' ? 'You: ' : 'Answer: '}</span>
-      <div class="text">{content === '' && coming ? <Begun tokens={tokens} /> : <Text content={content} />}</div>
+      <div class="text">
+        {role === 'user' ? content : content === '' && here ? <Begun tokens={tokens} /> : <Markdown text={content} />}
+      </div>
       {role === 'assistant' && (
         <p class="by">
           {worker && <span>{worker}</span>}
           {tokensPerS !== undefined && <span>{tokensPerS.toFixed(tokensPerS < 10 ? 1 : 0)} tokens/s</span>}
           {tokens !== undefined && <span>{tokens} tokens</span>}
           {broken !== undefined && <span class="broken">{broken}</span>}
-          {last && !coming && (
+          {coming && !here && <span>not finished: it was being answered in another tab</span>}
+          {last && !here && (
             <button type="button" class="plain" onClick={() => void again()}>
               Ask again
             </button>
@@ -112,23 +172,9 @@ function Said({ message, last }: { message: Message; last: boolean }) {
 }
 
 /** Tokens without a text are thoughts. */
-const Begun = ({ tokens }: { tokens: number | undefined }) => <span class="none">{tokens ? 'It thinks …' : '…'}</span>;
-
-/** Fenced code as such, everything else as it is. */
-function Text({ content }: { content: string }) {
-  return (
-    <>
-      {content.split(/\n*```[\w+-]*\n*/).map((part, i) =>
-        i % 2 === 1 ? (
-          <pre key={i}>
-            <code>{part}</code>
-          </pre>
-        ) : (
-          <span key={i}>{part}</span>
-        ),
-      )}
-    </>
-  );
+function Begun({ tokens }: { tokens: number | undefined }) {
+  if (waiting.value) return <span class="none">The {host} is away. Your message is sent when it is back.</span>;
+  return <span class="none">{tokens ? 'Thinking …' : '…'}</span>;
 }
 
 function Composer() {
@@ -136,6 +182,14 @@ function Composer() {
     event.preventDefault();
     void send();
   };
+  // From anywhere on the page.
+  useEffect(() => {
+    const onKey = ({ key }: KeyboardEvent) => {
+      if (key === 'Escape') stop();
+    };
+    addEventListener('keydown', onKey);
+    return () => removeEventListener('keydown', onKey);
+  }, []);
   return (
     <form class="composer" onSubmit={submit}>
       <label class="sr" for="message">
@@ -154,7 +208,7 @@ function Composer() {
         }}
       />
       {answering.value ? (
-        <button type="button" onClick={stop}>
+        <button type="button" onClick={stop} title="Esc">
           Stop
         </button>
       ) : (
