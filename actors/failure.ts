@@ -27,6 +27,10 @@ const CODES: Record<string, [FailureKind, string]> = {
   ECONNRESET: ['closed', 'connection reset'],
   EPIPE: ['closed', 'connection closed'],
   ETIMEDOUT: ['timeout', 'timed out'],
+  EMFILE: ['exhausted', 'too many open files: raise the limit (ulimit -n, LimitNOFILE=)'],
+  ENFILE: ['exhausted', 'too many open files on this machine: raise fs.file-max'],
+  ENOBUFS: ['exhausted', 'no buffer space left for another connection'],
+  EADDRNOTAVAIL: ['exhausted', 'no free local port, or no local address from which to reach it'],
   ERR_STREAM_PREMATURE_CLOSE: ['closed', 'connection closed before the answer was whole'],
   DEPTH_ZERO_SELF_SIGNED_CERT: ['not-allowed', 'its certificate is self-signed: trust its authority with --tls-ca'],
   SELF_SIGNED_CERT_IN_CHAIN: ['not-allowed', 'its authority is not trusted: name it with --tls-ca'],
@@ -40,6 +44,9 @@ export function peerFailure(url: string, error: unknown): PeerFailure {
   if (error instanceof PeerFailure) return error;
   const code = codeOf(error);
   const [kind, words] = CODES[code] ?? ['broken', error instanceof Error ? error.message : String(error)];
+  if (kind === 'exhausted') {
+    return new PeerFailure(kind, `this process cannot open a connection (${code}): ${words}`, { cause: error });
+  }
   return new PeerFailure(kind, `${url}: ${words}`, { cause: error });
 }
 

@@ -20,9 +20,13 @@ export interface Silence {
   stop: () => void;
 }
 
-/** Tells the machine once when silence reaches each limit, and once when it ends. */
-export function watchSilence({ clock, silenceLimits }: SilenceDeps, tell: (event: SilenceEvent) => void): Silence {
-  let intervalMs: number = INTERVAL_MS.default;
+/** Tells when silence reaches each limit, again and again past the second for as long as it lasts, and when it ends. */
+export function watchSilence(
+  { clock, silenceLimits }: SilenceDeps,
+  tell: (event: SilenceEvent) => void,
+  intervalAtFirst: number = INTERVAL_MS.default,
+): Silence {
+  let intervalMs = intervalAtFirst;
   let heardAt = clock.now();
   let stale = false;
   let timer: unknown;
@@ -30,18 +34,17 @@ export function watchSilence({ clock, silenceLimits }: SilenceDeps, tell: (event
   // Armed for the limit and, since bytes only move `heardAt`, armed again for what is left: no timer is touched per event.
   const arm = () => {
     const { staleMs, lostMs } = silenceLimits(intervalMs);
-    timer = clock.setTimeout(
-      () => {
-        const ms = clock.now() - heardAt;
-        if (ms >= lostMs) return tell({ type: 'silent', ms });
-        if (ms >= staleMs && !stale) {
-          stale = true;
-          tell({ type: 'silent', ms });
-        }
-        arm();
-      },
-      Math.max(1, (stale ? lostMs : staleMs) - (clock.now() - heardAt)),
-    );
+    const ms = clock.now() - heardAt;
+    const limit = ms < staleMs ? staleMs : ms < lostMs ? lostMs : ms + lostMs;
+    timer = clock.setTimeout(expire, Math.max(1, limit - ms));
+  };
+  const expire = () => {
+    const { staleMs, lostMs } = silenceLimits(intervalMs);
+    const ms = clock.now() - heardAt;
+    arm();
+    if (ms < staleMs || (stale && ms < lostMs)) return;
+    stale = true;
+    tell({ type: 'silent', ms });
   };
   const rearm = () => {
     clock.clearTimeout(timer);

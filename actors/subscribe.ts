@@ -1,6 +1,6 @@
 /**
  * Opens a hive's stream and reads it: bytes → events → checked once → the store. The machine hears only what changes
- * its state: opened, silent, heard again, closed.
+ * its state: answered, opened by a first event, silent, heard again, closed.
  */
 import { fromCallback } from 'xstate';
 import type { SubscribeInput, SubscriptionEvent } from '../machines/hive-subscription.js';
@@ -78,10 +78,10 @@ async function read(
     stream.destroy();
     throw new PeerFailure('identity', `${hiveUrl} is hive ${String(holder).slice(0, 64)} now`);
   }
-  sendBack({ type: 'opened' });
+  sendBack({ type: 'answered' });
   onOpened(input, signal);
 
-  const silence = watchSilence({ clock, silenceLimits }, sendBack);
+  const silence = watchSilence({ clock, silenceLimits }, sendBack, input.intervalMs);
   signal.addEventListener('abort', silence.stop, { once: true });
   let events = 0;
   let first = true;
@@ -105,6 +105,7 @@ async function read(
       silence.setInterval(intervalMs);
       sendBack({ type: 'interval', ms: intervalMs });
     }
+    if (first) sendBack({ type: 'opened' });
     onTelemetry(heartbeat.value, first);
     first = false;
   });

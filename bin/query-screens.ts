@@ -13,11 +13,13 @@ export interface Screen {
   width?: number | undefined;
 }
 
+/** Lost so often in ten minutes, a hive that streams needs attention too. */
+const FLAPPING_MIN = 3;
 /** How many lines of trouble one screen holds. */
 const ATTENTION_MAX = 20;
 
 export function statusScreen(
-  { info, hives, conflicts, workers }: { info: Info } & HiveList & WorkerList,
+  { info, hives, conflicts, unreachable = [], workers }: { info: Info } & HiveList & WorkerList,
   { queenNowMs, color, width }: Screen,
 ): string[] {
   const c = colors(color);
@@ -47,6 +49,10 @@ export function statusScreen(
     const what = `${holder}${hive_url} is refused for ${since(from, queenNowMs)}: ${reason}`;
     trouble.push([{ text: 'conflict', paint: c.red }, hive_id, what]);
   }
+  for (const { hive_id, hive_url, reason, remedy, since: from } of unreachable) {
+    const what = `${hive_url} for ${since(from, queenNowMs)}: ${reason}; ${remedy}`;
+    trouble.push([{ text: 'unreachable', paint: c.red }, hive_id, what]);
+  }
   const byRank = [...hives].sort((a, b) => rank(a) - rank(b));
   for (const hive of byRank) {
     const kind = troubleOf(hive);
@@ -75,18 +81,25 @@ export function statusScreen(
   return lines;
 }
 
-function troubleOf({ state, stale, health_status }: HiveEntry): string | null {
+function troubleOf({ state, stale, health_status, losses_10m = 0 }: HiveEntry): string | null {
   if (state !== 'streaming') return state;
   if (stale) return 'stale';
-  return health_status && health_status.status !== 'healthy' ? health_status.status : null;
+  if (health_status && health_status.status !== 'healthy') return health_status.status;
+  return losses_10m >= FLAPPING_MIN ? 'flapping' : null;
 }
 
 function why(hive: HiveEntry, queenNowMs: number): string {
-  const healthReason = hive.state === 'streaming' && !hive.stale ? hive.health_status?.reason : undefined;
+  const losses = hive.losses_10m ?? 0;
+  const flaps = losses > 0 ? `lost ${losses} ${losses === 1 ? 'time' : 'times'} in the last ten minutes` : '';
+  const isWell = hive.state === 'streaming' && !hive.stale;
+  const healthReason = isWell ? hive.health_status?.reason : undefined;
+  if (isWell && !healthReason && flaps) return flaps;
   const reason = healthReason ?? hive.reason ?? 'no reason given';
   const next = hive.next_attempt_at ? `; next attempt in ${until(hive.next_attempt_at, queenNowMs)}` : '';
   // `since` is when the tie changed; an unhealthy hive's tie is in order.
-  return healthReason ? reason : `${reason} for ${since(hive.since, queenNowMs)}${next}`;
+  return healthReason
+    ? reason
+    : `${reason} for ${since(hive.since, queenNowMs)}${next}${losses > 1 ? `; ${flaps}` : ''}`;
 }
 
 const HIVES: readonly Column[] = [
@@ -98,9 +111,12 @@ const HIVES: readonly Column[] = [
 ];
 
 /** One line a hive, and one for each further GPU. */
-export function hivesScreen({ hives, conflicts }: HiveList, { queenNowMs, color, width }: Screen): string[] {
+export function hivesScreen(
+  { hives, conflicts, unreachable = [] }: HiveList,
+  { queenNowMs, color, width }: Screen,
+): string[] {
   const c = colors(color);
-  if (hives.length === 0 && conflicts.length === 0) return ['no hive yet: start one with rbee hive'];
+  if (hives.length + conflicts.length + unreachable.length === 0) return ['no hive yet: start one with rbee hive'];
   const rows: Cell[][] = [];
   for (const hive of hives) {
     const [first, ...others] = hive.node?.gpus ?? [];
@@ -115,6 +131,9 @@ export function hivesScreen({ hives, conflicts }: HiveList, { queenNowMs, color,
   for (const { hive_id, hive_url, holder_url, reason } of conflicts) {
     const holder = holder_url ? `${holder_url} holds the name, ` : '';
     lines.push(c.red(clean(`conflict: ${hive_id}: ${holder}${hive_url} is refused: ${reason}`)));
+  }
+  for (const { hive_id, hive_url, reason, remedy } of unreachable) {
+    lines.push(c.red(clean(`unreachable: ${hive_id} at ${hive_url}: ${reason}; ${remedy}`)));
   }
   return lines;
 }

@@ -20,6 +20,7 @@ import { createSubscriber } from '../actors/subscribe.js';
 import { tick } from '../actors/tick.js';
 import { silenceLimits } from '../machines/backoff.js';
 import { discoveryMachine } from '../machines/discovery.js';
+import { remedyOf } from '../machines/failure.js';
 import { hiveSubscriptionMachine, type ReadyAnswer } from '../machines/hive-subscription.js';
 import { type QueenEvent, queenMachine, subscriptionName, supervisorMachine } from '../machines/queen.js';
 import { seekMachine } from '../machines/seek.js';
@@ -39,6 +40,8 @@ import { parseCount, parsePort } from './options.js';
 import type { Built, Ground } from './process.js';
 import { type QueenDirectory, queenDirectory } from './queen-directory.js';
 
+/** Hives that a metric tells one by one. */
+const LABELLED_MAX = 1_000;
 /** PROTOCOL: `queen` events every 5 s. */
 const SNAPSHOT_MS = 5_000;
 /** How old "last seen" may be in the file of known hives, after the process was killed. */
@@ -121,7 +124,7 @@ export function buildSwarm(ground: Ground, { kind, options, more = () => [] }: S
     if (kind === 'keeper') return null;
     if (hiveId !== null && fleet.hive(hiveId)?.state === 'streaming') return `hive ${hiveId} streams already`;
     if (known.isForgotten(hiveUrl, hiveId)) return `${hiveUrl} was forgotten`;
-    return fleet.conflicts(now().ms).some(({ hive_url }) => hive_url === hiveUrl) ? `${hiveUrl} is in conflict` : null;
+    return fleet.isRefused(hiveUrl, now().ms) ? `${hiveUrl} is in conflict` : null;
   };
 
   /** A hive that answered is read, unless another of its name is. */
@@ -217,6 +220,11 @@ export function buildSwarm(ground: Ground, { kind, options, more = () => [] }: S
       seek: seekMachine.provide({ actors: { ask } }),
     },
     actions: {
+      unreached: ({ context: { hiveId, hiveUrl, reason, failure } }) =>
+        fleet.unreached(
+          { hive_id: hiveId, hive_url: hiveUrl, reason: reason ?? 'it closed the stream', remedy: remedyOf(failure) },
+          now(),
+        ),
       publish: ({ context }, { state: shown, stale }) => {
         const { hiveId, hiveUrl, reason, seekReason, nextAttemptMs, instance, trusted } = context;
         const shownAt = fleet.hive(hiveId)?.hive_url ?? '';
@@ -237,7 +245,7 @@ export function buildSwarm(ground: Ground, { kind, options, more = () => [] }: S
           hiveUrl,
           state: shown,
           stale,
-          reason: shown === 'lost' ? (seekReason ?? reason) : stale ? 'silent' : null,
+          reason: shown === 'lost' ? (seekReason ?? reason) : (reason ?? (stale ? 'silent' : null)),
           nextAttemptAt: shown === 'lost' && nextAttemptMs !== null ? isoAfter(nextAttemptMs) : null,
           ...(since === undefined ? {} : { since }),
           now: now(),
@@ -294,6 +302,25 @@ export function buildSwarm(ground: Ground, { kind, options, more = () => [] }: S
       ...directory.metrics,
       ...gateway.metrics,
       { name: 'rbee_hives', help: 'Hives by state.', type: 'gauge', label: 'state', read: () => countStates(fleet) },
+      {
+        name: 'rbee_hives_unreachable',
+        help: 'Hives that announced themselves and could not be read.',
+        type: 'gauge',
+        read: () => fleet.unreachable(now().ms).length,
+      },
+      {
+        name: 'rbee_hive_losses_total',
+        help: 'Streams of hives that were lost.',
+        type: 'counter',
+        read: fleet.lossesTotal,
+      },
+      {
+        name: 'rbee_hive_losses_10m',
+        help: 'Losses in the last ten minutes, of each hive that was lost at all.',
+        type: 'gauge',
+        label: 'hive',
+        read: () => lossesOf(fleet),
+      },
       {
         name: 'rbee_hive_events_total',
         help: 'Events received from hives.',
@@ -352,6 +379,14 @@ function countStates(fleet: Fleet): Record<string, number> {
   return states;
 }
 
+/** Of a thousand at most, those lost most often: a label value each. */
+function lossesOf(fleet: Fleet): Record<string, number> {
+  const lost = fleet
+    .hives()
+    .flatMap(({ hive_id, losses_10m: times = 0 }) => (times > 0 ? [[hive_id, times] as const] : []));
+  return Object.fromEntries(lost.sort(([, a], [, b]) => b - a).slice(0, LABELLED_MAX));
+}
+
 /** A line a change: a lost hive's next attempts are not changes. */
 function tellChanges(fleet: Fleet, log: Ground['log']): void {
   const told = new Map<string, string>();
@@ -359,6 +394,10 @@ function tellChanges(fleet: Fleet, log: Ground['log']): void {
     if (event.type === 'refused') {
       const { hive_id, hive_url, reason } = event.conflict;
       log.warn(`hive ${hive_id} at ${hive_url} is refused: ${reason}`);
+    }
+    if (event.type === 'unreachable') {
+      const { hive_id, hive_url, reason, remedy } = event.hive;
+      log.warn(`hive ${hive_id} announced itself at ${hive_url}, but cannot be read: ${reason}; ${remedy}`);
     }
     if (event.type !== 'state') return;
     const { hive_id, hive_url, state, stale, reason } = event.change;

@@ -28,6 +28,8 @@ export const LOST_JITTER_MS_MAX = 250;
 
 /** Streams that end so soon after they began are not worth calling for at once for ever. */
 export const STEADY_MS = 10_000;
+/** A stream without its first event is ended well before its hive would take it for one that lasted. */
+export const FIRST_EVENT_MS = STEADY_MS - 2_000;
 const SHORT_STREAMS_MAX = 5;
 
 /** The wait after the loss of a stream: none, but after five short streams running as after failed attempts. */
@@ -59,9 +61,15 @@ export function seekDelayMs(schedule: 'lost' | 'known', n: number): number {
   return n - SEEK_MS.length <= SEEK_OFTEN.forMs / SEEK_OFTEN.everyMs ? SEEK_OFTEN.everyMs : SEEK_SELDOM_MS;
 }
 
-/** Silence, as multiples of the sender's own interval: three make stale, ten make lost. */
+/** A loaded machine, a garbage collection or one lost packet (TCP sends it again after 0.2–1 s) delays events by so much. */
+const SILENCE_FLOOR_MS = { stale: 1_000, lost: 3_000 } as const;
+
+/** Silence, as multiples of the sender's own interval: three make stale, ten make lost, but not sooner than the floors. */
 export function silenceLimits(intervalMs: number): { staleMs: number; lostMs: number } {
-  return { staleMs: 3 * intervalMs, lostMs: 10 * intervalMs };
+  return {
+    staleMs: Math.max(3 * intervalMs, SILENCE_FLOOR_MS.stale),
+    lostMs: Math.max(10 * intervalMs, SILENCE_FLOOR_MS.lost),
+  };
 }
 
 const LEASE_MS = [0, 1_000, 2_000, 4_000, 8_000] as const;

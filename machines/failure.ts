@@ -10,6 +10,8 @@ export type FailureKind =
   | 'not-allowed'
   | 'identity'
   | 'closed'
+  /** This process is out of descriptors, ports or buffers: that says nothing of the peer. */
+  | 'exhausted'
   | 'broken';
 
 export interface Failure {
@@ -17,6 +19,27 @@ export interface Failure {
   /** One sentence for people. */
   message: string;
 }
+
+const REACH =
+  'let this queen through the firewall to that port, or start the hive with --advertise-url and a URL at which the queen reaches it';
+const ANSWERS = 'something that is not this hive answers there: check --advertise-url, and the proxy if there is one';
+
+/** What a person can do about a hive that called and cannot be read. */
+const REMEDIES: Record<FailureKind, string> = {
+  refused: REACH,
+  timeout: REACH,
+  closed: REACH,
+  status: ANSWERS,
+  conflict: ANSWERS,
+  broken: ANSWERS,
+  identity: ANSWERS,
+  unauthorized: 'set the same --token on the queen and on the hive',
+  protocol: 'install the same version of rbee on both',
+  'not-allowed': 'the reason says what to set',
+  exhausted: 'the queen is short of something, not the hive: the reason says what to raise',
+};
+
+export const remedyOf = (kind: FailureKind | null): string => REMEDIES[kind ?? 'closed'];
 
 /** What an actor rejected with, as a failure; anything unforeseen is `broken`. */
 export function asFailure(error: unknown): Failure {

@@ -4,7 +4,8 @@
  * being stopped first. It owns the hive's name, so it alone decides who may hold it.
  */
 import { assign, fromCallback, fromPromise, setup, stopChild } from 'xstate';
-import { seekDelayMs, silenceLimits } from './backoff.js';
+import { INTERVAL_MS } from '../wire/heartbeat.js';
+import { FIRST_EVENT_MS, seekDelayMs, silenceLimits } from './backoff.js';
 import { asFailure, type Failure, type FailureKind, notProvided } from './failure.js';
 import { type AskInput, type SeekReport, seekMachine } from './seek.js';
 
@@ -13,7 +14,13 @@ const MOVES_MAX = 3;
 const MOVES_WINDOW_MS = 10_000;
 
 /** What only a person can put right: said instead of what a hive was lost by. */
-const NEEDS_MENDING = new Set<FailureKind>(['unauthorized', 'protocol', 'identity', 'not-allowed']);
+const NEEDS_MENDING = new Set<FailureKind>(['unauthorized', 'protocol', 'identity', 'not-allowed', 'exhausted']);
+
+/** How often a stream that could not be opened for want of our own descriptors or ports is tried again, each second. */
+const EXHAUSTED_RETRIES_MAX = 5;
+
+/** The stream carries bytes, but nothing as long as an event. */
+const NO_EVENT = 'its stream opens, but no event arrives: large packets may not pass (check the MTU of the path)';
 
 export type ReadyAnswer =
   | { outcome: 'subscribed' }
@@ -56,11 +63,15 @@ export interface SubscriptionContext extends KnownHive {
   /** What readers are shown; kept while a new stream replaces an old one. */
   shown: 'connecting' | 'streaming' | 'lost';
   reason: string | null;
+  /** What kind of failure `reason` is, where it is one. */
+  failure: FailureKind | null;
   nextAttemptMs: number | null;
   /** Why it cannot be searched for, if that is something that somebody must mend. */
   seekReason: string | null;
   /** How often it was asked for since it last streamed for long. */
   asked: number;
+  /** Retries for want of our own resources since it called. */
+  retries: number;
   /** Times of the last moves, by the receiver's monotonic clock. */
   moves: number[];
 }
@@ -69,6 +80,8 @@ export type SubscriptionEvent =
   | ReadyEvent
   | { type: 'hive.forget'; respond: (answer: ForgetAnswer) => void }
   /** The stream's headers are there, and they are those of a stream. */
+  | { type: 'answered' }
+  /** Its first event arrived: a stream that carries none is not open. */
   | { type: 'opened' }
   | { type: 'failed'; failure: Failure }
   | { type: 'closed'; reason: string }
@@ -84,6 +97,8 @@ export interface SubscribeInput {
   hiveId: string;
   hiveUrl: string;
   trusted: boolean;
+  /** What the hive said last, until it says another: both sides of a subscription count silence by the same. */
+  intervalMs: number;
 }
 
 /** What `publish` is told: the state that readers of the queen are shown. */
@@ -110,16 +125,22 @@ const s = setup({
   actions: {
     /** Shows a state to the queen's readers; provided by `bin/`. */
     publish: (_, _shown: ShownState) => {},
+    /** A hive that nobody knew called and could not be read; provided by `bin/`. */
+    unreached: () => {},
     /** A subscription that replaces a live one keeps what readers are shown. */
     adopt: assign(({ context }, { event }: { event: ReadyEvent }) => ({
       hiveUrl: event.hiveUrl,
       instance: event.instance ?? (event.hiveUrl === context.hiveUrl ? context.instance : null),
       trusted: event.trusted || (context.trusted && event.hiveUrl === context.hiveUrl),
       seekReason: null,
+      retries: 0,
       moves: event.hiveUrl === context.hiveUrl ? context.moves : [...recentMoves(context, event), event.at],
     })),
     answer: (_, { event, answer }: { event: ReadyEvent; answer: ReadyAnswer }) => event.respond(answer),
-    noteLoss: assign((_, { reason }: { reason: string }) => ({ reason })),
+    noteLoss: assign((_, { reason, failure = null }: { reason: string; failure?: FailureKind | null }) => ({
+      reason,
+      failure,
+    })),
   },
   guards: {
     lostBySilence: ({ context }, { ms }: { ms: number }) => ms >= silenceLimits(context.intervalMs).lostMs,
@@ -132,8 +153,15 @@ const s = setup({
   },
   delays: {
     openTimeout: 5_000,
-    /** A stream that closes sooner does not start the search over, or one that fails at once would be asked in a loop. */
-    steady: 10_000,
+    /** The latest event is sent as a stream opens: one that is late is said, one that does not come is a loss. */
+    firstEventLate: silenceLimits(INTERVAL_MS.default).staleMs,
+    firstEventTimeout: FIRST_EVENT_MS,
+    exhaustedRetry: 1_000,
+    /**
+     * A stream that is fresh for less does not start the search over, or one that fails soon would be asked in a loop.
+     * Longer than the silence that ends a stream.
+     */
+    steady: 15_000,
   },
 });
 
@@ -157,12 +185,18 @@ function refusal(context: SubscriptionContext, event: ReadyEvent): ReadyAnswer {
   return { outcome, holderUrl: context.hiveUrl };
 }
 
+const lossOf = ({ failure }: { failure: Failure }) => ({ reason: failure.message, failure: failure.kind });
+
+/** What somebody must mend before it can be found; null for what ends by itself. */
+const mendingOf = ({ kind, message }: Failure): string | null => (NEEDS_MENDING.has(kind) ? message : null);
+
 const scheduleOf = ({ streamed }: SubscriptionContext) => (streamed ? 'lost' : 'known');
 
 const subscribeInput = ({ context }: { context: SubscriptionContext }): SubscribeInput => ({
   hiveId: context.hiveId,
   hiveUrl: context.hiveUrl,
   trusted: context.trusted,
+  intervalMs: context.intervalMs,
 });
 
 export const hiveSubscriptionMachine = s.createMachine({
@@ -172,18 +206,21 @@ export const hiveSubscriptionMachine = s.createMachine({
     hiveUrl: input.hiveUrl,
     instance: input.instance,
     trusted: input.trusted,
-    intervalMs: 1000,
+    intervalMs: INTERVAL_MS.default,
     registered: input.origin === 'known',
     streamed: false,
     shown: 'connecting',
     reason: null,
+    failure: null,
     nextAttemptMs: null,
     seekReason: null,
     asked: 0,
+    retries: 0,
     moves: [],
   }),
   initial: 'connecting',
   on: {
+    interval: { actions: assign({ intervalMs: ({ event }) => event.ms }) },
     'hive.ready': [
       {
         guard: { type: 'mayHold', params: ({ event }) => ({ event }) },
@@ -249,11 +286,16 @@ export const hiveSubscriptionMachine = s.createMachine({
         opening: {
           entry: [stopChild('subscriber'), s.spawnChild('subscriber', { id: 'subscriber', input: subscribeInput })],
           on: {
+            answered: 'answered',
             opened: '#streaming',
-            failed: {
-              target: '#failed',
-              actions: { type: 'noteLoss', params: ({ event }) => ({ reason: event.failure.message }) },
-            },
+            failed: [
+              {
+                guard: ({ context, event }) =>
+                  event.failure.kind === 'exhausted' && context.retries < EXHAUSTED_RETRIES_MAX,
+                target: 'exhausted',
+              },
+              { target: '#failed', actions: { type: 'noteLoss', params: ({ event }) => lossOf(event) } },
+            ],
             closed: {
               target: '#failed',
               actions: { type: 'noteLoss', params: ({ event }) => ({ reason: event.reason }) },
@@ -264,15 +306,54 @@ export const hiveSubscriptionMachine = s.createMachine({
               target: '#failed',
               actions: {
                 type: 'noteLoss',
-                params: ({ context }) => ({ reason: `${context.hiveUrl} did not open its stream within 5 s` }),
+                params: ({ context }) => ({
+                  reason: `${context.hiveUrl} did not open its stream within 5 s`,
+                  failure: 'timeout',
+                }),
               },
             },
+          },
+        },
+        /** We could not open a connection to anybody: that is no word about this hive. */
+        exhausted: {
+          entry: assign({ retries: ({ context }) => context.retries + 1 }),
+          after: { exhaustedRetry: 'opening' },
+        },
+        /**
+         * Headers pass where large packets do not: a stream is fresh after its first event. Until then a hive that was lost
+         * stays so, and another is at best stale.
+         */
+        answered: {
+          entry: assign({ registered: true, streamed: true }),
+          after: {
+            firstEventLate: {
+              actions: [
+                { type: 'noteLoss', params: { reason: NO_EVENT } },
+                assign({ shown: ({ context }) => (context.shown === 'lost' ? 'lost' : 'streaming') }),
+                {
+                  type: 'publish',
+                  params: ({ context }) => ({ state: context.shown, stale: context.shown === 'streaming' }),
+                },
+              ],
+            },
+            firstEventTimeout: { target: '#lost', actions: { type: 'noteLoss', params: { reason: NO_EVENT } } },
+          },
+          on: {
+            opened: '#streaming',
+            closed: {
+              target: '#lost',
+              actions: { type: 'noteLoss', params: ({ event }) => ({ reason: event.reason }) },
+            },
+            failed: { target: '#lost', actions: { type: 'noteLoss', params: ({ event }) => lossOf(event) } },
           },
         },
         /** A hive is registered when its stream is open, not before: one that never was leaves no entry. */
         failed: {
           id: 'failed',
-          always: [{ guard: ({ context }) => context.registered, target: '#lost' }, { target: '#gone' }],
+          always: [
+            { guard: ({ context }) => context.registered, target: '#lost' },
+            { target: '#gone', actions: 'unreached' },
+          ],
         },
       },
     },
@@ -284,12 +365,11 @@ export const hiveSubscriptionMachine = s.createMachine({
         registered: true,
         streamed: true,
         reason: null,
+        failure: null,
         nextAttemptMs: null,
         seekReason: null,
       }),
-      after: { steady: { actions: assign({ asked: 0 }) } },
       on: {
-        interval: { actions: assign({ intervalMs: ({ event }) => event.ms }) },
         silent: {
           guard: { type: 'lostBySilence', params: ({ event }) => event },
           target: 'lost',
@@ -299,14 +379,12 @@ export const hiveSubscriptionMachine = s.createMachine({
           },
         },
         closed: { target: 'lost', actions: { type: 'noteLoss', params: ({ event }) => ({ reason: event.reason }) } },
-        failed: {
-          target: 'lost',
-          actions: { type: 'noteLoss', params: ({ event }) => ({ reason: event.failure.message }) },
-        },
+        failed: { target: 'lost', actions: { type: 'noteLoss', params: ({ event }) => lossOf(event) } },
       },
       states: {
         fresh: {
           entry: { type: 'publish', params: { state: 'streaming', stale: false } },
+          after: { steady: { actions: assign({ asked: 0 }) } },
           on: {
             silent: { guard: { type: 'merelyStale', params: ({ event }) => event }, target: 'stale' },
           },
@@ -344,10 +422,9 @@ export const hiveSubscriptionMachine = s.createMachine({
           ],
         },
         'seek.failed': {
-          guard: ({ context, event }) =>
-            NEEDS_MENDING.has(event.failure.kind) && event.failure.message !== context.seekReason,
+          guard: ({ context, event }) => mendingOf(event.failure) !== context.seekReason,
           actions: [
-            assign({ seekReason: ({ event }) => event.failure.message }),
+            assign({ seekReason: ({ event }) => mendingOf(event.failure) }),
             { type: 'publish', params: { state: 'lost', stale: false } },
           ],
         },

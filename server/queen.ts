@@ -65,6 +65,7 @@ function callbacks({ queenId, loopbackOnly, secured, send, fleet, now }: QueenDo
       throw error;
     }
     const instance = idHeader(ctx, HEADER.instance);
+    const failure = fleet.whyUnread(hiveId, hiveUrl);
     let said: ReadyAnswer | undefined;
     send({
       type: 'hive.ready',
@@ -79,7 +80,10 @@ function callbacks({ queenId, loopbackOnly, secured, send, fleet, now }: QueenDo
     });
     if (said?.outcome !== 'subscribed') throw refusal(hiveId, hiveUrl, said);
     fleet.accepted(hiveId, hiveUrl);
-    answer(ctx, { status: 'ok', message: `Subscribed to hive ${hiveId} SSE stream`, queen_id: queenId });
+    answer(ctx, {
+      ...{ status: 'ok', message: `Subscribed to hive ${hiveId} SSE stream`, queen_id: queenId },
+      ...(failure === null ? {} : { last_failure: failure.slice(0, 2048) }),
+    });
   }
 
   function refusal(hiveId: string, hiveUrl: string, said: ReadyAnswer | undefined): HttpProblem {

@@ -130,9 +130,14 @@ function queries({ send, fleet, now }: SwarmDoorsInput): Route[] {
     {
       method: 'GET',
       path: '/v1/hives',
-      summary: 'Every hive that is known, and every name conflict.',
+      summary: 'Every hive that is known, every name conflict, and every hive that called and cannot be read.',
       answers: { 200: { description: 'Hives.', schema: HiveList } },
-      handle: (ctx) => answer(ctx, { hives: fleet.hives(), conflicts: fleet.conflicts(now().ms) }),
+      handle: (ctx) => {
+        const { ms } = now();
+        const unreachable = fleet.unreachable(ms);
+        const more = unreachable.length > 0 ? { unreachable } : {};
+        answer(ctx, { hives: fleet.hives(), conflicts: fleet.conflicts(ms), ...more });
+      },
     },
     {
       method: 'GET',

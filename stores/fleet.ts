@@ -5,15 +5,19 @@
 import { createStore } from '@xstate/store';
 import type { Device } from '../wire/device.js';
 import type { HiveHeartbeat, HiveStateChange, QueenSnapshot } from '../wire/heartbeat.js';
-import type { HiveConflict, HiveEntry } from '../wire/hive.js';
+import type { HiveConflict, HiveEntry, HiveUnreachable } from '../wire/hive.js';
 import { asSaidBy, isLoopbackUrl } from '../wire/url.js';
 import type { WorkerStats } from '../wire/worker.js';
 import { createListeners, type Report } from './listeners.js';
 import { createWorkers, type Now } from './workers.js';
 
-/** A refused hive tries again at least every 30 s: one that has not for so long is gone. */
+/** A hive that is refused, or cannot be reached, calls again at least every 30 s: one that has not for so long is gone. */
 const CONFLICT_KEPT_MS = 90_000;
 const CONFLICTS_MAX = 1_000;
+const UNREACHABLE_MAX = 1_000;
+/** Losses are counted over so long, and of one hive up to so many. */
+const LOSSES_MS = 600_000;
+const LOSSES_MAX = 200;
 
 export interface TelemetryInput {
   heartbeat: HiveHeartbeat;
@@ -27,7 +31,9 @@ export type FleetEvent =
   | { type: 'telemetry'; hive: HiveEntry; heartbeat: HiveHeartbeat; receivedAt: string }
   | { type: 'state'; change: HiveStateChange }
   /** A hive is refused for the first time, or again after it was gone. */
-  | { type: 'refused'; conflict: HiveConflict };
+  | { type: 'refused'; conflict: HiveConflict }
+  /** A hive that nobody knew called and could not be read: for the first time, or for another reason than before. */
+  | { type: 'unreachable'; hive: HiveUnreachable };
 
 export type Fleet = ReturnType<typeof createFleet>;
 
@@ -35,6 +41,10 @@ export type Fleet = ReturnType<typeof createFleet>;
 export function createFleet(report: Report = () => {}) {
   const hives = new Map<string, HiveEntry>();
   const conflicts = new Map<string, HiveConflict & { at: number }>();
+  const unreachable = new Map<string, HiveUnreachable & { at: number }>();
+  /** Monotonic ms of each loss, by hive. */
+  const losses = new Map<string, number[]>();
+  let lossesTotal = 0;
   /** The sender's own, of each hive's latest event. */
   const timestamps = new Map<string, string | null>();
   const workers = createWorkers(hives);
@@ -76,6 +86,7 @@ export function createFleet(report: Report = () => {}) {
   function forget({ hiveId, hiveUrl, reason, now }: Shown): HiveStateChange {
     hives.delete(hiveId);
     timestamps.delete(hiveId);
+    losses.delete(hiveId);
     const gone = changeOf({ ...blank(hiveId), hive_url: hiveUrl, reason, since: now.iso });
     return { ...gone, state: 'forgotten' };
   }
@@ -93,8 +104,26 @@ export function createFleet(report: Report = () => {}) {
       next_attempt_at: event.nextAttemptAt,
     };
     hives.set(event.hiveId, entry);
+    unreachable.delete(placeOf(event.hiveId, event.hiveUrl));
     if (state === 'lost' && known?.state !== 'lost') workers.voidHive(event.hiveId, event.now.ms);
+    if (state === 'lost' && known?.state === 'streaming') countLoss(entry, event.now.ms);
     return entry;
+  }
+
+  function countLoss(hive: HiveEntry, at: number): void {
+    lossesTotal += 1;
+    const times = losses.get(hive.hive_id) ?? [];
+    times.push(at);
+    losses.set(hive.hive_id, times.slice(-LOSSES_MAX));
+    recount(hive.hive_id, at);
+  }
+
+  function recount(hiveId: string, now: number): void {
+    const times = (losses.get(hiveId) ?? []).filter((at) => now - at < LOSSES_MS);
+    const hive = hives.get(hiveId);
+    if (hive) hive.losses_10m = times.length;
+    if (times.length > 0) losses.set(hiveId, times);
+    else losses.delete(hiveId);
   }
 
   const isOnline = (hive: HiveEntry) => hive.state === 'streaming';
@@ -106,7 +135,7 @@ export function createFleet(report: Report = () => {}) {
     shown: store.trigger.shown,
     devices: store.trigger.devices,
     refused: (conflict: Omit<HiveConflict, 'since'>, now: Now): void => {
-      const key = `${conflict.hive_id} ${conflict.hive_url}`;
+      const key = placeOf(conflict.hive_id, conflict.hive_url);
       const known = conflicts.get(key);
       if (!known && conflicts.size >= CONFLICTS_MAX) return;
       const entry = { ...conflict, since: known?.since ?? now.iso };
@@ -114,11 +143,23 @@ export function createFleet(report: Report = () => {}) {
       if (!known) tell({ type: 'refused', conflict: entry });
     },
     accepted: (hiveId: string, hiveUrl: string): void => {
-      conflicts.delete(`${hiveId} ${hiveUrl}`);
+      conflicts.delete(placeOf(hiveId, hiveUrl));
+    },
+    /** It called, and its stream could not be opened. */
+    unreached: (hive: Omit<HiveUnreachable, 'since' | 'last_attempt_at'>, now: Now): void => {
+      const key = placeOf(hive.hive_id, hive.hive_url);
+      const known = unreachable.get(key);
+      if (!known && unreachable.size >= UNREACHABLE_MAX) return;
+      const entry = { ...hive, since: known?.since ?? now.iso, last_attempt_at: now.iso };
+      unreachable.set(key, { ...entry, at: now.ms });
+      if (known?.reason !== hive.reason) tell({ type: 'unreachable', hive: entry });
     },
     expire: (now: number): void => {
       workers.expire(now);
-      for (const [key, { at }] of conflicts) if (now - at > CONFLICT_KEPT_MS) conflicts.delete(key);
+      for (const kept of [conflicts, unreachable]) {
+        for (const [key, { at }] of kept) if (now - at > CONFLICT_KEPT_MS) kept.delete(key);
+      }
+      for (const hiveId of [...losses.keys()]) recount(hiveId, now);
     },
     /** Reads. */
     follow,
@@ -127,6 +168,20 @@ export function createFleet(report: Report = () => {}) {
     hives: (): HiveEntry[] => [...hives.values()],
     conflicts: (now: number): HiveConflict[] =>
       [...conflicts.values()].filter(({ at }) => now - at <= CONFLICT_KEPT_MS).map(({ at: _, ...shown }) => shown),
+    isRefused: (hiveUrl: string, now: number): boolean => {
+      for (const { hive_url, at } of conflicts.values())
+        if (hive_url === hiveUrl && now - at <= CONFLICT_KEPT_MS) return true;
+      return false;
+    },
+    unreachable: (now: number): HiveUnreachable[] =>
+      [...unreachable.values()].filter(({ at }) => now - at <= CONFLICT_KEPT_MS).map(({ at: _, ...shown }) => shown),
+    /** Why the hive at this URL is not read; null when it is, or was never tried. */
+    whyUnread: (hiveId: string, hiveUrl: string): string | null => {
+      const hive = hives.get(hiveId);
+      if (hive?.hive_url === hiveUrl) return hive.state === 'streaming' ? null : hive.reason;
+      return unreachable.get(placeOf(hiveId, hiveUrl))?.reason ?? null;
+    },
+    lossesTotal: (): number => lossesTotal,
     changeOf,
     snapshot: (now: Now): QueenSnapshot => {
       const online = [...hives.values()].filter(isOnline);
@@ -144,6 +199,8 @@ export function createFleet(report: Report = () => {}) {
     },
   };
 }
+
+const placeOf = (hiveId: string, hiveUrl: string): string => `${hiveId} ${hiveUrl}`;
 
 /** A state to show; `since` only where it began before this process did. */
 export interface Shown {
@@ -178,6 +235,7 @@ function blank(hiveId: string): HiveEntry {
     devices: null,
     workers: [],
     labels: {},
+    losses_10m: 0,
   };
 }
 

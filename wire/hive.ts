@@ -52,6 +52,9 @@ export const HiveReadyAnswer = Type.Object({
   status: Type.String(),
   message: Type.Optional(Type.String()),
   queen_id: Type.Optional(Id),
+  last_failure: Type.Optional(
+    Type.String({ maxLength: 2048, description: 'why the queen could not read this hive when it last tried' }),
+  ),
 });
 export type HiveReadyAnswer = Static<typeof HiveReadyAnswer>;
 
@@ -74,6 +77,7 @@ export const HiveEntry = Type.Object({
   devices: nullable(Type.Array(Device)),
   workers: Type.Array(WorkerStats),
   labels: Labels,
+  losses_10m: Type.Optional(Type.Integer({ minimum: 0, description: 'how often it was lost in the last ten minutes' })),
 });
 export type HiveEntry = Static<typeof HiveEntry>;
 
@@ -87,5 +91,21 @@ export const HiveConflict = Type.Object({
 });
 export type HiveConflict = Static<typeof HiveConflict>;
 
-export const HiveList = Type.Object({ hives: Type.Array(HiveEntry), conflicts: Type.Array(HiveConflict) });
+/** A hive that announced itself and could not be read since: a firewall, a NAT, another token. It is in no list of hives. */
+export const HiveUnreachable = Type.Object({
+  hive_id: Id,
+  hive_url: HttpUrl,
+  reason: Type.String({ description: 'what happened when its stream was opened' }),
+  remedy: Type.String({ description: 'what to do about it' }),
+  since: Timestamp,
+  last_attempt_at: Timestamp,
+});
+export type HiveUnreachable = Static<typeof HiveUnreachable>;
+
+export const HiveList = Type.Object({
+  hives: Type.Array(HiveEntry),
+  conflicts: Type.Array(HiveConflict),
+  /** Absent where there is none. */
+  unreachable: Type.Optional(Type.Array(HiveUnreachable)),
+});
 export type HiveList = Static<typeof HiveList>;

@@ -40,6 +40,7 @@ function subscribe(script: Script, input: Partial<SubscriptionInput> = {}) {
         if (shown.at(-1) !== line) script.say(line);
         shown.push(line);
       },
+      unreached: ({ context }) => script.say(`unreached (${context.failure}: ${context.reason})`),
     },
   });
   const actor = act(script, 'subscription', machine, { ...HIVE, origin: 'callback', ...input });
@@ -61,9 +62,11 @@ function subscribe(script: Script, input: Partial<SubscriptionInput> = {}) {
   };
 }
 
-t.test('a hive is shown when its stream is open, not before', async (t) => {
+t.test('a hive is shown when its first event is there, not when its stream answers', async (t) => {
   const script = createScript();
   const { actor, shown } = subscribe(script);
+  await script.pass(100);
+  actor.send({ type: 'answered' });
   await script.pass(100);
   t.same(shown, []);
   actor.send({ type: 'opened' });
@@ -78,6 +81,90 @@ t.test('a hive whose stream never opens leaves nothing', async (t) => {
   t.equal(actor.getSnapshot().status, 'done');
   t.same(shown, []);
   t.equal(live(), 0);
+  t.match(script.lines.join(), /unreached \(timeout: .*did not open its stream within 5 s\)/, 'but it is told');
+  actor.stop();
+});
+
+t.test('a stream that answers and brings no event is late after 3 s and lost after 8 s, again and again', async (t) => {
+  const script = createScript();
+  const { actor, ready } = subscribe(script);
+  for (let n = 0; n < 2; n += 1) {
+    actor.send({ type: 'answered' });
+    await script.pass(8_000);
+    t.equal(actor.getSnapshot().value, 'lost');
+    t.equal(ready(), 'subscribed');
+  }
+  actor.stop();
+  t.matchSnapshot(script.lines.join('\n'));
+});
+
+t.test('a stream that replaces another and brings no event is stale, then lost', async (t) => {
+  const script = createScript();
+  const { actor, ready, shown } = subscribe(script);
+  actor.send({ type: 'opened' });
+  actor.send({ type: 'interval', ms: 60_000 });
+  ready();
+  actor.send({ type: 'answered' });
+  await script.pass(2_900);
+  t.equal(shown.at(-1), 'show streaming');
+  await script.pass(200);
+  t.equal(shown.at(-1), 'show streaming, stale');
+  await script.pass(5_000);
+  t.match(shown.at(-1), /^show lost .*no event arrives/);
+  actor.stop();
+});
+
+t.test('a stream that is lost after ten silent seconds does not start the search over', async (t) => {
+  const script = createScript();
+  const { actor, ready } = subscribe(script);
+  for (let n = 0; n < 4; n += 1) {
+    actor.send({ type: 'opened' });
+    await script.pass(10_000);
+    actor.send({ type: 'silent', ms: 10_000 });
+    await script.pass(100);
+    ready();
+  }
+  t.equal(script.lines.filter((line) => line.includes('ask ')).length, 1, 'asked at once after the first loss only');
+  actor.send({ type: 'opened' });
+  await script.pass(15_000);
+  actor.send({ type: 'closed', reason: 'it closed the stream' });
+  await script.pass(100);
+  t.equal(script.lines.filter((line) => line.includes('ask ')).length, 2, 'and after one that lasted');
+  actor.stop();
+});
+
+const outOfFiles = { kind: 'exhausted', message: 'too many open files' } as const;
+
+t.test('what fails for want of our own descriptors is tried again before a hive is called lost', async (t) => {
+  const script = createScript();
+  const { actor, ready, shown } = subscribe(script);
+  actor.send({ type: 'opened' });
+  ready();
+  for (let n = 0; n < 5; n += 1) {
+    actor.send({ type: 'failed', failure: outOfFiles });
+    await script.pass(1_000);
+  }
+  t.equal(shown.at(-1), 'show streaming');
+  actor.send({ type: 'opened' });
+  t.equal(shown.at(-1), 'show streaming');
+  ready();
+  for (let n = 0; n < 6; n += 1) {
+    actor.send({ type: 'failed', failure: outOfFiles });
+    await script.pass(1_000);
+  }
+  t.equal(shown.at(-1), 'show lost (too many open files)');
+  actor.stop();
+});
+
+t.test('what somebody must mend is the reason for as long as it is so', async (t) => {
+  const script = createScript();
+  const { actor } = subscribe(script);
+  actor.send({ type: 'opened' });
+  actor.send({ type: 'closed', reason: 'it closed the stream' });
+  actor.send({ type: 'seek.failed', failure: { kind: 'unauthorized', message: 'answered 401' } });
+  t.match(actor.getSnapshot().context, { seekReason: 'answered 401' });
+  actor.send({ type: 'seek.failed', failure: { kind: 'refused', message: 'connection refused' } });
+  t.match(actor.getSnapshot().context, { seekReason: null, reason: 'it closed the stream' });
   actor.stop();
 });
 
@@ -107,6 +194,21 @@ t.test('the limits of silence are three and ten of the hive’s own intervals', 
   actor.send({ type: 'silent', ms: 49_999 });
   t.same(shown.at(-1), 'show streaming, stale');
   actor.send({ type: 'silent', ms: 50_000 });
+  t.match(shown.at(-1), /^show lost/);
+  actor.stop();
+});
+
+t.test('a hive of a short interval is not stale before 1 s, nor lost before 3 s', async (t) => {
+  const script = createScript();
+  const { actor, shown } = subscribe(script);
+  actor.send({ type: 'opened' });
+  actor.send({ type: 'interval', ms: 100 });
+  actor.send({ type: 'silent', ms: 999 });
+  t.same(shown, ['show streaming']);
+  actor.send({ type: 'silent', ms: 1_000 });
+  actor.send({ type: 'silent', ms: 2_999 });
+  t.same(shown.at(-1), 'show streaming, stale');
+  actor.send({ type: 'silent', ms: 3_000 });
   t.match(shown.at(-1), /^show lost/);
   actor.stop();
 });

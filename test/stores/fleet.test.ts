@@ -142,6 +142,57 @@ t.test('a conflict is listed until it is over or was not repeated for 90 s', asy
   t.equal(fleet.conflicts(31_000).length, 0);
 });
 
+t.test('a hive that cannot be reached is listed until it is read, or has not called for 90 s', async (t) => {
+  const { fleet, show } = create();
+  const told: string[] = [];
+  fleet.follow((event) => event.type === 'unreachable' && told.push(event.hive.reason));
+  const unreached = (reason: string, s: number) =>
+    fleet.unreached({ hive_id: 'gpu-0', hive_url: 'http://a', reason, remedy: 'open the port' }, at(s));
+  unreached('refused', 0);
+  unreached('refused', 30);
+  unreached('answered 401', 60);
+  t.match(fleet.unreachable(60_000), [{ reason: 'answered 401', since: at(0).iso, last_attempt_at: at(60).iso }]);
+  t.same(told, ['refused', 'answered 401'], 'said once, and again for another reason');
+  t.equal(fleet.whyUnread('gpu-0', 'http://a'), 'answered 401');
+  fleet.expire(151_000);
+  t.same(fleet.unreachable(60_000), []);
+  unreached('refused', 160);
+  show('streaming', 161);
+  t.same(fleet.unreachable(161_000), []);
+  t.equal(fleet.whyUnread('gpu-0', 'http://a'), null);
+});
+
+t.test('strangers that cannot be reached fill no memory', async (t) => {
+  const { fleet } = create();
+  for (let n = 0; n < 2_000; n += 1)
+    fleet.unreached({ hive_id: `h${n}`, hive_url: 'http://a', reason: 'refused', remedy: '' }, at(0));
+  t.equal(fleet.unreachable(0).length, 1_000);
+});
+
+t.test('losses of the last ten minutes are counted', async (t) => {
+  const { fleet, show } = create();
+  const losses = () => fleet.hive('gpu-0')?.losses_10m;
+  show('connecting', 0);
+  show('lost', 1);
+  t.equal(losses(), 0, 'it did not stream');
+  for (const s of [10, 20, 500]) {
+    show('streaming', s);
+    show('lost', s + 1);
+    show('lost', s + 2);
+  }
+  t.equal(losses(), 3);
+  fleet.expire(620_000);
+  t.equal(losses(), 2);
+  fleet.expire(2_000_000);
+  t.equal(losses(), 0);
+  t.equal(fleet.lossesTotal(), 3);
+  for (let s = 3_000; s < 3_500; s += 1) {
+    show('streaming', s);
+    show('lost', s);
+  }
+  t.equal(losses(), 200, 'as many as are kept');
+});
+
 t.test('the latest event, repeated at the start of a new subscription, is told once', async (t) => {
   const { fleet, show, tell } = create();
   let told = 0;

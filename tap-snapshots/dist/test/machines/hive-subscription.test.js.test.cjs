@@ -27,6 +27,25 @@ exports[`dist/test/machines/hive-subscription.test.js > TAP > a new callback rep
   1.00 s  close http://a:7835
 `
 
+exports[`dist/test/machines/hive-subscription.test.js > TAP > a stream that answers and brings no event is late after 3 s and lost after 8 s, again and again > must match snapshot 1`] = `
+  0.00 s  open http://a:7835
+  0.00 s  subscription = connecting.opening
+  0.00 s  subscription = connecting.answered
+  3.00 s  show streaming, stale
+  3.00 s  subscription = connecting.answered (its stream opens, but no event arrives: large packets may not pass (check the MTU of the path))
+  8.00 s  show lost (its stream opens, but no event arrives: large packets may not pass (check the MTU of the path))
+  8.00 s  close http://a:7835
+  8.00 s  subscription = lost (its stream opens, but no event arrives: large packets may not pass (check the MTU of the path))
+  8.00 s  open http://a:7835
+  8.00 s  subscription = connecting.opening (its stream opens, but no event arrives: large packets may not pass (check the MTU of the path))
+  8.00 s  subscription = connecting.answered (its stream opens, but no event arrives: large packets may not pass (check the MTU of the path))
+ 16.00 s  close http://a:7835
+ 16.00 s  subscription = lost (its stream opens, but no event arrives: large packets may not pass (check the MTU of the path))
+ 16.00 s  open http://a:7835
+ 16.00 s  subscription = connecting.opening (its stream opens, but no event arrives: large packets may not pass (check the MTU of the path))
+ 16.00 s  close http://a:7835
+`
+
 exports[`dist/test/machines/hive-subscription.test.js > TAP > silence makes stale, then lost, and the search begins > must match snapshot 1`] = `
   0.00 s  open http://a:7835
   0.00 s  subscription = connecting.opening

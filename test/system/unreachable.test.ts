@@ -1,0 +1,73 @@
+/** Hives that call and cannot be read, or whose stream carries nothing: what the queen says of them, and to them. */
+import t from 'tap';
+import { fakeHive } from '../fakes/hive.js';
+import { startCommand } from '../helpers/command.js';
+import { getJson, openStream } from '../helpers/http.js';
+import { startProcess } from '../helpers/process.js';
+import { waitFor } from '../helpers/wait.js';
+
+const queen = await startProcess(t, { name: 'queen' });
+const list = async () => (await getJson(`${queen.url}/v1/hives`)).body;
+const entryOf = async (hiveId: string) =>
+  ((await list()).unreachable ?? []).find(({ hive_id }: { hive_id: string }) => hive_id === hiveId);
+const metric = async (line: RegExp) => line.exec((await getJson(`${queen.url}/metrics`)).body)?.[1];
+
+t.test('a hive that called and could not be read is listed with reason and remedy until it is read', async (t) => {
+  const hive = await fakeHive(t, { hiveId: 'closed-door', mode: 401, announcesWhenAsked: false, tickMs: 300 });
+  t.notOk('last_failure' in (await hive.announce(queen.url)).body, 'nothing is known yet');
+  const entry = await waitFor('an entry', () => entryOf('closed-door'));
+  t.match(entry, { hive_url: hive.url, reason: /answered 401/, remedy: /--token/, since: String });
+  t.same((await list()).hives, [], 'it is no hive of the swarm');
+  t.match(queen.stderr(), /closed-door announced itself at .* cannot be read: .*401/);
+  t.equal(await metric(/^rbee_hives_unreachable (\d+)$/m), '1');
+
+  const status = startCommand(t, ['status', '--url', queen.url]);
+  await status.exited;
+  t.match(status.stdout(), /unreachable +closed-door .*answered 401.*--token/);
+
+  hive.mode = 'stream';
+  t.match((await hive.announce(queen.url)).body, { status: 'ok', last_failure: /answered 401/ });
+  await waitFor('streaming', async () =>
+    (await list()).hives.some(({ state }: { state: string }) => state === 'streaming'),
+  );
+  t.equal(await entryOf('closed-door'), undefined);
+  hive.mode = 401;
+  hive.dropStreams();
+  await waitFor('lost', async () => (await list()).hives[0].state === 'lost');
+  await hive.announce(queen.url);
+  const lost = await waitFor('the reason', async () => {
+    const [one] = (await list()).hives;
+    return /401/.test(one.reason) && one;
+  });
+  t.match(lost, { state: 'lost', losses_10m: 1 });
+  t.equal(await metric(/^rbee_hive_losses_10m\{hive="closed-door"\} (\d+)$/m), '1');
+  t.match((await hive.announce(queen.url)).body, { last_failure: /answered 401/ });
+});
+
+t.test('a hive behind a firewall is named with what to open', async (t) => {
+  const hive = await fakeHive(t, { hiveId: 'walled' });
+  const url = hive.url;
+  await hive.close();
+  await hive.announce(queen.url, { url });
+  const entry = await waitFor('an entry', () => entryOf('walled'));
+  t.match(entry, { hive_url: url, reason: /connection refused/, remedy: /firewall.*--advertise-url/ });
+});
+
+t.test('a stream that opens and carries no event is never fresh, is lost with that reason, and heals', async (t) => {
+  const swarm = await openStream(t, `${queen.url}/v1/heartbeats/stream`);
+  const hive = await fakeHive(t, { hiveId: 'mute', announcesWhenAsked: false });
+  await hive.announce(queen.url);
+  await waitFor('a reader', () => hive.subscribers.length === 1);
+  const comments = setInterval(() => hive.emitRaw(': small\n\n'), 200);
+  t.teardown(() => clearInterval(comments));
+  const of = (state: string) => swarm.waitForEvent(({ data }) => data.hive_id === 'mute' && data.state === state);
+  t.match((await of('lost')).data, { reason: /no event arrives/ });
+  const fresh = swarm.events.filter(({ data }) => data.hive_id === 'mute' && data.state === 'streaming' && !data.stale);
+  t.same(fresh, []);
+  const before = hive.subscribersTotal;
+  await hive.announce(queen.url);
+  await waitFor('another reader', () => hive.subscribersTotal > before && hive.subscribers.length === 1);
+  hive.emit();
+  await swarm.waitForEvent(({ data }) => data.hive_id === 'mute' && data.state === 'streaming' && !data.stale);
+  swarm.close();
+});
