@@ -20,18 +20,29 @@ export interface OperationsDeps {
   spawner: Spawner;
 }
 
-/** Resolves when the operation is done. Rejects with an Error whose message says why it cannot be. */
+export interface Work {
+  jobId: string;
+  operation: Operation;
+  telling: Telling;
+  signal: AbortSignal;
+}
+
+/** A worker that a job spawned has the UUID of that job, so that after a crash both are found by either. */
+const workerOf = (jobId: string): string => jobId.slice('job-'.length);
+
+/** Both resolve when the operation is done, and reject with an Error whose message says why it cannot be. */
 export function createOperations({ outgoing: ours, who, hiveId, spawner }: OperationsDeps) {
   // Its own workers, reached at loopback: whatever name their certificate is for.
   const outgoing: Outgoing = { ...ours, anyName: true };
   /** Inferences in flight by worker: the one with the fewest is asked. */
   const asked = new Map<string, number>();
 
-  async function spawn(operation: WorkerSpawn, { narrate, result }: Telling, signal: AbortSignal): Promise<void> {
+  async function spawn(operation: WorkerSpawn, { jobId, telling, signal }: Work): Promise<void> {
+    const { narrate, result } = telling;
     const { model, worker } = operation;
     const request = requestOf(operation);
     narrate(`spawning a ${worker} worker for ${model}`);
-    result('worker_spawn', wireOf(await spawner.spawn(request, { report: narrate, signal })));
+    result('worker_spawn', wireOf(await spawner.spawn(request, { id: workerOf(jobId), report: narrate, signal })));
   }
 
   function own(pid: number): SpawnedWorker {
@@ -90,11 +101,12 @@ export function createOperations({ outgoing: ours, who, hiveId, spawner }: Opera
     }
   }
 
-  return async (operation: Operation, telling: Telling, signal: AbortSignal): Promise<void> => {
+  async function run(work: Work): Promise<void> {
+    const { operation, telling, signal } = work;
     const { narrate, result } = telling;
     switch (operation.operation) {
       case 'worker_spawn':
-        return spawn(operation, telling, signal);
+        return spawn(operation, work);
       case 'worker_process_list': {
         const workers = spawner.list();
         for (const worker of workers) narrate(lineOf(worker));
@@ -118,7 +130,28 @@ export function createOperations({ outgoing: ours, who, hiveId, spawner }: Opera
         return result('status', { hive_id: hiveId, workers: workers.map(wireOf) });
       }
     }
-  };
+  }
+
+  /** Says how an operation ended that was under way when the run before this one ended. Nothing is begun anew. */
+  async function resume({ jobId, operation, telling, signal }: Work): Promise<void> {
+    const { narrate, result } = telling;
+    narrate(`${who} was restarted while this ran`);
+    if (operation.operation === 'worker_spawn') {
+      const id = workerOf(jobId);
+      if (!spawner.list().some((worker) => worker.id === id))
+        throw new Error(`${who} was restarted, and the worker is gone`);
+      result('worker_spawn', wireOf(await spawner.attach(id, { report: narrate, signal })));
+    } else if (operation.operation === 'worker_process_delete') {
+      const { pid, worker_id } = operation;
+      const left = spawner
+        .list()
+        .find((worker) => (typeof pid === 'number' ? worker.pid === pid : worker.name === worker_id));
+      if (left) throw new Error(`${who} was restarted, and ${left.name} still runs`);
+      result('worker_process_delete', { pid: pid ?? null, worker_id: worker_id ?? null, status: 'stopped' });
+    } else throw new Error(`${who} was restarted`);
+  }
+
+  return { run, resume };
 }
 
 const isReady = (worker: SpawnedWorker): worker is SpawnedWorker & { url: string; workerId: string } =>

@@ -1,7 +1,7 @@
 /** Jobs put together: a hive does the work, a queen passes it on, and a keeper does either. */
 import { createActor, fromPromise } from 'xstate';
-import { createPassOn } from '../actors/pass-on.js';
-import { createOperations, type Telling } from '../actors/run-operation.js';
+import { HiveLost } from '../actors/pass-on.js';
+import type { Telling } from '../actors/run-operation.js';
 import { tick } from '../actors/tick.js';
 import { asFailure } from '../machines/failure.js';
 import { type JobInput, jobMachine } from '../machines/job.js';
@@ -14,6 +14,8 @@ import type { Fleet } from '../stores/fleet.js';
 import { createJobs, type Jobs } from '../stores/jobs.js';
 import type { Now } from '../stores/workers.js';
 import type { Operation } from '../wire/jobs.js';
+import { passingOn, type QueenJobsParts, readJobsOfHives } from './hive-jobs.js';
+import { kindOf, ownWork, type Work } from './own-jobs.js';
 import type { Ground } from './process.js';
 
 /** How often jobs that are over long enough are dropped. */
@@ -24,16 +26,10 @@ export interface BuiltJobs extends Omit<JobDoors, 'bye'> {
   stop: () => void;
 }
 
-interface Work {
-  jobId: string;
-  operation: Operation;
-  telling: Telling;
-  signal: AbortSignal;
-}
-
 interface JobsParts {
   /** Who says that it ends. */
   name: string;
+  jobs: Jobs;
   run: (work: Work) => Promise<void>;
   laneOf: (operation: Operation) => string;
   check: (operation: Operation) => void;
@@ -41,77 +37,69 @@ interface JobsParts {
 }
 
 export function buildHiveJobs(ground: Ground, spawner: Spawner): BuiltJobs {
-  const { id, outgoing } = ground;
-  const runHere = createOperations({ outgoing, who: `hive ${id}`, hiveId: id, spawner });
-  return build(ground, {
-    name: `hive ${id}`,
-    run: ({ operation, telling, signal }) => runHere(operation, telling, signal),
-    laneOf: kindOf,
+  const { id } = ground;
+  const now = () => ({ ms: performance.now(), iso: ground.now() });
+  const jobs = createJobs();
+  const own = ownWork(ground, { who: `hive ${id}`, hiveId: id, spawner, jobs });
+  const { post, ...built } = build(ground, {
+    ...{ name: `hive ${id}`, jobs, laneOf: kindOf, now },
+    run: own.run,
     check: ({ hive_id }) => {
       if (hive_id !== undefined && hive_id !== id) throw wrongField('/hive_id', `this is hive ${id}`);
     },
-    now: () => ({ ms: performance.now(), iso: ground.now() }),
   });
-}
-
-export interface QueenJobsParts {
-  fleet: Fleet;
-  now: () => Now;
-  trustsHive: (hiveId: string) => boolean;
+  const start = () => {
+    built.start();
+    own.takeUp(post);
+  };
+  return { ...built, start };
 }
 
 export function buildQueenJobs(ground: Ground, parts: QueenJobsParts): BuiltJobs {
   const { fleet, now } = parts;
-  const passOn = passingOn(ground, parts);
-  return build(ground, {
-    name: `queen ${ground.id}`,
+  const jobs = createJobs();
+  const passOn = passingOn(ground, parts, jobs);
+  const { post, ...built } = build(ground, {
+    ...{ name: `queen ${ground.id}`, jobs, laneOf: laneOfHive, now },
     run: async (work) => {
-      const { hive_id: hiveId } = work.operation;
-      if (hiveId === undefined) tellSwarm(fleet, now(), work.telling);
+      const { hiveId, telling } = work;
+      if (hiveId === null) tellSwarm(fleet, now(), telling);
       else await passOn({ ...work, hiveId });
     },
-    laneOf: laneOfHive,
     check: (operation) => checkHive(operation, fleet),
-    now,
   });
+  const start = () => {
+    built.start();
+    readJobsOfHives(ground, parts, jobs, post);
+  };
+  return { ...built, start };
 }
 
 /** What names no hive is done here, with the keeper's own workers. */
 export function buildKeeperJobs(ground: Ground, parts: QueenJobsParts & { spawner: Spawner }): BuiltJobs {
   const { fleet, now, spawner } = parts;
-  const { id, outgoing } = ground;
-  const passOn = passingOn(ground, parts);
-  const runHere = createOperations({ outgoing, who: `keeper ${id}`, hiveId: null, spawner });
-  return build(ground, {
-    name: `keeper ${id}`,
+  const { id } = ground;
+  const jobs = createJobs();
+  const passOn = passingOn(ground, parts, jobs);
+  const own = ownWork(ground, { who: `keeper ${id}`, hiveId: null, spawner, jobs });
+  const { post, ...built } = build(ground, {
+    ...{ name: `keeper ${id}`, jobs, laneOf: laneOfHive, now },
     run: async (work) => {
-      const { operation, telling, signal } = work;
-      const { hive_id: hiveId } = operation;
-      if (hiveId !== undefined) await passOn({ ...work, hiveId });
-      else if (operation.operation === 'status') tellSwarm(fleet, now(), telling);
-      else await runHere(operation, telling, signal);
+      const { hiveId, operation, telling } = work;
+      if (hiveId !== null) await passOn({ ...work, hiveId });
+      else if (operation?.operation === 'status') tellSwarm(fleet, now(), telling);
+      else await own.run(work);
     },
-    laneOf: laneOfHive,
     check: (operation) => {
       if (operation.hive_id !== undefined) checkHive(operation, fleet);
     },
-    now,
   });
-}
-
-function passingOn(ground: Ground, { fleet, trustsHive }: QueenJobsParts) {
-  const connected = (hiveId: string) => {
-    const hive = fleet.hive(hiveId);
-    return hive?.state === 'streaming' ? { url: hive.hive_url, trusted: trustsHive(hiveId) } : null;
+  const start = () => {
+    built.start();
+    own.takeUp(post);
+    readJobsOfHives(ground, parts, jobs, post);
   };
-  return createPassOn({
-    outgoing: ground.outgoing,
-    hive: connected,
-    onLost: (hiveId, listener) =>
-      fleet.follow((event) => {
-        if (event.type === 'state' && event.change.hive_id === hiveId && !connected(hiveId)) listener();
-      }),
-  });
+  return { ...built, start };
 }
 
 /** @throws HttpProblem 404, 422, 503 */
@@ -150,30 +138,24 @@ const tellingOf =
     result: (action, payload) => jobs.result(jobId, action, payload),
   });
 
-/** An operation that takes long is not in the way of one that is quick: a worker can be stopped while prompts wait. */
-function kindOf({ operation }: Operation): string {
-  if (operation === 'infer') return 'inferences';
-  return operation === 'worker_spawn' ? 'spawns' : 'operations';
-}
-
-/** Nor is one hive in the way of another. */
+/** One hive is not in the way of another. */
 const laneOfHive = (operation: Operation): string =>
   operation.hive_id === undefined ? kindOf(operation) : `${kindOf(operation)} on ${operation.hive_id}`;
 
-function build({ inspect, fail }: Ground, { name, run, laneOf, check, now }: JobsParts): BuiltJobs {
-  const jobs = createJobs();
+function build({ inspect, fail }: Ground, { name, jobs, run, laneOf, check, now }: JobsParts) {
   const tell = tellingOf(jobs);
   const job = jobMachine.provide({
     actors: {
       run: fromPromise<void, JobInput>(async ({ input: { jobId }, signal }) => {
         const operation = jobs.operation(jobId);
-        if (!operation) return;
+        const hiveId = jobs.get(jobId)?.hive_id ?? null;
         try {
-          await run({ jobId, operation, telling: tell(jobId), signal });
+          await run({ jobId, operation, hiveId, isTakenUp: jobs.isTakenUp(jobId), telling: tell(jobId), signal });
         } catch (error) {
           jobs.because(jobId, asFailure(error).message);
+          if (error instanceof HiveLost) jobs.unsure(jobId);
           // An engine may quote the prompt that it refuses, and machines are shown.
-          throw operation.operation === 'infer' ? withoutWords(error) : error;
+          throw jobs.get(jobId)?.operation === 'infer' ? withoutWords(error) : error;
         }
       }),
     },
@@ -197,6 +179,7 @@ function build({ inspect, fail }: Ground, { name, run, laneOf, check, now }: Job
   return {
     routes,
     metrics,
+    post: (jobId: string, lane: string) => actor.send({ type: 'job.post', jobId, lane }),
     start: () => {
       actor.start();
       stopTick = tick(EXPIRE_MS, () => jobs.expire(now()));

@@ -177,6 +177,18 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
     return list().find((worker) => worker.id === view.id) ?? { ...view, name: nameOf(view, id) };
   }
 
+  /** Resolves with the worker once it is healthy; an aborted `signal` ends it. */
+  async function ready(ref: WorkerRef, report: (line: string) => void, signal: AbortSignal | undefined) {
+    const abort = () => ref.send({ type: 'stop' });
+    signal?.addEventListener('abort', abort, { once: true });
+    const worker = await until(ref, ['healthy', 'crashed', 'gone'], report).finally(() =>
+      signal?.removeEventListener('abort', abort),
+    );
+    if (worker.state === 'crashed') throw new Error(`the worker crashed: ${worker.reason}`);
+    if (worker.state === 'gone') throw new Error('the worker was stopped before it was ready');
+    return worker;
+  }
+
   return {
     start: () => {
       actor.start();
@@ -193,22 +205,21 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
       }
       records.sweep();
     },
-    spawn: async (request, { report, signal }) => {
+    spawn: async (request, { id: key = randomUUID(), report, signal }) => {
       signal?.throwIfAborted();
-      const key = randomUUID();
+      const there = refOf(key);
+      if (there) return ready(there, report, signal);
       let answer: SpawnAnswer | undefined;
       actor.send({ type: 'worker.spawn', id: key, request, respond: (said) => (answer = said) });
       if (answer === 'full') throw new Error(`there are ${WORKERS_MAX} workers here already: stop one`);
       if (answer !== 'spawned') throw new Error('no worker is started any more: this process ends');
-      const ref = follow(key);
-      const abort = () => ref.send({ type: 'stop' });
-      signal?.addEventListener('abort', abort, { once: true });
-      const worker = await until(ref, ['healthy', 'crashed', 'gone'], report).finally(() =>
-        signal?.removeEventListener('abort', abort),
-      );
-      if (worker.state === 'crashed') throw new Error(`the worker crashed: ${worker.reason}`);
-      if (worker.state === 'gone') throw new Error('the worker was stopped before it was ready');
-      return worker;
+      return ready(follow(key), report, signal);
+    },
+    attach: async (key, { report, signal }) => {
+      signal?.throwIfAborted();
+      const ref = refOf(key);
+      if (!ref) throw new Error(`${key} is no worker of ${kind} ${id}`);
+      return ready(ref, report, signal);
     },
     list,
     targets: () =>

@@ -48,12 +48,14 @@ export interface Spawner {
   /**
    * Starts a worker and resolves once its /health is 200. `report` is called with each line of what happens until then.
    * An aborted `signal` ends the worker. Rejects with an Error whose message says why: it crashed too often, was
-   * stopped, or there are WORKERS_MAX already.
+   * stopped, or there are WORKERS_MAX already. `id`: a UUID that no other spawn has.
    */
   spawn: (
     request: WorkerRequest,
-    options: { report: (line: string) => void; signal?: AbortSignal },
+    options: { id?: string; report: (line: string) => void; signal?: AbortSignal },
   ) => Promise<SpawnedWorker>;
+  /** Waits as `spawn` does for a worker that there is already. */
+  attach: (id: string, options: { report: (line: string) => void; signal?: AbortSignal }) => Promise<SpawnedWorker>;
   /** All of this spawner's, those that crashed for good too. */
   list: () => SpawnedWorker[];
   /** Only a worker of this spawner has an answer, whatever else runs under that pid. */

@@ -3,8 +3,10 @@
  * nothing that is kept and starts at the beginning, and whoever reads line by line takes each line that is no `data:`
  * for output, so there is no `id:`, no `retry:` and no comment.
  */
+import { randomUUID } from 'node:crypto';
 import type { Context } from 'koa';
 import type { Jobs } from '../stores/jobs.js';
+import { HEADER } from '../wire/status.js';
 
 /** A reader that takes nothing for so long is closed. */
 const STALL_MS = 60_000;
@@ -21,11 +23,14 @@ export interface JobStreams {
 }
 
 export function createJobStreams(jobs: Jobs): JobStreams {
+  /** Another run of this process tells other lines. */
+  const run = randomUUID();
   const readers = new Set<(reason: string) => void>();
 
   function open(ctx: Context, jobId: string): void {
     ctx.status = 200;
     ctx.set({ 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-cache', 'X-Accel-Buffering': 'no' });
+    ctx.set(HEADER.telling, `${run}.${jobs.telling(jobId)}`);
     if (ctx.method === 'HEAD') return;
     ctx.respond = false;
     const { res: response } = ctx;

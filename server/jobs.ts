@@ -64,7 +64,8 @@ export function jobDoors({ jobs, send, laneOf, check, now }: JobDoorsInput): Job
       if (full !== null || !jobs.add(jobId, operation, key === '' ? null : key, now())) {
         throw new HttpProblem(503, full ?? 'too many jobs run already', { headers: RETRY_LATER });
       }
-      send({ type: 'job.post', jobId, lane: laneOf(operation) });
+      // Its cancellation may have come before it.
+      if (jobs.get(jobId)?.ended_at === null) send({ type: 'job.post', jobId, lane: laneOf(operation) });
     }
     answer(ctx, { job_id: jobId, sse_url: `/v1/jobs/${jobId}/stream` } satisfies JobPosted);
   }
@@ -76,6 +77,8 @@ export function jobDoors({ jobs, send, laneOf, check, now }: JobDoorsInput): Job
   };
 
   function cancel(ctx: Context, id = ''): void {
+    // It may have overtaken the request that posts the job, on another connection.
+    jobs.cancelEarly(id, now());
     const { state } = known(id);
     let cancelled = false;
     send({
@@ -97,7 +100,8 @@ export function jobDoors({ jobs, send, laneOf, check, now }: JobDoorsInput): Job
       summary: 'Begins an operation; its stream tells what happens, from the first line on, however late one comes.',
       headers: {
         'Idempotency-Key': 'The same key within 10 min is the same job.',
-        'Rbee-Job': 'The id under which the job is to run: by it a queen passes jobs on to hives.',
+        'Rbee-Job':
+          'The id under which the job is to run: by it a queen passes jobs on to hives. The same id is the same job.',
       },
       body: Operation,
       answers: {
@@ -139,7 +143,7 @@ export function jobDoors({ jobs, send, laneOf, check, now }: JobDoorsInput): Job
     {
       method: 'DELETE',
       path: '/v1/jobs/:id',
-      summary: 'Cancels a job: its work stops.',
+      summary: 'Cancels a job: its work stops. One that has not come yet is cancelled when it does.',
       answers: { 200: { description: 'Cancelled.', schema: JobCancelled }, 404: unknown },
       handle: (ctx, { id }) => cancel(ctx, id),
     },

@@ -2,7 +2,8 @@
  * Jobs and what they told: each line kept, framed once, for readers that come late. A job that is over is kept for ten
  * minutes, so that nobody misses how it ended.
  */
-import { ENDING, type JobEntry, type JobState, type Operation } from '../wire/jobs.js';
+import { linesDropped } from '../wire/job-replay.js';
+import { ENDING, JOB_ID, type JobEntry, type JobState, type Operation } from '../wire/jobs.js';
 import { createJobLines, type JobLines } from './job-lines.js';
 import type { Now } from './workers.js';
 
@@ -18,6 +19,10 @@ export const LINES_BYTES_MAX = 4 * 1024 * 1024;
 export const LINES_COST_MAX = 64 * 1024 * 1024;
 /** What the prompts of jobs that are not over may hold in memory; past it no more are taken. */
 export const INPUT_BYTES_MAX = 128 * 1024 * 1024;
+/** Cancellations that came before their job did, kept for as long as a key is. */
+const CANCELLED_EARLY_MAX = 1_000;
+/** Jobs that hives say they have, of one and of all: no hive fills the queen's places. */
+const TAKEN_UP_MAX = { ofHive: 100, ofAll: 500 } as const;
 /** An engine's own words can be long. */
 const REASON_CHARS_MAX = 1_000;
 
@@ -25,7 +30,13 @@ interface Job {
   entry: JobEntry;
   /** What is to be done, with a prompt perhaps: shown nowhere, and dropped when the job is over. */
   operation: Operation | null;
+  /** It was begun by somebody else, or by an earlier run of this process: it is taken up, not begun. */
+  isTakenUp: boolean;
+  /** Its hive was lost while it ran: that hive may know better how it ended. */
+  isUnsure: boolean;
   lines: JobLines;
+  /** How often its lines began anew. */
+  telling: number;
   /** Why it is about to fail. */
   because: string | null;
   endedAt: number | null;
@@ -48,6 +59,7 @@ const encoder = new TextEncoder();
 export function createJobs() {
   const jobs = new Map<string, Job>();
   const keys = new Map<string, { jobId: string; at: number }>();
+  const cancelledEarly = new Map<string, number>();
   let cost = 0;
   let inputBytes = 0;
 
@@ -96,6 +108,33 @@ export function createJobs() {
   const running = (counts: (job: Job) => boolean): number =>
     [...jobs.values()].filter((job) => job.endedAt === null && counts(job)).length;
 
+  const makeRoom = (): boolean => jobs.size < JOBS_MAX || dropEldest();
+
+  function begin(entry: JobEntry, operation: Operation | null, isTakenUp: boolean, before?: Job): void {
+    inputBytes += inputOf(operation);
+    jobs.set(entry.job_id, {
+      ...{ entry, operation, isTakenUp, isUnsure: false, because: null, endedAt: null },
+      lines: createJobLines(LINES_BYTES_MAX),
+      telling: before ? before.telling + 1 : 0,
+      // A slow reader may still be at what it told before.
+      listeners: before?.listeners ?? new Set(),
+    });
+  }
+
+  function setState(jobId: string, state: JobState, said: string | null, now: Now): void {
+    const job = jobs.get(jobId);
+    if (!job || job.endedAt !== null) return;
+    const reason = state === 'failed' ? ((job.because ?? said)?.slice(0, REASON_CHARS_MAX) ?? null) : said;
+    job.entry = { ...job.entry, state, reason };
+    if (state === 'queued' || state === 'running') return;
+    job.entry.ended_at = now.iso;
+    const why = state === 'failed' ? ` ${(reason ?? '').replace(/\s+/g, ' ').trim()}` : '';
+    push(jobId, `data: ${ENDING[state]}${why}\n\n`);
+    job.endedAt = now.ms;
+    forgetInput(job);
+    for (const listener of [...job.listeners]) listener();
+  }
+
   /** Why no job of this operation is taken now, or null. */
   function refusal(operation: Operation): string | null {
     if (inputBytes + inputOf(operation) > INPUT_BYTES_MAX) {
@@ -117,25 +156,62 @@ export function createJobs() {
       return known && now.ms - known.at < KEPT_MS && jobs.has(known.jobId) ? known.jobId : null;
     },
     refusal,
-    /** False when it is refused. */
+    /** False when it is refused. One whose cancellation came first is over at once. */
     add: (jobId: string, operation: Operation, key: string | null, now: Now): boolean => {
-      if (refusal(operation) !== null || (jobs.size >= JOBS_MAX && !dropEldest())) return false;
+      if (refusal(operation) !== null || !makeRoom()) return false;
       if (key !== null) keys.set(key, { jobId, at: now.ms });
-      const entry: JobEntry = {
-        job_id: jobId,
-        operation: operation.operation,
-        hive_id: operation.hive_id ?? null,
-        state: 'queued',
-        reason: null,
-        created_at: now.iso,
-        ended_at: null,
-        sse_url: `/v1/jobs/${jobId}/stream`,
-      };
-      inputBytes += inputOf(operation);
-      const lines = createJobLines(LINES_BYTES_MAX);
-      jobs.set(jobId, { entry, operation, lines, because: null, endedAt: null, listeners: new Set() });
+      begin(entryOf(jobId, operation.operation, operation.hive_id ?? null, now.iso), operation, false);
+      if (cancelledEarly.delete(jobId)) setState(jobId, 'cancelled', null, now);
       return true;
     },
+    /** Takes up a job that was begun before this process; it waits to be run. */
+    takeUp: (jobId: string, operation: Operation, createdAt: string): boolean => {
+      if (jobs.has(jobId) || !makeRoom()) return false;
+      begin(entryOf(jobId, operation.operation, operation.hive_id ?? null, createdAt), operation, true);
+      return true;
+    },
+    /**
+     * What a hive that streams (again) says of its jobs: those that it has and nobody here knows are taken up, and so are
+     * those that were given up for lost with it. `cancel`: was cancelled here, and runs there.
+     */
+    compare: (hiveId: string, theirs: readonly JobEntry[]): { resume: string[]; cancel: string[] } => {
+      const resume: string[] = [];
+      const cancel: string[] = [];
+      const takenUp = [...jobs.values()].filter((job) => job.isTakenUp && job.endedAt === null);
+      let room = Math.min(
+        TAKEN_UP_MAX.ofAll - takenUp.length,
+        TAKEN_UP_MAX.ofHive - takenUp.filter(({ entry }) => entry.hive_id === hiveId).length,
+      );
+      // The latest first: should there be too many, they matter most.
+      for (const { job_id: jobId, operation, created_at: createdAt, state } of [...theirs].reverse()) {
+        const known = jobs.get(jobId);
+        if (known && known.entry.hive_id !== hiveId) continue;
+        if (known?.entry.state === 'cancelled' && (state === 'queued' || state === 'running')) cancel.push(jobId);
+        if ((known && !known.isUnsure) || !JOB_ID.test(jobId) || room <= 0) continue;
+        if (known) drop(jobId);
+        if (!makeRoom()) break;
+        room -= 1;
+        const since = known?.entry.created_at ?? createdAt;
+        begin(entryOf(jobId, operation.slice(0, 64), hiveId, since), null, true, known);
+        resume.push(jobId);
+      }
+      return { resume: resume.reverse(), cancel };
+    },
+    /** A job that is not known yet is cancelled, should it come. */
+    cancelEarly: (jobId: string, now: Now): void => {
+      if (!JOB_ID.test(jobId) || jobs.has(jobId)) return;
+      cancelledEarly.set(jobId, now.ms);
+      const [eldest] = cancelledEarly.size > CANCELLED_EARLY_MAX ? cancelledEarly.keys() : [];
+      if (eldest !== undefined) cancelledEarly.delete(eldest);
+    },
+    /** Its hive is lost, and may know better how it ended once it is back. */
+    unsure: (jobId: string): void => {
+      const job = jobs.get(jobId);
+      if (job) job.isUnsure = true;
+    },
+    isTakenUp: (jobId: string): boolean => jobs.get(jobId)?.isTakenUp ?? false,
+    /** How often its lines began anew. */
+    telling: (jobId: string): number => jobs.get(jobId)?.telling ?? 0,
     /** What a job that is not over is to do. */
     operation: (jobId: string): Operation | null => jobs.get(jobId)?.operation ?? null,
     /** A line for people. */
@@ -148,35 +224,18 @@ export function createJobs() {
       const job = jobs.get(jobId);
       if (job) job.because = reason;
     },
-    state: (jobId: string, state: JobState, said: string | null, now: Now): void => {
-      const job = jobs.get(jobId);
-      if (!job || job.endedAt !== null) return;
-      const reason = state === 'failed' ? ((job.because ?? said)?.slice(0, REASON_CHARS_MAX) ?? null) : said;
-      job.entry = { ...job.entry, state, reason };
-      if (state === 'queued' || state === 'running') return;
-      job.entry.ended_at = now.iso;
-      const why = state === 'failed' ? ` ${(reason ?? '').replace(/\s+/g, ' ').trim()}` : '';
-      push(jobId, `data: ${ENDING[state]}${why}\n\n`);
-      job.endedAt = now.ms;
-      forgetInput(job);
-      for (const listener of [...job.listeners]) listener();
-    },
+    state: setState,
     has: (jobId: string): boolean => jobs.has(jobId),
     get: (jobId: string): JobEntry | undefined => jobs.get(jobId)?.entry,
     list: (): JobEntry[] => [...jobs.values()].map(({ entry }) => entry),
-    /** So many of its first lines are kept no more. */
-    dropped: (jobId: string): number => jobs.get(jobId)?.lines.tail() ?? 0,
     /** What stands from `cursor` on, about `bytesMax` of it; who is behind what is kept is told how many lines are gone. */
     read: (jobId: string, cursor: number, bytesMax = Number.POSITIVE_INFINITY): JobRead => {
       const job = jobs.get(jobId);
       if (!job) return { lines: [], cursor, over: true };
       const missed = job.lines.tail() - cursor;
-      const gone =
-        missed > 0
-          ? [encoder.encode(narration(`${missed} earlier ${missed === 1 ? 'line was' : 'lines were'} dropped`))]
-          : [];
+      const gone = missed > 0 ? [encoder.encode(narration(linesDropped(missed)))] : [];
       const { pieces, cursor: next } = job.lines.from(cursor, bytesMax);
-      const over = job.endedAt !== null && next === job.lines.head();
+      const over = job.endedAt !== null && next >= job.lines.head();
       return { lines: [...gone, ...pieces], cursor: next, over };
     },
     /** Called when there is more to read. */
@@ -187,6 +246,7 @@ export function createJobs() {
     },
     expire: (now: Now): void => {
       for (const [id, { endedAt }] of jobs) if (endedAt !== null && now.ms - endedAt >= KEPT_MS) drop(id);
+      for (const [id, at] of cancelledEarly) if (now.ms - at >= KEPT_MS) cancelledEarly.delete(id);
       for (const [key, { jobId, at }] of keys) if (now.ms - at >= KEPT_MS || !jobs.has(jobId)) keys.delete(key);
     },
     counts: (): Record<JobState, number> => {
@@ -203,6 +263,17 @@ const inputOf = (operation: Operation | null): number =>
 
 /** It may last as long as a model takes to load, or to answer. */
 const isLong = ({ operation }: Operation): boolean => operation === 'infer' || operation === 'worker_spawn';
+
+const entryOf = (jobId: string, operation: string, hiveId: string | null, createdAt: string): JobEntry => ({
+  job_id: jobId,
+  operation,
+  hive_id: hiveId,
+  state: 'queued',
+  reason: null,
+  created_at: createdAt,
+  ended_at: null,
+  sse_url: `/v1/jobs/${jobId}/stream`,
+});
 
 /** Text as one event. What would read as the end of the stream gets a space before it. */
 function narration(text: string): string {

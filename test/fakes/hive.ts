@@ -61,6 +61,10 @@ export interface FakeHive extends Served {
   dropStreams(): void;
   /** Cuts every stream of a job that it carries. */
   dropJobs(): void;
+  /** What becomes of the jobs that are posted: `mute`, they arrive and no answer comes back; `hold`, they wait here. */
+  posts: 'carry' | 'mute' | 'hold';
+  /** Lets go those that wait, and carries all others. */
+  releasePosts(): void;
   /** Stops its ticks; connections stay open. */
   freeze(): void;
   thaw(): void;
@@ -71,16 +75,32 @@ export interface FakeHive extends Served {
   ): Promise<Pick<Answer, 'status' | 'body'>>;
 }
 
-function carry(to: string, request: IncomingMessage, response: ServerResponse): void {
+interface Carried {
+  to: string;
+  request: IncomingMessage;
+  response: ServerResponse;
+  /** No answer comes back. */
+  mute: boolean;
+  body: Buffer;
+}
+
+function carry({ to, request, response, mute, body }: Carried): void {
   const { method, headers } = request;
   const there = http.request(new URL(request.url ?? '/', to), { method, headers, agent: new http.Agent() });
   there.once('response', (answered) => {
+    if (mute) return void answered.resume();
     response.writeHead(answered.statusCode ?? 502, answered.headers);
     answered.pipe(response).once('close', () => there.destroy());
     answered.once('error', () => response.destroy());
   });
   there.once('error', () => response.destroy());
-  request.pipe(there);
+  there.end(body);
+}
+
+async function bytesOf(request: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
 }
 
 export async function fakeHive(t: Pick<Test, 'teardown'>, options: FakeHiveOptions = {}): Promise<FakeHive> {
@@ -88,6 +108,7 @@ export async function fakeHive(t: Pick<Test, 'teardown'>, options: FakeHiveOptio
   let latest: Buffer | undefined;
   let frozen = false;
   const carried = new Set<ServerResponse>();
+  const held: (() => void)[] = [];
 
   const served = await serve(t, options, (request, response, url) => {
     if (url.pathname === '/health') {
@@ -106,7 +127,13 @@ export async function fakeHive(t: Pick<Test, 'teardown'>, options: FakeHiveOptio
       hive.redirectsFollowed++;
       stream(request.headers, response);
     } else if (options.jobsUrl !== undefined && url.pathname.startsWith('/v1/jobs')) {
-      carry(options.jobsUrl, request, response);
+      const { jobsUrl: to } = options;
+      const isPost = request.method === 'POST';
+      void bytesOf(request).then((body) => {
+        const go = () => carry({ to, request, response, mute: isPost && hive.posts === 'mute', body });
+        if (isPost && hive.posts === 'hold') held.push(go);
+        else go();
+      });
       carried.add(response);
       response.once('close', () => carried.delete(response));
     } else problem(response, 404);
@@ -163,6 +190,11 @@ export async function fakeHive(t: Pick<Test, 'teardown'>, options: FakeHiveOptio
     },
     dropJobs(): void {
       for (const response of carried) response.socket?.resetAndDestroy();
+    },
+    posts: 'carry' as const,
+    releasePosts(): void {
+      hive.posts = 'carry';
+      for (const go of held.splice(0)) go();
     },
     freeze(): void {
       frozen = true;

@@ -1,7 +1,8 @@
 /**
  * A worker without a model: binds the first free port of its range, says so on stdout, and answers /health and /info as
  * a worker does, and /v1/infer with ` t0`, ` t1` and so on, one each 20 ms, as many as asked for (`prompt` "break": it
- * breaks off after two; "hang": it never says anything; "quote …": it fails, and quotes the prompt). What else it does stands behind the name of its model, as in `tiny?loadMs=300&ignoreTerm=1`:
+ * breaks off after two; "hang": it never says anything; "quote …": it fails, and quotes the prompt; "wide": each token has
+ * 64 KiB more). What else it does stands behind the name of its model, as in `tiny?loadMs=300&ignoreTerm=1`:
  *
  * - `loadMs` /health is 503 with its progress for so long          - `ignoreTerm` it outlives SIGTERM
  * - `exit` it ends with this code before it listens                 - `crashMs` it aborts so long after it is ready
@@ -87,6 +88,7 @@ function serve(port: number): void {
 }
 
 let left = 0;
+const WIDE = 'x'.repeat(64 * 1024);
 
 async function infer(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
   const { max_tokens: most = 8, prompt } = (await bodyOf(request)) as { max_tokens?: number; prompt: string };
@@ -98,7 +100,7 @@ async function infer(request: http.IncomingMessage, response: http.ServerRespons
   let sent = 0;
   const timer = setInterval(() => {
     if (prompt === 'break' && sent === 2) return void response.destroy();
-    if (sent < most) return void say({ token: ` t${sent++}` });
+    if (sent < most) return void say({ token: ` t${sent++}${prompt === 'wide' ? WIDE : ''}` });
     clearInterval(timer);
     say({ done: true, tokens_generated: sent, duration_ms: sent * 20, finish_reason: 'stop' });
     say('[DONE]');

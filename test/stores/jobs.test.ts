@@ -7,6 +7,7 @@ import {
   LINES_BYTES_MAX,
   LINES_COST_MAX,
 } from '../../stores/jobs.js';
+import type { JobEntry } from '../../wire/jobs.js';
 
 const at = (ms: number) => ({ ms, iso: new Date(ms).toISOString() });
 const status = { operation: 'status' } as const;
@@ -82,7 +83,6 @@ t.test('whoever reads a piece at a time gets each line once, also while the olde
   t.equal(text, told.map((token) => `data: ${token}\n\n`).join(''));
   jobs.state('one', 'done', null, at(1));
   t.equal(read().over, true);
-  t.equal(jobs.dropped('one'), 0);
   const late = jobs.read('one', 19_999);
   t.equal(textOf(late.lines), 'data: token 19999\n\ndata: [DONE]\n\n');
 });
@@ -137,6 +137,60 @@ t.test('what may last long leaves places for what is quick', async (t) => {
   for (let i = 0; i < JOBS_MAX - JOBS_RESERVED; i += 1) jobs.add(`job-${i}`, infer, null, at(0));
   t.equal(jobs.add('one-more', infer, null, at(0)), false);
   t.equal(jobs.add('stop', { operation: 'worker_process_delete', pid: 7 }, null, at(0)), true);
+});
+
+const uuid = (n: number) => `job-00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
+const theirs = (n: number, state: JobEntry['state']): JobEntry => ({
+  ...{ job_id: uuid(n), operation: 'worker_spawn', hive_id: 'gpu-0', state, reason: null },
+  ...{ created_at: at(0).iso, ended_at: null, sse_url: '' },
+});
+const spawn = { operation: 'worker_spawn', hive_id: 'gpu-0', model: 'a', worker: 'cpu' } as const;
+
+t.test('a hive that streams says which of its jobs nobody here knows, or knows better how they ended', async (t) => {
+  const jobs = createJobs();
+  for (const n of [1, 2, 3, 4]) jobs.add(uuid(n), spawn, null, at(n));
+  jobs.add(uuid(5), { ...spawn, hive_id: 'gpu-1' }, null, at(5));
+  jobs.unsure(uuid(1));
+  jobs.unsure(uuid(5));
+  jobs.narrate(uuid(1), 'before');
+  for (const n of [1, 2, 5]) jobs.state(uuid(n), 'failed', 'hive gpu-0 lost', at(10));
+  jobs.state(uuid(3), 'cancelled', null, at(10));
+  const list = [1, 2, 3, 4, 5, 6].map((n) => theirs(n, 'running'));
+  t.strictSame(jobs.compare('gpu-0', [...list, { ...theirs(7, 'done'), job_id: '../x' }]), {
+    resume: [uuid(1), uuid(6)],
+    cancel: [uuid(3)],
+  });
+  t.match(jobs.get(uuid(1)), { state: 'queued', reason: null, ended_at: null, created_at: at(1).iso });
+  t.equal(jobs.isTakenUp(uuid(1)), true);
+  t.equal(jobs.telling(uuid(1)), 1, 'its lines begin anew');
+  t.strictSame(jobs.read(uuid(1), 0), { lines: [], cursor: 0, over: false });
+  t.match(jobs.get(uuid(6)), { state: 'queued', hive_id: 'gpu-0', operation: 'worker_spawn' });
+  t.equal(jobs.get(uuid(2))?.state, 'failed', 'what failed for a reason of its own stays as it ended');
+  t.strictSame(jobs.compare('gpu-0', list).resume, [], 'asked again, nothing is new');
+});
+
+t.test('no hive fills the places of a queen with its own jobs', async (t) => {
+  const jobs = createJobs();
+  const many = (from: number) => Array.from({ length: 1_000 }, (_, i) => theirs(from + i, 'running'));
+  t.equal(jobs.compare('gpu-0', many(0)).resume.length, 100);
+  t.equal(jobs.compare('gpu-0', many(2_000)).resume.length, 0);
+  for (let n = 1; n < 10; n += 1) jobs.compare(`gpu-${n}`, many(10_000 * n));
+  t.equal(jobs.list().length, 500);
+});
+
+t.test('a cancellation that comes before its job is remembered for ten minutes, a thousand of them', async (t) => {
+  const jobs = createJobs();
+  for (let n = 0; n < 1_001; n += 1) jobs.cancelEarly(uuid(n), at(n));
+  for (const n of [0, 1, 1_000]) jobs.add(uuid(n), status, null, at(2_000));
+  t.strictSame(
+    [0, 1, 1_000].map((n) => jobs.get(uuid(n))?.state),
+    ['queued', 'cancelled', 'cancelled'],
+  );
+  t.equal(textOf(jobs.read(uuid(1), 0).lines), 'data: [CANCELLED]\n\n');
+  jobs.expire(at(600_500));
+  jobs.add(uuid(2), status, null, at(600_500));
+  jobs.add(uuid(900), status, null, at(600_500));
+  t.strictSame([jobs.get(uuid(2))?.state, jobs.get(uuid(900))?.state], ['queued', 'cancelled']);
 });
 
 t.test('a job is kept for ten minutes after its end', async (t) => {

@@ -1,0 +1,183 @@
+/** Jobs whose queen, hive or connection goes away: each runs once at most, and in the end everybody says how it ended. */
+import t, { type Test } from 'tap';
+import { fakeEngine } from '../fakes/engine.js';
+import { fakeHive } from '../fakes/hive.js';
+import { getJson } from '../helpers/http.js';
+import { openJob, post, run, told, toldIn } from '../helpers/jobs.js';
+import { type RbeeProcess, restart, startProcess } from '../helpers/process.js';
+import { waitFor } from '../helpers/wait.js';
+
+const script = new URL('../helpers/jobs-process.js', import.meta.url);
+const queen = await startProcess(t, { name: 'queen' });
+const streams = (at: string, hiveId: string) =>
+  waitFor(hiveId, async () => (await getJson(`${at}/v1/hives/${hiveId}`)).body.state === 'streaming');
+const stateOf = async (at: string, jobId: string) => (await getJson(`${at}/v1/jobs/${jobId}`)).body.state;
+const isOver = (at: string, jobId: string, state: string) =>
+  waitFor(`${jobId} to be ${state}`, async () => (await stateOf(at, jobId)) === state, { timeoutMs: 40_000 });
+
+/** The jobs of a real process behind the telemetry of a fake. */
+async function hiveOfJobs(t: Test, hiveId: string) {
+  const hive = await startProcess(t, { name: 'hive', script, args: ['--hive-id', hiveId] });
+  const seen = await fakeHive(t, { hiveId, jobsUrl: hive.url, tickMs: 500 });
+  await seen.announce(queen.url);
+  await streams(queen.url, hiveId);
+  return { hive, seen };
+}
+
+t.test('a job whose answer is lost runs once, and is told to its end', async (t) => {
+  const { hive, seen } = await hiveOfJobs(t, 'mute');
+  seen.posts = 'mute';
+  const jobId = await post(queen.url, { operation: 'worker_spawn', hive_id: 'mute', model: 'tiny', worker: 'cpu' });
+  const { ending, lines } = await told(t, queen.url, jobId);
+  t.equal(ending, '[DONE]');
+  t.ok(lines.includes('no answer from hive mute yet: asking whether it has the job'));
+  const { body } = await getJson(`${hive.url}/v1/jobs`);
+  t.match(body.jobs, [{ job_id: jobId, state: 'done' }]);
+  t.equal(body.jobs.length, 1);
+  const listed = await run(t, hive.url, { operation: 'worker_process_list' });
+  t.equal(listed.results[0]?.payload.workers.length, 1);
+});
+
+t.test('a cancellation that overtakes its job is remembered, and nothing runs', async (t) => {
+  const { hive, seen } = await hiveOfJobs(t, 'slow');
+  const spawn = { operation: 'worker_spawn', hive_id: 'slow', model: 'tiny?loadMs=600000', worker: 'cpu' };
+  const early = 'job-00000000-0000-4000-8000-00000000000e';
+  t.equal((await fetch(`${hive.url}/v1/jobs/${early}`, { method: 'DELETE' })).status, 404);
+  t.equal(await post(hive.url, spawn, { 'rbee-job': early }), early);
+  t.equal((await told(t, hive.url, early)).ending, '[CANCELLED]');
+
+  seen.posts = 'hold';
+  const jobId = await post(queen.url, spawn);
+  await waitFor('the request', () =>
+    seen.requests.some(({ method, path }) => method === 'POST' && path === '/v1/jobs'),
+  );
+  t.equal((await fetch(`${queen.url}/v1/jobs/${jobId}`, { method: 'DELETE' })).status, 200);
+  await waitFor('the cancellation', () => seen.requests.some(({ method }) => method === 'DELETE'));
+  seen.releasePosts();
+  await isOver(hive.url, jobId, 'cancelled');
+  const listed = await run(t, hive.url, { operation: 'worker_process_list' });
+  t.strictSame(listed.results[0]?.payload.workers, []);
+});
+
+t.test('a job that told more than is kept is taken up after a break, and ends as it did', async (t) => {
+  const { hive, seen } = await hiveOfJobs(t, 'wide');
+  await run(t, hive.url, { operation: 'worker_spawn', model: 'tiny', worker: 'cpu' });
+  const infer = { operation: 'infer', hive_id: 'wide', model: 'tiny', prompt: 'wide', max_tokens: 200 };
+  const jobId = await post(queen.url, infer);
+  const stream = await openJob(t, queen.url, jobId);
+  await stream.waitForEvent(({ raw }) => raw.startsWith(' t120x'));
+  seen.dropJobs();
+  await stream.closed;
+  const { lines, ending } = toldIn(stream, jobId);
+  t.equal(ending, '[DONE]');
+  const tokens = lines.flatMap((line) => /^ t(\d+)x/.exec(line)?.[1] ?? []).map(Number);
+  t.strictSame(
+    tokens,
+    Array.from({ length: 200 }, (_, i) => i),
+  );
+  for (const { url } of [hive, queen]) {
+    const late = await told(t, url, jobId);
+    t.equal(late.ending, '[DONE]');
+    t.match(late.lines[0], /^\d+ earlier lines were dropped$/);
+    t.equal(late.results.length, 1);
+  }
+});
+
+/** A real hive, a queen of its own, and a worker that is being started until its engine comes. */
+async function loading(t: Test, { to }: { to: 'queen' | 'hive' }) {
+  const engine = await fakeEngine(t);
+  await engine.close();
+  const own = await startProcess(t, { name: 'queen' });
+  const hive = await startProcess(t, { name: 'hive', args: ['--hive-id', 'gpu-0', '--queen-url', own.url] });
+  t.teardown(async () => {
+    const { body } = await getJson(`${own.url}/v1/workers`).catch(() => ({ body: { workers: [] } }));
+    for (const { pid } of body.workers) {
+      try {
+        if (pid) process.kill(-pid, 'SIGKILL');
+      } catch {
+        // It is gone.
+      }
+    }
+  });
+  await streams(own.url, 'gpu-0');
+  const spawn = {
+    operation: 'worker_spawn',
+    hive_id: 'gpu-0',
+    model: 'other',
+    worker: 'openai',
+    engine_url: engine.url,
+  };
+  const jobId = await post(to === 'queen' ? own.url : hive.url, spawn);
+  const stream = await openJob(t, to === 'queen' ? own.url : hive.url, jobId);
+  const { raw } = await stream.waitForEvent(({ raw }) => /^process \d+ runs$/.test(raw));
+  return { engine, own, hive, jobId, stream, pid: Number(raw.split(' ')[1]) };
+}
+
+const spawnedIn = (results: { payload: { state: string; worker_id: string } }[]) => results[0]?.payload;
+
+t.test(
+  'after the return of a hive that was killed in a spawn, it and its queen tell how the spawn ended',
+  async (t) => {
+    const { engine, own, hive, jobId, stream } = await loading(t, { to: 'queen' });
+    await hive.kill('SIGKILL');
+    await stream.closed;
+    t.equal(toldIn(stream, jobId).ending, '[ERROR] hive gpu-0 lost');
+    t.equal(await stateOf(own.url, jobId), 'failed');
+    const again = await restart(hive);
+    await isOver(own.url, jobId, 'running');
+    t.match((await getJson(`${again.url}/v1/jobs/${jobId}`)).body, { state: 'running', operation: 'worker_spawn' });
+    await engine.listen();
+    for (const { url } of [again, own]) {
+      await isOver(url, jobId, 'done');
+      const { ending, lines, results } = await told(t, url, jobId);
+      t.equal(ending, '[DONE]');
+      t.equal(lines[0], 'hive gpu-0 was restarted while this ran');
+      t.match(spawnedIn(results), { state: 'healthy', worker_id: /@gpu-0$/ });
+    }
+    const stop = {
+      operation: 'worker_process_delete',
+      hive_id: 'gpu-0',
+      worker_id: spawnedIn((await told(t, own.url, jobId)).results)?.worker_id,
+    };
+    t.equal((await run(t, own.url, stop)).ending, '[DONE]');
+  },
+);
+
+for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
+  t.test(
+    `a queen that is restarted by ${signal} in the middle of a spawn knows it, and tells it to its end`,
+    async (t) => {
+      const { engine, own, hive, jobId, pid } = await loading(t, { to: 'queen' });
+      await own.kill(signal);
+      const again: RbeeProcess = await restart(own);
+      await isOver(again.url, jobId, 'running');
+      t.equal(await stateOf(hive.url, jobId), 'running');
+      const stream = await openJob(t, again.url, jobId);
+      await stream.waitForEvent(({ raw }) => raw === `process ${pid} runs`);
+      await engine.listen();
+      await stream.closed;
+      t.equal(toldIn(stream, jobId).ending, '[DONE]');
+      t.match((await getJson(`${again.url}/v1/jobs/${jobId}`)).body, { state: 'done', hive_id: 'gpu-0' });
+      await hive.kill();
+    },
+  );
+}
+
+t.test(
+  'a spawn that was told to the hive itself is known to its queen once that streams, and can be cancelled there',
+  async (t) => {
+    const { own, hive, jobId, pid } = await loading(t, { to: 'hive' });
+    await own.kill('SIGKILL');
+    const again = await restart(own);
+    await isOver(again.url, jobId, 'running');
+    t.equal((await fetch(`${again.url}/v1/jobs/${jobId}`, { method: 'DELETE' })).status, 200);
+    await isOver(hive.url, jobId, 'cancelled');
+    await waitFor('the process to be gone', () => {
+      try {
+        return !process.kill(pid, 0);
+      } catch {
+        return true;
+      }
+    });
+  },
+);
