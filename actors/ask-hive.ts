@@ -2,6 +2,7 @@
  * GET /capabilities of a hive: for its devices, and, with our own URL in the query, to make it announce itself. All
  * searches share one bound, so that a hundred dead hosts delay no live one.
  */
+import { Type } from '@sinclair/typebox';
 import pLimit from 'p-limit';
 import { fromPromise } from 'xstate';
 import type { SubscribeInput } from '../machines/hive-subscription.js';
@@ -20,7 +21,10 @@ const IN_FLIGHT_MAX = 256;
 const CONNECT_MS = 1_000;
 const TIMEOUT_MS = 5_000;
 
-export interface HiveAnswer extends Capabilities {
+export interface HiveAnswer {
+  /** Null for a hive that does not say its name when it is asked: its announcement does. */
+  hive_id: string | null;
+  devices: Device[];
   /** Its Rbee-Instance, if it says it. */
   instance: string | null;
   /** Who answered. */
@@ -36,6 +40,9 @@ export interface HiveAsker {
 }
 
 const parseCapabilities = knownParser(Capabilities);
+/** Of a hive of the first implementation. */
+const parseNameless = knownParser(Type.Object({ devices: Type.Array(Type.Unknown(), { maxItems: 256 }) }));
+const parseDevices = knownParser(Capabilities.properties.devices);
 
 export function createHiveAsker(deps: {
   outgoing: Outgoing;
@@ -50,21 +57,38 @@ export function createHiveAsker(deps: {
     capabilities: (hiveUrl, { trusted, signal, invite }) =>
       limit(async () => {
         signal?.throwIfAborted();
-        const { body, headers, address } = await ask(deps.outgoing, hiveUrl + PATH.capabilities, {
-          trusted,
-          ...(signal ? { signal } : {}),
-          ...(invite ? { keep: deps.keep } : {}),
-          ...(invite && queenId !== null
-            ? { query: (socket) => ({ queen_url: urlTowards(deps.door, socket), queen_id: queenId }) }
-            : {}),
-          connectMs: CONNECT_MS,
-          timeoutMs: TIMEOUT_MS,
-        });
-        const answer = parseCapabilities(body);
-        if (!answer.ok) throw new PeerFailure('broken', `${hiveUrl} answers, but not as a hive does`);
-        return { ...answer.value, instance: headerOf(headers, HEADER.instance), address };
+        const until = performance.now() + TIMEOUT_MS;
+        const askAt = (path: string) =>
+          ask(deps.outgoing, hiveUrl + path, {
+            trusted,
+            ...(signal ? { signal } : {}),
+            ...(invite ? { keep: deps.keep } : {}),
+            ...(invite && queenId !== null
+              ? { query: (socket) => ({ queen_url: urlTowards(deps.door, socket), queen_id: queenId }) }
+              : {}),
+            connectMs: CONNECT_MS,
+            timeoutMs: Math.max(1, until - performance.now()),
+          });
+        const first = await askAt(PATH.capabilities).catch(unlessMissing);
+        const named = parseCapabilities(first?.body);
+        if (first && named.ok) {
+          return { ...named.value, instance: headerOf(first.headers, HEADER.instance), address: first.address };
+        }
+        // A page for every unknown path, or a 404: a hive of the first implementation has it elsewhere.
+        const { body, address } = await askAt(PATH.capabilitiesV1);
+        const nameless = parseNameless(body);
+        if (!nameless.ok) throw new PeerFailure('broken', `${hiveUrl} answers, but not as a hive does`);
+        const devices = parseDevices(nameless.value.devices);
+        return { hive_id: null, devices: devices.ok ? devices.value : [], instance: null, address };
       }),
   };
+}
+
+/** @throws what is more than a path that is not there */
+function unlessMissing(error: unknown): null {
+  const status = error instanceof PeerFailure ? error.answer?.status : undefined;
+  if (status === 404 || status === 405) return null;
+  throw error;
 }
 
 export interface AskDeps {
@@ -86,8 +110,10 @@ export function createAsk({ asker, whyNot, onDevices }: AskDeps) {
       signal,
       invite: true,
     });
-    if (hive_id !== input.hiveId) throw new PeerFailure('identity', `${input.hiveUrl} is hive ${hive_id} now`);
-    onDevices(hive_id, devices);
+    if (hive_id !== null && hive_id !== input.hiveId) {
+      throw new PeerFailure('identity', `${input.hiveUrl} is hive ${hive_id} now`);
+    }
+    onDevices(input.hiveId, devices);
   });
 }
 
@@ -97,7 +123,7 @@ export function createLearnDevices({ asker, onDevices, isFresh }: LearnDeps) {
     if (isFresh(hiveId)) return;
     asker
       .capabilities(hiveUrl, { trusted, signal, invite: false })
-      .then(({ hive_id, devices }) => hive_id === hiveId && onDevices(hiveId, devices))
+      .then(({ hive_id, devices }) => (hive_id ?? hiveId) === hiveId && onDevices(hiveId, devices))
       .catch(() => {});
   };
 }

@@ -6,7 +6,7 @@ import type { Ask } from './http.js';
 /** Hints of strangers wait in a queue of their own: thousands of wrong ones delay no search. */
 const HINTS_IN_FLIGHT_MAX = 64;
 const HINTS_MAX = 1_000;
-/** After so many rounds in which a host was not asked because of who answered there, it is asked for its name again. */
+/** After so many rounds in which a host was not asked because of who answered there, it is asked again. */
 const SPARED_MAX = 10;
 
 export interface Invitation {
@@ -39,21 +39,22 @@ export interface Inviter {
 
 export function createInviter({ asker, whyNot, namesFirst, log }: InviteDeps): Inviter {
   /** Who answered at a URL last: a host whose hive streams already is left in peace, whatever it is called here. */
-  const answeredAs = new Map<string, { id: string; spared: number }>();
+  const answeredAs = new Map<string, { id: string | null; spared: number }>();
   const inFlight = new Set<string>();
   const limit = pLimit(HINTS_IN_FLIGHT_MAX);
   const hinted = new Set<string>();
 
   async function invite({ hiveUrl, hiveId, trusted, who, signal }: Invitation): Promise<InviteOutcome> {
     const options = { trusted, ...(signal ? { signal } : {}) };
-    const remember = (id: string) => {
+    const remember = (id: string | null) => {
       // Only of hosts without a name: strangers could fill it otherwise.
       if (hiveId === null) answeredAs.set(hiveUrl, { id, spared: 0 });
     };
     const note = answeredAs.get(hiveUrl);
     const isOld = note !== undefined && note.spared >= SPARED_MAX;
     const expected = hiveId ?? (isOld ? null : note?.id) ?? null;
-    const reason = whyNot(hiveUrl, expected);
+    const reason =
+      whyNot(hiveUrl, expected) ?? (note?.id === null && !isOld ? 'it was asked, and does not say its name' : null);
     if (reason !== null || inFlight.has(hiveUrl)) {
       if (note) note.spared += 1;
       log.debug(`${who} is not asked: ${reason ?? 'it is being asked'}`);
@@ -72,7 +73,9 @@ export function createInviter({ asker, whyNot, namesFirst, log }: InviteDeps): I
       }
       const { hive_id } = await asker.capabilities(hiveUrl, { ...options, invite: true });
       remember(hive_id);
-      log.info(`${who} runs hive ${hive_id} at ${hiveUrl}`);
+      log.info(
+        `${who} runs ${hive_id === null ? 'a hive that does not say its name' : `hive ${hive_id}`} at ${hiveUrl}`,
+      );
       return 'answered';
     } catch (error) {
       log.debug(`${who}: ${(error as Error).message}`);

@@ -10,6 +10,7 @@ import { createActor } from 'xstate';
 import { createAsk, createHiveAsker, createLearnDevices, type HiveAnswer, type HiveAsker } from '../actors/ask-hive.js';
 import { createAskWorkers } from '../actors/ask-workers.js';
 import { createAwakeClock } from '../actors/awake-clock.js';
+import { PeerFailure } from '../actors/failure.js';
 import type { Ask } from '../actors/http.js';
 import { createInviter, type Inviter } from '../actors/invite-hives.js';
 import { isolate } from '../actors/isolate.js';
@@ -129,6 +130,9 @@ export function buildSwarm(ground: Ground, { kind, options, more = () => [] }: S
 
   /** A hive that answered is read, unless another of its name is. */
   function meet(hiveUrl: string, trusted: Ask['trusted'], { hive_id: hiveId, instance, address }: HiveAnswer): void {
+    if (hiveId === null) {
+      throw new PeerFailure('broken', `the hive at ${hiveUrl} does not say its name: a keeper cannot read it`);
+    }
     const refuse = (holderUrl: string | null) => {
       const reason =
         holderUrl === null

@@ -46,6 +46,8 @@ export const PATH = {
   heartbeats: '/v1/heartbeats/stream',
   hiveReady: '/v1/hive/ready',
   capabilities: '/capabilities',
+  /** The same; hives of the first implementation answer here only. */
+  capabilitiesV1: '/v1/capabilities',
   health: '/health',
   workerInfo: '/info',
 } as const;

@@ -4,7 +4,7 @@ import { createInviter } from '../../actors/invite-hives.js';
 const invitation = { hiveUrl: 'http://a:7835', hiveId: null, trusted: false, who: 'SSH host a' };
 
 /** Of a queen who asks one host; `name` is what its hive is called, `asked` whether each question invited it. */
-function create(name: string) {
+function create(name: string | null) {
   const host = { name, asked: [] as boolean[], streaming: new Set<string>() };
   const inviter = createInviter({
     asker: {
@@ -41,4 +41,12 @@ t.test('one that streams all the time is asked for its name, and not invited', a
   host.streaming.add('gpu-a');
   for (let round = 1; round <= 22; round += 1) await invite();
   t.same(host.asked, [true, false, false]);
+});
+
+t.test('one that does not say its name is asked to announce itself in every eleventh round', async (t) => {
+  const { host, invite } = create(null);
+  const outcomes = [];
+  for (let round = 1; round <= 23; round += 1) outcomes.push(await invite());
+  t.same(outcomes, ['answered', ...Array(10).fill(null), 'answered', ...Array(10).fill(null), 'answered']);
+  t.same(host.asked, [true, false, true, false, true]);
 });
