@@ -172,14 +172,17 @@ function buildWorker(ground: Ground, options: WorkerOptions, engine: Engine): Bu
     };
   }
 
-  const infoTowards = (socket: Parameters<typeof urlTowards>[1]): WorkerInfo => ({
-    id,
-    url: urlTowards(door, socket),
-    status: status(),
-    tokens_per_s: stats.tokensPerS(performance.now()),
-    reason: doors.silent(),
-    ...about(),
-  });
+  function infoTowards(socket: Parameters<typeof urlTowards>[1]): WorkerInfo {
+    const reason = doors.silent();
+    return {
+      id,
+      url: urlTowards(door, socket),
+      status: status(),
+      tokens_per_s: stats.tokensPerS(performance.now()),
+      ...(reason === null ? {} : { reason }),
+      ...about(),
+    };
+  }
 
   model.subscribe({ next: follow(ground, queens, lease), error: fail });
 

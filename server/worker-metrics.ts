@@ -29,6 +29,11 @@ export function workerMetrics({ stats, admission, ready }: WorkerMetricsInput): 
       () => stats.tokens().prompt,
     ),
     counter(
+      'rbee_worker_cached_prompt_tokens_total',
+      'Tokens of prompts that were read for an earlier request and not again, as far as the engine tells.',
+      () => stats.tokens().cached,
+    ),
+    counter(
       'rbee_worker_completion_tokens_total',
       'Tokens generated, as far as the engine tells.',
       () => stats.tokens().completion,

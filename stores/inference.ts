@@ -19,7 +19,7 @@ export interface InferenceStats {
 
 export function createInferenceStats(): InferenceStats {
   const requests: Record<Outcome, number> = { answered: 0, refused: 0, failed: 0, left: 0 };
-  const total = { prompt: 0, completion: 0 };
+  const total = { prompt: 0, completion: 0, cached: 0 };
   let recent: { second: number; tokens: number }[] = [];
   const second = (nowMs: number) => Math.floor(nowMs / 1000);
   const forget = (nowMs: number) => {
@@ -29,9 +29,10 @@ export function createInferenceStats(): InferenceStats {
     ended: (outcome) => {
       requests[outcome] += 1;
     },
-    count: ({ prompt = 0, completion = 0 }, nowMs) => {
+    count: ({ prompt = 0, completion = 0, cached = 0 }, nowMs) => {
       total.prompt += prompt;
       total.completion += completion;
+      total.cached += cached;
       const last = recent.at(-1);
       if (last?.second === second(nowMs)) last.tokens += completion;
       else {

@@ -43,6 +43,8 @@ export type InferenceRoute = 'chat/completions' | 'completions' | 'embeddings';
 export interface TokenCount {
   prompt?: number;
   completion?: number;
+  /** Of the prompt, read for an earlier request and not again. */
+  cached?: number;
 }
 
 /** One request to an engine, in OpenAI's words. */
@@ -52,7 +54,7 @@ export interface InferenceCall {
   body: Record<string, unknown>;
   /** Ends the work, whatever it is doing; the reason is what the caller is told. */
   signal: AbortSignal;
-  /** Called as tokens come, with what came since the last call. */
+  /** Called as tokens come, with what came since the last call, and with nothing as a sign of life. */
   count: (tokens: TokenCount) => void;
 }
 

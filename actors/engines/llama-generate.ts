@@ -4,6 +4,7 @@ import { type InferenceCall, InferenceRefused } from '../../wire/infer.js';
 import type { ChatRequest, CompletionRequest, FinishReason } from '../../wire/openai.js';
 import { drawingOf, grammarOf, historyOf } from './llama-draw.js';
 import type { Loaded } from './llama-load.js';
+import type { Sequences } from './llama-sequences.js';
 
 /** A piece of the answer, or of what a reasoning model thinks before it. */
 export interface Piece {
@@ -18,9 +19,9 @@ export interface Generated {
 
 /** A prompt that fits, not begun yet. */
 export interface Prepared {
-  promptTokens: number;
+  promptTokens: Token[];
   /** Rejects with the signal's reason when that ends it. */
-  run: (sequence: LlamaContextSequence, onPiece: (piece: Piece) => void) => Promise<Generated>;
+  run: (sequences: Sequences, sequence: LlamaContextSequence, onPiece: (piece: Piece) => void) => Promise<Generated>;
 }
 
 type Stops = 'eogToken' | 'stopGenerationTrigger' | 'functionCalls' | 'maxTokens' | 'abort' | 'customStopTrigger';
@@ -32,11 +33,12 @@ export async function prepareChat(loaded: Loaded, body: ChatRequest, call: Infer
   const history = historyOf(body.messages);
   const grammar = await grammarOf(body, loaded);
   const { contextText } = chatWrapper.generateContextState({ chatHistory: history });
-  const promptTokens = contextText.tokenize(model.tokenizer).length;
-  const drawing = drawingOf(body, roomBehind(loaded, promptTokens, 'messages'));
+  const promptTokens = contextText.tokenize(model.tokenizer);
+  const drawing = drawingOf(body, roomBehind(loaded, promptTokens.length, 'messages'));
   return {
     promptTokens,
-    run: async (sequence, onPiece) => {
+    run: async (sequences, sequence, onPiece) => {
+      await sequences.read(sequence, promptTokens, call);
       const chat = new library.LlamaChat({ contextSequence: sequence, chatWrapper });
       try {
         return await counted(sequence, call, async () => {
@@ -65,12 +67,14 @@ export function prepareCompletion(
   const { library, model } = loaded;
   const tokens = typeof prompt === 'string' ? model.tokenize(prompt) : (prompt as Token[]);
   const bos = model.tokens.shouldPrependBosToken ? model.tokens.bos : null;
-  const promptTokens = tokens.length + (bos !== null && tokens[0] !== bos ? 1 : 0);
-  if (promptTokens === 0) throw new InferenceRefused(400, 'an empty prompt cannot be continued', { param: 'prompt' });
-  const drawing = drawingOf(body, roomBehind(loaded, promptTokens, 'prompt'));
+  const promptTokens = bos !== null && tokens[0] !== bos ? [bos, ...tokens] : tokens;
+  if (promptTokens.length === 0)
+    throw new InferenceRefused(400, 'an empty prompt cannot be continued', { param: 'prompt' });
+  const drawing = drawingOf(body, roomBehind(loaded, promptTokens.length, 'prompt'));
   return {
     promptTokens,
-    run: async (sequence, onPiece) => {
+    run: async (sequences, sequence, onPiece) => {
+      await sequences.read(sequence, promptTokens, call);
       const completion = new library.LlamaCompletion({ contextSequence: sequence });
       try {
         return await counted(sequence, call, async () => {

@@ -1,5 +1,5 @@
 /** A GGUF model in this process, by node-llama-cpp: several requests at once, each on a sequence of its own. */
-import type { LlamaContextSequence, LlamaEmbeddingContext } from 'node-llama-cpp';
+import type { LlamaContextSequence, LlamaEmbeddingContext, Token } from 'node-llama-cpp';
 import { type InferenceAnswer, type InferenceCall, InferenceRefused } from '../../wire/infer.js';
 import type { ChatRequest, CompletionRequest, EmbeddingAnswer, EmbeddingRequest } from '../../wire/openai.js';
 import { type Engine, EngineFailed, type Progress } from './engine.js';
@@ -7,6 +7,7 @@ import { chatShape, completionShape, DONE, type Shape, usageOf } from './llama-a
 import { refuseUnsupported } from './llama-draw.js';
 import { type Piece, type Prepared, prepareChat, prepareCompletion } from './llama-generate.js';
 import { type LlamaInput, type Loaded, loadModel } from './llama-load.js';
+import { createSequences, type Sequences } from './llama-sequences.js';
 
 /** Prompts in one request, answered one after the other. */
 const PROMPTS_MAX = 64;
@@ -16,29 +17,29 @@ const EMBEDDING_TOKENS_MAX = 8_192;
 export function createLlamaEngine(input: LlamaInput): Engine {
   let doing: Progress = { doing: 'starting', pct: null };
   let loaded: Loaded | null = null;
-  let free: LlamaContextSequence[] = [];
+  let sequences: Sequences = createSequences([]);
   let embedding: Promise<LlamaEmbeddingContext> | null = null;
 
   /** The sequence is given back when the model has really stopped, not when somebody stops listening. */
-  async function onSequence<T>(work: (sequence: LlamaContextSequence) => Promise<T>): Promise<T> {
-    const sequence = free.pop();
+  async function onSequence<T>(prompt: Token[], work: (sequence: LlamaContextSequence) => Promise<T>): Promise<T> {
+    const sequence = sequences.take(prompt);
     if (!sequence) throw new InferenceRefused(503, 'every place of the model is taken', { retryAfterS: 1 });
     try {
       return await work(sequence);
     } finally {
-      free.push(sequence);
+      sequences.giveBack(sequence);
     }
   }
 
   async function answer(call: InferenceCall, prepared: Prepared[], shape: Shape): Promise<InferenceAnswer> {
     const { stream, stream_options } = call.body as ChatRequest;
-    const promptTokens = prepared.reduce((sum, one) => sum + one.promptTokens, 0);
+    const promptTokens = prepared.reduce((sum, one) => sum + one.promptTokens.length, 0);
     call.count({ prompt: promptTokens });
     const generate = (onPiece: (index: number, piece: Piece) => void, onFinish: OnFinish) =>
-      onSequence(async (sequence) => {
+      onSequence(prepared[0]?.promptTokens ?? [], async (sequence) => {
         let completionTokens = 0;
         for (const [index, { run }] of prepared.entries()) {
-          const end = await run(sequence, (piece) => piece.text !== '' && onPiece(index, piece));
+          const end = await run(sequences, sequence, (piece) => piece.text !== '' && onPiece(index, piece));
           completionTokens += end.completionTokens;
           onFinish(index, end.finishReason);
         }
@@ -96,8 +97,8 @@ export function createLlamaEngine(input: LlamaInput): Engine {
         doing = progress;
       });
       const { context, devices, name, model } = loaded;
-      free = Array.from({ length: context.totalSequences }, () => context.getSequence());
-      input.log.debug(`${model.typeDescription}, context ${context.contextSize}, ${free.length} at once`);
+      sequences = createSequences(Array.from({ length: context.totalSequences }, () => context.getSequence()));
+      input.log.debug(`${model.typeDescription}, context ${context.contextSize}, ${context.totalSequences} at once`);
       const created = Math.floor(Date.now() / 1000);
       return {
         models: [{ id: name, object: 'model', created, owned_by: 'rbee' }],

@@ -64,6 +64,71 @@ t.test('a caller that leaves stops the engine, and the place is free for the nex
   await waitFor('the engine to stop', async () => (await running(worker.url)) === 0);
 });
 
+/** Its prompts take seconds: wide, and of many tokens. */
+const SLOW = { endless: true, contextTokens: 1_000_000, width: 768 };
+const longPrompt = (word: string, words: number) => ` ${word}`.repeat(words);
+
+t.test(
+  'while a long prompt is read others get their tokens, and one that is abandoned is not read to its end',
+  async (t) => {
+    const model = tinyModel(t, SLOW, 'slow.gguf');
+    const worker = await startReadyWorker(t, { model, args: ['--context', '20000', '--slots', '2'] });
+    const ask = (prompt: string, signal: AbortSignal, max_tokens: number) =>
+      fetch(`${worker.url}/v1/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ prompt, temperature: 0, stream: true, max_tokens }),
+        signal,
+      });
+    const ending = new AbortController();
+    t.teardown(() => ending.abort());
+    const other = (await ask('Go on', ending.signal, 15_000)).body?.getReader();
+    let pieces = 0;
+    const reading = (async () => {
+      for (;;) {
+        const { done, value } = (await other?.read()) ?? { done: true };
+        if (done) return;
+        pieces += String(new TextDecoder().decode(value)).split('data:').length - 1;
+      }
+    })().catch(() => {});
+    await waitFor('its first tokens', () => pieces > 5);
+
+    const before = pieces;
+    const words = 6_000;
+    const long = await ask(longPrompt('model', words), ending.signal, 1);
+    await long.text();
+    t.ok(pieces - before > 20, `${pieces - before} tokens for another while a long prompt was read`);
+
+    const cached = () => metric(worker.url, 'rbee_worker_cached_prompt_tokens_total');
+    const leave = new AbortController();
+    const abandoned = longPrompt('tests', words);
+    const left = ask(abandoned, leave.signal, 1).catch(() => {});
+    await waitFor('it to be begun', async () => (await running(worker.url)) === 2);
+    leave.abort();
+    await left;
+    await waitFor('its place to be free', async () => (await running(worker.url)) === 1, { timeoutMs: 60_000 });
+    const known = await cached();
+    await (await ask(abandoned.slice(0, 6 * 500), ending.signal, 1)).text();
+    t.ok((await cached()) - known < words / 2, 'what was abandoned was not read to its end');
+    ending.abort();
+    await reading;
+  },
+);
+
+t.test('a conversation goes on where it was read already, whoever was answered last', async (t) => {
+  const worker = await startReadyWorker(t, { model: tinyModel(t, { contextTokens: 4096 }), args: ['--slots', '3'] });
+  const ask = (prompt: string) =>
+    postJson(`${worker.url}/v1/completions`, { prompt, temperature: 0, max_tokens: 1 }).then(({ body }) => body.usage);
+  const cached = () => metric(worker.url, 'rbee_worker_cached_prompt_tokens_total');
+  const topics = ['model', 'tests', 'sentence'].map((word) => longPrompt(word, 300));
+  for (const topic of topics) await ask(topic);
+  for (const topic of [0, 2, 1, 0, 1].map((i) => topics[i] ?? '')) {
+    const before = await cached();
+    const { prompt_tokens } = await ask(`${topic} is this`);
+    t.ok((await cached()) - before >= 300, `of ${prompt_tokens} tokens most were read before`);
+  }
+});
+
 t.test('beyond what may wait it refuses at once, and says when to try again', async (t) => {
   const worker = await startReadyWorker(t, { model: endless, args: ['--context', '100000', '--slots', '1'] });
   const leave = new AbortController();
@@ -93,11 +158,12 @@ t.test('SIGTERM ends it in order: who is being answered gets a word about it', a
   const stream = await client.chat.completions.create({ ...ASK, stream: true });
   const reading = stream[Symbol.asyncIterator]();
   await reading.next();
-  const text = fetch(`${worker.url}/v1/infer`, {
+  const infer = await fetch(`${worker.url}/v1/infer`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ prompt: 'Go on', stream: true }),
-  }).then((response) => response.text());
+  });
+  const text = infer.text();
   const waiting = postJson(`${worker.url}/v1/chat/completions`, ASK);
   await waitFor('one to wait', async () => (await metric(worker.url, 'rbee_worker_requests_waiting')) === 1);
 

@@ -51,7 +51,6 @@ t.test('it says what it is, where it is reached, and what it can', async (t) => 
       tokens_per_s: 0,
       context: 512,
       slots: 4,
-      reason: null,
       key: info.key,
     },
   );
