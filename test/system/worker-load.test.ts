@@ -97,7 +97,7 @@ t.test(
     const words = 6_000;
     const long = await ask(longPrompt('model', words), ending.signal, 1);
     await long.text();
-    t.ok(pieces - before > 20, `${pieces - before} tokens for another while a long prompt was read`);
+    t.ok(pieces - before > 8, `${pieces - before} tokens for another while a long prompt was read`);
 
     const cached = () => metric(worker.url, 'rbee_worker_cached_prompt_tokens_total');
     const leave = new AbortController();
@@ -108,7 +108,7 @@ t.test(
     await left;
     await waitFor('its place to be free', async () => (await running(worker.url)) === 1, { timeoutMs: 60_000 });
     const known = await cached();
-    await (await ask(abandoned.slice(0, 6 * 500), ending.signal, 1)).text();
+    await (await ask(abandoned, ending.signal, 1)).text();
     t.ok((await cached()) - known < words / 2, 'what was abandoned was not read to its end');
     ending.abort();
     await reading;
