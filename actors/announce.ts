@@ -24,6 +24,7 @@ export function createAnnounce(deps: { outgoing: Outgoing; door: Door; hiveId: s
       signal,
     });
     const answer = parseAnswer(body);
-    return { queenId: answer.ok ? (answer.value.queen_id ?? null) : null, hiveUrl, run: headerOf(headers, HEADER.run) };
+    const { queen_id: queenId = null, last_failure: lastFailure = null } = answer.ok ? answer.value : {};
+    return { queenId, hiveUrl, run: headerOf(headers, HEADER.run), lastFailure };
   });
 }

@@ -35,6 +35,8 @@ export interface ConnectionContext {
   hiveUrl: string | null;
   /** Which run of hers said yes last. */
   run: string | null;
+  /** Why the queen could not read us when it last tried, as it says. */
+  lastFailure: string | null;
   /** She asked for an announcement while one was in flight. */
   asked: boolean;
   /** The announcement in flight takes longer than a live queen needs. */
@@ -63,6 +65,8 @@ export interface AnnounceOutput {
   hiveUrl: string;
   /** Which run of hers said yes; null for a queen that does not say. */
   run: string | null;
+  /** Why the queen could not read us when it last tried, if it says. */
+  lastFailure?: string | null;
 }
 
 /** What a connection tells the hive that owns it. */
@@ -152,6 +156,7 @@ export const hiveConnectionMachine = s.createMachine({
     readers: 0,
     hiveUrl: null,
     run: null,
+    lastFailure: null,
     asked: false,
     overdue: false,
   }),
@@ -195,6 +200,7 @@ export const hiveConnectionMachine = s.createMachine({
               queenId: ({ context, event }) => event.output.queenId ?? context.queenId,
               hiveUrl: ({ event }) => event.output.hiveUrl,
               run: ({ event }) => event.output.run,
+              lastFailure: ({ event }) => event.output.lastFailure ?? null,
               failure: null,
               reason: null,
             }),
@@ -247,7 +253,8 @@ export const hiveConnectionMachine = s.createMachine({
             target: 'backoff',
             actions: assign({
               failure: 'timeout',
-              reason: ({ context }) => `she said yes but cannot reach ${context.hiveUrl}`,
+              reason: ({ context: { hiveUrl, lastFailure } }) =>
+                `she said yes but cannot reach ${hiveUrl}${lastFailure === null ? '' : ` (${lastFailure})`}`,
             }),
           },
         ],

@@ -315,6 +315,19 @@ t.test('a queen that accepts and keeps the connection that it has is streaming a
   actor.stop();
 });
 
+t.test('a queen that says why it could not read the hive is quoted', async (t) => {
+  const script = createScript();
+  const said = { ...yes, lastFailure: 'http://hive:7835 answered 401' };
+  const actor = connect(script, { answers: [yes, said, yes] });
+  await script.pass(10_100);
+  t.notMatch(actor.getSnapshot().context.reason, /401/, 'it said nothing yet');
+  await script.pass(12_100);
+  t.match(actor.getSnapshot(), { value: 'backoff', context: { reason: /cannot reach .*answered 401/ } });
+  await script.pass(14_100);
+  t.notMatch(actor.getSnapshot().context.reason, /401/, 'only what it said last counts');
+  actor.stop();
+});
+
 t.test('short streams are forgiven after one that lasted', async (t) => {
   const script = createScript();
   const actor = connect(script, { answers: [yes] });

@@ -71,3 +71,25 @@ t.test('a stream that opens and carries no event is never fresh, is lost with th
   await swarm.waitForEvent(({ data }) => data.hive_id === 'mute' && data.state === 'streaming' && !data.stale);
   swarm.close();
 });
+
+t.test('a hive that wants a token which the queen has not is told so, by queen and hive', async (t) => {
+  const token = 'only-the-hive-knows';
+  const hive = await startProcess(t, {
+    name: 'hive',
+    args: ['--hive-id', 'locked', '--queen-url', queen.url],
+    env: { RBEE_TOKEN: token },
+  });
+  const entry = await waitFor('an entry', () => entryOf('locked'));
+  t.match(entry, { hive_url: hive.url, reason: /answered 401/, remedy: /--token/ });
+  const machines = () => getJson(`${hive.url}/v1/machines`, { authorization: `Bearer ${token}` });
+  const reason = await waitFor(
+    'the hive to know',
+    async () => {
+      const { body } = await machines();
+      const tie = body.machines.find(({ machine }: { machine: string }) => machine === 'hive-connection');
+      return /401/.test(tie.context.reason) && tie.context.reason;
+    },
+    { timeoutMs: 60_000 },
+  );
+  t.match(reason, /cannot reach .*answered 401/);
+});
