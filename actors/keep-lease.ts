@@ -4,6 +4,7 @@ import type { HeartbeatInput, ListedQueen, RegisterOutput } from '../machines/le
 import { type ComponentKind, Lease, QueenList, REGISTRY_PATH } from '../wire/registry.js';
 import { knownParser, type Parsed } from '../wire/schema.js';
 import { asSaidBy, hostOf, isLoopback, normaliseUrl } from '../wire/url.js';
+import { checkRegistry } from './check-registry.js';
 import { type Door, urlTowards } from './door.js';
 import { PeerFailure } from './failure.js';
 import { type Ask, ask, type Outgoing } from './http.js';
@@ -31,6 +32,7 @@ export function createLeaseActors({ outgoing, door, registryUrl, kind, id, about
 
   return {
     register: fromPromise<RegisterOutput>(async ({ signal }) => {
+      await checkRegistry(outgoing, registryUrl, signal);
       let url = '';
       const body = await tell(REGISTRY_PATH.register, {
         method: 'POST',

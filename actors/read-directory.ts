@@ -7,6 +7,7 @@ import { type Component, REGISTRY_PATH, RegisteredHives, RegisteredWorkers, Regi
 import { parser } from '../wire/schema.js';
 import { asSaidBy } from '../wire/url.js';
 import type { AwakeClock } from './awake-clock.js';
+import { checkRegistry } from './check-registry.js';
 import { eventFeed } from './event-feed.js';
 import { PeerFailure, peerFailure } from './failure.js';
 import { type Outgoing, openStream } from './http.js';
@@ -50,6 +51,7 @@ async function read(
   fail: (error: unknown) => void,
 ): Promise<void> {
   const { registryUrl, clock, onList, onEvent } = deps;
+  await checkRegistry(deps.outgoing, registryUrl, signal);
   // The stream first: what changes while the lists are read waits in it.
   const opened = await openEvents(deps, signal).catch((error: unknown) => peerFailure(registryUrl, error));
   // A registry without a stream is at least read each time that it is tried.

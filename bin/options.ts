@@ -112,7 +112,13 @@ export function addProcessOptions(command: Command, defaultPort: number | string
         'ADVERTISE_URL',
       ).argParser(parseUrl),
     )
-    .addOption(option('--token <token>', 'what callers must present; two, by a comma, while it is changed', 'TOKEN'))
+    .addOption(
+      option(
+        '--token <token>',
+        'what callers must present, of 16 characters or more beyond loopback; two, by a comma, while it is changed',
+        'TOKEN',
+      ),
+    )
     .addOption(option('--tls-cert <file>', 'PEM certificate: serve HTTPS', 'TLS_CERT'))
     .addOption(option('--tls-key <file>', 'PEM key of the certificate', 'TLS_KEY'))
     .addOption(option('--tls-ca <file>', 'PEM authority to trust beside the usual ones', 'TLS_CA'))
@@ -167,12 +173,20 @@ export const allowedHosts = ({ allowHost, advertiseUrl }: ProcessOptions): strin
   ...(advertiseUrl ? [hostOf(advertiseUrl)] : []),
 ];
 
+/** Where others can try. */
+const TOKEN_CHARS_MIN = 16;
+
 /** Reads the files and checks that the door is shut to strangers. @throws UsageError */
 export function securityOf({ bind, token, tlsCert, tlsKey, tlsCa }: ProcessOptions): Security {
   const tokens = parseTokens(token);
   if (!isLoopback(bind) && tokens.length === 0) {
     throw new UsageError(
       `--bind ${bind} lets other machines in, and without a token anybody: set --token or RBEE_TOKEN (for example to the output of: openssl rand -hex 32), the same on all of them`,
+    );
+  }
+  if (!isLoopback(bind) && tokens.some((one) => one.length < TOKEN_CHARS_MIN)) {
+    throw new UsageError(
+      `--bind ${bind} lets other machines in, and a token of fewer than ${TOKEN_CHARS_MIN} characters can be guessed: make one with openssl rand -hex 32`,
     );
   }
   if (tokens.length > 2) throw new UsageError('--token takes one token, or two while it is changed');

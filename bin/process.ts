@@ -9,10 +9,13 @@ import { familyOf, isLoopbackOnly, localUrl } from '../actors/door.js';
 import type { Outgoing } from '../actors/http.js';
 import { openStateDir, type StateDir, StateInUse, StateUnusable } from '../actors/state-dir.js';
 import { createApp } from '../server/app.js';
+import type { Access } from '../server/auth.js';
 import { type CommonInput, commonRoutes } from '../server/common.js';
+import { createGuesses } from '../server/guesses.js';
 import { CannotListen, type Listener, listen } from '../server/listen.js';
 import type { Metric } from '../server/metrics.js';
 import type { Route } from '../server/route.js';
+import { createSessions, readSessions, type SessionsFile } from '../server/sessions.js';
 import type { Broadcast } from '../server/sse.js';
 import type { Report } from '../stores/listeners.js';
 import { createMachineLog, type MachineLog } from '../stores/machine-log.js';
@@ -24,6 +27,8 @@ import { version } from './version.js';
 
 /** 0 in order, 1 failed, 2 wrong usage, 3 the name or the port is taken. */
 export const EXIT = { ok: 0, failed: 1, usage: 2, taken: 3 } as const;
+
+const SESSIONS = 'sessions.json';
 
 /** Everything ends within 5 s: streams have so long to take their last words, and then the process ends anyway. */
 const GRACE_MS = 1_000;
@@ -131,11 +136,12 @@ export async function runProcess(input: ProcessInput): Promise<void> {
   };
   const instance = instanceOf(state, log);
   const built = build({ id, log, state, instance, security, door, outgoing, machineLog, report, inspect, now, fail });
+  const access = accessOf(security.tokens, state, log);
   const common = commonRoutes(
     {
       name,
       version,
-      tokens: security.tokens,
+      access,
       machineLog,
       metrics: built.metrics,
       info: () => ({
@@ -155,7 +161,7 @@ export async function runProcess(input: ProcessInput): Promise<void> {
   const streams = [...built.streams, ...common.streams, ...(relay ? [relay.stream] : [])];
   const app = createApp({
     doors: {
-      tokens: security.tokens,
+      ...access,
       allowHosts: allowedHosts(options),
       allowOrigins: options.allowOrigin,
     },
@@ -183,6 +189,24 @@ export async function runProcess(input: ProcessInput): Promise<void> {
   process.stdout.write(`${JSON.stringify(line)}\n`);
   log.info(`${name} ${id} listens at ${url}`);
   if (options.inspect) log.info(`state machines, live: ${url}/inspect`);
+}
+
+/** Sessions outlive a restart, so that a browser need not log in again. */
+function accessOf(tokens: string[], state: StateDir, log: Logger): Access {
+  const warn = (message: string) => log.warn(message);
+  const keep = (file: SessionsFile) => {
+    try {
+      state.write(SESSIONS, file);
+    } catch (error) {
+      warn(`cannot keep the sessions of browsers, they end with this run: ${(error as Error).message}`);
+    }
+  };
+  if (tokens.length === 0) return { tokens };
+  return {
+    tokens,
+    sessions: createSessions({ tokens, kept: state.read(SESSIONS, readSessions), keep }),
+    guesses: createGuesses(warn),
+  };
 }
 
 /** A UUID that tells this process, when it moves or returns, from another of the same name. */

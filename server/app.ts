@@ -4,15 +4,13 @@ import cors from '@koa/cors';
 import Router from '@koa/router';
 import Koa, { type Context, type Middleware } from 'koa';
 import { PROTOCOL_VERSION } from '../wire/status.js';
-import { requireToken } from './auth.js';
+import { type Access, requireToken } from './auth.js';
 import { errorShapes } from './openai-error.js';
 import { checkOrigin, type OriginRules } from './origin.js';
 import { HttpProblem, problems } from './problem.js';
 import type { Route } from './route.js';
 
-export interface Doors extends OriginRules {
-  tokens: string[];
-}
+export interface Doors extends OriginRules, Access {}
 
 export interface AppInput {
   doors: Doors;
@@ -35,7 +33,7 @@ export function createApp({ doors, routes, log }: AppInput): Koa {
   app.use(speakProtocol);
   app.use(checkOrigin(doors));
   if (doors.allowOrigins.length > 0) app.use(allowOrigins(doors.allowOrigins));
-  app.use(requireToken(doors.tokens, openOf(routes)));
+  app.use(requireToken(doors, openOf(routes)));
   app.use(routerOf(routes));
   return app;
 }

@@ -1,11 +1,21 @@
 /** Who may come in: `Authorization: Bearer` (RFC 6750), or the cookie that a browser got for it. */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Context, Middleware } from 'koa';
+import { admit } from './connections.js';
+import type { Guesses } from './guesses.js';
 import { HttpProblem } from './problem.js';
+import { SESSION_MS, type Sessions } from './sessions.js';
 
-const COOKIE = 'rbee_session';
-const SESSION_MS = 30 * 24 * 3600 * 1000;
 const REALM = 'Bearer realm="rbee"';
+
+export interface Access {
+  /** None means that the door is open (to loopback only: the process refuses any other bind). */
+  tokens: string[];
+  /** Without them no browser logs in. */
+  sessions?: Sessions;
+  /** Without them wrong tokens are answered at once. */
+  guesses?: Guesses;
+}
 
 /** `--token a,b`: the first is sent, both are taken, so that tokens can be changed one process at a time. */
 export function parseTokens(text: string | undefined): string[] {
@@ -15,28 +25,40 @@ export function parseTokens(text: string | undefined): string[] {
     .filter((token) => token !== '');
 }
 
-/**
- * @param tokens none means that the door is open (to loopback only: the process refuses any other bind).
- * @param isOpen whether what is asked for needs no token
- */
-export function requireToken(tokens: string[], isOpen: (method: string, path: string) => boolean): Middleware {
+/** @param isOpen whether what is asked for needs no token */
+export function requireToken(access: Access, isOpen: (method: string, path: string) => boolean): Middleware {
   return async (ctx, next) => {
-    ctx.state.known = tokens.length === 0 || isKnown(ctx, tokens);
-    if (!ctx.state.known && !isOpen(ctx.method, ctx.path)) {
-      throw new HttpProblem(401, 'this process wants its token: send Authorization: Bearer <token>', {
-        headers: { 'WWW-Authenticate': REALM },
-      });
-    }
+    ctx.state.known = access.tokens.length === 0 || (await isKnown(ctx, access));
+    if (ctx.state.known) admit(ctx.req.socket);
+    else if (!isOpen(ctx.method, ctx.path))
+      throw refused('this process wants its token: send Authorization: Bearer <token>');
     await next();
   };
 }
 
-function isKnown(ctx: Context, tokens: string[]): boolean {
+/** Notes for the routes that it was a browser's session, and no token. @throws HttpProblem 429 */
+async function isKnown(ctx: Context, { tokens, sessions, guesses }: Access): Promise<boolean> {
   const [scheme = '', credentials = ''] = ctx.get('authorization').split(/ +/, 2);
-  if (scheme.toLowerCase() === 'bearer') return tokens.some((token) => same(token, credentials));
-  const cookie = ctx.cookies.get(COOKIE);
-  return cookie !== undefined && isSession(cookie, tokens);
+  if (scheme.toLowerCase() === 'bearer') {
+    guesses?.enter(ctx);
+    const known = tokens.some((token) => same(token, credentials));
+    if (!known) await guesses?.wrong(ctx);
+    return known;
+  }
+  const cookie = ctx.cookies.get(cookieOf(ctx));
+  ctx.state.session = cookie !== undefined && sessions?.isOpen(cookie) === true;
+  return ctx.state.session;
 }
+
+/**
+ * For routes that make this process call another, which may be sent the token: other pages and servers of this host can
+ * come by a browser's cookie, so that it is not enough. @throws HttpProblem 403
+ */
+export function refuseSession(ctx: Context): void {
+  if (ctx.state.session) throw new HttpProblem(403, "a browser's session is not enough for this: send the token");
+}
+
+const refused = (detail: string) => new HttpProblem(401, detail, { headers: { 'WWW-Authenticate': REALM } });
 
 /** Compares without telling by its duration how much was right. */
 function same(a: string, b: string): boolean {
@@ -44,25 +66,22 @@ function same(a: string, b: string): boolean {
   return timingSafeEqual(digest(a), digest(b));
 }
 
-/** A session is its own end and a proof that the token was known: nothing is kept, and a changed token ends it. */
-function sessionUntil(expiresAt: number, token: string): string {
-  return `${expiresAt}.${createHmac('sha256', token).update(`rbee session ${expiresAt}`).digest('base64url')}`;
+/** Browsers send cookies to all ports of a host: each process has one of its own. */
+function cookieOf(ctx: Context): string {
+  const [, port] = /:(\d+)$/.exec(ctx.get('host')) ?? [];
+  return `rbee_session_${port ?? ctx.req.socket.localPort}`;
 }
 
-function isSession(cookie: string, tokens: string[]): boolean {
-  const expiresAt = Number(cookie.split('.', 1)[0]);
-  return expiresAt > Date.now() && tokens.some((token) => same(sessionUntil(expiresAt, token), cookie));
-}
-
-/** Gives a browser its cookie. @throws HttpProblem 401 for a wrong token. */
-export function logIn(ctx: Context, tokens: string[], given: string): void {
+/** Gives a browser its cookie. @throws HttpProblem 401 for a wrong token, 429 */
+export async function logIn(ctx: Context, { tokens, sessions, guesses }: Access, given: string): Promise<void> {
+  if (tokens.length === 0 || !sessions) return;
+  guesses?.enter(ctx);
   const token = tokens.find((one) => same(one, given));
-  if (tokens.length > 0 && token === undefined) {
-    throw new HttpProblem(401, 'this is not the token', { headers: { 'WWW-Authenticate': REALM } });
+  if (token === undefined) {
+    await guesses?.wrong(ctx);
+    throw refused('this is not the token');
   }
-  if (token === undefined) return;
-  const expiresAt = Date.now() + SESSION_MS;
-  ctx.cookies.set(COOKIE, sessionUntil(expiresAt, token), {
+  ctx.cookies.set(cookieOf(ctx), sessions.begin(token), {
     httpOnly: true,
     sameSite: 'strict',
     secure: ctx.secure,
@@ -71,6 +90,10 @@ export function logIn(ctx: Context, tokens: string[], given: string): void {
   });
 }
 
-export function logOut(ctx: Context): void {
-  ctx.cookies.set(COOKIE, null);
+/** Ends the session here: a copy of its cookie is of no use from now on. */
+export function logOut(ctx: Context, { sessions }: Access): void {
+  const name = cookieOf(ctx);
+  const cookie = ctx.cookies.get(name);
+  if (cookie !== undefined) sessions?.end(cookie);
+  ctx.cookies.set(name, null);
 }

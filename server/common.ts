@@ -5,7 +5,7 @@ import type { MachineLog } from '../stores/machine-log.js';
 import { MachineEvent, MachineList } from '../wire/machines.js';
 import { parser } from '../wire/schema.js';
 import { Info, Ok } from '../wire/status.js';
-import { logIn, logOut } from './auth.js';
+import { type Access, logIn, logOut } from './auth.js';
 import { readBody } from './body.js';
 import { createMetrics, type Metric, streamMetrics } from './metrics.js';
 import { openapiOf } from './openapi.js';
@@ -17,7 +17,7 @@ export interface CommonInput {
   name: string;
   version: string;
   info: () => Info;
-  tokens: string[];
+  access: Access;
   machineLog: MachineLog;
   metrics: Metric[];
   shutdown: (reason: string) => void;
@@ -37,7 +37,7 @@ const MACHINE_FRAMES_MAX = 1_000;
 
 /** @param own the routes of this kind of process, documented together with these. */
 export function commonRoutes(input: CommonInput, own: Route[]): { routes: Route[]; streams: Broadcast[] } {
-  const { machineLog, tokens } = input;
+  const { machineLog, access } = input;
   const machineFrame = (event: MachineEvent) => frame('machine', JSON.stringify(event));
   const machines = new Broadcast({
     framesMax: MACHINE_FRAMES_MAX,
@@ -120,9 +120,13 @@ export function commonRoutes(input: CommonInput, own: Route[]): { routes: Route[
       open: true,
       summary: 'Logs a browser in: the token for an HttpOnly, SameSite=Strict cookie.',
       body: Session,
-      answers: { 204: { description: 'Logged in.' }, 401: { description: 'Not the token.' } },
+      answers: {
+        204: { description: 'Logged in.' },
+        401: { description: 'Not the token.' },
+        429: { description: 'Too many wrong tokens from this address.' },
+      },
       handle: async (ctx) => {
-        logIn(ctx, tokens, (await readBody(ctx, parseSession, SESSION_BYTES_MAX)).token);
+        await logIn(ctx, access, (await readBody(ctx, parseSession, SESSION_BYTES_MAX)).token);
         ctx.status = 204;
       },
     },
@@ -132,7 +136,7 @@ export function commonRoutes(input: CommonInput, own: Route[]): { routes: Route[
       summary: 'Logs a browser out.',
       answers: { 204: { description: 'Logged out.' } },
       handle: (ctx) => {
-        logOut(ctx);
+        logOut(ctx, access);
         ctx.status = 204;
       },
     },
@@ -152,7 +156,7 @@ export function commonRoutes(input: CommonInput, own: Route[]): { routes: Route[
     title: `rbee ${input.name}`,
     version: input.version,
     routes,
-    secured: tokens.length > 0,
+    secured: access.tokens.length > 0,
   });
   return { routes, streams: [machines] };
 }

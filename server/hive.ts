@@ -5,6 +5,7 @@ import type { Device } from '../wire/device.js';
 import { HiveHeartbeat } from '../wire/heartbeat.js';
 import { Capabilities } from '../wire/hive.js';
 import { HEADER, HttpUrl, Id, isId } from '../wire/status.js';
+import { refuseSession } from './auth.js';
 import { idHeader, peerUrl, refuseOtherProtocol, wrongField } from './peer.js';
 import { HttpProblem } from './problem.js';
 import { answer, type Route } from './route.js';
@@ -77,6 +78,7 @@ export function hiveDoors({ hiveId, instance: own, loopbackOnly, send, devices }
   function answerCapabilities(ctx: Context): void {
     const { queen_url: url, queen_id: id } = ctx.query;
     if (url !== undefined) {
+      refuseSession(ctx);
       refuseOtherProtocol(ctx);
       invite(url, id);
     }

@@ -4,6 +4,7 @@ import https from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type Koa from 'koa';
 import { PROBLEM_TYPE } from '../wire/problem.js';
+import { boundConnections } from './connections.js';
 import { problemOf } from './problem.js';
 
 export interface ListenInput {
@@ -30,6 +31,9 @@ export class CannotListen extends Error {}
 const HEADERS_MS = 10_000;
 const REQUEST_MS = 30_000;
 const KEEP_ALIVE_MS = 5_000;
+/** How often it is looked whether a request is late: what is late by less is not noticed. */
+const CHECK_MS = 1_000;
+const TLS_HANDSHAKE_MS = 10_000;
 const CONNECTIONS_MAX = 16_384;
 
 /** @throws CannotListen */
@@ -38,6 +42,7 @@ export async function listen({ bind, ports, tls }: ListenInput): Promise<Listene
     headersTimeout: HEADERS_MS,
     requestTimeout: REQUEST_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
+    connectionsCheckingInterval: CHECK_MS,
     // Node would refuse a request without Host in words of its own; our doors refuse it in ours.
     requireHostHeader: false,
   };
@@ -46,15 +51,19 @@ export async function listen({ bind, ports, tls }: ListenInput): Promise<Listene
     serve = (app) => resolve(app.callback());
   });
   const handler: http.RequestListener = (request, response) => {
+    if (!bounds.takes(request, response)) return;
     if (takeTarget(request)) void served.then((koa) => koa(request, response));
     else answerBare(response, 400, 'the request target is not a path or an http URL');
   };
   let server: http.Server | https.Server;
   try {
-    server = tls ? https.createServer({ ...limits, ...tls }, handler) : http.createServer(limits, handler);
+    server = tls
+      ? https.createServer({ ...limits, ...tls, handshakeTimeout: TLS_HANDSHAKE_MS }, handler)
+      : http.createServer(limits, handler);
   } catch (error) {
     throw new CannotListen(`--tls-cert and --tls-key do not fit: ${(error as Error).message}`);
   }
+  const bounds = boundConnections(server, tls !== null);
   server.maxConnections = CONNECTIONS_MAX;
   server.on('clientError', answerClientError);
   server.on('checkExpectation', (_, response) => answerBare(response, 417, 'the only expectation met is 100-continue'));

@@ -3,7 +3,7 @@
  * origins, and names that somebody else's DNS points at us (DNS rebinding) are refused.
  */
 import { hostname, networkInterfaces } from 'node:os';
-import type { Middleware } from 'koa';
+import type { Context, Middleware } from 'koa';
 import { isLoopback, unmapped } from '../wire/url.js';
 import { HttpProblem } from './problem.js';
 
@@ -35,6 +35,7 @@ export function checkOrigin({ allowHosts, allowOrigins }: OriginRules): Middlewa
   const isOwn = (host: string) => isLoopback(host) || names.has(host) || allowed.has(host) || isOwnAddress(host);
 
   return async (ctx, next) => {
+    if (hostsOf(ctx) > 1) throw new HttpProblem(400, 'a request has one Host header');
     const host = ctx.get('host');
     const name = hostName(host);
     // HTTP/1.0 knows no Host, and no browser speaks it.
@@ -47,11 +48,25 @@ export function checkOrigin({ allowHosts, allowOrigins }: OriginRules): Middlewa
     if (!known && !isSameOrigin(origin, host)) {
       throw new HttpProblem(403, `pages of ${origin.slice(0, 100)} may not ask: --allow-origin lets them`);
     }
-    if (ctx.get('sec-fetch-site') === 'cross-site' && (origin === '' || !known)) {
-      throw new HttpProblem(403, 'pages of other sites may not ask');
+    if (/^(cross|same)-site$/.test(ctx.get('sec-fetch-site')) && (origin === '' || !known) && !opensPage(ctx)) {
+      throw new HttpProblem(403, 'pages of other sites, and of other ports of this one, may not ask');
     }
     await next();
   };
+}
+
+/** Somebody follows a link to the page itself, from another port of this host: it comes up without a word about anybody. */
+const opensPage = ({ method, path, req: { headers } }: Context): boolean =>
+  headers['sec-fetch-site'] === 'same-site' &&
+  headers['sec-fetch-dest'] === 'document' &&
+  method === 'GET' &&
+  path === '/';
+
+/** Node keeps the first and leaves out the others, where a proxy before us may have looked at another. */
+function hostsOf({ req: { rawHeaders } }: Context): number {
+  let count = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]?.toLowerCase() === 'host') count += 1;
+  return count;
 }
 
 /** Host = uri-host [":" port] (RFC 9110, 7.2): nothing else that a URL parser would let pass. */

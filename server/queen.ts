@@ -9,6 +9,7 @@ import { knownParser } from '../wire/schema.js';
 import { HEADER, Ok } from '../wire/status.js';
 import { hostForUrl } from '../wire/url.js';
 import { WorkerHeartbeat, WorkerRegistration } from '../wire/worker.js';
+import { refuseSession } from './auth.js';
 import { readBody } from './body.js';
 import { idHeader, peerUrl, refuseOtherProtocol, wrongField } from './peer.js';
 import { HttpProblem } from './problem.js';
@@ -56,6 +57,7 @@ function callbacks({ queenId, loopbackOnly, secured, send, fleet, now }: QueenDo
   const unreachable = loopbackOnly ? UNREACHABLE : null;
 
   async function hiveReady(ctx: Context): Promise<void> {
+    refuseSession(ctx);
     const { hive_id: hiveId, hive_url } = await readBody(ctx, parseReady);
     const hiveUrl = peerUrl(hive_url, '/hive_url', unreachable);
     try {
@@ -101,6 +103,7 @@ function callbacks({ queenId, loopbackOnly, secured, send, fleet, now }: QueenDo
   }
 
   async function workerHeartbeat(ctx: Context): Promise<void> {
+    refuseSession(ctx);
     const { worker } = await readBody(ctx, parseWorkerHeartbeat);
     const url = peerUrl(worker.url, '/worker/url', unreachable);
     const info = { ...worker, url };
@@ -151,6 +154,7 @@ function fastPath(input: QueenDoorsInput): Route[] {
   const unreachable = loopbackOnly ? UNREACHABLE : null;
 
   async function registerWorker(ctx: Context): Promise<void> {
+    refuseSession(ctx);
     const { worker_id, hostname, port, worker_type, model, spawned_by, hive_id, url } = await readBody(
       ctx,
       parseWorkerRegistration,
@@ -166,6 +170,7 @@ function fastPath(input: QueenDoorsInput): Route[] {
   }
 
   async function registerHive(ctx: Context): Promise<void> {
+    refuseSession(ctx);
     const { hive_id: hiveId, hive_url } = await readBody(ctx, parseReady);
     const hiveUrl = peerUrl(hive_url, '/hive_url', unreachable);
     if (!hint({ hiveId, hiveUrl, trusted: secured, who: `hive ${hiveId}, which somebody told of,` })) {

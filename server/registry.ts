@@ -19,6 +19,7 @@ import {
 } from '../wire/registry.js';
 import { type Parsed, parser } from '../wire/schema.js';
 import { isId, Ok } from '../wire/status.js';
+import { refuseSession } from './auth.js';
 import { readBody } from './body.js';
 import { peerUrl, refuseOtherProtocol, wrongField } from './peer.js';
 import { HttpProblem } from './problem.js';
@@ -76,6 +77,7 @@ function registryStream(components: Components): Broadcast {
 
 function leaseRoutes({ lease, components, now }: RegistryDoorsInput, onHeartbeat: () => void): Route[] {
   async function register(ctx: Context): Promise<void> {
+    refuseSession(ctx);
     refuseOtherProtocol(ctx);
     const registration = await readBody(ctx, parseRegistration);
     const { kind, id, url, registered_at: _, last_heartbeat_at: __, ...own } = registration;
@@ -94,6 +96,7 @@ function leaseRoutes({ lease, components, now }: RegistryDoorsInput, onHeartbeat
   }
 
   async function named(ctx: Context): Promise<LeaseName> {
+    refuseSession(ctx);
     refuseOtherProtocol(ctx);
     const name = await readBody(ctx, parseLeaseName);
     checkId(name);

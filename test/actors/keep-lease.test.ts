@@ -28,7 +28,7 @@ function run<T>(actor: {
 }
 
 t.test('a component registers with its own fields and the address that its socket has', async (t) => {
-  const registry = await fakeRegistry(t, { intervalS: 7 });
+  const registry = await fakeRegistry(t, { intervalS: 7, token: 'a-token' });
   const { actors } = actorsFor(registry.url, { address: '0.0.0.0' });
   const output = await run(createActor(actors.register));
   t.same(output, { url: 'http://127.0.0.1:7835', heartbeatMs: 7_000 });
@@ -41,7 +41,7 @@ t.test('a component registers with its own fields and the address that its socke
 });
 
 t.test('an interval that nobody can keep is no answer of a registry', async (t) => {
-  const registry = await fakeRegistry(t);
+  const registry = await fakeRegistry(t, { token: 'a-token' });
   const { actors } = actorsFor(registry.url);
   for (const intervalS of [0, -5, 1e9]) {
     registry.intervalS = intervalS;
@@ -52,7 +52,7 @@ t.test('an interval that nobody can keep is no answer of a registry', async (t) 
 });
 
 t.test('of the queens that it names those are taken that this process may call', async (t) => {
-  const registry = await fakeRegistry(t);
+  const registry = await fakeRegistry(t, { token: 'a-token' });
   const { actors } = actorsFor(registry.url);
   for (const [id, url] of [
     ['here', 'http://LOCALHOST:7833/'],
@@ -67,7 +67,7 @@ t.test('of the queens that it names those are taken that this process may call',
 });
 
 t.test('a heartbeat from another address than the one that is listed says so', async (t) => {
-  const registry = await fakeRegistry(t);
+  const registry = await fakeRegistry(t, { token: 'a-token' });
   const { actors, where } = actorsFor(registry.url);
   await run(createActor(actors.register));
   const url = 'http://127.0.0.1:7835';
@@ -79,7 +79,7 @@ t.test('a heartbeat from another address than the one that is listed says so', a
 });
 
 t.test('to be unknown, or to unregister from one that hangs, is a failure in bounded time', async (t) => {
-  const registry = await fakeRegistry(t);
+  const registry = await fakeRegistry(t, { token: 'a-token' });
   const { actors } = actorsFor(registry.url);
   await t.rejects(run(createActor(actors.heartbeat, { input: { url: 'http://127.0.0.1:7835' } })), {
     kind: 'status',

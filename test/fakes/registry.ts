@@ -13,6 +13,8 @@ export interface FakeRegistryOptions {
   host?: string;
   port?: number;
   mode?: RegistryMode;
+  /** Whoever does not present it is answered 401. */
+  token?: string;
   /** What it tells components to keep to; 15. A lease lapses after three of them. */
   intervalS?: number;
 }
@@ -99,6 +101,8 @@ export async function fakeRegistry(
     log[word as keyof typeof log]?.push(said);
     const mode = registry.modes[word] ?? registry.mode;
     if (mode === 'hang') return;
+    if (options.token !== undefined && request.headers.authorization !== `Bearer ${options.token}`)
+      return problem(response, 401);
     if (mode === 'redirect') return answer(response, 307, {}, { location: `${registry.url}/elsewhere` });
     if (mode === 'nonsense') return answer(response, 200, { hello: 'world' });
     if (typeof mode === 'number') return problem(response, mode);

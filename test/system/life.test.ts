@@ -339,6 +339,7 @@ t.test('what is wrong on the command line is said in a sentence, with exit code 
     [['hive', 'stray'], /arguments/],
     [['frobnicate'], /frobnicate/],
     [['queen', '--bind', '0.0.0.0'], /--bind 0\.0\.0\.0 .*(--token or RBEE_TOKEN)/],
+    [['hive', '--bind', '0.0.0.0', '--token', 'fifteen-letters'], /fewer than 16 characters can be guessed/],
     [['hive', '--bind', '0.0.0.0'], /--bind 0\.0\.0\.0 .*(--token or RBEE_TOKEN)/],
   ];
   const dir = temporary(t);
@@ -406,7 +407,7 @@ t.test('the environment variables of a hive work', async (t) => {
     writeFile(path.join(card, 'mem_info_vram_total'), String(16 * 1024 ** 3)),
   ]);
   for (const one of [desk, attic]) one.mode = 'accept-silent';
-  const registry = await fakeRegistry(t);
+  const registry = await fakeRegistry(t, { token: 'a-token' });
   const before = await startSpawner(t, { stateDir: path.join(dir, 'state'), id: 'from-env' });
   const left = await before.spawn('tiny');
   await before.kill('SIGKILL');

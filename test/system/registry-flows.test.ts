@@ -17,7 +17,7 @@ const INTERVAL_S = 1;
 const HIVES = 3;
 const WORKERS = 2;
 
-const fakeFor = (t: Test, intervalS = INTERVAL_S) => fakeRegistry(t, { intervalS });
+const fakeFor = (t: Test, options: { token?: string } = {}) => fakeRegistry(t, { intervalS: INTERVAL_S, ...options });
 const registryFor = (t: Test, intervalS = INTERVAL_S, ...args: string[]) =>
   startProcess(t, { name: 'registry', args: ['--heartbeat-interval', `${intervalS}s`, ...args] });
 const start = (t: Test, name: 'queen' | 'hive', id: string, registryUrl: string, ...args: string[]) =>
@@ -308,7 +308,7 @@ t.test(
   'the token goes to the registry and to those that it lists, and without it nobody is listened to',
   { buffered: true },
   async (t) => {
-    const registry = await fakeFor(t);
+    const registry = await fakeFor(t, { token: 'a-token' });
     const hive = await fakeHive(t, { hiveId: 'listed', tickMs: 200 });
     const worker = await fakeWorker(t, {});
     registry.put({ kind: 'hive', id: 'listed', url: hive.url });
@@ -337,6 +337,31 @@ t.test(
     t.match(again.stderr(), /registry\.json is broken: set aside/);
   },
 );
+
+t.test('a process with a token uses no registry that asks for none', { buffered: true }, async (t) => {
+  const registry = await fakeFor(t);
+  const lured = await fakeHive(t, { hiveId: 'lured', tickMs: 200 });
+  registry.put({ kind: 'hive', id: 'lured', url: lured.url });
+  const luredQueen = await fakeQueen(t, { queenId: 'lured' });
+  registry.put({ kind: 'queen', id: 'lured', url: luredQueen.url });
+  const queen = await start(t, 'queen', 'queen-desk', registry.url, '--token', 'a-token');
+  const hive = await start(t, 'hive', 'gpu-0', registry.url, '--token', 'a-token');
+  const headers = { authorization: 'Bearer a-token' };
+  for (const [process, machine] of [
+    [queen, 'lease'],
+    [queen, 'directory'],
+    [hive, 'lease'],
+  ] as const) {
+    await waitFor(`the reason of the ${machine}`, async () => {
+      const { body } = await getJson(`${process.url}/v1/machines`, headers);
+      const { context } = body.machines.find((one: { machine: string }) => one.machine === machine);
+      return /answers without a token/.test(context.reason ?? '');
+    });
+    await waitFor('the log', () => /answers without a token/.test(process.stderr()));
+  }
+  for (const { path, headers } of registry.requests) t.equal(headers.authorization, undefined, path);
+  t.strictSame([registry.registrations, lured.requests, luredQueen.requests], [[], [], []]);
+});
 
 t.test('who ends in order is unlisted at once', { buffered: true }, async (t) => {
   const registry = await registryFor(t, 15);

@@ -335,9 +335,12 @@ t.test('a registry that was restarted is empty, and asks everybody to register a
 });
 
 t.test('with a token nobody without it learns or changes anything', async (t) => {
-  const shut = await startProcess(t, { name: 'registry', args: ['--bind', '0.0.0.0', '--token', 'secret-7f3a'] });
+  const shut = await startProcess(t, {
+    name: 'registry',
+    args: ['--bind', '0.0.0.0', '--token', 'secret-7f3a91c0d2e4'],
+  });
   const at = `http://127.0.0.1:${new URL(shut.url).port}`;
-  const IN = { authorization: 'Bearer secret-7f3a' };
+  const IN = { authorization: 'Bearer secret-7f3a91c0d2e4' };
   const { paths } = (await getJson(`${at}/openapi.json`, IN)).body;
   for (const [route, methods] of Object.entries<object>(paths)) {
     for (const method of Object.keys(methods)) {
@@ -350,7 +353,7 @@ t.test('with a token nobody without it learns or changes anything', async (t) =>
   t.equal((await postJson(`${at}${AT}/register`, hive('a'), IN)).status, 200);
   t.equal((await getJson(`${at}${AT}/hives`, { ...IN, origin: 'http://evil.example' })).status, 403);
   t.equal((await getJson(`${at}/health`)).status, 200);
-  t.notMatch(shut.stderr() + JSON.stringify((await getJson(`${at}${AT}/components`, IN)).body), 'secret-7f3a');
+  t.notMatch(shut.stderr() + JSON.stringify((await getJson(`${at}${AT}/components`, IN)).body), 'secret-7f3a91c0d2e4');
   const open = await startProcess(t, { name: 'registry', args: ['--bind', '0.0.0.0'] }).catch((error) => error);
   t.ok(open instanceof StartFailed && open.exit.code === 2, 'no other bind without a token');
 });

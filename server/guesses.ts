@@ -1,0 +1,85 @@
+/** Wrong tokens: answered slowly, few at once, from one address and from all, and named in the log. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Context } from 'koa';
+import { networkOf } from './connections.js';
+import { HttpProblem } from './problem.js';
+
+/** A mistake costs nothing; who goes on is answered 10 times a second, and all together 100 times. */
+const PACE = { address: { burst: 10, everyMs: 100 }, total: { burst: 100, everyMs: 10 } } as const;
+/** Wrong tokens whose answer waits; with more of them no token is looked at. */
+const WAITING_MAX = { address: 16, total: 256 } as const;
+const ADDRESSES_MAX = 10_000;
+/** A line for an address once a minute, and so many lines a minute. */
+const LOG = { againMs: 60_000, linesMax: 20 } as const;
+
+interface Guesser {
+  /** When the answers that wait will all have left, on our monotonic clock. */
+  until: number;
+  waiting: number;
+  count: number;
+  loggedAt: number;
+}
+
+export interface Guesses {
+  /** @throws HttpProblem 429 when so many wrong tokens from there wait that this one is not looked at */
+  enter: (ctx: Context) => void;
+  /** Resolves when the answer may leave. */
+  wrong: (ctx: Context) => Promise<void>;
+}
+
+export function createGuesses(warn: (message: string) => void, now: () => number = () => performance.now()): Guesses {
+  const guessers = new Map<string, Guesser>();
+  let untilAll = 0;
+  let waitingAll = 0;
+  let lines = { since: Number.NEGATIVE_INFINITY, count: 0 };
+
+  /** How long an answer waits that comes after those that wait. */
+  const waitOf = (until: number, { burst, everyMs }: { burst: number; everyMs: number }) =>
+    Math.max(0, until - now() - burst * everyMs);
+
+  function guesserAt(address: string): Guesser {
+    const known = guessers.get(address);
+    if (known) return known;
+    const [eldest] = guessers.keys();
+    if (guessers.size >= ADDRESSES_MAX && eldest !== undefined) guessers.delete(eldest);
+    const guesser = { until: 0, waiting: 0, count: 0, loggedAt: Number.NEGATIVE_INFINITY };
+    guessers.set(address, guesser);
+    return guesser;
+  }
+
+  function tell(guesser: Guesser, address: string, { method, path }: Context): void {
+    if (now() - guesser.loggedAt < LOG.againMs) return;
+    if (now() - lines.since >= LOG.againMs) lines = { since: now(), count: 0 };
+    lines.count += 1;
+    if (lines.count > LOG.linesMax) return;
+    guesser.loggedAt = now();
+    const times = guesser.count === 1 ? '' : `, ${guesser.count} times in all`;
+    warn(`wrong token from ${address || 'somewhere'}, with ${method} ${path.slice(0, 100)}${times}`);
+  }
+
+  return {
+    enter: (ctx) => {
+      const guesser = guessers.get(addressOf(ctx));
+      if (!guesser) return;
+      if (guesser.waiting < WAITING_MAX.address && waitingAll < WAITING_MAX.total) return;
+      throw new HttpProblem(429, 'too many wrong tokens came from this address', { headers: { 'Retry-After': '1' } });
+    },
+    wrong: async (ctx) => {
+      const address = addressOf(ctx);
+      const guesser = guesserAt(address);
+      guesser.count += 1;
+      tell(guesser, address, ctx);
+      guesser.until = Math.max(now(), guesser.until) + PACE.address.everyMs;
+      untilAll = Math.max(now(), untilAll) + PACE.total.everyMs;
+      const waitMs = Math.max(waitOf(guesser.until, PACE.address), waitOf(untilAll, PACE.total));
+      if (waitMs === 0) return;
+      guesser.waiting += 1;
+      waitingAll += 1;
+      await sleep(waitMs);
+      guesser.waiting -= 1;
+      waitingAll -= 1;
+    },
+  };
+}
+
+const addressOf = ({ req }: Context): string => networkOf(req.socket.remoteAddress ?? '');
