@@ -2,7 +2,7 @@
  * What a process keeps between runs: `<state dir>/<process>/<id>/`, readable by its owner only, locked while in use.
  * Files are replaced whole, so that a crash leaves the old one or the new one; a broken one is set aside and named.
  */
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import {
   closeSync,
   fsyncSync,
@@ -102,7 +102,11 @@ function replaceFile(file: string, text: string): void {
   }
 }
 
-/** The lock names its holder; the lock of a process that lives no more is taken over. */
+/**
+ * The lock names its holder; the lock of a process that lives no more is taken over. Of many that find it stale at once one
+ * succeeds: whoever takes over a lock links its own beside it, under a name made of what the stale one says, and a link is
+ * made once. Its holder lives no more, so that no later lock says the same.
+ */
 function takeLock(lock: string, who: string): void {
   const draft = `${lock}.${randomUUID()}.tmp`;
   const mine = identityOf(process.pid) as ProcessIdentity;
@@ -110,21 +114,8 @@ function takeLock(lock: string, who: string): void {
     const descriptor = openSync(draft, 'wx', 0o600);
     writeFileSync(descriptor, JSON.stringify(mine));
     closeSync(descriptor);
-    // A link is made whole or not at all: nobody ever reads half a lock.
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        linkSync(draft, lock);
-        return;
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      }
-      const holder = readHolder(lock);
-      if (holder && isStillThere(holder, identityOf(holder.pid))) {
-        throw new StateInUse(`${who} runs already, as process ${holder.pid}: stop it, or choose another name`);
-      }
-      if (attempt > 3) throw new StateInUse(`${who} is being started by somebody else just now`);
-      rmSync(lock, { force: true });
-    }
+    for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt += 1) if (tryLock(lock, draft, who)) return;
+    throw new StateInUse(`${who} is being started by somebody else just now`);
   } catch (error) {
     if (error instanceof StateInUse) throw error;
     throw new StateUnusable(`cannot lock ${lock}: ${(error as Error).message}; choose another --state-dir`);
@@ -133,10 +124,60 @@ function takeLock(lock: string, who: string): void {
   }
 }
 
-function readHolder(lock: string): ProcessIdentity | null {
+const ATTEMPTS_MAX = 8;
+
+/** False when somebody else was faster; then one looks again. @throws StateInUse */
+function tryLock(lock: string, draft: string, who: string): boolean {
+  if (linkOnce(draft, lock)) return true;
+  const first = readOrNull(lock);
+  if (first === null) return false;
+  // The lock, and those that took it over, each from the one before: the last one holds it.
+  const successors: string[] = [];
+  for (let held = first; ; ) {
+    const holder = readJson(held) as ProcessIdentity | undefined;
+    const next = successorOf(lock, held);
+    const later = readOrNull(next);
+    if (later !== null) {
+      successors.push(next);
+      held = later;
+      continue;
+    }
+    if (holder && isStillThere(holder, identityOf(holder.pid))) {
+      throw new StateInUse(`${who} runs already, as process ${holder.pid}: stop it, or choose another name`);
+    }
+    if (!linkOnce(draft, next)) return false;
+    successors.push(next);
+    break;
+  }
+  // Whoever took it over before us has put its own lock here, and removed what we looked at.
+  if (readOrNull(lock) !== first) {
+    rmSync(successors.at(-1) as string, { force: true });
+    return false;
+  }
+  renameSync(draft, lock);
+  for (const next of successors) rmSync(next, { force: true });
+  return true;
+}
+
+const successorOf = (lock: string, held: string): string =>
+  `${lock}.after-${createHash('sha256').update(held).digest('hex').slice(0, 32)}`;
+
+/** A link is made whole or not at all, and once: nobody ever reads half a lock. */
+function linkOnce(from: string, to: string): boolean {
   try {
-    return JSON.parse(readFileSync(lock, 'utf8')) as ProcessIdentity;
-  } catch {
-    return null;
+    linkSync(from, to);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+function readOrNull(file: string): string | null {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
   }
 }
