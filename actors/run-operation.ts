@@ -2,6 +2,7 @@
 import type { WorkerRequest } from '../machines/worker.js';
 import type { SpawnedWorker, Spawner } from '../machines/workers.js';
 import type { Infer, Operation, WorkerProcess, WorkerProcessDelete, WorkerSpawn } from '../wire/jobs.js';
+import { otherOperation } from '../wire/other-operations.js';
 import { expectedWorker } from '../wire/worker.js';
 import type { Outgoing } from './http.js';
 import { inferAt } from './infer-at.js';
@@ -129,6 +130,8 @@ export function createOperations({ outgoing: ours, who, hiveId, spawner }: Opera
         narrate(`${who}: ${workers.length} workers, ${ready} of them ready`);
         return result('status', { hive_id: hiveId, workers: workers.map(wireOf) });
       }
+      case 'other':
+        throw new Error(otherOperation(operation.name));
     }
   }
 

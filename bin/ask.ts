@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import { type Client, createClient, type FetchLike, RbeeProblem, RbeeUnreachable } from '../client/index.js';
 import { PORT } from '../wire/status.js';
+import { createFetch } from './fetch.js';
 import { clean } from './format.js';
 import { parseUrl, UsageError } from './options.js';
 
@@ -69,7 +70,7 @@ export function act(run: (query: Query) => Promise<void>): (options: QueryOption
 
 /** The client that the flags describe. @throws UsageError */
 export async function openQuery({ url, token, tlsCa, json }: QueryOptions): Promise<Query> {
-  const base: FetchLike = tlsCa && url.startsWith('https:') ? await fetchTrusting(tlsCa) : globalThis.fetch;
+  const base = createFetch(tlsCa && url.startsWith('https:') ? readAuthority(tlsCa) : null);
   let aheadMs = 0;
   const timed: FetchLike = async (target, init) => {
     const response = await base(target, init);
@@ -98,21 +99,12 @@ export async function openQuery({ url, token, tlsCa, json }: QueryOptions): Prom
 export const hasColor = (stream: { isTTY?: boolean }): boolean =>
   stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
 
-/** Global fetch takes no authority of one's own; node-fetch does, and is loaded only for that. */
-async function fetchTrusting(file: string): Promise<FetchLike> {
-  let pem: string;
+function readAuthority(file: string): string {
   try {
-    pem = readFileSync(file, 'utf8');
+    return readFileSync(file, 'utf8');
   } catch (error) {
     throw new UsageError(`--tls-ca ${file} cannot be read: ${(error as Error).message}`);
   }
-  const [{ default: fetch }, { Agent }, { rootCertificates }] = await Promise.all([
-    import('node-fetch'),
-    import('node:https'),
-    import('node:tls'),
-  ]);
-  const agent = new Agent({ ca: [...rootCertificates, pem] });
-  return (target, init) => fetch(target, { ...init, agent });
 }
 
 export function print(lines: readonly string[]): void {
@@ -127,6 +119,8 @@ export function endWithReader(): void {
   endsWithReader = true;
 }
 
+/** There is nobody at that address. What broke off in the middle was there, and is told as it is. */
+const NOBODY = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT']);
 const UNTRUSTED = /CERT|SIGNATURE|ISSUER/;
 
 /** One sentence on what happened and what to do, and the exit code. */
@@ -144,6 +138,7 @@ export function explain(error: unknown, url: string): { message: string; exitCod
       const message = `the certificate of ${url} is not trusted (${code}): give its authority with --tls-ca or RBEE_TLS_CA`;
       return { message, exitCode };
     }
+    if (!NOBODY.has(code ?? '')) return { message: error.message, exitCode };
     const what = code === 'ECONNREFUSED' ? `nothing answers at ${url}` : error.message;
     return { message: `${what} — is the queen running? Start it with: rbee queen`, exitCode };
   }

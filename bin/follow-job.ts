@@ -6,7 +6,7 @@ import { act, hasColor, print, QUERY_EXIT, type Query, type QueryOptions, query 
 import { clean, jsonLine } from './format.js';
 import { createNarrator } from './narrator.js';
 import { UsageError } from './options.js';
-import { followJob } from './spawn-worker.js';
+import { followJob, QUEEN_PATIENCE_MS } from './spawn-worker.js';
 import { jobsScreen } from './work-screens.js';
 
 export function addJobCommands(program: Command): void {
@@ -50,7 +50,7 @@ async function follow({ client, json }: Query, id: string): Promise<void> {
   const leaving = new AbortController();
   process.once('SIGINT', () => leaving.abort());
   if (json) {
-    for await (const event of client.jobEvents(id, leaving.signal)) {
+    for await (const event of client.jobEvents(id, { signal: leaving.signal, patienceMs: QUEEN_PATIENCE_MS })) {
       print([jsonLine(event)]);
       if (event.type === 'end' && event.state !== 'done') process.exitCode = QUERY_EXIT.failed;
     }
@@ -58,7 +58,9 @@ async function follow({ client, json }: Query, id: string): Promise<void> {
   }
   const narrator = createNarrator({ stderr: process.stderr, color: hasColor(process.stderr) });
   try {
-    const outcome = await followJob(client, id, { narrate: narrator.line, signal: leaving.signal });
+    const outcome = await followJob(client, id, {
+      ...{ narrate: narrator.line, signal: leaving.signal, patienceMs: QUEEN_PATIENCE_MS },
+    });
     if (outcome === null) return narrator.line('left: it goes on');
     if (outcome.state === 'failed') throw new Error(outcome.reason ?? 'it failed');
     print([outcome.state === 'done' ? clean(`${id} is done`) : `${id} was cancelled`]);

@@ -14,6 +14,7 @@ import type { Fleet } from '../stores/fleet.js';
 import { createJobs, type Jobs } from '../stores/jobs.js';
 import type { Now } from '../stores/workers.js';
 import type { Operation } from '../wire/jobs.js';
+import { otherOperation } from '../wire/other-operations.js';
 import { passingOn, type QueenJobsParts, readJobsOfHives } from './hive-jobs.js';
 import { kindOf, ownWork, type Work } from './own-jobs.js';
 import type { Ground } from './process.js';
@@ -63,8 +64,9 @@ export function buildQueenJobs(ground: Ground, parts: QueenJobsParts): BuiltJobs
     ...{ name: `queen ${ground.id}`, jobs, laneOf: laneOfHive, now },
     run: async (work) => {
       const { hiveId, telling } = work;
-      if (hiveId === null) tellSwarm(fleet, now(), telling);
-      else await passOn({ ...work, hiveId });
+      if (hiveId !== null) await passOn({ ...work, hiveId });
+      else if (work.operation?.operation === 'other') throw new Error(otherOperation(work.operation.name));
+      else tellSwarm(fleet, now(), telling);
     },
     check: (operation) => checkHive(operation, fleet),
   });
@@ -174,7 +176,12 @@ function build({ inspect, fail }: Ground, { name, jobs, run, laneOf, check, now 
   });
   const actor = createActor(machine, { id: 'jobs', inspect });
   actor.subscribe({ error: fail });
-  const { routes, metrics, bye } = jobDoors({ jobs, send: (event) => actor.send(event), laneOf, check, now });
+  const { routes, metrics, bye } = jobDoors({
+    ...{ jobs, send: (event) => actor.send(event), laneOf, now },
+    check: (operation) => {
+      if (operation.operation !== 'other') check(operation);
+    },
+  });
   let stopTick = () => {};
   return {
     routes,

@@ -1,7 +1,8 @@
 /** Asking a queen for work: which hive, which kind of worker, and a job followed to its end. */
+import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import type { Client } from '../client/index.js';
+import { type Client, RbeeUnreachable } from '../client/index.js';
 import type { HiveEntry } from '../wire/hive.js';
 import { type KvType, type Operation, WorkerProcess, type WorkerSpawn } from '../wire/jobs.js';
 import { parser } from '../wire/schema.js';
@@ -97,19 +98,50 @@ export interface JobOutcome {
   results: Map<string, unknown>;
 }
 
+/** A queen that is restarted in the middle of a job knows it again from its hive. */
+export const QUEEN_PATIENCE_MS = 60_000;
+
+interface FollowOptions {
+  narrate: (line: string) => void;
+  signal?: AbortSignal | undefined;
+  /** For how long a queen that goes away in the middle is waited for; 0. */
+  patienceMs?: number;
+}
+
 /** Reads a job to its end. Null when `signal` aborted before that. */
 export async function followJob(
   client: Client,
   jobId: string,
-  { narrate, signal }: { narrate: (line: string) => void; signal?: AbortSignal | undefined },
+  { narrate, signal, patienceMs = 0 }: FollowOptions,
 ): Promise<JobOutcome | null> {
   const results = new Map<string, unknown>();
-  for await (const event of client.jobEvents(jobId, signal)) {
+  let isAway = false;
+  const onAway = (error: Error) => {
+    if (!isAway) narrate(`${error.message}; waiting for it, the job goes on`);
+    isAway = true;
+  };
+  for await (const event of client.jobEvents(jobId, { signal, patienceMs, onAway })) {
+    isAway = false;
     if (event.type === 'narration') narrate(event.text);
     else if (event.type === 'result') results.set(event.action, event.payload);
     else return { state: event.state, reason: event.reason, results };
   }
   return null;
+}
+
+const POSTS_MAX = 3;
+
+/** The id of the job, which runs once also where an answer is lost and the request repeated. */
+export async function postJob(client: Client, operation: Operation): Promise<string> {
+  const idempotencyKey = randomUUID();
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return (await client.postJob(operation, { idempotencyKey })).job_id;
+    } catch (error) {
+      const isUnclear = error instanceof RbeeUnreachable && (error.code === 'TIMEOUT' || error.code === 'ECONNRESET');
+      if (!isUnclear || attempt === POSTS_MAX) throw error;
+    }
+  }
 }
 
 /** Posts an operation and reads it to its end. @throws Error when it did not succeed */
@@ -118,8 +150,8 @@ export async function runJob(
   operation: Operation,
   narrate: (line: string) => void,
 ): Promise<Map<string, unknown>> {
-  const { job_id } = await client.postJob(operation);
-  const outcome = await followJob(client, job_id, { narrate });
+  const jobId = await postJob(client, operation);
+  const outcome = await followJob(client, jobId, { narrate });
   if (outcome?.state !== 'done') throw new Error(outcome?.reason ?? 'it was cancelled');
   return outcome.results;
 }

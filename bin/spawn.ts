@@ -1,6 +1,6 @@
 /** `rbee spawn` and `rbee stop`: a worker begins and ends, told as it happens. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { Client } from '../client/index.js';
+import { type Client, RbeeUnreachable } from '../client/index.js';
 import { KV_TYPES, type Operation, SPAWN_MAX, WORKER_KINDS, type WorkerProcessDelete } from '../wire/jobs.js';
 import type { WorkerEntry, WorkerStats } from '../wire/worker.js';
 import { act, hasColor, print, QUERY_EXIT, type Query, type QueryOptions, query } from './ask.js';
@@ -8,7 +8,15 @@ import { commandFor } from './command-line.js';
 import { clean, jsonLine } from './format.js';
 import { createNarrator } from './narrator.js';
 import { parseId, parseNumber, parseUrl, UsageError } from './options.js';
-import { followJob, isKeeper, type SpawnRequest, spawnedWorker, spawnOperation } from './spawn-worker.js';
+import {
+  followJob,
+  isKeeper,
+  postJob,
+  QUEEN_PATIENCE_MS,
+  type SpawnRequest,
+  spawnedWorker,
+  spawnOperation,
+} from './spawn-worker.js';
 
 interface SpawnOptions extends QueryOptions, Omit<SpawnRequest, 'model'> {
   wait: boolean;
@@ -151,22 +159,28 @@ async function carryOut(
   operation: Operation,
   wait: boolean,
 ): Promise<Map<string, unknown> | null> {
-  const { job_id } = await client.postJob(operation);
   if (!wait) {
-    print([json ? jsonLine({ job_id }) : job_id]);
+    const jobId = await postJob(client, operation);
+    print([json ? jsonLine({ job_id: jobId }) : jobId]);
     return null;
   }
   const narrator = createNarrator({ stderr: process.stderr, color: hasColor(process.stderr) });
+  let jobId: string | null = null;
   let asked = false;
+  const stop = (id: string) =>
+    void client.cancelJob(id).catch((error) => narrator.line(`it cannot be cancelled: ${error.message}`));
   const cancel = () => {
     if (asked) process.exit(QUERY_EXIT.interrupted);
     asked = true;
     narrator.line('cancelling it (Ctrl-C again leaves it as it is)');
-    client.cancelJob(job_id).catch((error) => narrator.line(`it cannot be cancelled: ${error.message}`));
+    if (jobId !== null) stop(jobId);
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, cancel);
   try {
-    const outcome = await followJob(client, job_id, { narrate: narrator.line });
+    jobId = await postJob(client, operation);
+    // It may have been cancelled before it had an id.
+    if (asked) stop(jobId);
+    const outcome = await followJob(client, jobId, { narrate: narrator.line, patienceMs: QUEEN_PATIENCE_MS });
     if (outcome?.state === 'cancelled') {
       narrator.line(asked ? 'cancelled' : 'cancelled by somebody else');
       process.exitCode = asked ? QUERY_EXIT.interrupted : QUERY_EXIT.failed;
@@ -174,6 +188,11 @@ async function carryOut(
     }
     if (outcome?.state !== 'done') throw new Error(outcome?.reason ?? 'it was left');
     return outcome.results;
+  } catch (error) {
+    if (jobId !== null && error instanceof RbeeUnreachable) {
+      narrator.line(`the job goes on where it runs: rbee jobs ${jobId} tells how it ends`);
+    }
+    throw error;
   } finally {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, cancel);
     narrator.end();

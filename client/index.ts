@@ -29,14 +29,14 @@ import {
   readMachineEvent,
 } from './events.js';
 import { type FollowOptions, follow } from './follow.js';
-import { type JobEvent, readJob } from './jobs.js';
+import { type JobEvent, type JobEventsOptions, readJob } from './jobs.js';
 import { createTransport, type TransportOptions } from './transport.js';
 
 export type { ChatEvent, ChatInput, ChatTurn } from './chat.js';
 export { isRbeeError, type RbeeError, RbeeProblem, RbeeProtocolMismatch, RbeeUnreachable } from './errors.js';
 export type { HeartbeatEvent, MachineStreamEvent, StreamNotice } from './events.js';
 export type { FollowOptions, LinkDetail, LinkState } from './follow.js';
-export type { JobEvent } from './jobs.js';
+export type { JobEvent, JobEventsOptions } from './jobs.js';
 export type { FetchInit, FetchLike, FetchResponse } from './transport.js';
 
 export interface ClientOptions extends TransportOptions {
@@ -140,10 +140,13 @@ export function createClient(options: ClientOptions) {
     job: (id: string): Promise<JobEntry> => get(`/v1/jobs/${segment(id)}`, parseJobEntry),
     /**
      * What a job tells, from its first line on however late one comes; ends after its `end`, or quietly when `signal`
-     * aborts, which leaves the job running.
+     * aborts, which leaves the job running. With `patienceMs` a process that goes away in the middle is waited for.
      */
-    jobEvents: (id: string, signal?: AbortSignal): AsyncIterable<JobEvent> =>
-      readJob(url, events(`/v1/jobs/${segment(id)}/stream`, { signal, mayBeSilent: true })),
+    jobEvents: (id: string, options: JobEventsOptions = {}): AsyncIterable<JobEvent> => {
+      const path = `/v1/jobs/${segment(id)}/stream`;
+      const { signal } = options;
+      return readJob(url, (onOpen) => events(path, { signal, mayBeSilent: true, onOpen }), options);
+    },
     /** Its work stops. `RbeeProblem` 404: unknown, or over already. */
     async cancelJob(id: string): Promise<void> {
       const path = `/v1/jobs/${segment(id)}`;

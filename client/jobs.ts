@@ -1,10 +1,12 @@
 /** What a job tells, typed: lines for people, results for programs, and how it ended. */
 import type { EventSourceMessage } from 'eventsource-parser';
+import { createReplay } from '../wire/job-replay.js';
 import { ENDING, JobData } from '../wire/jobs.js';
 import { readJson } from '../wire/json.js';
 import { parser } from '../wire/schema.js';
+import { HEADER } from '../wire/status.js';
 import { check } from './check.js';
-import { RbeeProtocolMismatch, RbeeUnreachable } from './errors.js';
+import { RbeeProblem, RbeeProtocolMismatch, RbeeUnreachable } from './errors.js';
 
 export type JobEvent =
   | { type: 'narration'; text: string }
@@ -14,20 +16,59 @@ export type JobEvent =
 
 const parseData = parser(JobData);
 
+export interface JobEventsOptions {
+  /** Its abort ends the reading quietly, and leaves the job running. */
+  signal?: AbortSignal | undefined;
+  /** Milliseconds for which a process that is away is waited for, in the middle of a job. Default 0. */
+  patienceMs?: number | undefined;
+  /** Hears why, each time that the reading has to begin again. */
+  onAway?: ((error: Error) => void) | undefined;
+}
+
+type Open = (onOpen: (headers: { get(name: string): string | null }) => void) => AsyncIterable<EventSourceMessage>;
+
+/** What Node's own fetch says of a body, or a head, that it takes to be silent for too long: a job may be. */
+const SILENCE = new Set(['UND_ERR_BODY_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT']);
+const AGAIN_MS = 500;
+
+/** Reads a job to its end; a stream that breaks off is read again, and told from where it broke. */
 export async function* readJob(
   url: string,
-  messages: AsyncIterable<EventSourceMessage>,
+  open: Open,
+  { signal, patienceMs = 0, onAway }: JobEventsOptions,
 ): AsyncGenerator<JobEvent, void, undefined> {
-  for await (const { event, data } of messages) {
-    if (event === 'bye') throw new RbeeUnreachable(url, 'CLOSED', `${url} shut down before the job was over`);
-    if (event === 'data') {
-      const parsed = check(parseData, readJson(data));
-      if (!parsed.ok) throw new RbeeProtocolMismatch(url, `${url}: a result of the job is not as expected`);
-      yield { type: 'result', ...parsed.value };
-    } else if (event === undefined) {
-      const end = endOf(data);
-      yield end ?? { type: 'narration', text: data };
-      if (end) return;
+  const replay = createReplay();
+  let isKnown = false;
+  let awaySince: number | null = null;
+  while (!signal?.aborted) {
+    const opened = (headers: { get(name: string): string | null }) => {
+      replay.open(headers.get(HEADER.telling));
+      isKnown = true;
+    };
+    try {
+      for await (const { event, data } of open(opened)) {
+        awaySince = null;
+        if (event === 'bye') throw new RbeeUnreachable(url, 'CLOSED', `${url} shut down before the job was over`);
+        if (!replay.isNew(event, data)) continue;
+        if (event === 'data') {
+          const parsed = check(parseData, readJson(data));
+          if (!parsed.ok) throw new RbeeProtocolMismatch(url, `${url}: a result of the job is not as expected`);
+          yield { type: 'result', ...parsed.value };
+        } else if (event === undefined) {
+          const end = endOf(data);
+          yield end ?? { type: 'narration', text: data };
+          if (end) return;
+        }
+      }
+    } catch (error) {
+      const isSilence = error instanceof RbeeUnreachable && SILENCE.has(error.code ?? '');
+      // One that was restarted may know the job only once it has asked its hives.
+      const isAway = error instanceof RbeeUnreachable || (error instanceof RbeeProblem && error.status === 404);
+      awaySince ??= performance.now();
+      const isPatient = isKnown && isAway && performance.now() - awaySince < patienceMs;
+      if (!isSilence && !isPatient) throw error;
+      if (!isSilence) onAway?.(error as Error);
+      await new Promise((resolve) => setTimeout(resolve, isSilence ? 0 : AGAIN_MS));
     }
   }
 }

@@ -1,7 +1,8 @@
 /**
  * The stream of a job: every line from the first on, however late one comes. Not by `sse.ts`: a reader here loses
  * nothing that is kept and starts at the beginning, and whoever reads line by line takes each line that is no `data:`
- * for output, so there is no `id:`, no `retry:` and no comment.
+ * for output, so there is no `id:` and no `retry:`. A job that says nothing for long sends a comment that reads well as
+ * output, too: many a client gives up on a body that is silent, Node's own fetch after 300 s.
  */
 import { randomUUID } from 'node:crypto';
 import type { Context } from 'koa';
@@ -10,8 +11,8 @@ import { HEADER } from '../wire/status.js';
 
 /** A reader that takes nothing for so long is closed. */
 const STALL_MS = 60_000;
-/** Keeps the connection open through whatever lies between, without a byte in the stream. */
-const KEEP_ALIVE_MS = 15_000;
+/** A comment after so much silence; TCP asks as often whether the reader is there. */
+const COMMENT_MS = 15_000;
 /** A write takes about so much; a reader holds no more than that and what its socket does. */
 const WRITE_BYTES_MAX = 256 * 1024;
 
@@ -22,7 +23,7 @@ export interface JobStreams {
   count: () => number;
 }
 
-export function createJobStreams(jobs: Jobs): JobStreams {
+export function createJobStreams(jobs: Jobs, commentMs = COMMENT_MS): JobStreams {
   /** Another run of this process tells other lines. */
   const run = randomUUID();
   const readers = new Set<(reason: string) => void>();
@@ -35,7 +36,7 @@ export function createJobStreams(jobs: Jobs): JobStreams {
     ctx.respond = false;
     const { res: response } = ctx;
     response.flushHeaders();
-    response.socket?.setKeepAlive(true, KEEP_ALIVE_MS);
+    response.socket?.setKeepAlive(true, COMMENT_MS);
     let cursor = 0;
     let stall: NodeJS.Timeout | undefined;
 
@@ -45,6 +46,7 @@ export function createJobStreams(jobs: Jobs): JobStreams {
         const { lines, cursor: next, over } = jobs.read(jobId, cursor, WRITE_BYTES_MAX);
         cursor = next;
         const taken = lines.length === 0 || response.write(Buffer.concat(lines));
+        if (lines.length > 0) silence.refresh();
         if (over) return void response.end();
         if (lines.length === 0) return;
         if (!taken) {
@@ -53,6 +55,10 @@ export function createJobStreams(jobs: Jobs): JobStreams {
         }
       }
     };
+    const silence = setInterval(() => {
+      if (!stall && !response.writableEnded) response.write(`: ${jobs.get(jobId)?.state ?? 'over'}\n\n`);
+    }, commentMs);
+    silence.unref();
     const bye = (reason: string): void => {
       if (response.writableEnded) return;
       response.write(`event: bye\ndata: ${JSON.stringify({ reason })}\n\n`);
@@ -66,6 +72,7 @@ export function createJobStreams(jobs: Jobs): JobStreams {
     });
     response.once('close', () => {
       clearTimeout(stall);
+      clearInterval(silence);
       unfollow();
       readers.delete(bye);
     });

@@ -160,7 +160,7 @@ export function createJobs() {
     add: (jobId: string, operation: Operation, key: string | null, now: Now): boolean => {
       if (refusal(operation) !== null || !makeRoom()) return false;
       if (key !== null) keys.set(key, { jobId, at: now.ms });
-      begin(entryOf(jobId, operation.operation, operation.hive_id ?? null, now.iso), operation, false);
+      begin(entryOf(jobId, nameOf(operation), operation.hive_id ?? null, now.iso), operation, false);
       if (cancelledEarly.delete(jobId)) setState(jobId, 'cancelled', null, now);
       return true;
     },
@@ -260,6 +260,9 @@ export function createJobs() {
 /** In memory a character takes two bytes at most. */
 const inputOf = (operation: Operation | null): number =>
   operation?.operation === 'infer' ? operation.prompt.length * 2 : 0;
+
+const nameOf = (operation: Operation): string =>
+  operation.operation === 'other' ? operation.name : operation.operation;
 
 /** It may last as long as a model takes to load, or to answer. */
 const isLong = ({ operation }: Operation): boolean => operation === 'infer' || operation === 'worker_spawn';

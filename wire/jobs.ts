@@ -1,5 +1,6 @@
 /** Jobs: operations that take a while, told as they happen (`POST /v1/jobs` of a hive and of a queen). */
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
+import { isOtherOperation } from './other-operations.js';
 import { knownParser, type Parsed } from './schema.js';
 import { HttpUrl, Id, nullable, Timestamp, WorkerId } from './status.js';
 import { Context, Slots } from './worker.js';
@@ -94,7 +95,16 @@ export type Operation =
   | Static<typeof WorkerProcessGet>
   | WorkerProcessDelete
   | Infer
-  | Static<typeof Status>;
+  | Static<typeof Status>
+  | OtherOperation;
+
+/** An operation of the original design that only ends with a sentence. */
+export interface OtherOperation {
+  operation: 'other';
+  /** As it was called. */
+  name: string;
+  hive_id?: undefined;
+}
 
 /** For documentation: any of them. */
 export const Operation = Type.Union(Object.values(OPERATIONS));
@@ -113,6 +123,9 @@ export function parseOperation(value: unknown): Parsed<Operation> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return wrong('', 'expected an object');
   const { operation } = value as { operation?: unknown };
   const parse = typeof operation === 'string' ? parsers.get(operation) : undefined;
+  if (typeof operation === 'string' && isOtherOperation(operation)) {
+    return { ok: true, value: { operation: 'other', name: operation } };
+  }
   if (!parse) return wrong('/operation', `expected one of ${[...parsers.keys()].join(', ')}`);
   const { hive_id, ...rest } = value as { hive_id?: unknown };
   const parsed = parse(hive_id === null ? rest : value);

@@ -410,6 +410,65 @@ t.test('a job whose process says goodbye, or just stops talking, is unreachable'
   t.equal((await thrown(RbeeUnreachable, drain(createClient({ url: cut })))).code, 'CLOSED');
 });
 
+t.test('a job that breaks off is read on from there, for as long as the reader is patient', async (t) => {
+  const asked: string[] = [];
+  const answers: ((response: Parameters<typeof openStream>[0]) => void)[] = [
+    (response) => openStream(response).write('data: one\n\ndata: two\n\n', () => response.destroy()),
+    (response) => response.writeHead(404).end(),
+    (response) => openStream(response).write(frame('bye', { reason: 'shutdown' })),
+    // It dropped its oldest line meanwhile.
+    (response) =>
+      openStream(response).end('data: 1 earlier line was dropped\n\ndata: two\n\ndata: three\n\ndata: [DONE]\n\n'),
+  ];
+  const url = await serve(t, (request, response) => {
+    asked.push(request.url ?? '');
+    answers.shift()?.(response);
+  });
+  const away: string[] = [];
+  const events: unknown[] = [];
+  const options = { patienceMs: 30_000, onAway: (error: Error) => void away.push(error.constructor.name) };
+  for await (const event of createClient({ url }).jobEvents(JOB, options)) events.push(event);
+  t.same(events, [
+    ...['one', 'two', 'three'].map((text) => ({ type: 'narration', text })),
+    { type: 'end', state: 'done', reason: null },
+  ]);
+  t.same(away, ['RbeeUnreachable', 'RbeeProblem', 'RbeeUnreachable']);
+  t.same(asked, Array(4).fill(`/v1/jobs/${JOB}/stream`));
+});
+
+t.test('a job that is told anew, by a process that was restarted, is told from its first line on', async (t) => {
+  let asked = 0;
+  const url = await serve(t, (_, response) => {
+    asked += 1;
+    openStream(response.setHeader('rbee-telling', `run-${asked}`)).end(
+      `data: of run ${asked}\n\n${asked === 2 ? 'data: [DONE]\n\n' : ''}`,
+    );
+  });
+  const events: unknown[] = [];
+  for await (const event of createClient({ url }).jobEvents(JOB, { patienceMs: 30_000 })) events.push(event);
+  t.match(events, [{ text: 'of run 1' }, { text: 'of run 2' }, { type: 'end', state: 'done' }]);
+});
+
+t.test('what fetch takes for too much silence ends no job', async (t) => {
+  let asked = 0;
+  const fetch = (async () => {
+    asked += 1;
+    const first = asked === 1;
+    async function* body() {
+      yield Buffer.from('data: one\n\n');
+      if (first) throw Object.assign(new Error('terminated'), { cause: { code: 'UND_ERR_BODY_TIMEOUT' } });
+      yield Buffer.from('data: [DONE]\n\n');
+    }
+    const headers = new Headers({ 'content-type': 'text/event-stream' });
+    return { status: 200, headers, body: body() };
+  }) as FetchLike;
+  const events: unknown[] = [];
+  for await (const event of createClient({ url: 'http://127.0.0.1:9', fetch }).jobEvents(JOB)) events.push(event);
+  t.match(events, [{ text: 'one' }, { type: 'end', state: 'done' }]);
+  t.equal(events.length, 2);
+  t.equal(asked, 2);
+});
+
 t.test('a job may be silent for as long as its process answers /health, and no longer', async (t) => {
   let health = 0;
   let speak = () => {};

@@ -2,6 +2,7 @@
 import t, { type Test } from 'tap';
 import { fakeEngine } from '../fakes/engine.js';
 import { fakeHive } from '../fakes/hive.js';
+import { startCommand } from '../helpers/command.js';
 import { getJson } from '../helpers/http.js';
 import { openJob, post, run, told, toldIn } from '../helpers/jobs.js';
 import { type RbeeProcess, restart, startProcess } from '../helpers/process.js';
@@ -162,6 +163,33 @@ for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
     },
   );
 }
+
+t.test('rbee spawn and rbee jobs wait for a queen that is restarted, and say so', async (t) => {
+  const { engine, own, hive, jobId } = await loading(t, { to: 'queen' });
+  const url = ['--url', own.url];
+  const another = await fakeEngine(t);
+  await another.close();
+  const spawning = startCommand(t, ['spawn', 'other', '--engine-url', another.url, ...url]);
+  const telling = startCommand(t, ['jobs', jobId, ...url]);
+  for (const one of [spawning, telling]) await waitFor('its process', () => /process \d+ runs/.test(one.stderr()));
+  await own.kill('SIGKILL');
+  for (const one of [spawning, telling]) {
+    await waitFor('it to say so', () => one.stderr().includes('waiting for it, the job goes on'));
+  }
+  await restart(own);
+  await engine.listen();
+  await another.listen();
+  for (const one of [spawning, telling]) {
+    t.strictSame(
+      await waitFor('its end', () => one.exited, { timeoutMs: 60_000 }),
+      { code: 0, signal: null },
+      one.stderr(),
+    );
+    t.equal(one.stderr().match(/process \d+ runs/g)?.length ?? 0, 2, 'told anew, by another run of the queen');
+  }
+  t.match(spawning.stdout(), /^worker-\S+@gpu-0 is ready at http/);
+  await hive.kill();
+});
 
 t.test(
   'a spawn that was told to the hive itself is known to its queen once that streams, and can be cancelled there',

@@ -199,6 +199,26 @@ t.test('a job keeps the id that it is passed on with', async (t) => {
   t.equal((await postJson(`${hive.url}/v1/jobs`, { operation: 'status' }, { 'rbee-job': '../x' })).status, 400);
 });
 
+t.test('an operation of the original that rbee does otherwise ends its job with a sentence', async (t) => {
+  const operations = [
+    { operation: 'model_download', hive_id: 'gpu-0', model: 'x' },
+    { operation: 'hive_list' },
+    { operation: 'hive_status', alias: 'localhost' },
+    { operation: 'active_worker_list', hive_id: 'nobody has it' },
+    { operation: 'package_sync', config_path: null, dry_run: true },
+  ];
+  for (const { url } of [hive, queen]) {
+    for (const operation of operations) {
+      const { ending, jobId } = await run(t, url, operation);
+      t.match(ending, new RegExp(`^\\[ERROR\\] rbee has no operation ${operation.operation}: .{20,}`));
+      t.match((await getJson(`${url}/v1/jobs/${jobId}`)).body, { operation: operation.operation, state: 'failed' });
+    }
+    for (const operation of ['', 'other', 'dance', 'model', '__proto__', null, 7, ['hive_list']]) {
+      t.equal((await postJson(`${url}/v1/jobs`, { operation })).status, 422, String(operation));
+    }
+  }
+});
+
 t.test('what is wrong with an operation is said when it is posted', async (t) => {
   for (const { url } of [hive, queen]) {
     const unknown = await postJson(`${url}/v1/jobs`, { operation: 'dance', hive_id: 'gpu-0' });
