@@ -21,10 +21,12 @@ export interface AdoptWorkersInput {
   spawner: string;
   /** Told of each that did not outlive us, with the last lines of its stderr. */
   onLost: (record: WorkerRecord, lastLines: string[]) => void;
+  /** Of those that live under another spawner's name: what is kept of them stays, and nobody says that they ended. */
+  isStray: (spawn: string) => boolean;
 }
 
 /** The records of those that live, with their process. Records of others are removed. */
-export function adoptWorkers({ records, spawner, onLost }: AdoptWorkersInput): WorkerRecord[] {
+export function adoptWorkers({ records, spawner, onLost, isStray }: AdoptWorkersInput): WorkerRecord[] {
   return records.list().flatMap((record) => {
     const process = find(record, spawner);
     if (process) {
@@ -32,6 +34,7 @@ export function adoptWorkers({ records, spawner, onLost }: AdoptWorkersInput): W
       if (record.process === null) records.write(found);
       return [found];
     }
+    if (isStray(record.id)) return [];
     onLost(record, records.lastLines(record.id));
     records.remove(record.id);
     return [];
@@ -44,7 +47,8 @@ export function isOfAnother(pid: number, id: string): boolean {
   return spawn !== null && spawn !== id;
 }
 
-function find({ id, process: recorded }: WorkerRecord, spawner: string): ProcessIdentity | null {
+function find(record: WorkerRecord, ours: string): ProcessIdentity | null {
+  const { id, process: recorded, spawner = ours } = record;
   // Its spawner died between the start of the process and the record of it.
   const live = recorded === null ? findLeader(VARIABLE.spawn, id) : identityOf(recorded.pid);
   if (!live || (recorded !== null && !isSameProcess(recorded, live))) return null;

@@ -3,7 +3,7 @@
  * it was started; a process that we spawned carries a name of ours in its environment as well.
  */
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 
 export interface ProcessIdentity {
   pid: number;
@@ -75,6 +75,46 @@ export function signalProcess(
 export function findLeader(name: string, value: string): ProcessIdentity | null {
   for (const pid of allPids()) if (isLeader(pid) && hasVariable(pid, name, value)) return identityOf(pid);
   return null;
+}
+
+/** The leader of a session that our user started. */
+export interface Leader {
+  pid: number;
+  parent: number;
+  /** `NAME=value`. */
+  environment: string[];
+  argv: string[];
+}
+
+/** All of our user. Where there is no proc(5), words with blanks in them come as several. */
+export function listLeaders(): Leader[] {
+  return isLinux ? allPids().flatMap(leaderOfProc) : leadersOfPs();
+}
+
+function leaderOfProc(pid: number): Leader[] {
+  try {
+    if (statSync(`/proc/${pid}`).uid !== process.getuid?.()) return [];
+    const fields = statFields(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+    if (isDead(fields) || Number(fields[3]) !== pid) return [];
+    const words = (file: string) => readFileSync(`/proc/${pid}/${file}`, 'utf8').split('\0');
+    return [{ pid, parent: Number(fields[1]), environment: words('environ'), argv: words('cmdline') }];
+  } catch {
+    // It ended meanwhile.
+    return [];
+  }
+}
+
+function leadersOfPs(): Leader[] {
+  try {
+    return ps(['-x', '-E', '-ww', '-o', 'pid=,ppid=,pgid=,command='])
+      .split('\n')
+      .flatMap((line) => {
+        const [pid = '', parent = '', group = '', ...words] = line.trim().split(/\s+/);
+        return pid === group ? [{ pid: Number(pid), parent: Number(parent), environment: words, argv: words }] : [];
+      });
+  } catch {
+    return [];
+  }
 }
 
 /** The live processes of a session; none where there is no proc(5). */

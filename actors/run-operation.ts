@@ -62,7 +62,17 @@ export function createOperations({ outgoing: ours, who, hiveId, spawner }: Opera
     throw new Error(`${worker_id} is ${runs}, not ${pid === null ? 'one without a process' : `process ${pid}`}`);
   }
 
+  const orphanOf = ({ pid, worker_id }: WorkerProcessDelete) =>
+    spawner.orphans?.().find((one) => one.pid === pid && (worker_id === undefined || worker_id === one.workerId));
+
   async function remove(operation: WorkerProcessDelete, { narrate, result }: Telling): Promise<void> {
+    const orphan = orphanOf(operation);
+    if (orphan) {
+      const { pid, workerId: worker_id } = orphan;
+      narrate(`stopping process ${pid}, a worker that no spawner looks after`);
+      await spawner.stop({ pid }, narrate);
+      return result('worker_process_delete', { pid, worker_id, status: 'stopped' });
+    }
     const { id, name, pid } = named(operation);
     narrate(pid === null ? `putting ${name} away` : `stopping ${name}`);
     await spawner.stop({ id }, narrate);
@@ -112,7 +122,19 @@ export function createOperations({ outgoing: ours, who, hiveId, spawner }: Opera
         const workers = spawner.list();
         for (const worker of workers) narrate(lineOf(worker));
         if (workers.length === 0) narrate(`${who} has no workers`);
-        return result('worker_process_list', { workers: workers.map(wireOf) });
+        const orphans = spawner.orphans?.() ?? [];
+        for (const { pid, spawner: by, model } of orphans) {
+          narrate(
+            `process ${pid}, a worker${model === null ? '' : ` of ${model}`}, was started by a ${by} that is no more`,
+          );
+        }
+        const told = orphans.map(({ pid, spawner: by, workerId, url, model }) => ({
+          ...{ pid, spawner: by, worker_id: workerId, url, model },
+        }));
+        return result('worker_process_list', {
+          workers: workers.map(wireOf),
+          ...(told.length > 0 ? { orphans: told } : {}),
+        });
       }
       case 'worker_process_get': {
         const worker = own(operation.pid);
@@ -122,6 +144,12 @@ export function createOperations({ outgoing: ours, who, hiveId, spawner }: Opera
       }
       case 'worker_process_delete':
         return remove(operation, telling);
+      case 'worker_process_adopt': {
+        if (!spawner.adopt) throw new Error(`${who} takes no worker over`);
+        const worker = await spawner.adopt(operation.pid, narrate);
+        if (worker.state !== 'healthy') throw new Error(`${worker.name} is ${worker.state}: ${worker.reason}`);
+        return result('worker_process_adopt', wireOf(worker));
+      }
       case 'infer':
         return infer(operation, telling, signal);
       case 'status': {

@@ -19,7 +19,7 @@ export interface RunWorkerDeps {
   /** Ours, in the environment of each worker. */
   spawner: string;
   /** The whole command of a worker, its program first. No secrets: everybody can read it. */
-  commandOf: (request: WorkerRequest) => string[];
+  commandOf: (request: WorkerRequest, workerId: string | null) => string[];
   /** Its environment beside ours: the token. */
   environment: (request: WorkerRequest) => Record<string, string>;
   /** False: no cgroups, whatever the machine offers. */
@@ -36,7 +36,7 @@ export function createRunWorker(deps: RunWorkerDeps) {
   };
 
   return fromCallback<RunEvent, RunInput>(({ input, sendBack, receive }) => {
-    const { id, request, adopt } = input;
+    const { id, request, adopt, workerId } = input;
     let record: WorkerRecord = { id, request, process: null, door: null, cgroup: null };
     /** The process has ended. */
     let over = false;
@@ -92,7 +92,7 @@ export function createRunWorker(deps: RunWorkerDeps) {
       try {
         records.write(record);
         const child = spawnProcess({
-          command: deps.commandOf(request),
+          command: deps.commandOf(request, workerId),
           env: {
             ...deps.environment(request),
             [VARIABLE.spawner]: deps.spawner,

@@ -6,6 +6,7 @@ import { closeSync, mkdirSync, openSync, readdirSync, readSync, renameSync, rmSy
 import path from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import type { WorkerDoor, WorkerRequest } from '../machines/worker.js';
+import { KV_TYPES, WORKER_KINDS } from '../wire/jobs.js';
 import { readJson } from '../wire/json.js';
 import { isId, WorkerId } from '../wire/status.js';
 import { normaliseUrl } from '../wire/url.js';
@@ -22,6 +23,8 @@ export interface WorkerRecord {
   door: WorkerDoor | null;
   /** Where its cgroup is, if it has one. */
   cgroup: string | null;
+  /** The name that stands in its environment, where that is not ours: it was taken over. */
+  spawner?: string;
 }
 
 /** Files of a worker's output: the run's own, and that of the run before it. */
@@ -67,9 +70,9 @@ export function createWorkerRecords(state: StateDir) {
     /** Every record; one that is broken is set aside and named in the log. */
     list: (): WorkerRecord[] => namesIn(root).flatMap((id) => read(id) ?? []),
     remove,
-    /** Removes what was kept of workers that have no record. */
-    sweep: (): void => {
-      for (const id of namesIn(root)) if (!read(id)) remove(id);
+    /** Removes what was kept of workers that have no record, but for these. */
+    sweep: (but: ReadonlySet<string>): void => {
+      for (const id of namesIn(root)) if (!but.has(id) && !read(id)) remove(id);
     },
     /** Opens a new run's stdout and stderr for appending; what the run before printed on stderr stays for those who look. */
     openOutput: (id: string): { stdout: number; stderr: number } => {
@@ -88,13 +91,7 @@ export function createWorkerRecords(state: StateDir) {
       }
     },
     /** Where the worker of this record listens, once its stdout says so. */
-    door: (id: string): WorkerDoor | null => {
-      for (const line of readPart(file(id, OUTPUT.stdout), 'head', HEAD_BYTES).split('\n')) {
-        const door = doorIn(line);
-        if (door) return door;
-      }
-      return null;
-    },
+    door: (id: string): WorkerDoor | null => doorInOutput(readHead(file(id, OUTPUT.stdout))),
     /** The last lines that it printed on stderr, without colours. */
     lastLines: (id: string): string[] => {
       const text = stripVTControlCharacters(readPart(file(id, OUTPUT.stderr), 'tail', TAIL_BYTES));
@@ -113,18 +110,41 @@ function namesIn(root: string): string[] {
 }
 
 function check(id: string, value: unknown): WorkerRecord | null {
-  const { id: named, request, process, door, cgroup } = (value ?? {}) as Partial<WorkerRecord>;
-  const { model, worker, device, engineUrl } = (request ?? {}) as Partial<WorkerRequest>;
+  const { id: named, request, process, door, cgroup, spawner } = (value ?? {}) as Partial<WorkerRecord>;
   const sound =
     named === id &&
-    typeof model === 'string' &&
-    typeof device === 'number' &&
-    ['cpu', 'cuda', 'metal', 'openai'].includes(worker as string) &&
-    (engineUrl === null || typeof engineUrl === 'string') &&
+    isWorkerRequest(request) &&
     (process === null || (typeof process === 'object' && Number.isInteger(process.pid) && process.pid > 1)) &&
     (door === null || (typeof door === 'object' && doorOf(door.workerId, door.url, door.key) !== null)) &&
-    (cgroup === null || typeof cgroup === 'string');
+    (cgroup === null || typeof cgroup === 'string') &&
+    (spawner === undefined || typeof spawner === 'string');
   return sound ? (value as WorkerRecord) : null;
+}
+
+/** What was written by us, or by an older version of us. */
+export function isWorkerRequest(value: unknown): value is WorkerRequest {
+  const request = (value ?? {}) as Partial<WorkerRequest>;
+  const { model, worker, device, engineUrl, context, slots, threads, gpuLayers, kvType } = request;
+  return (
+    typeof model === 'string' &&
+    typeof device === 'number' &&
+    WORKER_KINDS.includes(worker as WorkerRequest['worker']) &&
+    (engineUrl === null || typeof engineUrl === 'string') &&
+    [context, slots, threads, gpuLayers].every((one) => one === undefined || Number.isInteger(one)) &&
+    (kvType === undefined || KV_TYPES.includes(kvType))
+  );
+}
+
+/** The beginning of what a worker printed on stdout. */
+export const readHead = (name: string): string => readPart(name, 'head', HEAD_BYTES);
+
+/** Where the worker that printed this listens, once it says so. */
+export function doorInOutput(text: string): WorkerDoor | null {
+  for (const line of text.split('\n')) {
+    const door = doorIn(line);
+    if (door) return door;
+  }
+  return null;
 }
 
 /** `{"event":"listening","process":"worker","id":…,"url":…}` */

@@ -35,16 +35,16 @@ import {
 } from './options.js';
 import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';
 import { createSpawner } from './spawner.js';
+import { addSpawnerOptions, type SpawnerOptions } from './spawner-options.js';
 import { version } from './version.js';
-import { tellWorkers } from './worker-telemetry.js';
+import { tellOrphans, tellWorkers } from './worker-telemetry.js';
 
-interface HiveOptions extends ProcessOptions {
+interface HiveOptions extends ProcessOptions, SpawnerOptions {
   hiveId: string;
   queenUrl: string[];
   interval: number;
   label: [string, string][];
   sysfsRoot?: string;
-  keepWorkers: boolean;
   registryUrl?: string;
 }
 
@@ -92,13 +92,8 @@ export function hiveCommand(): Command {
       new Option('--sysfs-root <dir>', 'where AMD GPUs are read from')
         .env('RBEE_SYSFS_ROOT')
         .default(undefined, '/sys'),
-    )
-    .addOption(
-      new Option('--keep-workers', 'leave the workers running when this hive ends; the next run takes them up')
-        .env('RBEE_KEEP_WORKERS')
-        .default(false),
     );
-  return addProcessOptions(command, PORT.hive)
+  return addProcessOptions(addSpawnerOptions(command, 'hive'), PORT.hive)
     .addHelpText('after', EXAMPLES)
     .action(async (options: HiveOptions) => {
       const queenUrls = [...new Set(options.queenUrl)];
@@ -176,13 +171,16 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
     hiveId: id,
     registryUrl: options.registryUrl,
     queenUrls: options.queenUrl,
+    restore: options.restore,
+    loadTimeoutMs: options.loadTimeout,
     queensNow: () => connections().map(({ queenUrl }) => queenUrl),
     // Whoever asked for it may send it work now: that is not kept for the next tick.
     onHealthy: () => publish(),
   });
   const jobs = buildHiveJobs(ground, spawner);
   const hiveUrl = () => connections().find((tie) => tie.hiveUrl !== null)?.hiveUrl ?? null;
-  const publish = () => doors.publish(latest.heartbeat(identity(), now(), tellWorkers(spawner.list(), hiveUrl())));
+  const told = () => [...tellWorkers(spawner.list(), hiveUrl()), ...tellOrphans(spawner.orphans(), id)];
+  const publish = () => doors.publish(latest.heartbeat(identity(), now(), told()));
   const stops: (() => void)[] = [];
 
   return {

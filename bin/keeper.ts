@@ -30,14 +30,14 @@ import {
 } from './options.js';
 import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';
 import { createSpawner } from './spawner.js';
+import { addSpawnerOptions, type SpawnerOptions } from './spawner-options.js';
 import { addSwarmOptions, buildSwarm, type SwarmOptions } from './swarm.js';
 import { version } from './version.js';
-import { tellWorkers } from './worker-telemetry.js';
+import { tellOrphans, tellWorkers } from './worker-telemetry.js';
 
-interface KeeperOptions extends ProcessOptions, SwarmOptions {
+interface KeeperOptions extends ProcessOptions, SwarmOptions, SpawnerOptions {
   keeperId: string;
   queenUrl: string[];
-  keepWorkers: boolean;
 }
 
 /** How often its own machine is measured and told. */
@@ -75,13 +75,8 @@ export function keeperCommand(): Command {
         .argParser(list(parseUrl))
         .default([], 'none: it works without'),
     )
-    .addOption(registryOption())
-    .addOption(
-      new Option('--keep-workers', 'leave the workers running when this keeper ends; the next run takes them up')
-        .env('RBEE_KEEP_WORKERS')
-        .default(false),
-    );
-  return addProcessOptions(addSwarmOptions(command), PORT.keeper)
+    .addOption(registryOption());
+  return addProcessOptions(addSpawnerOptions(addSwarmOptions(command), 'keeper'), PORT.keeper)
     .addHelpText('after', EXAMPLES)
     .action(async (options: KeeperOptions) => {
       const queenUrl = [...new Set(options.queenUrl)];
@@ -125,9 +120,15 @@ function buildKeeper(ground: Ground, options: KeeperOptions): Built {
 
   const spawner = createSpawner({
     ...{ ground, options, kind: 'keeper', hiveId: null, registryUrl, queenUrls: options.queenUrl },
+    restore: options.restore,
+    loadTimeoutMs: options.loadTimeout,
     queensNow: queens.urls,
   });
-  const own = () => latest.measured(tellWorkers(spawner.list(), options.advertiseUrl ?? null));
+  const own = () =>
+    latest.measured([
+      ...tellWorkers(spawner.list(), options.advertiseUrl ?? null),
+      ...tellOrphans(spawner.orphans(), ground.id),
+    ]);
   const tell = () => {
     swarm.fleet.workers.measured(own());
     swarm.doors.publish(state);

@@ -3,6 +3,10 @@ import { homedir } from 'node:os';
 import colors from 'picocolors';
 import { type FoundEngine, findEngines, USUAL_ENGINES } from '../actors/find-engines.js';
 import { type FoundModel, findModels, usualPlaces } from '../actors/find-models.js';
+import type { Client } from '../client/index.js';
+import { modelName } from '../wire/infer.js';
+import type { WorkerSpawn } from '../wire/jobs.js';
+import { CRASHED, ORPHANED } from '../wire/worker.js';
 import { openQuery } from './ask.js';
 import { sayAs } from './children.js';
 import { commandFor, commandName } from './command-line.js';
@@ -61,13 +65,24 @@ function shortened(file: string): string {
   return file.startsWith(home) && /^[\w@%+=:,./-]+$/.test(file) ? `~/${file.slice(home.length)}` : file;
 }
 
+/** The hive brings back what ran there before: another one of the same is not meant. */
+async function isWanted(client: Client, { hive_id, model }: WorkerSpawn): Promise<boolean> {
+  const { workers } = await client.workers();
+  return workers.some(
+    (one) =>
+      one.hive_id === hive_id && one.model === modelName(model) && one.status !== CRASHED && one.status !== ORPHANED,
+  );
+}
+
 /** `--spawn`: what happens is told among the lines of the swarm. Never throws. */
 export async function spawnAtOnce(queenUrl: string, model: string): Promise<void> {
   const say = (line: string) => sayAs('spawn', colors.green, clean(line));
   try {
     const { RBEE_TOKEN: token, RBEE_TLS_CA: tlsCa } = process.env;
     const { client } = await openQuery({ url: queenUrl, ...(token ? { token } : {}), ...(tlsCa ? { tlsCa } : {}) });
-    const results = await runJob(client, await spawnOperation(client, { model }, PATIENCE_MS), say);
+    const operation = await spawnOperation(client, { model }, PATIENCE_MS);
+    if (await isWanted(client, operation)) return say(`there is a worker for ${model} from before`);
+    const results = await runJob(client, operation, say);
     say(`talk to it:  ${commandFor(queenUrl, ['chat', spawnedWorker(results).model])}`);
   } catch (error) {
     say(`no worker for ${model}: ${(error as Error).message}`);

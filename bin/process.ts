@@ -257,7 +257,7 @@ export async function runCommand(command: Command, argv: string[]): Promise<void
 /** An empty variable is one that is not set, as compose files and units write it; a switch can be set to no. */
 function dropUnset(env: NodeJS.ProcessEnv): void {
   for (const name of Object.keys(env)) if (name.startsWith('RBEE_') && env[name] === '') delete env[name];
-  for (const name of ['RBEE_INSPECT', 'RBEE_KEEP_WORKERS']) {
+  for (const name of ['RBEE_INSPECT', 'RBEE_KEEP_WORKERS', 'RBEE_NO_RESTORE']) {
     if (/^(0|no|false|off)$/i.test(env[name] ?? '')) delete env[name];
   }
 }

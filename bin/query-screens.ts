@@ -1,7 +1,7 @@
 /** What `rbee status` and `rbee hives` print. Pure: answers in, lines out. `queenNowMs` is the queen's own clock. */
 import type { HiveEntry, HiveList } from '../wire/hive.js';
 import type { Info } from '../wire/status.js';
-import { CRASHED, type WorkerList } from '../wire/worker.js';
+import { CRASHED, ORPHANED, type WorkerList } from '../wire/worker.js';
 import { clean, count, duration, mibOf, NONE, rate, since, until } from './format.js';
 import { gpuCells, HIVE_COLUMNS, nodeCells, rank, stateCell, vramOf } from './hive-cells.js';
 import { type Cell, type Column, colors, table } from './table.js';
@@ -61,9 +61,12 @@ export function statusScreen(
     trouble.push([{ text: kind, paint }, hive.hive_id, `${why(hive, queenNowMs)}  ${hive.hive_url}`]);
   }
   for (const { worker_id, hive_id, model, status, reason } of workers) {
-    if (status !== CRASHED) continue;
-    const what = `${worker_id}${model ? ` (${model})` : ''}: ${reason ?? 'it crashed'}; rbee stop puts it away`;
-    trouble.push([{ text: CRASHED, paint: c.red }, hive_id ?? NONE, what]);
+    const what = `${worker_id}${model ? ` (${model})` : ''}: ${reason ?? 'it crashed'}`;
+    if (status === CRASHED) {
+      trouble.push([{ text: CRASHED, paint: c.red }, hive_id ?? NONE, `${what}; rbee stop puts it away`]);
+    } else if (status === ORPHANED || (status === 'starting' && reason)) {
+      trouble.push([{ text: status, paint: c.yellow }, hive_id ?? NONE, what]);
+    }
   }
   if (trouble.length === 0) {
     lines.push(hives.length > 0 ? c.green('nothing needs attention') : 'no hive yet: start one with rbee hive');

@@ -25,8 +25,9 @@ interface SpawnOptions extends QueryOptions, Omit<SpawnRequest, 'model'> {
 /** A hive that has only just come says in this time what devices it has. */
 const PATIENCE_MS = 3_000;
 
-/** Adds `spawn` and `stop`. */
+/** Adds `spawn`, `stop` and `adopt`. */
 export function addSpawnCommands(program: Command): void {
+  addAdoptCommand(program);
   query(program, 'spawn', 'Starts a worker for a model on a hive, and waits until it can answer.', [
     'rbee spawn ~/models/llama-3.2-1b-Q4_K_M.gguf',
     'rbee spawn hf:bartowski/Llama-3.2-1B-Instruct-GGUF/Llama-3.2-1B-Instruct-Q4_K_M.gguf --hive gpu-0',
@@ -96,6 +97,31 @@ export function addSpawnCommands(program: Command): void {
         const target = await targetOf(asking.client, worker, options.hive);
         const results = await carryOut(asking, { operation: 'worker_process_delete', ...target }, true);
         print([asking.json ? jsonLine(results?.get('worker_process_delete') ?? null) : clean(`stopped ${worker}`)]);
+      })(options),
+    );
+}
+
+function addAdoptCommand(program: Command): void {
+  query(program, 'adopt', 'Takes over a worker that no hive looks after any more.', [
+    'rbee adopt 23145',
+    '',
+    'rbee workers shows such a worker as orphaned, with its pid: its hive lost its state, or has another id now.',
+  ])
+    .argument('<pid>', 'its pid, as rbee workers shows it')
+    .addOption(
+      new Option('--hive <id>', 'the hive that takes it over, where a pid alone is not enough').argParser(parseId),
+    )
+    .action((name: string, options: QueryOptions & { hive?: string }) =>
+      act(async (asking) => {
+        const { hive_id, pid } = await targetOf(asking.client, name, options.hive);
+        if (typeof pid !== 'number') throw new UsageError(`${name} has no process that could be taken over`);
+        const operation = {
+          operation: 'worker_process_adopt',
+          ...(hive_id === undefined ? {} : { hive_id }),
+          pid,
+        } as const;
+        const results = await carryOut(asking, operation, true);
+        print([asking.json ? jsonLine(results?.get('worker_process_adopt') ?? null) : clean(`took over ${name}`)]);
       })(options),
     );
 }

@@ -8,10 +8,12 @@ import { removeCgroup } from '../actors/cgroup.js';
 import { createCheckWorker } from '../actors/check-worker.js';
 import { cgroupName, createRunWorker } from '../actors/run-worker.js';
 import type { WorkerTarget } from '../actors/sample-workers.js';
+import type { Stray } from '../actors/strays.js';
 import { tellQueens } from '../actors/tell-queens.js';
 import { type Work, watchWork } from '../actors/watch-work.js';
 import { createWorkerRecords } from '../actors/worker-records.js';
-import { type WorkerRequest, workerMachine } from '../machines/worker.js';
+import { createWorkerWishes, INTERRUPTED_MAX } from '../actors/worker-wishes.js';
+import { LOAD_TIMEOUT_MS, type WorkerRequest, workerMachine } from '../machines/worker.js';
 import { workerHealthMachine } from '../machines/worker-health.js';
 import {
   type SpawnAnswer,
@@ -22,6 +24,7 @@ import {
 } from '../machines/workers.js';
 import { modelName } from '../wire/infer.js';
 import { allowedHosts, type ProcessOptions } from './options.js';
+import { createOrphans, orphanName } from './orphans.js';
 import type { Ground } from './process.js';
 
 /** What a worker is run by when nobody says otherwise: this very rbee, bounded in what it prints. */
@@ -50,9 +53,13 @@ export interface SpawnerInput {
   command?: string[];
   /** Default: true where cgroup v2 can be used. */
   cgroups?: boolean;
+  /** False: workers that ended with the run before are forgotten. */
+  restore?: boolean;
+  /** How long a load may take that comes no further. */
+  loadTimeoutMs?: number;
 }
 
-export interface OwnSpawner extends Spawner {
+export interface OwnSpawner extends Required<Spawner> {
   /** The processes to measure. */
   targets: () => WorkerTarget[];
   /** Takes up the workers that outlived the run before. Call once, first. */
@@ -81,8 +88,13 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
   const { ground, kind, hiveId } = input;
   const { id, log, outgoing, door } = ground;
   const records = createWorkerRecords(ground.state);
+  const wishes = createWorkerWishes(ground.state, (message) => log.warn(message));
   const spawner = `${kind}/${id}/${ground.instance}`;
+  /** The workers live on without us: what is kept of them stays as it is. */
+  const orphans = createOrphans({ stateDir: input.options.stateDir, spawner, log });
   let left = false;
+  /** We end, and they with us: that is nobody's wish. */
+  let ending = false;
 
   // A process that was frozen must not find its workers hung for that; without workers nothing ticks.
   let awake: AwakeClock | undefined;
@@ -101,7 +113,11 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
             run: createRunWorker({
               records,
               spawner,
-              commandOf: (request) => [...(input.command ?? WORKER_COMMAND), ...workerFlags(input, request)],
+              commandOf: (request, workerId): string[] => [
+                ...(input.command ?? WORKER_COMMAND),
+                ...workerFlags(input, request),
+                ...nameFlags(refsNow(), id, workerId),
+              ],
               environment: ({ engineUrl }) => ({
                 ...(input.options.token === undefined ? {} : { RBEE_TOKEN: input.options.token }),
                 ...(ENGINE_API_KEY && ENGINE_ORIGIN !== null && originOf(engineUrl) === ENGINE_ORIGIN
@@ -127,6 +143,7 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
               void tellQueens({ outgoing, door, queenUrls, worker, registration, log: (line) => log.debug(line) });
             },
           },
+          delays: { loadTimeout: input.loadTimeoutMs ?? LOAD_TIMEOUT_MS },
         }),
       },
     }),
@@ -134,8 +151,8 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
   );
   actor.subscribe({ error: ground.fail });
 
-  const refOf = (key: string) => actor.getSnapshot().children[key] as WorkerRef | undefined;
-  const refsNow = () => Object.keys(actor.getSnapshot().children).flatMap((key) => refOf(key) ?? []);
+  const refOf = (key: string): WorkerRef | undefined => actor.getSnapshot().children[key] as WorkerRef | undefined;
+  const refsNow = (): WorkerRef[] => Object.keys(actor.getSnapshot().children).flatMap((key) => refOf(key) ?? []);
   const work = watchWork({
     outgoing,
     doors: () =>
@@ -156,12 +173,68 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
       log.info(line.startsWith(who) ? line : `${who}: ${line}`);
     });
     ref.subscribe({
+      next: () => keepWish(key, ref),
       error: (error) => log.error({ err: error }, `worker ${key}: its machine failed`),
       complete: () => {
-        if (!left) records.remove(key);
+        if (left) return;
+        records.remove(key);
+        if (!ending) wishes.remove(key);
       },
     });
     return ref;
+  }
+
+  /** What somebody wants, and what is known of it: it is brought back if nobody stops it. */
+  function keepWish(key: string, ref: WorkerRef): void {
+    const wish = wishes.get(key);
+    if (!wish) return;
+    const { value, context } = ref.getSnapshot();
+    const state = stateOf(value);
+    // Whoever spawned it was told that it failed.
+    if (state === 'crashed' && !context.wasHealthy && context.restore === null) {
+      wishes.remove(key);
+      return;
+    }
+    const now = {
+      ...wish,
+      workerId: context.lastWorkerId,
+      established: context.wasHealthy,
+      loading: state === 'starting' || (state === 'stopping' && wish.loading),
+      interrupted: state === 'healthy' ? 0 : wish.interrupted,
+    };
+    if (JSON.stringify(now) !== JSON.stringify(wish)) wishes.write(now);
+  }
+
+  /** Those that ended with the run before, or with the machine, are brought back, one at a time. */
+  function restore(lives: (key: string) => boolean): void {
+    const gone = wishes.load().filter(({ id: key }) => !lives(key));
+    if (gone.length === 0) return;
+    const models = gone.map(({ request }) => modelName(request.model)).join(', ');
+    if (input.restore === false) {
+      for (const { id: key } of gone) wishes.remove(key);
+      log.warn(`not started again, and forgotten (--no-restore): ${models}`);
+      return;
+    }
+    log.info(`ran before the restart and ended with it, started again one at a time: ${models}`);
+    for (const wish of gone) {
+      const interrupted = wish.interrupted + (wish.loading ? 1 : 0);
+      wishes.write({ ...wish, loading: false, interrupted });
+      const refused =
+        interrupted < INTERRUPTED_MAX
+          ? null
+          : `it was being started the last ${interrupted} times that ${kind} ${id} or its machine went down: spawn it anew to try once more`;
+      const { id: key, request, workerId, established } = wish;
+      actor.send({ type: 'worker.restore', id: key, request, earlier: { workerId, established }, refused });
+      follow(key);
+    }
+  }
+
+  /** One that runs already. */
+  function takeUp(key: string, request: WorkerRequest, pid: number, had: string | null): WorkerRef {
+    const { workerId = null, established = false } = wishes.get(key) ?? {};
+    actor.send({ type: 'worker.adopt', id: key, request, pid, workerId: had ?? workerId, established });
+    log.info(`adopted process ${pid}, a worker of ${modelName(request.model)}, from the previous run`);
+    return follow(key);
   }
 
   /** Resolves with the first snapshot in one of these states; told each line until then. */
@@ -179,7 +252,10 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
 
   /** Resolves with the worker once it is healthy; an aborted `signal` ends it. */
   async function ready(ref: WorkerRef, report: (line: string) => void, signal: AbortSignal | undefined) {
-    const abort = () => ref.send({ type: 'stop' });
+    const abort = () => {
+      wishes.remove(ref.getSnapshot().context.id);
+      ref.send({ type: 'stop' });
+    };
     signal?.addEventListener('abort', abort, { once: true });
     const worker = await until(ref, ['healthy', 'crashed', 'gone'], report).finally(() =>
       signal?.removeEventListener('abort', abort),
@@ -197,20 +273,34 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
         if (record.cgroup !== null) void removeCgroup(record.cgroup, (pid) => isOfAnother(pid, record.id));
         log.warn({ lastLines: lines }, `a worker of ${modelName(record.request.model)} ended while we were away`);
       };
-      for (const { id: key, request, process: found, door: was } of adoptWorkers({ records, spawner, onLost })) {
-        if (!found) continue;
-        actor.send({ type: 'worker.adopt', id: key, request, pid: found.pid, workerId: was?.workerId ?? null });
-        follow(key);
-        log.info(`process ${found.pid}, a worker of ${modelName(request.model)}, is ours from before: it is adopted`);
+      const nameless = orphans.look();
+      const isStray = (key: string) => orphans.spawns().has(key);
+      const recorded = adoptWorkers({ records, spawner, onLost, isStray });
+      const lives = new Set(recorded.map((record) => record.id));
+      wishes.load();
+      for (const { id: key, request, process: found, door: was } of recorded) {
+        if (found) takeUp(key, request, found.pid, was?.workerId ?? null);
       }
-      records.sweep();
+      // Their records are lost, not they.
+      for (const stray of nameless) {
+        const request = wishes.get(stray.spawn)?.request ?? stray.request;
+        if (lives.has(stray.spawn) || request === null) continue;
+        records.write({ id: stray.spawn, request, process: stray.process, door: stray.door, cgroup: null });
+        lives.add(stray.spawn);
+        takeUp(stray.spawn, request, stray.process.pid, stray.door?.workerId ?? null);
+      }
+      restore((key) => lives.has(key) || isStray(key));
+      records.sweep(orphans.spawns());
+      orphans.start();
     },
     spawn: async (request, { id: key = randomUUID(), report, signal }) => {
       signal?.throwIfAborted();
       const there = refOf(key);
       if (there) return ready(there, report, signal);
+      wishes.write({ id: key, request, workerId: null, established: false, loading: false, interrupted: 0 });
       let answer: SpawnAnswer | undefined;
       actor.send({ type: 'worker.spawn', id: key, request, respond: (said) => (answer = said) });
+      if (answer !== 'spawned') wishes.remove(key);
       if (answer === 'full') throw new Error(`there are ${WORKERS_MAX} workers here already: stop one`);
       if (answer !== 'spawned') throw new Error('no worker is started any more: this process ends');
       return ready(follow(key), report, signal);
@@ -228,12 +318,36 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
       ),
     get: (pid) => list().find((worker) => worker.pid === pid),
     stop: async (which, report = () => {}) => {
+      const orphan = 'pid' in which ? orphans.get(which.pid) : undefined;
+      if (orphan) {
+        wishes.remove(orphan.spawn);
+        await orphans.end(orphan.process.pid, report);
+        records.remove(orphan.spawn);
+        return orphanView(orphan, id);
+      }
       const found = list().find((worker) => ('pid' in which ? worker.pid === which.pid : worker.id === which.id));
       const ref = found && refOf(found.id);
       if (!ref) throw new Error(`${'pid' in which ? `process ${which.pid}` : which.id} is no worker of ${kind} ${id}`);
       const gone = until(ref, ['gone'], report);
+      // First: if we are killed before it has ended, it is not to come back.
+      wishes.remove(found.id);
       actor.send({ type: 'worker.stop', id: found.id });
       return { ...(await gone), pid: found.pid };
+    },
+    orphans: orphans.list,
+    adopt: async (pid, report) => {
+      const orphan = orphans.get(pid);
+      if (!orphan) throw new Error(`process ${pid} is no orphaned worker`);
+      const { spawn: key, request, process: found, door, spawner: by } = orphan;
+      if (request === null)
+        throw new Error(`process ${pid} does not say what it was started for: it can only be ended`);
+      if (door === null) throw new Error(`process ${pid} does not say where it listens: it can only be ended`);
+      if (list().length >= WORKERS_MAX) throw new Error(`there are ${WORKERS_MAX} workers here already: stop one`);
+      // First: a crash in between must not make it an orphan again.
+      wishes.write({ id: key, request, workerId: door.workerId, established: true, loading: false, interrupted: 0 });
+      records.write({ id: key, request, process: found, door, cgroup: null, spawner: by });
+      orphans.remove(pid);
+      return until(takeUp(key, request, pid, door.workerId), ['healthy', 'crashed', 'gone'], report);
     },
     end: async ({ keep, graceMs = WORKERS_GRACE_MS }) => {
       const count = list().filter(({ pid }) => pid !== null).length;
@@ -244,6 +358,7 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
         const none = waitFor(actor, ({ children }) => Object.keys(children).length === 0, {
           timeout: graceMs + KILLED_MS,
         });
+        ending = true;
         actor.send({ type: 'end', graceMs });
         await none.catch(() => {
           // What cannot be killed is still recorded: the next run takes it up.
@@ -252,6 +367,7 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
         });
       }
       work.stop();
+      orphans.stop();
       actor.stop();
       awake?.stop();
     },
@@ -260,6 +376,16 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
 
 function stateOf(value: unknown): SpawnedWorker['state'] {
   return (typeof value === 'string' ? value : Object.keys(value as object)[0]) as SpawnedWorker['state'];
+}
+
+/** One that was ended, in the words of those that are ours. */
+function orphanView({ process: { pid }, spawn: id, door, request }: Stray, spawnerId: string): SpawnedWorker {
+  return {
+    ...{ id, state: 'gone', pid, workerId: door?.workerId ?? null, url: door?.url ?? null, port: door?.port ?? null },
+    ...{ name: door?.workerId ?? orphanName(pid, spawnerId), group: null, instance: null, device: null, key: null },
+    ...{ request: request ?? { model: '', worker: 'cpu', device: 0, engineUrl: null }, model: request?.model ?? '' },
+    ...{ busy: false, tokensPerS: null, restarts: 0, reason: null, lastLines: [] },
+  };
 }
 
 interface WorkerView extends Omit<SpawnedWorker, 'name'> {
@@ -285,7 +411,8 @@ function named(views: WorkerView[], spawnerId: string): SpawnedWorker[] {
 
 function viewWith(ref: WorkerRef, workOf: (url: string | null) => Work | undefined): WorkerView {
   const { value, context } = ref.getSnapshot();
-  const { id, request, pid, door, lastWorkerId, model, device, capacity, restarts, reason, lastLines } = context;
+  const { id, request, pid, door, lastWorkerId, model, device, capacity, progress, restarts, reason, lastLines } =
+    context;
   const work = workOf(door?.url ?? null);
   return {
     id,
@@ -305,7 +432,10 @@ function viewWith(ref: WorkerRef, workOf: (url: string | null) => Work | undefin
     busy: work?.busy ?? false,
     tokensPerS: work?.tokensPerS ?? null,
     restarts,
-    reason: work?.reason ?? reason,
+    restartsEver: context.restartsEver,
+    lastReason: context.lastReason,
+    // While it loads, that is why it does not answer.
+    reason: work?.reason ?? reason ?? progress,
     lastLines,
   };
 }
@@ -317,6 +447,17 @@ function deviceName({ worker, device }: WorkerRequest): string | null {
 
 function originOf(url: string | null | undefined): string | null {
   return url && URL.canParse(url) ? new URL(url).origin : null;
+}
+
+/** It keeps the id that it had, unless another has that now; and takes no port whose name another has. */
+function nameFlags(refs: WorkerRef[], spawnerId: string, workerId: string | null): string[] {
+  const views = refs.map((ref) => ref.getSnapshot().context);
+  if (workerId !== null && !views.some(({ door }) => door?.workerId === workerId)) return ['--worker-id', workerId];
+  const ports = views.flatMap(({ lastWorkerId }) => {
+    const [, port, by] = /-(\d{1,5})@(.+)$/.exec(lastWorkerId ?? '') ?? [];
+    return by === spawnerId && port !== undefined ? [port] : [];
+  });
+  return ports.length > 0 ? ['--skip-port', [...new Set(ports)].join(',')] : [];
 }
 
 /** All but secrets: `ps` shows them to everybody. */

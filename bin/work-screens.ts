@@ -1,7 +1,7 @@
 /** What `rbee workers`, `rbee models` and `rbee jobs` print. Pure: answers in, lines out. */
 import type { JobEntry, JobList } from '../wire/jobs.js';
 import type { ModelList } from '../wire/openai.js';
-import { CRASHED, type WorkerEntry, type WorkerList } from '../wire/worker.js';
+import { CRASHED, ORPHANED, type WorkerEntry, type WorkerList } from '../wire/worker.js';
 import { duration, mib, mibOf, NONE, percent, rate, since } from './format.js';
 import type { Screen } from './query-screens.js';
 import { type Cell, type Colors, type Column, colors, table } from './table.js';
@@ -50,7 +50,7 @@ export function workersScreen({ workers }: WorkerList, { color, width }: Screen)
 }
 
 function statusCell({ online, available, status }: WorkerEntry, c: Colors): Cell {
-  if (!online) return { text: status === CRASHED ? CRASHED : 'offline', paint: c.red };
+  if (!online) return { text: status === CRASHED || status === ORPHANED ? status : 'offline', paint: c.red };
   return { text: status ?? 'online', paint: available ? c.green : c.yellow };
 }
 

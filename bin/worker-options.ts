@@ -12,6 +12,7 @@ import {
   parseId,
   parseLabel,
   parseNumber,
+  parsePort,
   parseUrl,
   registryOption,
   UsageError,
@@ -26,6 +27,7 @@ export interface WorkerOptions extends Omit<ProcessOptions, 'port'> {
   engine?: (typeof ENGINES)[number];
   engineUrl?: string;
   workerId?: string;
+  skipPort: number[];
   hiveId?: string;
   spawnedBy?: string;
   device?: string;
@@ -105,6 +107,11 @@ export function addWorkerOptions(command: Command): Command {
         .argParser(parseWorkerId)
         .default(undefined, 'worker-llm-<port>@<who spawned it, or the host>'),
     )
+    .addOption(
+      option('--skip-port <port>', 'ports that it does not choose by itself (repeatable)', 'SKIP_PORT')
+        .argParser(list(parsePort))
+        .default([], 'none'),
+    )
     .addOption(option('--hive-id <id>', 'the hive that it belongs to', 'HIVE_ID').argParser(parseId))
     .addOption(option('--spawned-by <id>', 'the hive or keeper that started it', 'SPAWNED_BY').argParser(parseId))
     .addOption(
@@ -171,10 +178,11 @@ export function llamaInputOf(options: WorkerOptions, shared: EngineInput): Llama
 export const slotsOf = (options: WorkerOptions): number | null =>
   options.slots ?? (engineOf(options) === 'llama' ? LLAMA_SLOTS : null);
 
-export const portsOf = ({ port }: WorkerOptions): number[] =>
-  port === undefined
-    ? Array.from({ length: WORKER_PORTS.last - WORKER_PORTS.first + 1 }, (_, i) => WORKER_PORTS.first + i)
-    : [port];
+export function portsOf({ port, skipPort }: WorkerOptions): number[] {
+  if (port !== undefined) return [port];
+  const all = Array.from({ length: WORKER_PORTS.last - WORKER_PORTS.first + 1 }, (_, i) => WORKER_PORTS.first + i);
+  return all.filter((one) => !skipPort.includes(one));
+}
 
 /** The port in it is a name: nobody asks there because of it. */
 export const workerIdOf =

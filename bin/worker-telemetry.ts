@@ -1,10 +1,11 @@
 /** What a hive tells of its workers each tick, beside what is measured of them. Pure. */
 
 import { telemetryStatus } from '../machines/worker.js';
-import type { SpawnedWorker } from '../machines/workers.js';
+import type { OrphanedWorker, SpawnedWorker } from '../machines/workers.js';
 import type { WorkerName } from '../stores/latest.js';
 import { hostForUrl, hostOf } from '../wire/url.js';
-import { CRASHED, LAST_LINES } from '../wire/worker.js';
+import { CRASHED, LAST_LINES, ORPHANED } from '../wire/worker.js';
+import { orphanName, remedy } from './orphans.js';
 
 /** So many of the crashed, the latest, are told with their last lines: it is said each second, to every reader. */
 const WITH_LINES_MAX = 4;
@@ -24,10 +25,24 @@ export function tellWorkers(workers: readonly SpawnedWorker[], hiveUrl: string |
       tokens_per_s: tokensPerS,
       ...capacity,
       ...(worker.key === null ? {} : { key: worker.key }),
+      ...(worker.restartsEver ? { restarts: worker.restartsEver } : {}),
+      ...(worker.lastReason ? { last_reason: worker.lastReason.slice(0, REASON_CHARS_MAX) } : {}),
       ...(reason === null ? {} : { reason: reason.slice(0, REASON_CHARS_MAX) }),
       ...(status === CRASHED && withLines.has(worker)
         ? { last_lines: lastLines.map(short).slice(-LAST_LINES.max) }
         : {}),
+    };
+  });
+}
+
+/** Of those that no spawner looks after any more; they are told under a name of ours, and offered no work because of it. */
+export function tellOrphans(orphans: readonly OrphanedWorker[], spawnerId: string): WorkerName[] {
+  return orphans.map(({ pid, spawner, workerId, url, model }) => {
+    const where = workerId === null ? '' : ` as ${workerId}${url === null ? '' : ` at ${url}`}`;
+    const reason = `not ours: it runs${where}, and was started by a ${spawner} that is no more; ${remedy(pid)}`;
+    return {
+      ...{ worker_id: orphanName(pid, spawnerId), pid, group: null, instance: null, port: null, url: null, model },
+      ...{ device: null, status: ORPHANED, tokens_per_s: null, reason: reason.slice(0, REASON_CHARS_MAX) },
     };
   });
 }

@@ -48,6 +48,17 @@ export interface WorkerInput {
   request: WorkerRequest;
   /** The process to adopt in the place of the first start, and its id, if it listened before. */
   adopt: { pid: number; workerId?: string | null } | null;
+  /** What an earlier run of its spawner knew of it. */
+  earlier?: EarlierRun;
+  /** It is started again after a restart of its spawner: when it is its turn, or, for the reason given, not at all. */
+  restore?: { refused: string | null };
+}
+
+export interface EarlierRun {
+  /** Its id, which it keeps. */
+  workerId: string | null;
+  /** It was healthy once. */
+  established: boolean;
 }
 
 export interface WorkerContext {
@@ -64,7 +75,16 @@ export interface WorkerContext {
   capacity: WorkerCapacity;
   /** Starts again since it was last healthy for STEADY_MS. */
   restarts: number;
+  /** How often it was started again since it was spawned, and why it ended the last time. */
+  restartsEver: number;
+  lastReason: string | null;
   wasHealthy: boolean;
+  /** It is to be started again, and waits for its turn. */
+  restore: { refused: string | null } | null;
+  /** Its parent is told when it is healthy, or will not be soon: the next one may be started then. */
+  restored: boolean;
+  /** Starting it again would not help. */
+  hopeless: boolean;
   /** Checks of a healthy worker that failed running. */
   failures: number;
   /** What it said last about its loading. */
@@ -96,7 +116,13 @@ export type WorkerEvent =
   | { type: 'process.stuck'; message: string }
   | HealthReport
   | { type: 'hung' }
+  | { type: 'stalled' }
+  /** One that is to be restored may be started now. */
+  | { type: 'turn' }
   | { type: 'stop'; graceMs?: number };
+
+/** To the parent of one that is restored: others may be started now. */
+export type WorkerSettled = { type: 'worker.settled'; id: string };
 
 /** For whoever asked for the worker, and for the log: one line of what happens. */
 export type WorkerEmitted = { type: 'narration'; line: string };
@@ -107,12 +133,16 @@ export interface RunInput {
   id: string;
   request: WorkerRequest;
   adopt: { pid: number } | null;
+  /** The id that it had, and is to have again; null: it chooses one. */
+  workerId: string | null;
 }
 
 /** SIGTERM, and so long after it SIGKILL. */
 export const STOP_GRACE_MS = 5_000;
 /** A worker that was healthy is started again so often running, one that never was so often. */
 export const RESTARTS_MAX = { healthyBefore: 5, neverHealthy: 2 } as const;
+/** Longer than the slowest disk takes for one step of a load: raise it where models come over a slow network. */
+export const LOAD_TIMEOUT_MS = 15 * 60_000;
 /** Wrong usage (a flag, a model that does not exist): what starting again cannot mend, if it never went well. */
 const EXIT_USAGE = 2;
 /** Two, so that one long pause does not take a worker away. */
@@ -141,12 +171,15 @@ const s = setup({
     listenTimeout: 60_000,
     /** Without any answer from a worker that listens. A load that says how far it is may take as long as it takes. */
     hungTimeout: 60_000,
+    /** A load that answers, but comes no further. */
+    loadTimeout: LOAD_TIMEOUT_MS,
     steady: 60_000,
     grace: ({ context }) => context.graceMs,
     stuckTimeout: 5_000,
   },
   guards: {
     mayRestart: ({ context }, { code }: { code: number | null }) =>
+      !context.hopeless &&
       (code !== EXIT_USAGE || context.wasHealthy) &&
       context.restarts < (context.wasHealthy ? RESTARTS_MAX.healthyBefore : RESTARTS_MAX.neverHealthy),
   },
@@ -157,6 +190,8 @@ const healthInput = (door: WorkerDoor | null, pace: 'loading' | 'healthy') => ({
   worker: door && expectedWorker(door.workerId, door.key),
   pace,
 });
+/** How far a load is, without why it is not further: that may change without any progress. */
+const stepOf = (progress: string | null) => progress?.replace(/ \([\s\S]*\)$/, '') ?? null;
 
 const progressOf = (health: WorkerHealth) => (health.status === 'loading' ? health.progress : null);
 
@@ -167,8 +202,33 @@ const noteDoor = s.assign(({ event }) =>
 );
 
 const noteCrash = s.assign(({ event }) =>
-  event.type === 'process.exited' ? { ...nobody, reason: event.exit.message, lastLines: event.exit.lastLines } : nobody,
+  event.type === 'process.exited'
+    ? {
+        ...nobody,
+        reason: event.exit.message,
+        lastReason: event.exit.message,
+        lastLines: event.exit.lastLines,
+      }
+    : nobody,
 );
+
+const noteRestart = s.assign(({ context }) => ({
+  restarts: context.restarts + 1,
+  restartsEver: context.restartsEver + 1,
+}));
+
+const settle = s.enqueueActions(({ context, enqueue }) => {
+  if (!context.restored) return;
+  enqueue.assign({ restored: false });
+  enqueue.sendParent({ type: 'worker.settled', id: context.id } satisfies WorkerSettled);
+});
+
+/** Why it was ended is known; how it ended says less. */
+const noteHung = s.assign(({ context, event }) => ({
+  ...nobody,
+  lastReason: context.reason,
+  ...(event.type === 'process.exited' ? { lastLines: event.exit.lastLines } : {}),
+}));
 
 const askedToStop = s.assign(({ event }) => ({
   asked: true,
@@ -185,7 +245,7 @@ const crash = [
   {
     guard: { type: 'mayRestart', params: ({ event }: { event: { exit: WorkerExit } }) => ({ code: event.exit.code }) },
     target: '#worker.absent',
-    actions: [noteCrash, toldCrash, s.assign(({ context }) => ({ restarts: context.restarts + 1 }))],
+    actions: [noteCrash, toldCrash, noteRestart],
   },
   { target: '#worker.crashed', actions: [noteCrash, toldCrash] },
 ] as const;
@@ -197,12 +257,18 @@ export const workerMachine = s.createMachine({
     request: input.request,
     ...nobody,
     adopt: input.adopt,
-    lastWorkerId: input.adopt?.workerId ?? null,
+    pid: input.adopt?.pid ?? null,
+    lastWorkerId: input.adopt?.workerId ?? input.earlier?.workerId ?? null,
     model: null,
     device: null,
     capacity: {},
     restarts: 0,
-    wasHealthy: false,
+    restartsEver: 0,
+    lastReason: null,
+    wasHealthy: input.earlier?.established ?? false,
+    restore: input.restore ?? null,
+    restored: input.restore !== undefined,
+    hopeless: false,
     asked: false,
     graceMs: STOP_GRACE_MS,
     reason: null,
@@ -212,6 +278,10 @@ export const workerMachine = s.createMachine({
   states: {
     /** No process: the first start, or the next one, is due. */
     absent: {
+      always: [
+        { guard: ({ context }) => typeof context.restore?.refused === 'string', target: 'crashed' },
+        { guard: ({ context }) => context.restore !== null, target: 'waiting' },
+      ],
       entry: s.enqueueActions(({ context, enqueue }) => {
         enqueue.stopChild('run');
         if (context.restarts === 0) return;
@@ -225,6 +295,20 @@ export const workerMachine = s.createMachine({
       after: { restartDelay: 'starting' },
       on: { stop: { target: 'gone', actions: askedToStop } },
     },
+    /** Nobody stopped it, and it ended with its spawner or its machine: such ones are started one at a time. */
+    waiting: {
+      entry: assign({ reason: 'it ran before the restart, and is started again when it is its turn' }),
+      on: {
+        turn: {
+          target: 'absent',
+          actions: [
+            assign({ restore: null, reason: 'it ran before the restart, and is started again' }),
+            { type: 'narrate', params: { line: 'it ran before the restart, and is started again' } },
+          ],
+        },
+        stop: { target: 'gone', actions: askedToStop },
+      },
+    },
     starting: {
       initial: 'launching',
       on: {
@@ -234,14 +318,24 @@ export const workerMachine = s.createMachine({
           target: 'stopping',
           actions: assign({ reason: ({ context }) => `it hung: ${context.reason ?? 'it did not answer'}` }),
         },
+        stalled: {
+          // What waits for an engine elsewhere, and has worked with it, waits until that is back.
+          guard: ({ context }) => !(context.wasHealthy && context.request.engineUrl !== null),
+          target: 'stopping',
+          actions: assign({
+            hopeless: ({ context }) => !context.wasHealthy,
+            reason: ({ context }) =>
+              `it came no further within --load-timeout: ${context.progress ?? context.reason ?? 'its model is being loaded'}`,
+          }),
+        },
       },
       states: {
         launching: {
           entry: [
             s.enqueueActions(({ context, enqueue }) => {
               enqueue.stopChild('run');
-              const { id, request, adopt } = context;
-              enqueue.spawnChild('run', { id: 'run', input: { id, request, adopt } });
+              const { id, request, adopt, lastWorkerId: workerId } = context;
+              enqueue.spawnChild('run', { id: 'run', input: { id, request, adopt, workerId } });
             }),
             assign({ adopt: null }),
           ],
@@ -273,8 +367,15 @@ export const workerMachine = s.createMachine({
           },
         },
         loading: {
-          entry: raise({ type: 'hung' }, { id: 'hung', delay: 'hungTimeout' }),
-          exit: cancel('hung'),
+          entry: [
+            raise({ type: 'hung' }, { id: 'hung', delay: 'hungTimeout' }),
+            raise({ type: 'stalled' }, { id: 'stalled', delay: 'loadTimeout' }),
+            // The engine may be away for long, and takes none of our memory.
+            s.enqueueActions(({ context, enqueue }) => {
+              if (context.request.engineUrl !== null) enqueue(settle);
+            }),
+          ],
+          exit: [cancel('hung'), cancel('stalled')],
           invoke: { src: 'health', input: ({ context }) => healthInput(context.door, 'loading') },
           on: {
             health: [
@@ -292,6 +393,12 @@ export const workerMachine = s.createMachine({
                 actions: [
                   cancel('hung'),
                   raise({ type: 'hung' }, { id: 'hung', delay: 'hungTimeout' }),
+                  s.enqueueActions(({ context, event, enqueue }) => {
+                    if (event.type !== 'health' || stepOf(progressOf(event.health)) === stepOf(context.progress))
+                      return;
+                    enqueue.cancel('stalled');
+                    enqueue.raise({ type: 'stalled' }, { id: 'stalled', delay: 'loadTimeout' });
+                  }),
                   assign({ progress: ({ event }) => progressOf(event.health), reason: null }),
                   {
                     type: 'narrate',
@@ -310,6 +417,7 @@ export const workerMachine = s.createMachine({
     healthy: {
       entry: [
         assign({ wasHealthy: true, failures: 0, reason: null, progress: null, lastLines: [] }),
+        settle,
         { type: 'narrate', params: ({ context }) => ({ line: `${context.door?.workerId} is ready` }) },
         {
           type: 'tellQueens',
@@ -360,16 +468,9 @@ export const workerMachine = s.createMachine({
           {
             guard: { type: 'mayRestart', params: { code: null } },
             target: 'absent',
-            actions: [
-              assign({ lastLines: ({ event }) => event.exit.lastLines, ...nobody }),
-              toldCrash,
-              assign({ restarts: ({ context }) => context.restarts + 1 }),
-            ],
+            actions: [noteHung, toldCrash, noteRestart],
           },
-          {
-            target: 'crashed',
-            actions: [assign({ lastLines: ({ event }) => event.exit.lastLines, ...nobody }), toldCrash],
-          },
+          { target: 'crashed', actions: [noteHung, toldCrash] },
         ],
       },
       states: {
@@ -410,10 +511,15 @@ export const workerMachine = s.createMachine({
     },
     /** Nothing runs, and nothing will until somebody spawns it anew; it is kept to be seen. */
     crashed: {
-      entry: s.enqueueActions(({ context, enqueue }) => {
-        enqueue.stopChild('run');
-        enqueue({ type: 'narrate', params: { line: `it is not started again: ${context.reason}` } });
-      }),
+      entry: [
+        s.enqueueActions(({ context, enqueue }) => {
+          enqueue.stopChild('run');
+          const reason = context.restore?.refused ?? context.reason;
+          enqueue.assign({ reason });
+          enqueue({ type: 'narrate', params: { line: `it is not started again: ${reason}` } });
+        }),
+        settle,
+      ],
       on: { stop: 'gone' },
     },
     gone: {

@@ -6,13 +6,19 @@
  * (`worker_spawn`, `worker_process_list`, `worker_process_get`, `worker_process_delete`) as well as the keeper's pages.
  */
 import { enqueueActions, setup } from 'xstate';
-import { type WorkerCapacity, type WorkerRequest, workerMachine } from './worker.js';
+import {
+  type EarlierRun,
+  type WorkerCapacity,
+  type WorkerRequest,
+  type WorkerSettled,
+  workerMachine,
+} from './worker.js';
 
 /** A worker as its spawner knows it; of one without a process `pid` is null, and `reason` and `lastLines` say why. */
 export interface SpawnedWorker {
   /** Of this spawn; it outlives a restart of the process. */
   id: string;
-  state: 'absent' | 'starting' | 'healthy' | 'stopping' | 'crashed' | 'gone';
+  state: 'absent' | 'waiting' | 'starting' | 'healthy' | 'stopping' | 'crashed' | 'gone';
   pid: number | null;
   /**
    * Unlike that of any other worker of this spawner: `workerId`, or while it does not listen the one that it had, unless
@@ -39,9 +45,23 @@ export interface SpawnedWorker {
   busy: boolean;
   /** Generated over the last 10 s, by its own count; null while it is not known. */
   tokensPerS: number | null;
+  /** Since it was last well for a while. */
   restarts: number;
+  /** Since it was spawned, and why it ended the last time. */
+  restartsEver?: number;
+  lastReason?: string | null;
   reason: string | null;
   lastLines: string[];
+}
+
+/** A worker that a spawner started which is no more: its state was deleted or is broken, or it has another id now. */
+export interface OrphanedWorker {
+  pid: number;
+  /** `hive gpu-0`, as it was called. */
+  spawner: string;
+  workerId: string | null;
+  url: string | null;
+  model: string | null;
 }
 
 export interface Spawner {
@@ -62,9 +82,13 @@ export interface Spawner {
   get: (pid: number) => SpawnedWorker | undefined;
   /**
    * Ends a worker: SIGTERM, SIGKILL after 5 s. Resolves once it is gone; rejects when no worker of this spawner has that
-   * pid. By `id` also one that crashed is put away.
+   * pid. By `id` also one that crashed is put away. By its pid an orphan is ended as well.
    */
   stop: (which: { pid: number } | { id: string }, report?: (line: string) => void) => Promise<SpawnedWorker>;
+  /** Workers of our user and state directory that no spawner looks after. */
+  orphans?: () => OrphanedWorker[];
+  /** Takes an orphan over: it is one of this spawner's from then on. Rejects when there is none of that pid. */
+  adopt?: (pid: number, report: (line: string) => void) => Promise<SpawnedWorker>;
 }
 
 export const WORKERS_MAX = 128;
@@ -75,7 +99,17 @@ export type SpawnAnswer = 'spawned' | 'full' | 'ending';
 
 export type WorkersEvent =
   | { type: 'worker.spawn'; id: string; request: WorkerRequest; respond: (answer: SpawnAnswer) => void }
-  | { type: 'worker.adopt'; id: string; request: WorkerRequest; pid: number; workerId: string | null }
+  | {
+      type: 'worker.adopt';
+      id: string;
+      request: WorkerRequest;
+      pid: number;
+      workerId: string | null;
+      established?: boolean;
+    }
+  /** One of an earlier run that nobody stopped; `refused` says why it is shown only. */
+  | { type: 'worker.restore'; id: string; request: WorkerRequest; earlier: EarlierRun; refused: string | null }
+  | WorkerSettled
   | { type: 'worker.stop'; id: string }
   /** Ends all of them, and takes no more. */
   | { type: 'end'; graceMs: number };
@@ -83,6 +117,9 @@ export type WorkersEvent =
 export interface WorkersContext {
   /** The grace of an end in progress. */
   graceMs: number | null;
+  /** Those that wait to be restored, in order, and the one that is being started. */
+  waiting: string[];
+  restoring: string | null;
 }
 
 const s = setup({
@@ -106,15 +143,48 @@ const spawn = s.enqueueActions(({ context, event, self, enqueue }) => {
   enqueue(() => respond(answer));
 });
 
+/** One at a time: two large models that are loaded at once may not fit, or take longer than one after the other. */
+const next = s.enqueueActions(({ context, enqueue }) => {
+  const [first, ...waiting] = context.waiting;
+  if (context.restoring !== null || context.graceMs !== null || first === undefined) return;
+  enqueue.assign({ restoring: first, waiting });
+  enqueue.sendTo(first, { type: 'turn' });
+});
+
+/** It is settled, or gone: not waited for any more. */
+const passOver = (id: string) =>
+  s.enqueueActions(({ context, enqueue }) => {
+    enqueue.assign({
+      waiting: context.waiting.filter((one) => one !== id),
+      restoring: context.restoring === id ? null : context.restoring,
+    });
+    enqueue(next);
+  });
+
 export const workersMachine = s.createMachine({
   id: 'workers',
-  context: { graceMs: null },
+  context: { graceMs: null, waiting: [], restoring: null },
   on: {
     'worker.spawn': { actions: spawn },
     'worker.adopt': {
       actions: enqueueActions(({ event, enqueue }) => {
-        const { id, request, pid, workerId } = event;
-        enqueue.spawnChild('worker', { id, input: { id, request, adopt: { pid, workerId } } });
+        const { id, request, pid, workerId, established = false } = event;
+        const earlier = { workerId, established };
+        enqueue.spawnChild('worker', { id, input: { id, request, adopt: { pid, workerId }, earlier } });
+      }),
+    },
+    'worker.restore': {
+      actions: s.enqueueActions(({ context, event, enqueue }) => {
+        if (event.type !== 'worker.restore') return;
+        const { id, request, earlier, refused } = event;
+        if (refused === null) enqueue.assign({ waiting: [...context.waiting, id] });
+        enqueue.spawnChild('worker', { id, input: { id, request, adopt: null, earlier, restore: { refused } } });
+        enqueue(next);
+      }),
+    },
+    'worker.settled': {
+      actions: s.enqueueActions(({ event, enqueue }) => {
+        if (event.type === 'worker.settled') enqueue(passOver(event.id));
       }),
     },
     'worker.stop': {
@@ -135,7 +205,9 @@ export const workersMachine = s.createMachine({
     '*': {
       actions: s.enqueueActions(({ event, enqueue }) => {
         const { type, actorId } = event as { type: string; actorId?: string };
-        if (/^xstate\.(done|error)\.actor\./.test(type) && actorId !== undefined) enqueue.stopChild(actorId);
+        if (!/^xstate\.(done|error)\.actor\./.test(type) || actorId === undefined) return;
+        enqueue.stopChild(actorId);
+        enqueue(passOver(actorId));
       }),
     },
   },

@@ -30,7 +30,7 @@ export type WorkerName = Pick<
   Required<WorkerStats>,
   'worker_id' | 'pid' | 'group' | 'instance' | 'port' | 'url' | 'model' | 'device' | 'status' | 'tokens_per_s'
 > &
-  Pick<WorkerStats, 'key' | 'reason' | 'last_lines' | 'context' | 'slots'>;
+  Pick<WorkerStats, 'key' | 'reason' | 'last_lines' | 'context' | 'slots' | 'restarts' | 'last_reason'>;
 
 export interface HiveIdentity {
   id: string;

@@ -5,6 +5,7 @@
 import type { HiveEntry } from '../wire/hive.js';
 import {
   CRASHED,
+  ORPHANED,
   type WorkerCapabilities,
   type WorkerEntry,
   type WorkerInfo,
@@ -128,7 +129,8 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
   /** Nothing that was known before a loss holds after it. */
   function voidHive(hiveId: string, at: number): void {
     for (const { worker_id: id, status } of hives.get(hiveId)?.workers ?? []) {
-      if (id !== undefined && status !== CRASHED && !workers.get(id)) keep(unheard(id, hiveId, at));
+      if (id !== undefined && status !== CRASHED && status !== ORPHANED && !workers.get(id))
+        keep(unheard(id, hiveId, at));
     }
     for (const record of recordsOf(hiveId)) keep({ ...record, seenAt: null, registeredAt: null });
   }
@@ -140,6 +142,7 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
 
   /** Why a worker is not online; null when it is. */
   function offlineReason({ record, stats }: Sight, now: number): string | null {
+    if (stats?.status === ORPHANED) return stats.reason ?? 'its spawner is no more';
     if (own.has(record.id)) return null;
     const hive = record.hiveId === null ? undefined : hives.get(record.hiveId);
     if (stats?.status === CRASHED) return stats.reason ?? 'it crashed';

@@ -63,6 +63,8 @@ const WorkerProcessDelete = Type.Object({
   pid: optional(Pid),
   worker_id: Type.Optional(WorkerId),
 });
+/** An orphaned worker, listed as such, becomes one of this hive's. */
+const WorkerProcessAdopt = Type.Object({ operation: Type.Literal('worker_process_adopt'), hive_id, pid: Pid });
 const Infer = Type.Object({
   operation: Type.Literal('infer'),
   hive_id,
@@ -82,18 +84,21 @@ const OPERATIONS = {
   worker_process_list: WorkerProcessList,
   worker_process_get: WorkerProcessGet,
   worker_process_delete: WorkerProcessDelete,
+  worker_process_adopt: WorkerProcessAdopt,
   infer: Infer,
   status: Status,
 } as const;
 
 export type WorkerSpawn = Static<typeof WorkerSpawn>;
 export type WorkerProcessDelete = Static<typeof WorkerProcessDelete>;
+export type WorkerProcessAdopt = Static<typeof WorkerProcessAdopt>;
 export type Infer = Static<typeof Infer>;
 export type Operation =
   | WorkerSpawn
   | Static<typeof WorkerProcessList>
   | Static<typeof WorkerProcessGet>
   | WorkerProcessDelete
+  | WorkerProcessAdopt
   | Infer
   | Static<typeof Status>
   | OtherOperation;

@@ -20,6 +20,9 @@ export const Slots = nullable(
   Type.Integer({ minimum: 0, description: 'requests answered at once; null: as the engine likes' }),
 );
 
+/** `status` of a worker that runs, and that a spawner started which is no more. */
+export const ORPHANED = 'orphaned';
+
 /** Only the worker itself can count them. */
 const TokensPerS = nullable(
   Type.Number({ minimum: 0, description: 'generated a second, over the last 10 s, by its own count; null if unknown' }),
@@ -70,6 +73,10 @@ export const WorkerStats = Type.Object({
   key: Type.Optional(nullable(WorkerKey)),
   labels: Type.Optional(Labels),
   reason: Type.Optional(nullable(Type.String({ maxLength: 2048, description: 'why it does not run, or not well' }))),
+  restarts: Type.Optional(
+    Type.Integer({ minimum: 0, description: 'how often it was started again since it was spawned' }),
+  ),
+  last_reason: Type.Optional(nullable(Type.String({ maxLength: 2048, description: 'why it ended the last time' }))),
   last_lines: Type.Optional(
     Type.Array(Type.String({ maxLength: LAST_LINES.charsMax }), {
       maxItems: LAST_LINES.max,

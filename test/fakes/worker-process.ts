@@ -31,6 +31,8 @@ const { values } = parseArgs({
     bind: { type: 'string' },
     'spawned-by': { type: 'string' },
     'hive-id': { type: 'string' },
+    'worker-id': { type: 'string' },
+    'skip-port': { type: 'string' },
     device: { type: 'string' },
   },
 });
@@ -40,7 +42,11 @@ const behaviour = new URLSearchParams(query);
 const number = (name: string) => Number(behaviour.get(name) ?? 0);
 
 if (behaviour.has('busyOnly')) work(number('busyOnly'));
-else serve(PORTS.first);
+else serve(nextPort(PORTS.first));
+
+function nextPort(port: number): number {
+  return (flag('skip-port') ?? '').split(',').includes(String(port)) ? nextPort(port + 1) : port;
+}
 
 function serve(port: number): void {
   process.stderr.write(`stand-in for ${model} begins\n`);
@@ -77,7 +83,7 @@ function serve(port: number): void {
   });
   server.once('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EADDRINUSE' || port === PORTS.last) throw error;
-    serve(port + 1);
+    serve(nextPort(port + 1));
   });
   server.listen(port, flag('bind') ?? '127.0.0.1', () => {
     const { id, url } = info(port);
@@ -113,7 +119,7 @@ async function infer(request: http.IncomingMessage, response: http.ServerRespons
 }
 
 function info(port: number) {
-  const id = `worker-llm-${port}@${flag('spawned-by')}`;
+  const id = flag('worker-id') ?? `worker-llm-${port}@${flag('spawned-by')}`;
   const url = `http://${flag('bind') ?? '127.0.0.1'}:${port}`;
   return { id, model_id: model, device: flag('device'), port, url, hive_id: flag('hive-id'), status: 'ready' };
 }

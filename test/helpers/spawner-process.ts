@@ -13,7 +13,7 @@ import { createLogger } from '../../bin/logger.js';
 import type { Ground } from '../../bin/process.js';
 import { createSpawner } from '../../bin/spawner.js';
 import type { WorkerRequest } from '../../machines/worker.js';
-import type { SpawnedWorker } from '../../machines/workers.js';
+import type { OrphanedWorker, SpawnedWorker } from '../../machines/workers.js';
 import { createMachineLog } from '../../stores/machine-log.js';
 
 const THIS = fileURLToPath(import.meta.url);
@@ -32,6 +32,8 @@ export interface SpawnerSettings {
   /** Beside our own. */
   env?: Record<string, string>;
   cgroups?: boolean;
+  restore?: boolean;
+  loadTimeoutMs?: number;
 }
 
 export interface SpawnerProcess {
@@ -41,6 +43,8 @@ export interface SpawnerProcess {
   stderr: () => string;
   spawn: (model: string, request?: Partial<WorkerRequest>) => Promise<SpawnedWorker>;
   list: () => Promise<SpawnedWorker[]>;
+  orphans: () => Promise<OrphanedWorker[]>;
+  adopt: (pid: number) => Promise<SpawnedWorker>;
   stop: (which: { pid: number } | { id: string }) => Promise<SpawnedWorker>;
   /** Aborts the spawn that is under way. */
   abort: () => Promise<void>;
@@ -50,7 +54,7 @@ export interface SpawnerProcess {
 
 interface Question {
   n: number;
-  verb: 'spawn' | 'list' | 'stop' | 'abort' | 'end';
+  verb: 'spawn' | 'orphans' | 'adopt' | 'list' | 'stop' | 'abort' | 'end';
   args: unknown[];
 }
 
@@ -113,6 +117,8 @@ export async function startSpawner(t: Pick<Test, 'teardown'>, settings: SpawnerS
       for (const { pid } of workers) if (pid !== null) seen.add(pid);
       return workers;
     },
+    orphans: () => ask('orphans') as Promise<OrphanedWorker[]>,
+    adopt: (pid) => ask('adopt', pid) as Promise<SpawnedWorker>,
     stop: (which) => ask('stop', which) as Promise<SpawnedWorker>,
     abort: () => ask('abort') as Promise<void>,
     end: (how) => ask('end', how) as Promise<void>,
@@ -165,6 +171,8 @@ function run(settings: SpawnerSettings): void {
     queensNow: () => queenUrls,
     command: [process.execPath, '--import', BOUNDED, STAND_IN, 'worker'],
     cgroups: settings.cgroups ?? false,
+    ...(settings.restore === undefined ? {} : { restore: settings.restore }),
+    ...(settings.loadTimeoutMs === undefined ? {} : { loadTimeoutMs: settings.loadTimeoutMs }),
   });
   spawner.start();
   const tell = (reply: Reply) => process.send?.(reply);
@@ -176,6 +184,8 @@ function run(settings: SpawnerSettings): void {
       return spawner.spawn(request, { report, signal: aborting.signal });
     },
     list: () => spawner.list(),
+    orphans: () => spawner.orphans(),
+    adopt: (pid: number) => spawner.adopt(pid, report),
     stop: (which: { pid: number }) => spawner.stop(which, report),
     abort: () => aborting.abort(),
     end: (how: { keep: true }) => spawner.end(how),

@@ -8,6 +8,7 @@ import {
   telemetryStatus,
   type WorkerEmitted,
   type WorkerEvent,
+  type WorkerInput,
   workerMachine,
 } from '../../machines/worker.js';
 import { type WorkerHealth, type WorkerHealthInput, workerHealthMachine } from '../../machines/worker-health.js';
@@ -24,16 +25,35 @@ const door = { workerId: 'worker-llm-8080@gpu-0', url: 'http://127.0.0.1:8080', 
 /** A worker whose process is a puppet, and whose health is `answers` in turn, the last one for ever. */
 function spawn(
   script: Script,
-  { answers = [ok], adopt = null }: { answers?: Answer[]; adopt?: { pid: number } | null } = {},
+  {
+    answers = [ok],
+    adopt = null,
+    engineUrl = null,
+    loadTimeoutMs,
+    ...more
+  }: {
+    answers?: Answer[];
+    adopt?: { pid: number } | null;
+    engineUrl?: string | null;
+    loadTimeoutMs?: number;
+  } & Pick<WorkerInput, 'earlier' | 'restore'> = {},
 ) {
-  const puppet = { running: 0, mostRunning: 0, answers: [...answers], tell: (_: WorkerEvent) => {} };
+  const puppet = {
+    running: 0,
+    mostRunning: 0,
+    answers: [...answers],
+    input: undefined as RunInput | undefined,
+    tell: (_: WorkerEvent) => {},
+  };
   const machine = workerMachine.provide({
+    ...(loadTimeoutMs === undefined ? {} : { delays: { loadTimeout: loadTimeoutMs } }),
     actors: {
       run: fromCallback<RunEvent, RunInput>(({ input, sendBack, receive }) => {
         script.say(input.adopt ? `takes up process ${input.adopt.pid}` : 'starts a process');
         puppet.running += 1;
         puppet.mostRunning = Math.max(puppet.mostRunning, puppet.running);
         puppet.tell = sendBack;
+        puppet.input = input;
         receive(({ signal }) => script.say(`sends ${signal}`));
         return () => {
           puppet.running -= 1;
@@ -57,8 +77,9 @@ function spawn(
   });
   const actor = act(script, 'worker', machine, {
     id: 'w1',
-    request: { model: '/models/tiny.gguf', worker: 'cpu', device: 0, engineUrl: null },
+    request: { model: '/models/tiny.gguf', worker: 'cpu', device: 0, engineUrl },
     adopt,
+    ...more,
   });
   const child = actor.root.getSnapshot().children.worker as unknown as AnyActorRef;
   child.on('narration', (event) => script.say(`says: ${(event as unknown as WorkerEmitted).line}`));
@@ -232,6 +253,110 @@ t.test('a load that says how far it is may take an hour; one that says nothing i
   worker.puppet.answers = ['hangs'];
   await script.pass(61_000);
   t.match(worker.getSnapshot().value, { stopping: String });
+  worker.stop();
+});
+
+/** A short one: simulated time is not free. */
+const LOAD_TIMEOUT_MS = 40_000;
+
+t.test('a load that comes no further is ended for good, with what it waited for', async (t) => {
+  const script = createScript();
+  const step = (reason: string) => loading(`the model cannot answer yet: waiting for the engine (${reason})`);
+  const worker = spawn(script, { answers: [step('connection refused')], loadTimeoutMs: LOAD_TIMEOUT_MS });
+  await script.pass(50);
+  worker.puppet.tell({ type: 'process.spawned', pid: 7 });
+  worker.puppet.tell({ type: 'process.listening', door });
+  await script.pass(LOAD_TIMEOUT_MS / 2);
+  worker.puppet.answers = [step('no answer within 4 s')];
+  await script.pass(LOAD_TIMEOUT_MS / 2 - 1_000);
+  t.match(worker.getSnapshot().value, { starting: 'loading' });
+  await script.pass(2_000);
+  t.same(worker.getSnapshot().value, { stopping: 'ending' }, 'another reason to wait is no progress');
+  worker.exit('it was ended by SIGTERM');
+  await settle();
+  t.equal(worker.getSnapshot().value, 'crashed');
+  t.match(worker.getSnapshot().context.reason, /came no further .*waiting for the engine \(no answer within 4 s\)/);
+  worker.stop();
+});
+
+t.test('a load that comes further begins its time anew', async (t) => {
+  const script = createScript();
+  const worker = spawn(script, { answers: [loading('1 %')], loadTimeoutMs: LOAD_TIMEOUT_MS });
+  await script.pass(50);
+  worker.puppet.tell({ type: 'process.spawned', pid: 7 });
+  worker.puppet.tell({ type: 'process.listening', door });
+  for (const progress of ['2 %', '3 %', '4 %']) {
+    await script.pass(LOAD_TIMEOUT_MS - 10_000);
+    worker.puppet.answers = [loading(progress)];
+    await script.pass(1_000);
+  }
+  await script.pass(LOAD_TIMEOUT_MS - 10_000);
+  t.match(worker.getSnapshot().value, { starting: 'loading' });
+  worker.stop();
+});
+
+t.test('one that has worked with an engine elsewhere waits until that is back', async (t) => {
+  const script = createScript();
+  const worker = spawn(script, { engineUrl: 'http://127.0.0.1:11434', loadTimeoutMs: LOAD_TIMEOUT_MS });
+  await healthy(script, worker);
+  worker.puppet.answers = [loading('waiting for the engine')];
+  await script.pass(2 * LOAD_TIMEOUT_MS);
+  t.match(worker.getSnapshot().value, { starting: 'loading' });
+  worker.puppet.answers = [ok];
+  await script.pass(1_000);
+  t.equal(worker.getSnapshot().value, 'healthy');
+  worker.stop();
+});
+
+t.test('how often it was started again, and why it ended, is known after it is well again', async (t) => {
+  const script = createScript();
+  const worker = spawn(script);
+  for (let n = 0; n < 3; n += 1) {
+    await healthy(script, worker, 7 + n);
+    await script.pass(60_000);
+    worker.exit(`it ended with code ${n}`, n);
+    await script.pass(1_050);
+  }
+  await healthy(script, worker, 17);
+  await script.pass(60_000);
+  t.match(worker.getSnapshot().context, {
+    restarts: 0,
+    restartsEver: 3,
+    lastReason: 'it ended with code 2',
+    reason: null,
+  });
+  worker.stop();
+});
+
+t.test('one that is restored waits for its turn, keeps its id, and tells when the next may begin', async (t) => {
+  const script = createScript();
+  const earlier = { workerId: door.workerId, established: true };
+  const worker = spawn(script, { earlier, restore: { refused: null } });
+  await script.pass(60_000);
+  t.equal(worker.getSnapshot().value, 'waiting');
+  t.equal(worker.puppet.running, 0);
+  worker.send({ type: 'turn' });
+  await script.pass(50);
+  t.equal(worker.puppet.input?.workerId, door.workerId);
+  worker.puppet.tell({ type: 'process.spawned', pid: 7 });
+  // A disk that is mounted late: it has been well before, so that is no reason to give up at once.
+  worker.exit('it ended with code 2', 2);
+  t.equal(worker.getSnapshot().value, 'absent');
+  await script.pass(1_050);
+  await healthy(script, worker, 8);
+  worker.stop();
+  t.matchSnapshot(script.lines.join('\n'));
+});
+
+t.test('one that is not to be restored is shown with the reason, and can be put away', async (t) => {
+  const script = createScript();
+  const worker = spawn(script, { restore: { refused: 'it was being started when all went down, twice' } });
+  await script.pass(1_000);
+  t.match(worker.getSnapshot(), { value: 'crashed', context: { reason: /twice/ } });
+  t.equal(worker.puppet.mostRunning, 0);
+  worker.send({ type: 'stop' });
+  await settle();
+  t.equal(worker.getSnapshot().value, 'gone');
   worker.stop();
 });
 

@@ -3,6 +3,7 @@ import path from 'node:path';
 import t, { type Test } from 'tap';
 import { findSlice, removeCgroup } from '../../actors/cgroup.js';
 import type { SpawnedWorker } from '../../machines/workers.js';
+import { isAlive } from '../helpers/alive.js';
 import { getJson, openStream } from '../helpers/http.js';
 import { run } from '../helpers/jobs.js';
 import { type RbeeProcess, restart, startProcess } from '../helpers/process.js';
@@ -11,15 +12,6 @@ import { waitFor } from '../helpers/wait.js';
 
 const isLinux = process.platform === 'linux';
 const onLinux = { skip: !isLinux && 'elsewhere not everything can be measured' };
-
-const alive = (pid: number | null) => {
-  try {
-    process.kill(pid ?? 0, 0);
-    return !isLinux || !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'latin1'));
-  } catch {
-    return false;
-  }
-};
 
 /** Workers as a hive called gpu-0 leaves them when it is killed: stand-ins, recorded in its state. */
 async function leftWorkers(t: Test, models: string[], cgroups = false) {
@@ -112,7 +104,7 @@ t.test('a hive that ends in order takes its workers along, the stubborn ones too
   const events = await telemetry(t, hive);
   await waitFor('both workers', () => events().at(-1)?.workers.length === 2);
   t.same(await hive.kill('SIGTERM'), { code: 0, signal: null });
-  for (const { pid } of workers) t.equal(alive(pid), false);
+  for (const { pid } of workers) t.equal(isAlive(pid), false);
   t.strictSame(readdirSync(path.join(stateDir, 'hive', 'gpu-0', 'workers')), []);
 });
 
@@ -138,7 +130,7 @@ t.test('with --keep-workers they stay, for the next one', { buffered: true }, as
   const events = await telemetry(t, hive);
   await waitFor('the worker', () => events().at(-1)?.workers.length === 1);
   t.same(await hive.kill('SIGTERM'), { code: 0, signal: null });
-  t.equal(alive(workers[0]?.pid ?? null), true);
+  t.equal(isAlive(workers[0]?.pid ?? null), true);
   t.match(hive.stderr(), /1 worker is left running/);
   const next = await startHive(t, stateDir);
   const later = await telemetry(t, next);
@@ -152,7 +144,7 @@ t.test('a hive of another state does not take them', { buffered: true }, async (
   await waitFor('a few ticks', () => events().length >= 4);
   t.strictSame(events().at(-1)?.workers, []);
   await other.kill('SIGTERM');
-  t.equal(alive(workers[0]?.pid ?? null), true);
+  t.equal(isAlive(workers[0]?.pid ?? null), true);
 });
 
 t.test(
@@ -221,6 +213,6 @@ t.test(
     await waitFor('the work of its child', () => events().at(-1)?.workers[0]?.cpu_pct >= 10);
     await hive.kill('SIGTERM');
     await waitFor('the end of its cgroup', () => !existsSync(cgroup));
-    t.equal(alive(worker.pid), false);
+    t.equal(isAlive(worker.pid), false);
   },
 );

@@ -2,20 +2,12 @@ import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'n
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { fakeQueen } from '../fakes/queen.js';
+import { isAlive } from '../helpers/alive.js';
 import { getJson } from '../helpers/http.js';
 import { startSpawner } from '../helpers/spawner-process.js';
 import { waitFor } from '../helpers/wait.js';
 
 const isLinux = process.platform === 'linux';
-const alive = (pid: number | null) => {
-  try {
-    process.kill(pid ?? 0, 0);
-    // A process that nobody has buried yet is dead.
-    return !isLinux || !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'latin1'));
-  } catch {
-    return false;
-  }
-};
 const health = async (url: string | null) => (await fetch(`${url}/health`)).status;
 const workersDir = (stateDir: string) => path.join(stateDir, 'hive', 'gpu-0', 'workers');
 
@@ -50,7 +42,7 @@ test('a worker is spawned, waited for with its progress, listed and stopped', as
   );
   const stopped = await spawner.stop({ pid: worker.pid as number });
   t.equal(stopped.pid, worker.pid);
-  t.equal(alive(worker.pid), false);
+  t.equal(isAlive(worker.pid), false);
   t.strictSame(await spawner.list(), []);
   t.strictSame(readdirSync(workersDir(stateDir)), [], 'nothing is left of it');
 });
@@ -96,11 +88,12 @@ test('the token goes by the environment, never by the command line, and our own 
 test('what a worker is asked to be configured with reaches its command line, also when it is started again', async (t) => {
   const spawner = await startSpawner(t, { stateDir: t.testdir() });
   const options = { context: 32_768, slots: 2, threads: 3, gpuLayers: 0, kvType: 'q8_0' } as const;
-  const worker = await spawner.spawn('tiny?crashMs=500', { worker: 'cuda', ...options });
+  const worker = await spawner.spawn('tiny', { worker: 'cuda', ...options });
   const argvOf = async (url: string | null) =>
     ((await getJson(`${url}/given`)).body as { argv: string[] }).argv.join(' ');
   const flags = /--context 32768 --slots 2 --threads 3 --gpu-layers 0 --kv-type q8_0/;
   t.match(await argvOf(worker.url), flags);
+  process.kill(worker.pid as number, 'SIGKILL');
   const again = await waitFor('another process', async () =>
     (await spawner.list()).find(({ state, pid }) => state === 'healthy' && pid !== worker.pid),
   );
@@ -182,7 +175,7 @@ test('a worker that crashes is started again', async (t) => {
   );
   t.equal(again.id, worker.id);
   t.equal(again.restarts, 1);
-  t.equal(alive(worker.pid), false);
+  t.equal(isAlive(worker.pid), false);
   t.match(spawner.stderr(), /crashed: it was ended by SIGABRT/);
   t.match(spawner.stderr(), /out of luck/, 'its last words are in the log');
 });
@@ -202,7 +195,7 @@ test('one that is frozen is stopped all the same', async (t) => {
   const worker = await spawner.spawn('tiny');
   process.kill(worker.pid as number, 'SIGSTOP');
   await spawner.stop({ pid: worker.pid as number });
-  t.equal(alive(worker.pid), false);
+  t.equal(isAlive(worker.pid), false);
 });
 
 test('one that answers nothing any more takes no work, though it lives', async (t) => {
@@ -226,7 +219,7 @@ test('an aborted spawn leaves no process', async (t) => {
   );
   await spawner.abort();
   await rejected;
-  t.equal(alive(starting.pid), false);
+  t.equal(isAlive(starting.pid), false);
   t.strictSame(await spawner.list(), []);
 });
 
@@ -242,20 +235,20 @@ test('workers outlive a spawner that is killed, are adopted by the next one, and
   await first.kill('SIGKILL');
   t.equal(await health(a.url), 200, 'it serves on');
   process.kill(b.pid as number, 'SIGKILL');
-  await waitFor('the end of b', () => !alive(b.pid));
+  await waitFor('the end of b', () => !isAlive(b.pid));
 
   const second = await startSpawner(t, { stateDir });
-  const adopted = await waitFor('both to be healthy', async () =>
-    ((list) => list.filter(({ state }) => state === 'healthy').length === 2 && list)(await second.list()),
+  const all = await waitFor('all to be healthy', async () =>
+    ((list) => list.filter(({ state }) => state === 'healthy').length === 3 && list)(await second.list()),
   );
-  t.strictSame(new Set(adopted.map(({ pid }) => pid)), new Set([a.pid, slow.pid]), 'the same processes');
-  t.match(
-    adopted.find(({ pid }) => pid === a.pid),
-    { workerId: a.workerId, url: a.url, model: 'a', id: a.id, key: a.key },
-  );
+  const of = (id: string) => all.find((one) => one.id === id);
+  t.match(of(a.id), { pid: a.pid, workerId: a.workerId, url: a.url, model: 'a', key: a.key }, 'the same process');
+  t.equal(of(slow.id)?.pid, slow.pid);
+  t.match(of(b.id), { workerId: b.workerId, model: 'b' }, 'one that ended is started again, and keeps its id');
+  t.not(of(b.id)?.pid, b.pid);
   t.match(a.key, /^[\w-]{43}$/);
   t.match(second.stderr(), /a worker of b ended while we were away/);
-  t.strictSame(readdirSync(workersDir(stateDir)).length, 2);
+  t.strictSame(readdirSync(workersDir(stateDir)).length, 3);
 
   // It is the new one's to stop, and to start again.
   process.kill(a.pid as number, 'SIGKILL');
@@ -265,7 +258,7 @@ test('workers outlive a spawner that is killed, are adopted by the next one, and
   t.not(again.key, a.key, 'each run of it has a key of its own');
   await second.stop({ pid: again.pid as number });
   await second.stop({ pid: slow.pid as number });
-  t.equal(alive(slow.pid), false);
+  t.equal(isAlive(slow.pid), false);
 });
 
 test('nobody adopts the workers of a keeper, of another hive, or of another hive of the same name', async (t) => {
@@ -287,7 +280,7 @@ test('nobody adopts the workers of a keeper, of another hive, or of another hive
     t.strictSame(await again.list(), []);
     t.equal(await health(theirs.url), 200);
     await again.end({ keep: false, graceMs: 1_000 });
-    t.equal(alive(theirs.pid), true, 'and nobody stops them');
+    t.equal(isAlive(theirs.pid), true, 'and nobody stops them');
     await again.kill('SIGKILL');
   }
 });
@@ -302,14 +295,15 @@ test('a pid that was reused is neither adopted nor signalled', async (t) => {
   const file = path.join(workersDir(stateDir), worker.id, 'record.json');
   const record = JSON.parse(readFileSync(file, 'utf8'));
   process.kill(worker.pid as number, 'SIGKILL');
-  await waitFor('its end', () => !alive(worker.pid));
+  await waitFor('its end', () => !isAlive(worker.pid));
   writeFileSync(file, JSON.stringify({ ...record, process: { ...record.process, pid: other.pid } }));
   const second = await startSpawner(t, { stateDir });
-  t.strictSame(
-    (await second.list()).map(({ id }) => id),
-    [other.id],
+  const again = await waitFor('it to be started again', async () =>
+    (await second.list()).find(({ id, pid, state }) => id === worker.id && state === 'healthy' && pid !== other.pid),
   );
-  t.equal(alive(other.pid), true);
+  t.not(again.pid, worker.pid);
+  t.equal((await second.list()).find(({ id }) => id === other.id)?.pid, other.pid);
+  t.equal(isAlive(other.pid), true);
 });
 
 test('a worker whose spawner was killed before it wrote down its pid is found by its environment', async (t) => {
@@ -326,16 +320,15 @@ test('a worker whose spawner was killed before it wrote down its pid is found by
   );
 });
 
-test('a broken record is set aside and stops nobody', async (t) => {
+test('a broken record is set aside, and its worker is found by its environment', async (t) => {
   const stateDir = t.testdir();
   const first = await startSpawner(t, { stateDir });
   const worker = await first.spawn('tiny');
   await first.kill('SIGKILL');
   writeFileSync(path.join(workersDir(stateDir), worker.id, 'record.json'), '{"id": 7');
   const second = await startSpawner(t, { stateDir });
-  t.strictSame(await second.list(), []);
+  t.match(await second.list(), [{ id: worker.id, pid: worker.pid, workerId: worker.workerId }]);
   t.match(second.stderr(), /is broken: set aside/);
-  process.kill(worker.pid as number, 'SIGKILL');
 });
 
 test('an end in order takes the workers along, the stubborn ones too, or leaves them', async (t) => {
@@ -344,11 +337,11 @@ test('an end in order takes the workers along, the stubborn ones too, or leaves 
   const [good, stubborn] = await Promise.all([first.spawn('good'), first.spawn('stubborn?ignoreTerm=1')]);
   await first.end({ keep: true });
   await first.kill('SIGKILL');
-  t.ok(alive(good.pid) && alive(stubborn.pid));
+  t.ok(isAlive(good.pid) && isAlive(stubborn.pid));
   const second = await startSpawner(t, { stateDir });
   t.equal((await second.list()).length, 2);
   await second.end({ keep: false, graceMs: 1_000 });
-  t.notOk(alive(good.pid) || alive(stubborn.pid));
+  t.notOk(isAlive(good.pid) || isAlive(stubborn.pid));
   t.strictSame(readdirSync(workersDir(stateDir)), []);
 });
 

@@ -146,6 +146,27 @@ exports[`dist/test/machines/worker.test.js > TAP > an adopted worker is not star
   1.15 s  worker = starting.launching (it ended)
 `
 
+exports[`dist/test/machines/worker.test.js > TAP > one that is restored waits for its turn, keeps its id, and tells when the next may begin > must match snapshot 1`] = `
+  0.00 s  worker = waiting (it ran before the restart, and is started again when it is its turn)
+ 60.00 s  says: it ran before the restart, and is started again
+ 60.00 s  worker = absent (it ran before the restart, and is started again)
+ 60.05 s  starts a process
+ 60.05 s  worker = starting.launching (it ran before the restart, and is started again)
+ 60.05 s  says: process 7 runs
+ 60.05 s  says: crashed: it ended with code 2
+ 60.05 s  says: it is started again in 1 s (1 of 5)
+ 60.05 s  worker = absent (it ended with code 2)
+ 61.05 s  starts a process
+ 61.05 s  worker = starting.launching (it ended with code 2)
+ 61.15 s  says: process 8 runs
+ 61.15 s  says: worker-llm-8080@gpu-0 listens at http://127.0.0.1:8080, its model is being loaded
+ 61.15 s  worker = starting.loading (it ended with code 2)
+ 61.15 s  tells the queens of worker-llm-8080@gpu-0 with tiny
+ 61.15 s  worker tells worker.settled
+ 61.15 s  says: worker-llm-8080@gpu-0 is ready
+ 61.15 s  worker = healthy
+`
+
 exports[`dist/test/machines/worker.test.js > TAP > one that never was healthy is started again twice > must match snapshot 1`] = `
   0.00 s  worker = absent
   0.05 s  starts a process

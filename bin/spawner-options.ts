@@ -1,0 +1,31 @@
+/** The flags of those that spawn workers: a hive and a keeper. */
+import { type Command, Option } from 'commander';
+import { LOAD_TIMEOUT_MS } from '../machines/worker.js';
+import { parseDuration } from './options.js';
+
+export interface SpawnerOptions {
+  keepWorkers: boolean;
+  restore: boolean;
+  loadTimeout: number;
+}
+
+export function addSpawnerOptions(command: Command, kind: 'hive' | 'keeper'): Command {
+  return command
+    .addOption(
+      new Option('--keep-workers', `leave the workers running when this ${kind} ends; the next run takes them up`)
+        .env('RBEE_KEEP_WORKERS')
+        .default(false),
+    )
+    .addOption(
+      new Option(
+        '--no-restore',
+        `do not start workers again that ended with the ${kind} or the machine, and that nobody stopped`,
+      ).env('RBEE_NO_RESTORE'),
+    )
+    .addOption(
+      new Option('--load-timeout <duration>', 'end a worker whose model comes no further for so long')
+        .env('RBEE_LOAD_TIMEOUT')
+        .argParser(parseDuration)
+        .default(LOAD_TIMEOUT_MS, '15m'),
+    );
+}
