@@ -2,7 +2,7 @@
  * The live machines of a process and their last transitions: what `GET /v1/machines` shows. Fed by the actor system's
  * inspection; snapshots are turned into plain data only when somebody asks.
  */
-import type { AnyActorRef, InspectionEvent, MachineSnapshot } from 'xstate';
+import type { AnyActorRef, AnyStateNode, InspectionEvent, MachineSnapshot } from 'xstate';
 import { type MachineEntry, type MachineEvent, TRANSITIONS_MAX, type Transition } from '../wire/machines.js';
 import type { Report } from './listeners.js';
 import { type PlainBounds, plain } from './plain.js';
@@ -126,9 +126,16 @@ const definitions = new WeakMap<object, unknown>();
 
 /** The same for all that run by it: a thousand jobs are shown with one. */
 function definitionOf({ machine }: AnySnapshot): unknown {
-  const known = definitions.get(machine) ?? plain(machine.definition, DEFINITION);
+  const known = definitions.get(machine) ?? plain(withAlways(machine.root as unknown as AnyStateNode), DEFINITION);
   definitions.set(machine, known);
   return known;
+}
+
+/** XState leaves eventless transitions out of what it serialises. */
+function withAlways(node: AnyStateNode): object {
+  const states = Object.fromEntries(Object.entries(node.states).map(([key, child]) => [key, withAlways(child)]));
+  const always = (node.always ?? []).map(({ target }) => ({ target: target?.map(({ id }) => `#${id}`) }));
+  return { ...node.definition, states, ...(always.length > 0 ? { always } : {}) };
 }
 
 function shown(snapshot: AnySnapshot): { state: string; value: unknown; context: unknown } {

@@ -22,7 +22,7 @@ export function plain(value: unknown, bounds: PlainBounds): unknown {
     return cut;
   };
 
-  const copy = (one: unknown, level: number): unknown => {
+  const copy = (one: unknown, level: number, isAsked = false): unknown => {
     values -= 1;
     if (typeof one === 'string') return text(one);
     if (typeof one === 'number') return Number.isFinite(one) ? one : null;
@@ -31,7 +31,8 @@ export function plain(value: unknown, bounds: PlainBounds): unknown {
     if (typeof one !== 'object') return undefined;
     if (values <= 0 || chars <= 0 || level > bounds.levels) return LEFT_OUT;
     const { toJSON } = one as { toJSON?: unknown };
-    if (typeof toJSON === 'function') return copy(toJSON.call(one), level + 1);
+    // Asked once, as by JSON: what a transition of XState answers has a toJSON, too.
+    if (!isAsked && typeof toJSON === 'function') return copy(toJSON.call(one), level + 1, true);
     return Array.isArray(one) ? copyList(one, level) : copyObject(one, level);
   };
 

@@ -17,7 +17,9 @@ export type Transition = Static<typeof Transition>;
 export const MachineEntry = Type.Object({
   id: Type.String(),
   machine: Type.String({ description: 'the kind of machine, such as hive-connection' }),
-  definition: Type.Unknown({ description: 'the statechart, as XState serialises it' }),
+  definition: Type.Unknown({
+    description: 'the statechart, as XState serialises it, with `always` for its eventless transitions',
+  }),
   state: Type.String({ description: 'the top-level state; substates follow in value' }),
   value: Type.Unknown({ description: "the whole state, in XState's own form" }),
   context: Type.Unknown({ description: 'what the machine knows; never a secret' }),

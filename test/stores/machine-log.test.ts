@@ -42,6 +42,32 @@ t.test('every live machine is listed with its place, its state and plain data', 
   actor.stop();
 });
 
+t.test('a definition has every transition with its target, the eventless ones as `always`', async (t) => {
+  const choice = createMachine({
+    id: 'choice',
+    initial: 'asked',
+    states: {
+      asked: { on: { answer: 'judged' } },
+      judged: { always: [{ guard: () => false, target: 'good' }, { target: 'bad' }] },
+      good: {},
+      bad: {},
+    },
+  });
+  const log = createMachineLog(
+    () => '2026-01-01T00:00:00.000Z',
+    () => {},
+  );
+  const actor = createActor(choice, { inspect: log.observe });
+  actor.start();
+  t.match(log.list()[0]?.definition, {
+    states: {
+      asked: { on: { answer: [{ target: ['#choice.judged'] }] } },
+      judged: { always: [{ target: ['#choice.good'] }, { target: ['#choice.bad'] }] },
+    },
+  });
+  actor.stop();
+});
+
 t.test('transitions are told as they happen, and the last fifty are kept', async (t) => {
   const { log, heard, send, actor } = start();
   for (let i = 0; i < TRANSITIONS_MAX + 10; i += 1) send('toggle');

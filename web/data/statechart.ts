@@ -1,8 +1,11 @@
 /**
- * Where the parts of a statechart lie. Top-level states stand in rows under each other, the states within one beside
- * each other; each transition between rows has a track of its own in the gap that it leaves through, with its label on
- * it. Made for machines of a dozen states, drawn from what XState serialises.
+ * Where the parts of a statechart lie: dagre puts states and labels into ranks, the states of a compound state together.
+ * Lines are vertical wherever a rank has something in it and slant only between ranks, so that none crosses a label or a
+ * state. Drawn from what XState serialises, and from `always`, which the process adds.
  */
+
+import dagre from '@dagrejs/dagre';
+import { Graph } from '@dagrejs/graphlib';
 
 interface Target {
   target?: string[];
@@ -13,27 +16,31 @@ export interface Definition {
   type: string;
   states?: Record<string, Definition>;
   on?: Record<string, Target[]>;
-  initial?: { target?: string[] };
+  always?: Target[];
+  initial?: Target;
 }
 
+type Point = [x: number, y: number];
+
 export interface Box {
-  /** As in a state's path: `streaming.fresh`. */
+  /** As in a state's path: `streaming.fresh`; of the dot before an initial state, that of what it is in, and `.`. */
   path: string;
+  kind: 'state' | 'compound' | 'final' | 'initial';
   label: string;
+  /** Of its left upper corner. */
   x: number;
   y: number;
   width: number;
   height: number;
-  compound: boolean;
-  final: boolean;
+  labelAt: Point;
 }
 export interface Edge {
   from: string;
   to: string;
-  label: string;
-  points: [x: number, y: number][];
-  labelAt: [x: number, y: number];
-  anchor: 'start' | 'middle';
+  points: Point[];
+  /** A line an event, around the middle. */
+  lines: string[];
+  labelAt: Point;
 }
 export interface Chart {
   width: number;
@@ -44,128 +51,72 @@ export interface Chart {
   anywhere: string[];
 }
 
-const CHAR = 6.7;
-const BOX = { widthMin: 76, height: 28, padX: 14, titleY: 24, padY: 14 } as const;
-const GAP = { x: 26, y: 16, track: 17, lane: 12 } as const;
-const LABELS_MAX = 3;
+/** In px; `line` is a line of a label. */
+const SIZE = { char: 6.6, stateMin: 76, state: 28, padX: 14, dot: 10, line: 14, title: 18 } as const;
+const LINES_MAX = 4;
+const LAYOUT = { rankdir: 'TB', nodesep: 22, edgesep: 16, ranksep: 40, marginx: 8, marginy: 8 } as const;
 
-const textWidth = (text: string) => Math.ceil(text.length * CHAR);
-const boxWidth = (text: string) => Math.max(BOX.widthMin, textWidth(text) + 2 * BOX.padX);
-const row = (path: string) => path.split('.')[0] as string;
+/** Of a line of a label. */
+export const LINE_HEIGHT = SIZE.line;
+
+const textWidth = (text: string) => Math.ceil(text.length * SIZE.char);
 
 interface Link {
   from: string;
   to: string;
-  label: string;
+  lines: string[];
 }
 
-export function layOut(definition: Definition): Chart {
-  const paths = pathsOf(definition);
-  const links = linksOf(definition, paths);
-  const anywhere = links.filter(({ from }) => from === '').map(({ label, to }) => `${label} → ${to}`);
-  const between = links.filter(({ from, to }) => from !== '' && from !== to && !isWithin(from, to));
-  const rows = Object.values(definition.states ?? {});
-  const rowOf = new Map(rows.map(({ key }, i) => [key, i]));
-  const at = (path: string) => rowOf.get(row(path)) ?? 0;
-
-  const inner = between.filter(({ from, to }) => row(from) === row(to));
-  const outer = between.filter(({ from, to }) => row(from) !== row(to));
-  const boxes = new Map<string, Box>();
-  const edges: Edge[] = [];
-  const beside = new Set<Link>();
-
-  // Rows, with room for the labels between neighbours.
-  const widths = rows.map((state) => layRow(state, inner, boxes, beside));
-  const width = Math.max(...widths);
-  const tracks = rows.map(() => ({ above: 0, below: 0 }));
-  const routed = [...outer, ...inner.filter((link) => !beside.has(link))].map((link) => {
-    const up = at(link.to) < at(link.from);
-    const gap = up ? at(link.from) - 1 : at(link.from);
-    const track = up ? (tracks[gap] as { above: number }).above++ : (tracks[gap] as { below: number }).below++;
-    return { ...link, up, gap, track };
-  });
-  // A link that passes rows by ends in the gap beside its target, without a label there.
-  const lanes = routed.filter(({ from, to }) => Math.abs(at(from) - at(to)) > 1);
-  let y = 4;
-  const gapY: number[] = [];
-  for (const [i, state] of rows.entries()) {
-    moveDown(boxes, state.key, y);
-    y += (boxes.get(state.key) as Box).height + GAP.y;
-    gapY.push(y);
-    const { above, below } = tracks[i] as { above: number; below: number };
-    y += (above + below) * GAP.track;
-  }
-  const height = y + 4;
-
-  for (const link of inner) if (beside.has(link)) edges.push(straight(link, boxes, inner));
-  const ports = portsOf(routed, boxes);
-  for (const [i, link] of routed.entries()) {
-    const source = boxes.get(link.from) as Box;
-    const target = boxes.get(link.to) as Box;
-    const [sx, port] = ports[i] as [number, number];
-    // A line that is nearly straight is straight.
-    const tx = Math.abs(sx - port) < 20 && sx > target.x && sx < target.x + target.width ? sx : port;
-    const below = (tracks[link.gap] as { below: number }).below;
-    const trackY = (gapY[link.gap] as number) + (link.up ? below + link.track : link.track) * GAP.track;
-    const leave: [number, number] = [sx, link.up ? source.y : source.y + source.height];
-    const sameRow = row(link.from) === row(link.to);
-    const enterY = sameRow || link.up ? target.y + target.height : target.y;
-    const points: [number, number][] = [leave, [sx, trackY]];
-    const lane = lanes.indexOf(link);
-    if (lane >= 0) {
-      const laneX = width + GAP.lane * (lane + 1);
-      const nearY = link.up ? enterY + 8 : enterY - 8;
-      points.push([laneX, trackY], [laneX, nearY], [tx, nearY]);
-    } else points.push([tx, trackY]);
-    points.push([tx, enterY]);
-    const labelX = lane >= 0 ? sx + 6 : Math.min(sx, tx) + 6;
-    edges.push({ ...link, points, labelAt: [labelX, trackY - 4], anchor: 'start' });
-  }
-  const right = Math.max(
-    ...edges.map(({ labelAt, label, anchor }) => (anchor === 'start' ? labelAt[0] + textWidth(label) : 0)),
-    0,
-  );
-  return {
-    width: Math.max(width + GAP.lane * (lanes.length + 1), right + 4),
-    height,
-    boxes: [...boxes.values()],
-    edges,
-    anywhere,
-  };
+/** Null: it has no states. */
+export function layOut(definition: Definition): Chart | null {
+  if (Object.keys(definition.states ?? {}).length === 0) return null;
+  const states = statesOf(definition);
+  const links = linksOf(states);
+  const anywhere = links
+    .filter(({ from }) => from === '')
+    .flatMap(({ lines, to }) => lines.map((line) => `${line} → ${to}`));
+  const drawn = links.filter(({ from, to }) => from !== '' && from !== to && !isWithin(from, to));
+  const graph = graphOf(states, [...initialLinks(definition, states), ...drawn]);
+  dagre.layout(graph as unknown as Parameters<typeof dagre.layout>[0]);
+  const boxes = boxesOf(graph, states);
+  const edges = edgesOf(graph, boxes);
+  for (const box of boxes.values()) if (box.kind === 'compound') placeTitle(box, edges);
+  const { width = 0, height = 0 } = graph.graph() as { width?: number; height?: number };
+  return { width: Math.ceil(width), height: Math.ceil(height), boxes: [...boxes.values()], edges, anywhere };
 }
 
-/** Paths by what transitions call their targets: `#hive-subscription.connecting`, or `#lost` where it has an id. */
-function pathsOf(root: Definition): Map<string, string> {
-  const paths = new Map<string, string>([[`#${root.id}`, '']]);
+/** All states below the root by their paths, and by how transitions name them (`#lost`, `#machine.streaming.fresh`). */
+function statesOf(root: Definition): Map<string, { path: string; state: Definition }> {
+  const found = new Map([[`#${root.id}`, { path: '', state: root }]]);
   const visit = (state: Definition, path: string) => {
-    paths.set(`#${state.id}`, path);
+    found.set(`#${state.id}`, { path, state });
     for (const child of Object.values(state.states ?? {})) visit(child, `${path}.${child.key}`);
   };
   for (const state of Object.values(root.states ?? {})) visit(state, state.key);
-  return paths;
+  return found;
 }
 
+type States = ReturnType<typeof statesOf>;
+
 /** Transitions that lead somewhere, those of one pair of states as one. */
-function linksOf(root: Definition, paths: Map<string, string>): Link[] {
+function linksOf(states: States): Link[] {
   const found = new Map<string, { from: string; to: string; events: Set<string> }>();
-  const visit = (state: Definition, from: string) => {
-    for (const [event, transitions] of Object.entries(state.on ?? {})) {
+  for (const { path: from, state } of states.values()) {
+    for (const [event, transitions] of [...Object.entries(state.on ?? {}), ['', state.always ?? []] as const]) {
       for (const { target = [] } of transitions) {
-        const to = paths.get(target[0] ?? '');
+        const to = states.get(target[0] ?? '')?.path;
         if (to === undefined || to === '') continue;
         const link = found.get(`${from} ${to}`) ?? { from, to, events: new Set() };
-        link.events.add(eventName(event));
+        link.events.add(event === '' ? 'always' : eventName(event));
         found.set(`${from} ${to}`, link);
       }
     }
-    for (const child of Object.values(state.states ?? {}))
-      visit(child, from === '' ? child.key : `${from}.${child.key}`);
-  };
-  visit(root, '');
+  }
   return [...found.values()].map(({ from, to, events }) => {
     const names = [...events];
-    const more = names.length > LABELS_MAX ? ` +${names.length - LABELS_MAX}` : '';
-    return { from, to, label: names.slice(0, LABELS_MAX).join(', ') + more };
+    const lines =
+      names.length > LINES_MAX ? [...names.slice(0, LINES_MAX - 1), `${names.length - LINES_MAX + 1} more`] : names;
+    return { from, to, lines };
   });
 }
 
@@ -180,78 +131,190 @@ export function eventName(event: string): string {
 
 const isWithin = (path: string, other: string) => path.startsWith(`${other}.`) || other.startsWith(`${path}.`);
 
-/** One top-level state and what is in it, at y 0. Answers its width. */
-function layRow(state: Definition, inner: Link[], boxes: Map<string, Box>, beside: Set<Link>): number {
-  const children = Object.values(state.states ?? {});
-  const own = { path: state.key, label: state.key, x: 4, y: 0, final: state.type === 'final' };
-  const least = boxWidth(state.key);
-  if (children.length === 0) {
-    boxes.set(state.key, { ...own, width: least, height: BOX.height, compound: false });
-    return least;
-  }
-  let x = own.x + BOX.padX;
-  for (const [i, child] of children.entries()) {
-    const path = `${state.key}.${child.key}`;
-    const width = boxWidth(child.key);
-    const final = child.type === 'final';
-    boxes.set(path, { path, label: child.key, x, y: BOX.titleY, width, height: BOX.height, compound: false, final });
-    const next = children[i + 1];
-    const pair = next ? inner.filter((link) => isPair(link, path, `${state.key}.${next.key}`)) : [];
-    for (const link of pair) beside.add(link);
-    x += width + (next ? Math.max(GAP.x, ...pair.map(({ label }) => textWidth(label) + 26)) : 0);
-  }
-  const width = Math.max(least, x + BOX.padX - own.x);
-  boxes.set(state.key, { ...own, width, height: BOX.titleY + BOX.height + BOX.padY, compound: true });
-  return width;
-}
+const dotOf = (path: string) => `${path}.`;
 
-const isPair = ({ from, to }: Link, a: string, b: string) => (from === a && to === b) || (from === b && to === a);
-
-function moveDown(boxes: Map<string, Box>, key: string, by: number): void {
-  for (const box of boxes.values()) if (row(box.path) === key) box.y += by;
-}
-
-/** From neighbour to neighbour; one that has an answer goes above it, the answer below. */
-function straight(link: Link, boxes: Map<string, Box>, all: Link[]): Edge {
-  const source = boxes.get(link.from) as Box;
-  const target = boxes.get(link.to) as Box;
-  const forth = source.x < target.x;
-  const answered = all.some(({ from, to }) => from === link.to && to === link.from);
-  const y = source.y + source.height / 2 + (answered ? (forth ? -6 : 6) : 0);
-  const from = forth ? source.x + source.width : source.x;
-  const to = forth ? target.x : target.x + target.width;
-  const labelY = answered && !forth ? y + 13 : y - 4;
-  return {
-    ...link,
-    points: [
-      [from, y],
-      [to, y],
-    ],
-    labelAt: [(from + to) / 2, labelY],
-    anchor: 'middle',
-  };
-}
-
-/** Lines that meet at one side of a box are spread over it. */
-function portsOf(links: { from: string; to: string; up: boolean }[], boxes: Map<string, Box>): [number, number][] {
-  const count = new Map<string, number>();
-  const side = (path: string, top: boolean) => `${path} ${top}`;
-  const sides = links.map(({ from, to, up }) => {
-    const sameRow = row(from) === row(to);
-    return [side(from, up), side(to, !up && !sameRow)] as const;
+/** From a dot to the state in which each compound state, and the machine itself, begins. */
+function initialLinks(root: Definition, states: States): Link[] {
+  return [...states.values()].flatMap(({ path, state }) => {
+    const to = states.get(state.initial?.target?.[0] ?? '')?.path;
+    const isCompound = state === root || Object.keys(state.states ?? {}).length > 0;
+    return isCompound && to ? [{ from: dotOf(path), to, lines: [] }] : [];
   });
-  for (const key of sides.flat()) count.set(key, (count.get(key) ?? 0) + 1);
-  const taken = new Map<string, number>();
-  const port = (path: string, key: string) => {
-    const box = boxes.get(path) as Box;
-    const n = (taken.get(key) ?? 0) + 1;
-    taken.set(key, n);
-    // A wide box is left near its beginning: its labels begin there.
-    const usable = Math.min(box.width, 40 * ((count.get(key) ?? 1) + 1));
-    return box.x + (usable * n) / ((count.get(key) ?? 1) + 1);
-  };
-  return links.map(({ from, to }, i) => {
-    const [leaves, enters] = sides[i] as readonly [string, string];
-    return [port(from, leaves), port(to, enters)];
+}
+
+function graphOf(states: States, links: Link[]): Graph {
+  const graph = new Graph({ compound: true, multigraph: true });
+  graph.setGraph({ ...LAYOUT });
+  const parentOf = (path: string) => path.split('.').slice(0, -1).join('.');
+  const dots = new Set(links.map(({ from }) => from).filter((path) => path.endsWith('.')));
+  for (const dot of dots) graph.setNode(dot, { width: SIZE.dot, height: SIZE.dot });
+  for (const { path, state } of states.values()) {
+    if (path === '') continue;
+    const isCompound = Object.keys(state.states ?? {}).length > 0;
+    const width = Math.max(SIZE.stateMin, textWidth(state.key) + 2 * SIZE.padX);
+    graph.setNode(path, isCompound ? {} : { width, height: SIZE.state });
+  }
+  for (const path of graph.nodes()) if (parentOf(path) !== '') graph.setParent(path, parentOf(path));
+  for (const link of links) {
+    // A line ends at a state within a compound one, and is cut where it meets that one's border.
+    const [v, w] = [lastWithin(graph, link.from), firstWithin(graph, link.to)];
+    const width = Math.max(0, ...link.lines.map(textWidth)) + (link.lines.length > 0 ? 12 : 0);
+    graph.setEdge(
+      v,
+      w,
+      { link, width, height: link.lines.length * SIZE.line, labelpos: 'c' },
+      `${link.from} ${link.to}`,
+    );
+  }
+  return graph;
+}
+
+const childrenOf = (graph: Graph, path: string) =>
+  ((graph.children(path) ?? []) as string[]).filter((child) => !child.endsWith('.'));
+
+/** The dot before its first state. */
+const firstWithin = (graph: Graph, path: string): string => (graph.hasNode(dotOf(path)) ? dotOf(path) : path);
+
+function lastWithin(graph: Graph, path: string): string {
+  const last = childrenOf(graph, path).at(-1);
+  return last === undefined ? path : lastWithin(graph, last);
+}
+
+interface Placed {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
+function boxesOf(graph: Graph, states: States): Map<string, Box> {
+  const byPath = new Map([...states.values()].map(({ path, state }) => [path, state]));
+  const boxes = new Map<string, Box>();
+  for (const path of graph.nodes()) {
+    const { x, y, width, height } = graph.node(path) as Placed;
+    const isCompound = childrenOf(graph, path).length > 0;
+    const state = byPath.get(path);
+    const kind = !state ? 'initial' : isCompound ? 'compound' : state.type === 'final' ? 'final' : 'state';
+    const corner = { x: x - width / 2, y: y - height / 2 };
+    boxes.set(path, { path, kind, label: state?.key ?? '', ...corner, width, height, labelAt: [x, y + 4] });
+  }
+  return boxes;
+}
+
+interface Routed {
+  v: string;
+  w: string;
+  link: Link;
+  /** One a rank between the two. */
+  through: { x: number; y: number }[];
+  labelAt: Point;
+}
+
+function edgesOf(graph: Graph, boxes: Map<string, Box>): Edge[] {
+  const routed = graph.edges().map((edge): Routed => {
+    const {
+      link,
+      points,
+      x = 0,
+      y = 0,
+    } = graph.edge(edge) as {
+      link: Link;
+      points: { x: number; y: number }[];
+      x?: number;
+      y?: number;
+    };
+    return { v: edge.v, w: edge.w, link, through: points.slice(1, -1), labelAt: [x, y] };
   });
+  const half = halfHeights(boxes, routed);
+  const ports = portsOf(routed, boxes);
+  return routed.map(({ v, w, link, through, labelAt }, i) => {
+    const [from, to] = [boxes.get(v) as Box, boxes.get(w) as Box];
+    const [leave, enter] = ports[i] as [number, number];
+    const down = middleOf(to) > middleOf(from);
+    const sign = down ? 1 : -1;
+    const points: Point[] = [
+      [leave, middleOf(from) + (sign * from.height) / 2],
+      [leave, middleOf(from) + sign * half(middleOf(from))],
+      ...through.flatMap(({ x, y }): Point[] => [
+        [x, y - sign * half(y)],
+        [x, y + sign * half(y)],
+      ]),
+      [enter, middleOf(to) - sign * half(middleOf(to))],
+      [enter, middleOf(to) - (sign * to.height) / 2],
+    ];
+    const begin = cutAt(points, link.from === v ? undefined : boxes.get(link.from));
+    const end = cutAt(begin.reverse(), link.to === w ? undefined : boxes.get(link.to)).reverse();
+    return { from: link.from, to: link.to, lines: link.lines, labelAt, points: end };
+  });
+}
+
+const middleOf = ({ y, height }: Box) => y + height / 2;
+
+/** Of all that lies in a rank, which is told by its middle, half of the highest. */
+function halfHeights(boxes: Map<string, Box>, routed: Routed[]): (y: number) => number {
+  const halves = new Map<number, number>();
+  const add = (y: number, height: number) => {
+    const rank = Math.round(y);
+    halves.set(rank, Math.max(halves.get(rank) ?? 0, height / 2 + 2));
+  };
+  for (const box of boxes.values()) if (box.kind !== 'compound') add(middleOf(box), box.height);
+  for (const { link, labelAt } of routed) if (link.lines.length > 0) add(labelAt[1], link.lines.length * SIZE.line);
+  return (y) => halves.get(Math.round(y)) ?? 0;
+}
+
+/** Lines that meet at one side of a box are spread over it, in the order in which they go on. */
+function portsOf(routed: Routed[], boxes: Map<string, Box>): [number, number][] {
+  const sides = new Map<string, { i: number; end: 0 | 1; x: number }[]>();
+  const ports = routed.map((): [number, number] => [0, 0]);
+  for (const [i, { v, w, through }] of routed.entries()) {
+    const down = middleOf(boxes.get(w) as Box) > middleOf(boxes.get(v) as Box);
+    for (const [end, path] of [v, w].entries()) {
+      const key = `${path} ${down === (end === 0)}`;
+      const x = (end === 0 ? through[0] : through.at(-1))?.x ?? 0;
+      sides.set(key, [...(sides.get(key) ?? []), { i, end: end as 0 | 1, x }]);
+    }
+  }
+  for (const [key, ends] of sides) {
+    const box = boxes.get(key.split(' ')[0] as string) as Box;
+    ends.sort((a, b) => a.x - b.x);
+    for (const [n, { i, end, x }] of ends.entries()) {
+      const isBelow = ends.length === 1 && x > box.x + 8 && x < box.x + box.width - 8;
+      (ports[i] as [number, number])[end] = isBelow ? x : box.x + (box.width * (n + 1)) / (ends.length + 1);
+    }
+  }
+  return ports;
+}
+
+/** What remains of a line that begins in `box` where it has left it. */
+function cutAt(points: Point[], box: Box | undefined): Point[] {
+  if (!box) return points;
+  const isOutside = ([x, y]: Point) => x < box.x || x > box.x + box.width || y < box.y || y > box.y + box.height;
+  const first = points.findIndex(isOutside);
+  if (first < 1) return points;
+  const [x0, y0] = points[first - 1] as Point;
+  const [x1, y1] = points[first] as Point;
+  // The share of the way to the first border that it reaches.
+  const part = Math.min(
+    x1 > x0 ? (box.x + box.width - x0) / (x1 - x0) : x1 < x0 ? (box.x - x0) / (x1 - x0) : 1,
+    y1 > y0 ? (box.y + box.height - y0) / (y1 - y0) : y1 < y0 ? (box.y - y0) / (y1 - y0) : 1,
+  );
+  return [[x0 + (x1 - x0) * part, y0 + (y1 - y0) * part], ...points.slice(first)];
+}
+
+/** At the left of its top, or where no line passes. */
+function placeTitle(box: Box, edges: Edge[]): void {
+  const width = textWidth(box.label);
+  const top = box.y + 3;
+  const spans = edges.flatMap(({ points }) =>
+    points.slice(1).flatMap(([x, y], i) => {
+      const [x0, y0] = points[i] as Point;
+      const isBeside = Math.max(y, y0) < top || Math.min(y, y0) > top + SIZE.title;
+      return isBeside ? [] : [[Math.min(x, x0), Math.max(x, x0)] as const];
+    }),
+  );
+  const isFree = (x: number) => spans.every(([left, right]) => right < x - 3 || left > x + width + 3);
+  const last = box.x + box.width - width - 8;
+  let x = box.x + 8;
+  while (x < last && !isFree(x)) x += 4;
+  box.labelAt = [isFree(x) ? x : box.x + 8, top + 13];
 }

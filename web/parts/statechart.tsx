@@ -1,15 +1,18 @@
 /** A machine as it is now: the state that it is in is lit, and the way that it came. */
 import { useMemo } from 'preact/hooks';
 import type { MachineEntry } from '../../wire/machines.js';
-import { type Box, type Definition, type Edge, layOut } from '../data/statechart.js';
+import { type Box, type Definition, type Edge, LINE_HEIGHT, layOut } from '../data/statechart.js';
 import { Scroll } from './scroll.js';
 
 export function Statechart({ machine }: { machine: MachineEntry }) {
   // Its definition never changes while it lives.
   const chart = useMemo(() => layOut(machine.definition as Definition), [machine.id]);
+  if (!chart) return null;
   const active = activePaths(machine.value);
   const last = machine.transitions.at(-1);
   const now = [...active].sort((a, b) => b.length - a.length)[0] ?? machine.state;
+  // What is lit is drawn last, above what it passes.
+  const edges = [...chart.edges].sort((a, b) => Number(isLast(a, last)) - Number(isLast(b, last)));
   return (
     <figure class="statechart">
       <Scroll label={`Statechart of ${machine.machine}`}>
@@ -21,21 +24,21 @@ export function Statechart({ machine }: { machine: MachineEntry }) {
           aria-label={`${machine.machine} is in ${now}`}
         >
           <defs>
-            <marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">
-              <path d="M0 0.500L8 4L0 7.500z" />
-            </marker>
-            <marker id="arrow-lit" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">
-              <path d="M0 0.500L8 4L0 7.500z" />
-            </marker>
+            <Arrow id="arrow" />
+            <Arrow id="arrow-lit" />
           </defs>
-          {chart.boxes.map((box) => box.compound && <State key={box.path} box={box} active={active.has(box.path)} />)}
-          {chart.edges.map((edge) => (
-            <Line key={`${edge.from} ${edge.to}`} edge={edge} lit={isLast(edge, last?.from, last?.to)} />
+          {chart.boxes.map(
+            (box) => box.kind === 'compound' && <Area key={box.path} box={box} active={active.has(box.path)} />,
+          )}
+          {edges.map((edge) => (
+            <Line key={`${edge.from} ${edge.to}`} edge={edge} lit={isLast(edge, last)} />
           ))}
-          {chart.edges.map((edge) => (
-            <Label key={`${edge.from} ${edge.to}`} edge={edge} lit={isLast(edge, last?.from, last?.to)} />
+          {edges.map((edge) => (
+            <Label key={`${edge.from} ${edge.to}`} edge={edge} lit={isLast(edge, last)} />
           ))}
-          {chart.boxes.map((box) => !box.compound && <State key={box.path} box={box} active={active.has(box.path)} />)}
+          {chart.boxes.map(
+            (box) => box.kind !== 'compound' && <State key={box.path} box={box} active={active.has(box.path)} />,
+          )}
         </svg>
       </Scroll>
       {chart.anywhere.length > 0 && (
@@ -50,39 +53,58 @@ export function Statechart({ machine }: { machine: MachineEntry }) {
   );
 }
 
-function State({ box, active }: { box: Box; active: boolean }) {
-  const { x, y, width, height, label, compound, final } = box;
+const Arrow = ({ id }: { id: string }) => (
+  <marker id={id} viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">
+    <path d="M0 0.500L8 4L0 7.500z" />
+  </marker>
+);
+
+/** A state with states within it. */
+function Area({ box: { path, x, y, width, height, label, labelAt }, active }: { box: Box; active: boolean }) {
   return (
-    <g class={`node${active ? ' active' : ''}${compound ? ' compound' : ''}`} data-state={box.path}>
+    <g class={`node compound${active ? ' active' : ''}`} data-state={path}>
       <rect x={x} y={y} width={width} height={height} rx={6} />
-      {final && <rect x={x + 3} y={y + 3} width={width - 6} height={height - 6} rx={4} />}
-      <text
-        x={compound ? x + 10 : x + width / 2}
-        y={compound ? y + 16 : y + height / 2 + 4}
-        data-at={compound ? '' : 'middle'}
-      >
+      <text x={labelAt[0]} y={labelAt[1]}>
         {label}
       </text>
     </g>
   );
 }
 
-function Line({ edge, lit }: { edge: Edge; lit: boolean }) {
-  const d = edge.points.map(([x, y], i) => `${i === 0 ? 'M' : 'L'}${x} ${y}`).join('');
+function State({ box, active }: { box: Box; active: boolean }) {
+  const { path, kind, x, y, width, height, label, labelAt } = box;
+  if (kind === 'initial') return <circle class="initial" cx={x + width / 2} cy={y + height / 2} r={width / 2} />;
   return (
-    <g class={`edge${lit ? ' lit' : ''}`}>
+    <g class={`node${active ? ' active' : ''}`} data-state={path}>
+      <rect x={x} y={y} width={width} height={height} rx={6} />
+      {kind === 'final' && <rect x={x + 3} y={y + 3} width={width - 6} height={height - 6} rx={4} />}
+      <text x={labelAt[0]} y={labelAt[1]} data-at="middle">
+        {label}
+      </text>
+    </g>
+  );
+}
+
+function Line({ edge: { from, to, points }, lit }: { edge: Edge; lit: boolean }) {
+  const d = points.map(([x, y], i) => `${i === 0 ? 'M' : 'L'}${x} ${y}`).join('');
+  return (
+    <g class={`edge${lit ? ' lit' : ''}`} data-edge={`${from} ${to}`}>
       <path d={d} marker-end={lit ? 'url(#arrow-lit)' : 'url(#arrow)'} />
     </g>
   );
 }
 
-/** Above all lines, which it interrupts. */
-function Label({ edge: { label, labelAt, anchor }, lit }: { edge: Edge; lit: boolean }) {
+/** Above all lines: it interrupts its own. */
+function Label({ edge: { from, to, lines, labelAt }, lit }: { edge: Edge; lit: boolean }) {
+  const [x, y] = labelAt;
+  const top = y - (lines.length * LINE_HEIGHT) / 2;
   return (
-    <g class={`edge${lit ? ' lit' : ''}`}>
-      <text x={labelAt[0]} y={labelAt[1]} data-at={anchor}>
-        {label}
-      </text>
+    <g class={`edge${lit ? ' lit' : ''}`} data-label={`${from} ${to}`}>
+      {lines.map((line, i) => (
+        <text key={line} x={x} y={top + LINE_HEIGHT * (i + 1) - 4} data-at="middle">
+          {line}
+        </text>
+      ))}
     </g>
   );
 }
@@ -99,8 +121,7 @@ function activePaths(value: unknown, under = ''): Set<string> {
 }
 
 /** A transition is told by leaves, and may be a compound's. */
-const isLast = ({ from, to }: Edge, lastFrom: string | null | undefined, lastTo: string | undefined): boolean =>
-  lastFrom != null &&
-  lastTo !== undefined &&
-  (lastFrom === from || lastFrom.startsWith(`${from}.`)) &&
-  (lastTo === to || lastTo.startsWith(`${to}.`));
+function isLast({ from, to }: Edge, last: MachineEntry['transitions'][number] | undefined): boolean {
+  const isIn = (leaf: string, path: string) => leaf === path || leaf.startsWith(`${path}.`);
+  return last?.from != null && isIn(last.from, from) && isIn(last.to, to);
+}
