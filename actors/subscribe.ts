@@ -28,8 +28,8 @@ export interface SubscribeDeps extends SilenceDeps {
   headers: Record<string, string>;
   /** `first`: of this subscription. */
   onTelemetry: (heartbeat: HiveHeartbeat, first: boolean) => void;
-  /** An event that is not what it should be: named, left out, and the stream goes on. */
-  onInvalid: (hiveId: string, detail: string) => void;
+  /** An event that is not what it should be, the `count`th of its stream: named, left out, and the stream goes on. */
+  onInvalid: (hiveId: string, detail: string, count: number) => void;
 }
 
 export function createSubscriber(deps: SubscribeDeps) {
@@ -85,6 +85,7 @@ async function read(
   signal.addEventListener('abort', silence.stop, { once: true });
   let events = 0;
   let first = true;
+  let invalid = 0;
   let bye: string | null = null;
 
   const feed = eventFeed(hiveUrl, EVENT_BYTES_MAX, (message) => {
@@ -94,7 +95,10 @@ async function read(
     const heartbeat = parseHiveHeartbeat(readJson(message.data));
     if (!heartbeat.ok) {
       const { pointer, detail } = heartbeat.errors[0] ?? { pointer: '', detail: 'not understood' };
-      onInvalid(hiveId, `${pointer || 'the event'}: ${detail}`);
+      invalid += 1;
+      const what = `${pointer || 'the event'}: ${detail}`;
+      if (first && invalid === 1) sendBack({ type: 'misread', detail: what });
+      onInvalid(hiveId, what, invalid);
       return;
     }
     if (heartbeat.value.hive_id !== hiveId) {

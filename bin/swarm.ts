@@ -37,6 +37,7 @@ import type { QueenHeartbeat } from '../wire/heartbeat.js';
 import { HEADER, PORT } from '../wire/status.js';
 import { hostForUrl, unmapped } from '../wire/url.js';
 import { buildGateway } from './gateway.js';
+import { type LinesOfHives, linesOfHives } from './lines-of-hives.js';
 import { parseCount, parsePort } from './options.js';
 import type { Built, Ground } from './process.js';
 import { type QueenDirectory, queenDirectory } from './queen-directory.js';
@@ -109,6 +110,7 @@ export function buildSwarm(ground: Ground, { kind, options, more = () => [] }: S
   const fleet = createFleet(ground.report);
   const history = createHistory();
   const counts = { telemetry: 0, invalid: 0 };
+  const lines = linesOfHives(log);
 
   const keep = createKeptSockets();
   const devicesAt = new Map<string, number>();
@@ -206,11 +208,10 @@ export function buildSwarm(ground: Ground, { kind, options, more = () => [] }: S
           fleet.telemetry({ heartbeat, receivedAt: ground.now(), first });
           if (fleet.hive(heartbeat.hive_id)) history.record(heartbeat.hive_id, heartbeat.node ?? null, clock.now());
         },
-        onInvalid: (hiveId, detail) => {
+        onInvalid: (hiveId, detail, count) => {
           counts.invalid += 1;
           // A hive that is wrong is wrong every second: the first time tells all, the metric counts the rest.
-          if (Math.log10(counts.invalid) % 1 === 0)
-            log.warn(`hive ${hiveId} sent an event that is left out: ${detail}`);
+          if (count === 1) lines.warn(hiveId, `hive ${hiveId} sent an event that is left out: ${detail}`);
         },
       }),
       ask,
@@ -294,7 +295,7 @@ export function buildSwarm(ground: Ground, { kind, options, more = () => [] }: S
 
   const doors = swarmDoors({ send, fleet, now, more });
   const gateway = buildGateway(ground, { fleet, now, trustsHive: known.isTrusted, kind });
-  tellChanges(fleet, log);
+  tellChanges(fleet, lines);
   const stops: (() => void)[] = [];
 
   return {
@@ -392,16 +393,16 @@ function lossesOf(fleet: Fleet): Record<string, number> {
 }
 
 /** A line a change: a lost hive's next attempts are not changes. */
-function tellChanges(fleet: Fleet, log: Ground['log']): void {
+function tellChanges(fleet: Fleet, log: LinesOfHives): void {
   const told = new Map<string, string>();
   fleet.follow((event) => {
     if (event.type === 'refused') {
       const { hive_id, hive_url, reason } = event.conflict;
-      log.warn(`hive ${hive_id} at ${hive_url} is refused: ${reason}`);
+      log.warn(hive_id, `hive ${hive_id} at ${hive_url} is refused: ${reason}`);
     }
     if (event.type === 'unreachable') {
       const { hive_id, hive_url, reason, remedy } = event.hive;
-      log.warn(`hive ${hive_id} announced itself at ${hive_url}, but cannot be read: ${reason}; ${remedy}`);
+      log.warn(hive_id, `hive ${hive_id} announced itself at ${hive_url}, but cannot be read: ${reason}; ${remedy}`);
     }
     if (event.type !== 'state') return;
     const { hive_id, hive_url, state, stale, reason } = event.change;
@@ -410,7 +411,7 @@ function tellChanges(fleet: Fleet, log: Ground['log']): void {
     if (state === 'forgotten') told.delete(hive_id);
     else told.set(hive_id, now);
     const line = `hive ${hive_id} at ${hive_url} is ${now}`;
-    if (state === 'lost' || stale) log.warn(line);
-    else log.info(line);
+    if (state === 'lost' || stale) log.warn(hive_id, line);
+    else log.info(hive_id, line);
   });
 }

@@ -68,6 +68,8 @@ export interface SubscriptionContext extends KnownHive {
   nextAttemptMs: number | null;
   /** Why it cannot be searched for, if that is something that somebody must mend. */
   seekReason: string | null;
+  /** What was wrong with the events of a stream that is not open yet. */
+  misread: string | null;
   /** How often it was asked for since it last streamed for long. */
   asked: number;
   /** Retries for want of our own resources since it called. */
@@ -83,6 +85,8 @@ export type SubscriptionEvent =
   | { type: 'answered' }
   /** Its first event arrived: a stream that carries none is not open. */
   | { type: 'opened' }
+  /** An event came that is none of a hive: said until the stream is open. */
+  | { type: 'misread'; detail: string }
   | { type: 'failed'; failure: Failure }
   | { type: 'closed'; reason: string }
   | { type: 'interval'; ms: number }
@@ -187,6 +191,10 @@ function refusal(context: SubscriptionContext, event: ReadyEvent): ReadyAnswer {
 
 const lossOf = ({ failure }: { failure: Failure }) => ({ reason: failure.message, failure: failure.kind });
 
+const noEvent = ({ context: { misread } }: { context: SubscriptionContext }) => ({
+  reason: misread === null ? NO_EVENT : `its events are not understood: ${misread}`,
+});
+
 /** What somebody must mend before it can be found; null for what ends by itself. */
 const mendingOf = ({ kind, message }: Failure): string | null => (NEEDS_MENDING.has(kind) ? message : null);
 
@@ -214,6 +222,7 @@ export const hiveSubscriptionMachine = s.createMachine({
     failure: null,
     nextAttemptMs: null,
     seekReason: null,
+    misread: null,
     asked: 0,
     retries: 0,
     moves: [],
@@ -284,7 +293,11 @@ export const hiveSubscriptionMachine = s.createMachine({
         },
         /** It called: its stream is being opened, the one before being closed first. */
         opening: {
-          entry: [stopChild('subscriber'), s.spawnChild('subscriber', { id: 'subscriber', input: subscribeInput })],
+          entry: [
+            assign({ misread: null }),
+            stopChild('subscriber'),
+            s.spawnChild('subscriber', { id: 'subscriber', input: subscribeInput }),
+          ],
           on: {
             answered: 'answered',
             opened: '#streaming',
@@ -328,7 +341,7 @@ export const hiveSubscriptionMachine = s.createMachine({
           after: {
             firstEventLate: {
               actions: [
-                { type: 'noteLoss', params: { reason: NO_EVENT } },
+                { type: 'noteLoss', params: noEvent },
                 assign({ shown: ({ context }) => (context.shown === 'lost' ? 'lost' : 'streaming') }),
                 {
                   type: 'publish',
@@ -336,10 +349,11 @@ export const hiveSubscriptionMachine = s.createMachine({
                 },
               ],
             },
-            firstEventTimeout: { target: '#lost', actions: { type: 'noteLoss', params: { reason: NO_EVENT } } },
+            firstEventTimeout: { target: '#lost', actions: { type: 'noteLoss', params: noEvent } },
           },
           on: {
             opened: '#streaming',
+            misread: { actions: assign({ misread: ({ event }) => event.detail }) },
             closed: {
               target: '#lost',
               actions: { type: 'noteLoss', params: ({ event }) => ({ reason: event.reason }) },

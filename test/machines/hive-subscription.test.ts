@@ -98,6 +98,16 @@ t.test('a stream that answers and brings no event is late after 3 s and lost aft
   t.matchSnapshot(script.lines.join('\n'));
 });
 
+t.test('a stream of events that are not understood is lost with what is wrong with them', async (t) => {
+  const script = createScript();
+  const { actor } = subscribe(script);
+  actor.send({ type: 'answered' });
+  actor.send({ type: 'misread', detail: '/workers: expected array' });
+  await script.pass(8_000);
+  t.match(actor.getSnapshot(), { value: 'lost', context: { reason: /not understood: \/workers/ } });
+  actor.stop();
+});
+
 t.test('a stream that replaces another and brings no event is stale, then lost', async (t) => {
   const script = createScript();
   const { actor, ready, shown } = subscribe(script);

@@ -2,7 +2,7 @@
 import t from 'tap';
 import { fakeHive } from '../fakes/hive.js';
 import { startCommand } from '../helpers/command.js';
-import { getJson, openStream } from '../helpers/http.js';
+import { getJson, openStream, postJson } from '../helpers/http.js';
 import { startProcess } from '../helpers/process.js';
 import { waitFor } from '../helpers/wait.js';
 
@@ -69,6 +69,17 @@ t.test('a stream that opens and carries no event is never fresh, is lost with th
   await waitFor('another reader', () => hive.subscribersTotal > before && hive.subscribers.length === 1);
   hive.emit();
   await swarm.waitForEvent(({ data }) => data.hive_id === 'mute' && data.state === 'streaming' && !data.stale);
+  swarm.close();
+});
+
+t.test('a queen whose own address is announced as that of a hive takes itself for none', async (t) => {
+  const swarm = await openStream(t, `${queen.url}/v1/heartbeats/stream`);
+  const ready = { hive_id: 'itself', hive_url: queen.url };
+  t.equal((await postJson(`${queen.url}/v1/hive/ready`, ready)).status, 200);
+  const { data } = await swarm.waitForEvent((one) => one.data.hive_id === 'itself' && one.data.state === 'lost');
+  t.match(data, { reason: /not understood/ });
+  const states = swarm.events.map((one) => one.data).filter(({ hive_id }) => hive_id === 'itself');
+  t.notOk(states.some(({ state, stale }) => state === 'streaming' && !stale));
   swarm.close();
 });
 
