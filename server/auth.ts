@@ -30,8 +30,10 @@ export function requireToken(access: Access, isOpen: (method: string, path: stri
   return async (ctx, next) => {
     ctx.state.known = access.tokens.length === 0 || (await isKnown(ctx, access));
     if (ctx.state.known) admit(ctx.req.socket);
-    else if (!isOpen(ctx.method, ctx.path))
+    else if (!isOpen(ctx.method, ctx.path)) {
+      if (ctx.get('authorization') === '') access.guesses?.missing(ctx);
       throw refused('this process wants its token: send Authorization: Bearer <token>');
+    }
     await next();
   };
 }

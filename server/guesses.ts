@@ -23,6 +23,8 @@ interface Guesser {
 export interface Guesses {
   /** @throws HttpProblem 429 when so many wrong tokens from there wait that this one is not looked at */
   enter: (ctx: Context) => void;
+  /** A message came without any token, such as the callback of a hive that was given none: its sender sees a 401, we say it. */
+  missing: (ctx: Context) => void;
   /** Resolves when the answer may leave. */
   wrong: (ctx: Context) => Promise<void>;
 }
@@ -47,14 +49,14 @@ export function createGuesses(warn: (message: string) => void, now: () => number
     return guesser;
   }
 
-  function tell(guesser: Guesser, address: string, { method, path }: Context): void {
+  function tell(what: string, guesser: Guesser, ctx: Context): void {
     if (now() - guesser.loggedAt < LOG.againMs) return;
     if (now() - lines.since >= LOG.againMs) lines = { since: now(), count: 0 };
     lines.count += 1;
     if (lines.count > LOG.linesMax) return;
     guesser.loggedAt = now();
-    const times = guesser.count === 1 ? '' : `, ${guesser.count} times in all`;
-    warn(`wrong token from ${address || 'somewhere'}, with ${method} ${path.slice(0, 100)}${times}`);
+    const times = guesser.count <= 1 ? '' : `, ${guesser.count} times in all`;
+    warn(`${what} from ${addressOf(ctx) || 'somewhere'}, with ${ctx.method} ${ctx.path.slice(0, 100)}${times}`);
   }
 
   return {
@@ -64,11 +66,13 @@ export function createGuesses(warn: (message: string) => void, now: () => number
       if (guesser.waiting < WAITING_MAX.address && waitingAll < WAITING_MAX.total) return;
       throw new HttpProblem(429, 'too many wrong tokens came from this address', { headers: { 'Retry-After': '1' } });
     },
+    missing: (ctx) => {
+      if (ctx.method === 'POST') tell('no token', guesserAt(addressOf(ctx)), ctx);
+    },
     wrong: async (ctx) => {
-      const address = addressOf(ctx);
-      const guesser = guesserAt(address);
+      const guesser = guesserAt(addressOf(ctx));
       guesser.count += 1;
-      tell(guesser, address, ctx);
+      tell('wrong token', guesser, ctx);
       guesser.until = Math.max(now(), guesser.until) + PACE.address.everyMs;
       untilAll = Math.max(now(), untilAll) + PACE.total.everyMs;
       const waitMs = Math.max(waitOf(guesser.until, PACE.address), waitOf(untilAll, PACE.total));

@@ -175,6 +175,14 @@ t.test('wrong tokens are answered slowly after the first ones, and named in the 
   t.notMatch(warned[0], /guess/);
 });
 
+t.test('a message without a token is named in the log once, a look without one is not', async (t) => {
+  const { ask, warned } = await start(t, { guesses: true });
+  t.match(await ask('/secret'), { status: 401 });
+  t.same(warned, []);
+  for (let n = 0; n < 3; n += 1) t.match(await ask('/v1/hive/ready', {}, 'POST'), { status: 401 });
+  t.same(warned, ['no token from 127.0.0.1, with POST /v1/hive/ready']);
+});
+
 t.test('many guesses at once are not all looked at', async (t) => {
   const { ask } = await start(t, { guesses: true });
   const all = await Promise.all(Array.from({ length: 100 }, (_, i) => ask('/secret', bearer(`guess-${i}`))));
