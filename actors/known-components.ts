@@ -3,6 +3,7 @@ import { Type } from '@sinclair/typebox';
 import type { ListedComponent } from '../stores/directory.js';
 import { knownParser } from '../wire/schema.js';
 import { HttpUrl, WorkerId } from '../wire/status.js';
+import { normaliseUrl } from '../wire/url.js';
 import { ListedWorker } from '../wire/worker.js';
 import type { StateDir } from './state-dir.js';
 import { createWriteLater, type WriteLater } from './write-later.js';
@@ -44,5 +45,11 @@ export function openKnownComponents(
     state.write(FILE, { version: 1, components });
   };
   const onError = ({ message }: Error) => warn(`cannot keep what the registry says: ${message}`);
-  return { atStart: file?.components ?? [], ...createWriteLater(write, WRITE_AFTER_MS, onError) };
+  const atStart = (file?.components ?? []).flatMap((one) => {
+    const normal = normaliseUrl(one.url);
+    if (normal.ok) return [{ ...one, url: normal.url }];
+    warn(`${FILE}: ${one.kind} ${one.id} is left out, its URL is not one: ${normal.detail}`);
+    return [];
+  });
+  return { atStart, ...createWriteLater(write, WRITE_AFTER_MS, onError) };
 }

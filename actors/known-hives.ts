@@ -3,6 +3,7 @@ import { Type } from '@sinclair/typebox';
 import type { KnownHive } from '../machines/hive-subscription.js';
 import { knownParser } from '../wire/schema.js';
 import { HttpUrl, Id, nullable, Timestamp } from '../wire/status.js';
+import { normaliseUrl } from '../wire/url.js';
 import type { StateDir } from './state-dir.js';
 import { createWriteLater } from './write-later.js';
 
@@ -56,8 +57,10 @@ export function openKnownHives(state: StateDir, warn: (message: string) => void)
   });
   const hives = new Map<string, RememberedHive>();
   for (const one of file?.hives ?? []) {
-    const { hive_id: hiveId, hive_url: hiveUrl, instance, trusted, last_seen_at: lastSeenAt } = one;
-    hives.set(hiveId, { hiveId, hiveUrl, instance, trusted, lastSeenAt });
+    const { hive_id: hiveId, hive_url, instance, trusted, last_seen_at: lastSeenAt } = one;
+    const normal = normaliseUrl(hive_url);
+    if (normal.ok) hives.set(hiveId, { hiveId, hiveUrl: normal.url, instance, trusted, lastSeenAt });
+    else warn(`${FILE}: hive ${hiveId} is left out, its URL is not one: ${normal.detail}`);
   }
   const forgotten = new Map((file?.forgotten ?? []).map((one) => [one.hive_id, one.hive_url]));
   const write = () =>

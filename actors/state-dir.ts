@@ -17,6 +17,7 @@ import {
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { readJson } from '../wire/json.js';
+import { whyUnsafe } from './check-state-dir.js';
 import { identityOf, isStillThere, type ProcessIdentity } from './process-identity.js';
 
 /** Another process of this name runs; the message says which. */
@@ -43,7 +44,7 @@ export function openStateDir(
   { root, process: name, id }: { root: string; process: string; id: string },
   warn: (message: string) => void,
 ): StateDir {
-  const dir = path.join(root, name, id);
+  const dir = path.resolve(root, name, id);
   try {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
   } catch (error) {
@@ -51,6 +52,8 @@ export function openStateDir(
       `cannot use the state directory ${dir}: ${(error as Error).message}; choose another with --state-dir`,
     );
   }
+  const unsafe = whyUnsafe(root, dir);
+  if (unsafe !== null) throw new StateUnusable(`cannot use the state directory: ${unsafe} with --state-dir`);
   const lock = path.join(dir, 'lock');
   takeLock(lock, `${name} ${id}`);
 

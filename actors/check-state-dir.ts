@@ -1,0 +1,27 @@
+/** Whether others could change what a process keeps, and so what it does: whose tokens it takes, which processes it ends. */
+import { statSync } from 'node:fs';
+import path from 'node:path';
+
+const [OTHERS_WRITE, GROUP_WRITES, STICKY] = [0o002, 0o020, 0o1000];
+
+/**
+ * One sentence on what is wrong with a directory below the state directory `root`, or null. It has to be ours; those
+ * above it, up to `root`, ours or root's. Where everybody may write, as in /tmp, nobody may replace what is another's.
+ */
+export function whyUnsafe(root: string, directory: string): string | null {
+  const own = process.getuid?.();
+  if (own === undefined) return null;
+  let at = directory;
+  for (;;) {
+    const { uid, mode } = statSync(at);
+    const isLast = at === directory;
+    if (uid !== own && (isLast || uid !== 0))
+      return `${at} belongs to another user (${uid}): chown it, or choose another`;
+    const writers = isLast ? OTHERS_WRITE | GROUP_WRITES : OTHERS_WRITE;
+    if ((mode & writers) !== 0 && (isLast || (mode & STICKY) === 0)) {
+      return `other users can write to ${at} (mode ${(mode & 0o7777).toString(8)}): chmod ${isLast ? 700 : 'o-w'} it, or choose another`;
+    }
+    if (at === path.resolve(root) || path.dirname(at) === at) return null;
+    at = path.dirname(at);
+  }
+}
