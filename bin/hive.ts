@@ -161,6 +161,7 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
     version,
     labels: Object.fromEntries(options.label),
     intervalMs: options.interval,
+    shortages: ground.shortages(),
   });
   const connections = () =>
     Object.values(actor.getSnapshot().children).flatMap((child) => child?.getSnapshot().context ?? []);

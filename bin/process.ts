@@ -23,6 +23,7 @@ import { isId, type Listening } from '../wire/status.js';
 import { createLogger, type Logger } from './logger.js';
 import { allowedHosts, type ProcessOptions, type Security, securityOf, UsageError } from './options.js';
 import { createReporter } from './reporter.js';
+import { watchResources } from './resources.js';
 import { version } from './version.js';
 
 /** 0 in order, 1 failed, 2 wrong usage, 3 the name or the port is taken. */
@@ -51,6 +52,8 @@ export interface Ground {
   /** For the root actor. */
   inspect: (event: InspectionEvent) => void;
   now: () => string;
+  /** What this process runs out of (disk, descriptors, days of its certificate): one sentence each. */
+  shortages: () => string[];
   /** Ends the process because it cannot go on: one sentence for what the user can mend, the whole error otherwise. */
   fail: (error: unknown) => void;
 }
@@ -83,6 +86,7 @@ export interface ProcessInput {
 export async function runProcess(input: ProcessInput): Promise<void> {
   const { name, options, build } = input;
   const startedAt = new Date();
+  const startedMs = performance.now();
   const security = securityOf(options);
   const log = createLogger({ level: options.logLevel, format: options.logFormat });
   const bind = options.bind === 'localhost' ? '127.0.0.1' : options.bind;
@@ -135,7 +139,22 @@ export async function runProcess(input: ProcessInput): Promise<void> {
     relay?.observe(event);
   };
   const instance = instanceOf(state, log);
-  const built = build({ id, log, state, instance, security, door, outgoing, machineLog, report, inspect, now, fail });
+  const resources = watchResources(state.path, security.tls?.cert ?? null, (message) => log.warn(message));
+  const built = build({
+    id,
+    log,
+    state,
+    instance,
+    security,
+    door,
+    outgoing,
+    machineLog,
+    report,
+    inspect,
+    now,
+    fail,
+    shortages: resources.shortages,
+  });
   const access = accessOf(security.tokens, state, log);
   const common = commonRoutes(
     {
@@ -143,12 +162,12 @@ export async function runProcess(input: ProcessInput): Promise<void> {
       version,
       access,
       machineLog,
-      metrics: built.metrics,
+      metrics: [...built.metrics, ...resources.metrics],
       info: () => ({
         name,
         id,
         version,
-        uptime_s: Math.round((Date.now() - startedAt.getTime()) / 1000),
+        uptime_s: Math.round((performance.now() - startedMs) / 1000),
         started_at: startedAt.toISOString(),
         url: localUrl(door),
       }),

@@ -39,6 +39,8 @@ export interface HiveIdentity {
   version: string;
   labels: Record<string, string>;
   intervalMs: number;
+  /** What the process itself runs out of: one sentence each. */
+  shortages?: string[];
 }
 
 export function createLatest(cpu: Device) {
@@ -101,13 +103,13 @@ export function createLatest(cpu: Device) {
     /** The event of a tick. @param timestamp RFC 3339 */
     heartbeat: (identity: HiveIdentity, timestamp: string, workers: WorkerName[]): HiveHeartbeat => {
       const stats = node();
-      const { id, hostname, port, version, labels, intervalMs } = identity;
+      const { id, hostname, port, version, labels, intervalMs, shortages = [] } = identity;
       const hive_info: HiveInfo = {
         id,
         hostname,
         port,
         operational_status: read().status,
-        health_status: healthOf(stats),
+        health_status: healthOf([...(stats.errors ?? []), ...shortages]),
         version,
         ...(Object.keys(labels).length > 0 ? { labels } : {}),
       };
@@ -124,6 +126,8 @@ export function createLatest(cpu: Device) {
   };
 }
 
-function healthOf({ errors = [] }: NodeStats): HealthStatus {
-  return errors.length === 0 ? { status: 'healthy' } : { status: 'degraded', reason: errors.join('; ').slice(0, 2048) };
+function healthOf(troubles: string[]): HealthStatus {
+  return troubles.length === 0
+    ? { status: 'healthy' }
+    : { status: 'degraded', reason: troubles.join('; ').slice(0, 2048) };
 }

@@ -148,7 +148,7 @@ function run(settings: SpawnerSettings): void {
   const machineLog = createMachineLog(now, failed);
   const door: Ground['door'] = { scheme: 'http', address: '127.0.0.1', port: 7835, advertiseUrl: null };
   const ground: Ground = {
-    ...{ id, log, state, instance, door, machineLog, report: failed, now },
+    ...{ id, log, state, instance, door, machineLog, report: failed, now, shortages: () => [] },
     security: { tokens: token ? [token] : [], tls: null, ca: null },
     outgoing: { token: token ?? null, ca: null, loopbackOnly: isLoopbackOnly(door), family: 0 },
     inspect: machineLog.observe,

@@ -678,6 +678,9 @@ t.test(
     });
     t.match(listed, { hive_id: 'sealed', hive_url: hive.url });
     t.match(hive.url, /^https:\/\/127\.0\.0\.1:\d+$/, 'its own scheme');
+    t.match(listed.health_status, { status: 'degraded', reason: /certificate of --tls-cert ends in [12] days/ });
+    t.match(hive.stderr(), /certificate of --tls-cert ends in/);
+    t.match((await ask(`${hive.url}/metrics`, { headers: IN, ca })).body, /^rbee_certificate_days_left [12]$/m);
     await t.rejects(ask(`${queen.url.replace('https:', 'http:')}/v1/info`), 'no plain HTTP there');
 
     const { headers } = await ask(`${queen.url}/v1/session`, { method: 'POST', body: { token: FIRST }, ca });

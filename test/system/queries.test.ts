@@ -202,6 +202,8 @@ t.test('metrics are in the text format of Prometheus', async (t) => {
       }
     }
     t.match([...samples].filter((name) => name.startsWith('rbee_')).length, /^[1-9]/, 'some of our own');
+    t.ok(samples.has('rbee_state_disk_free_bytes'));
+    if (process.platform === 'linux') t.ok(samples.has('process_open_fds') && samples.has('process_max_fds'));
     for (const name of samples) {
       if (!name.startsWith('rbee_')) continue;
       t.equal(types.get(name) === 'counter', name.endsWith('_total'), `${name} is a ${types.get(name)}`);
