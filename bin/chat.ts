@@ -23,6 +23,7 @@ interface Drawing {
 }
 
 interface ChatOptions extends QueryOptions, Drawing {
+  model?: string;
   system?: string;
 }
 
@@ -48,12 +49,14 @@ export function addChatCommand(program: Command): void {
     'rbee chat                                 a conversation; with one model in the swarm, it is that one',
     'rbee chat llama-3.2-1b                    a conversation with this one',
     'rbee chat llama-3.2-1b Why is the sky blue?',
+    'rbee chat Why is the sky blue?            with one model in the swarm, it may be left out',
     'git diff | rbee chat llama-3.2-1b --system "Review this patch."',
     '',
     'Ctrl-C stops an answer; at the prompt, twice, or Ctrl-D, it leaves.',
   ])
     .argument('[model]', 'as rbee models shows it; may be left out where there is just one')
     .argument('[message...]', 'what to say; without it, standard input, or a conversation on a terminal')
+    .option('--model <model>', 'the model, so that all words are what to say')
     .option('--system <text>', 'instructions that the model gets first')
     .addOption(new Option('--max-tokens <count>', 'tokens of an answer, at most').argParser(parseCount))
     .addOption(
@@ -79,7 +82,7 @@ function parseTemperature(text: string): number {
 
 async function chat(asking: Query, words: readonly string[], options: ChatOptions): Promise<void> {
   const { client, json } = asking;
-  const { model, message } = await addressed(client, words);
+  const { model, message } = await addressed(client, words, options.model);
   const given = message || (process.stdin.isTTY ? '' : await readStdin());
   const begin: ChatTurn[] = options.system === undefined ? [] : [{ role: 'system', content: options.system }];
   const answer = (turns: readonly ChatTurn[], signal: AbortSignal) =>
@@ -110,18 +113,28 @@ async function chat(asking: Query, words: readonly string[], options: ChatOption
   });
 }
 
+/** A first word like `llama-3.2-1b` or `qwen3:8b` is meant as a model, whether or not somebody has it now. */
+const LIKE_A_MODEL = /^(?=.*\d)[\w.@/-]*[-_:./][\w.:@/-]*$|\.gguf$/i;
+
 /** Which words name the model, and which are the message. */
-async function addressed(client: Client, words: readonly string[]): Promise<{ model: string; message: string }> {
+async function addressed(
+  client: Client,
+  words: readonly string[],
+  model: string | undefined,
+): Promise<{ model: string; message: string }> {
+  if (model !== undefined) return { model, message: words.join(' ') };
   const [first, ...rest] = words;
-  if (first !== undefined && rest.length > 0 && !first.includes(' ')) return { model: first, message: rest.join(' ') };
   const ids = (await client.models()).data.map(({ id }) => id);
-  const [only, another] = ids;
   // One word alone names a model; a sentence does not.
-  if (first !== undefined && (ids.includes(first) || !first.includes(' '))) {
-    return { model: first, message: rest.join(' ') };
-  }
+  const isModel = first !== undefined && (rest.length === 0 ? !/\s/.test(first) : LIKE_A_MODEL.test(first));
+  if (first !== undefined && (ids.includes(first) || isModel)) return { model: first, message: rest.join(' ') };
+  const [only, another] = ids;
   if (only === undefined) throw new Error('no model is available now: rbee spawn <model> starts a worker for one');
-  if (another !== undefined) throw new UsageError(`say to which model: there are ${ids.slice(0, 50).join(', ')}`);
+  if (another !== undefined) {
+    throw new UsageError(
+      `say to which model: there are ${ids.slice(0, 50).join(', ')}; name one first, or with --model`,
+    );
+  }
   return { model: only, message: words.join(' ') };
 }
 

@@ -19,7 +19,15 @@ export interface ConverseIo {
 /** Of a conversation that grows for ever the end is sent. */
 const TURNS_MAX = 200;
 
-/** Resolves when the user leaves: Ctrl-D, Ctrl-C at an empty line twice, or the end of the input. */
+const HELP = [
+  '/clear   begins anew: the model forgets what was said',
+  '/help    shows this',
+  '/quit    leaves, as Ctrl-D does, and Ctrl-C twice at an empty line',
+  'Ctrl-C   stops an answer; what was said until then stays part of the conversation',
+  'All else is said to the model.',
+];
+
+/** Resolves when the user leaves: /quit, Ctrl-D, Ctrl-C at an empty line twice, or the end of the input. */
 export async function converse({ stdin, stdout, stderr, color, begin, answer, explain }: ConverseIo): Promise<void> {
   const c = colors(color);
   const say = (text: string) => stderr.write(`${c.dim(text)}\n`);
@@ -57,16 +65,21 @@ export async function converse({ stdin, stdout, stderr, color, begin, answer, ex
     }
   }
 
-  say('Ctrl-C stops an answer, /clear begins anew, Ctrl-D leaves');
+  say('Ctrl-C stops an answer, /clear begins anew, /help says more, Ctrl-D leaves');
   lines.prompt();
   for await (const line of lines) {
     leaving = false;
     const content = line.trim();
-    if (content === '/clear') {
+    const [, command] = /^\/([a-z]+)$/i.exec(content) ?? [];
+    if (command === 'quit' || command === 'exit') break;
+    if (command === 'clear') {
       turns = [];
       say('forgotten');
-    } else if (content !== '') await turn(content);
+    } else if (command === 'help') for (const help of HELP) say(help);
+    else if (command !== undefined) say(`there is no /${command}: /help lists what there is`);
+    else if (content !== '') await turn(content);
     lines.prompt();
   }
+  lines.close();
   stdout.write('\n');
 }

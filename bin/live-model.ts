@@ -8,6 +8,7 @@
 import type { HeartbeatEvent, LinkState } from '../client/index.js';
 import type { HiveHeartbeat, QueenHeartbeat, QueenSnapshot } from '../wire/heartbeat.js';
 import type { HiveConflict, HiveState, NodeStats } from '../wire/hive.js';
+import type { WorkerStats } from '../wire/worker.js';
 
 /** More hives than this are not remembered: a stream must not fill the memory of who watches it. */
 const ROWS_MAX = 20_000;
@@ -23,6 +24,8 @@ export interface Row {
   nextAttemptAt: string | null;
   node: NodeStats | null;
   workers: number | null;
+  /** What it said of each of them. */
+  work: readonly WorkerStats[];
   telemetryAt: string | null;
   /** The connection in which it was last heard of; see `applyEvents`. */
   epoch: number;
@@ -129,6 +132,7 @@ function applyHeartbeat(model: Model, rows: Map<string, Row>, data: QueenHeartbe
   } else {
     row.node = data.node ?? null;
     row.workers = data.workers.length;
+    row.work = data.workers;
     row.telemetryAt = data.type === 'telemetry' ? (data.timestamp ?? null) : data.received_at;
     if (data.type === 'telemetry') row.state = 'streaming'; // a hive's own stream: it speaks, so it is there
   }
@@ -146,6 +150,7 @@ function emptyRow(hiveId: string): Row {
     nextAttemptAt: null,
     node: null,
     workers: null,
+    work: [],
     telemetryAt: null,
     epoch: 0,
   };

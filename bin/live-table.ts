@@ -1,8 +1,11 @@
 /** The picture of `rbee watch`: a model in, lines out. Pure: no terminal, no clock. */
+import type { WorkerEntry } from '../wire/worker.js';
 import { clean, count, duration, NONE, since, truncate, until } from './format.js';
 import { gpuSummary, HIVE_COLUMNS, nodeCells, rank, stateCell } from './hive-cells.js';
 import type { Model, Row } from './live-model.js';
 import { type Cell, type Column, colors, table } from './table.js';
+import { workersScreen } from './work-screens.js';
+import { entryOf } from './worker-rows.js';
 
 export { applyEvent, applyEvents, emptyModel, type Model, type Row, type WatchEvent } from './live-model.js';
 
@@ -43,17 +46,40 @@ export function render(model: Model, { width, height, nowMs, color }: View): str
     if (model.link === 'open') lines.push(fit('no hive yet: start one with rbee hive'));
     return lines.slice(0, Math.max(0, height));
   }
+  const workers = workersOf(all);
+  const work = workersScreen({ workers }, { queenNowMs: queenNowMs ?? 0, color, width });
   const room = Math.max(0, height - lines.length - 1);
-  const shown = all.length <= room ? all : all.slice(0, Math.max(0, room - 1));
+  // A screen that is too small for both is shared; a blank line stands between.
+  const forWork = Math.min(work.length + 1, Math.max(room - all.length, Math.floor(room / 2)));
+  const forHives = workers.length === 0 ? room : room - forWork;
+  const shown = all.length <= forHives ? all : all.slice(0, Math.max(0, forHives - 1));
   const cells = shown.map((row): Cell[] => {
-    const workers = row.workers === null ? NONE : String(row.workers);
+    const own = row.workers === null ? NONE : String(row.workers);
     const heard = since(row.telemetryAt, queenNowMs);
     const why = { text: whereAndWhy(row, queenNowMs), paint: rank(row) === 3 ? c.dim : c.yellow };
-    return [row.hiveId, stateCell(row, c), ...nodeCells(row.node), ...gpuSummary(row.node), workers, heard, why];
+    return [row.hiveId, stateCell(row, c), ...nodeCells(row.node), ...gpuSummary(row.node), own, heard, why];
   });
   lines.push(...table(COLUMNS, cells, c.dim, width));
   if (shown.length < all.length) lines.push(c.dim(fit(`… and ${count(all.length - shown.length, 'more hive')}`)));
+  if (workers.length > 0)
+    lines.push('', ...cut(work, forWork - 1, (more) => c.dim(fit(`… and ${count(more, 'more worker')}`))));
   return lines.slice(0, Math.max(0, height));
+}
+
+/** Those of hives that stream; of a worker that is only a name there is nothing to show. */
+function workersOf(rows: readonly Row[]): WorkerEntry[] {
+  return rows.flatMap((row) => {
+    if (row.state !== 'streaming') return [];
+    const said = row.work.filter(({ model, status }) => model !== undefined || status !== undefined);
+    return said.map((worker) => entryOf(worker, row.hiveId, !row.stale));
+  });
+}
+
+/** As many lines as there is room for; the last one counts the others. */
+function cut(lines: readonly string[], room: number, more: (count: number) => string): string[] {
+  if (lines.length <= room) return [...lines];
+  const shown = lines.slice(0, Math.max(0, room - 1));
+  return [...shown, more(lines.length - shown.length)];
 }
 
 function summary({ queen, url }: Model, rows: readonly Row[]): string {

@@ -1,28 +1,42 @@
 /** The commands that ask a running queen: status, hives, workers, models, forget, watch. */
 import type { Command } from 'commander';
+import type { Client } from '../client/index.js';
+import type { Info } from '../wire/status.js';
 import { act, print, type QueryOptions, query } from './ask.js';
 import { addChatCommand } from './chat.js';
 import { addJobCommands } from './follow-job.js';
 import { jsonLine } from './format.js';
+import { type HiveView, hiveScreen, queensOf } from './hive-screen.js';
 import { parseId, UsageError } from './options.js';
 import { hivesScreen, statusScreen } from './query-screens.js';
 import { addSpawnCommands } from './spawn.js';
 import { watch } from './watch.js';
 import { modelsScreen, workersScreen } from './work-screens.js';
+import { entryOf } from './worker-rows.js';
 
 /** Adds all of them, and those that put the swarm to work. */
 export function addQueryCommands(program: Command): void {
-  query(program, 'status', 'Shows the swarm on one screen, and what needs attention first.', [
+  query(program, 'status', 'Shows the swarm on one screen, and what needs attention first; or what one hive knows.', [
     'rbee status',
     'RBEE_TOKEN=… rbee status --url https://queen.lan:7833 --tls-ca ca.pem',
     'rbee status --json | jq \'.hives[] | select(.state == "lost") | .hive_id\'',
+    'rbee status --url http://127.0.0.1:7835       a hive: its queens, its machine, its workers',
   ]).action(
-    act(async ({ client, json, ...screen }) => {
+    act(async ({ client, json, ...rest }) => {
       const info = await client.info();
-      if (info.name !== 'queen') throw new UsageError(`${client.url} is a ${info.name}, not a queen: ask her instead`);
-      const [hives, workers] = await Promise.all([client.hives(), client.workers()]);
-      const all = { info, ...hives, ...workers };
-      print(json ? [jsonLine(all)] : statusScreen(all, { ...screen, queenNowMs: screen.queenNowMs() }));
+      const screen = { ...rest, queenNowMs: rest.queenNowMs() };
+      if (info.name === 'hive') {
+        const view = await hiveView(client, info);
+        return print(json ? [jsonLine(view)] : hiveScreen(view, screen));
+      }
+      if (info.name !== 'queen' && info.name !== 'keeper') {
+        throw new UsageError(`${client.url} is a ${info.name}: ask a queen, a hive or a keeper`);
+      }
+      const [hives, { workers }] = await Promise.all([client.hives(), client.workers()]);
+      // Its own workers are on no hive's list.
+      const own = info.name === 'keeper' ? (await client.keeper()).workers.map((one) => entryOf(one, null)) : [];
+      const all = { info, ...hives, workers: [...own, ...workers] };
+      print(json ? [jsonLine(all)] : statusScreen(all, screen));
     }),
   );
   query(program, 'hives', 'Lists every hive that the queen knows: load, memory, GPUs, workers, and why one is lost.', [
@@ -77,4 +91,15 @@ export function addQueryCommands(program: Command): void {
   addJobCommands(program);
   addSpawnCommands(program);
   addChatCommand(program);
+}
+
+/** Its telemetry begins with the latest event. */
+async function hiveView(client: Client, info: Info): Promise<HiveView> {
+  const { machines } = await client.machines();
+  for await (const event of client.heartbeats()) {
+    if (event.event !== 'heartbeat' || event.data.type !== 'telemetry') continue;
+    const { type: _, hive_id: __, ...telemetry } = event.data;
+    return { info, queens: queensOf(machines), telemetry };
+  }
+  throw new Error(`${client.url} ends: ask again`);
 }

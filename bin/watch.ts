@@ -2,6 +2,7 @@
 import type { ReadStream, WriteStream } from 'node:tty';
 import { type Client, type LinkDetail, type LinkState, type RbeeError, RbeeUnreachable } from '../client/index.js';
 import type { HiveHeartbeat, QueenHeartbeat } from '../wire/heartbeat.js';
+import type { WorkerStats } from '../wire/worker.js';
 import { clean, jsonLine } from './format.js';
 import { gpuSummary, nodeCells } from './hive-cells.js';
 import { applyEvents, emptyModel, render, type WatchEvent } from './live-table.js';
@@ -165,5 +166,17 @@ function describeHeartbeat(data: QueenHeartbeat | HiveHeartbeat): string {
   const [cpu, ram] = nodeCells(node);
   const [util, vram, temp] = gpuSummary(node);
   const at = (data.type === 'telemetry' ? data.timestamp : data.received_at) ?? '';
-  return `${at} telemetry ${data.hive_id}: cpu ${cpu}, ram ${ram}, gpu ${util} ${vram} ${temp}, workers ${data.workers.length}`;
+  return `${at} telemetry ${data.hive_id}: cpu ${cpu}, ram ${ram}, gpu ${util} ${vram} ${temp}, workers ${data.workers.length}${workersIn(data.workers)}`;
+}
+
+const WORKERS_TOLD = 8;
+
+/** `: tiny ready, llama crashed`. */
+function workersIn(workers: readonly WorkerStats[]): string {
+  const said = workers.filter(({ model, status }) => model !== undefined || status !== undefined);
+  if (said.length === 0) return '';
+  const told = said
+    .slice(0, WORKERS_TOLD)
+    .map(({ worker_id, model, status }) => `${model ?? worker_id} ${status ?? ''}`.trim());
+  return `: ${told.join(', ')}${said.length > WORKERS_TOLD ? ' …' : ''}`;
 }

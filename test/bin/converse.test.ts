@@ -56,6 +56,19 @@ t.test('a conversation is remembered until it is cleared, and Ctrl-D leaves', as
   await waitFor('the end', () => ended.then(() => true));
 });
 
+t.test('/help lists the commands, an unknown one is told as such, and /quit leaves', async (t) => {
+  const { keys, asked, said, ended } = conversation(t, async () => 'yes');
+  keys('/help\r');
+  await waitFor('the help', () => /\/clear .*\n\/help .*\n\/quit /.test(said.stderr));
+  keys('/hepl\r');
+  await waitFor('the refusal', () => said.stderr.includes('there is no /hepl: /help lists what there is'));
+  keys('/etc/passwd is a file?\r');
+  await waitFor('the question', () => asked.length === 1);
+  t.same(contents(asked[0]), ['be kind', '/etc/passwd is a file?']);
+  keys('/quit\r');
+  await waitFor('the end', () => ended.then(() => true));
+});
+
 t.test('Ctrl-C stops the answer, keeps what was said, and leaves only when it comes twice', async (t) => {
   const { keys, asked, said, ended, over } = conversation(
     t,

@@ -227,6 +227,48 @@ t.test('nothing from the network drives the terminal', (t) => {
   t.end();
 });
 
+t.test('workers stand below the hives, as their hives measure them, and share a small screen with them', async (t) => {
+  const worker = (id: number, change = {}) => ({
+    ...{
+      worker_id: `worker-${id}`,
+      pid: id,
+      model: 'tiny',
+      status: 'ready',
+      cpu_pct: 12,
+      rss_mb: 100,
+      tokens_per_s: 31.5,
+    },
+    ...change,
+  });
+  const events = [
+    link('open'),
+    queen(),
+    state('gpu-0'),
+    telemetry('gpu-0', {
+      workers: [worker(1), worker(2, { status: 'crashed', pid: null, reason: 'it ended with code 2' })],
+    }),
+    state('gpu-1', { state: 'lost', reason: 'gone' }),
+    telemetry('gpu-1', { workers: [worker(3)] }),
+  ];
+  const lines = render(model(...events), { width: 120, height: 30, nowMs: 1000, color: false });
+  const from = lines.findIndex((line) => line.startsWith('WORKER '));
+  t.equal(lines[from - 1], '');
+  t.match(lines[from + 1], /^worker-1 +tiny +ready +gpu-0 .* 32 /);
+  t.match(lines[from + 2], /^worker-2 +tiny +crashed +gpu-0 .* it ended with code 2$/);
+  t.equal(lines.length, from + 3, 'those of a lost hive are not shown as running');
+
+  const many = Array.from({ length: 50 }, (_, i) => i);
+  const crowd = many.flatMap((i) => [state(`h-${i}`), telemetry(`h-${i}`, { workers: [worker(i)] })]);
+  const small = render(model(link('open'), queen(), ...crowd), { width: 120, height: 20, nowMs: 1000, color: false });
+  t.equal(small.length, 20);
+  t.ok(small.some((line) => /^… and \d+ more hives$/.test(line)));
+  t.match(small.at(-1), /^… and \d+ more workers$/);
+  for (let height = 0; height < 12; height += 1) {
+    const tiny = render(model(link('open'), queen(), ...crowd), { width: 40, height, nowMs: 1000, color: false });
+    t.ok(tiny.length <= height, `${height} lines`);
+  }
+});
+
 t.test('colour is there when it is asked for, and changes no text', (t) => {
   const now = model(link('open'), queen(), state('gpu-0', { state: 'lost' }), telemetry('gpu-0'));
   const coloured = draw(now, { color: true }).join('\n');

@@ -93,6 +93,8 @@ t.test('rbee chat answers a message, of which the model may be left out where th
   const whole = { code: 0, stdout: `${SENTENCE}\n`, stderr: '' };
   t.strictSame(await rbee(t, ['chat', 'tiny', 'Who', 'are', 'you?', '--temperature', '0']), whole);
   t.strictSame(await rbee(t, ['chat', 'Who are you?', '--temperature', '0']), whole);
+  t.strictSame(await rbee(t, ['chat', 'Who', 'are', 'you?', '--temperature', '0']), whole);
+  t.strictSame(await rbee(t, ['chat', '--model', 'tiny', 'tiny', '--temperature', '0']), whole);
   const { stdout } = await rbee(t, ['chat', 'tiny', 'Who are you?', '--temperature', '0', '--json']);
   const said = JSON.parse(stdout);
   t.match(said, { model: 'tiny', worker_id: workerId, text: SENTENCE, finish_reason: 'stop', tokens: Number });
@@ -109,9 +111,15 @@ t.test('rbee chat takes standard input for a message, and says when that is empt
 });
 
 t.test('rbee chat with a model that nobody has names those that there are', async (t) => {
-  const { code, stdout, stderr } = await rbee(t, ['chat', 'gigantic', 'Hello']);
-  t.strictSame([code, stdout], [1, '']);
-  t.match(stderr, 'no worker can answer for model gigantic; available now: tiny');
+  for (const [args, model] of [
+    [['gigantic'], 'gigantic'],
+    [['gigantic-7b', 'Hello'], 'gigantic-7b'],
+    [['--model', 'gigantic', 'Hello'], 'gigantic'],
+  ] as const) {
+    const { code, stdout, stderr } = await rbee(t, ['chat', ...args], { stdin: 'Hello' });
+    t.strictSame([code, stdout], [1, '']);
+    t.ok(stderr.includes(model) && stderr.includes('tiny'), stderr);
+  }
 });
 
 t.test('rbee jobs lists what was done, and tells one from its first line on', async (t) => {
@@ -182,6 +190,49 @@ t.test('rbee spawn --no-wait prints the job, which goes on', async (t) => {
   await waitFor('both models', async () => (await models()).length >= 2);
   t.match(await rbee(t, ['chat', 'Who are you?']), { code: 2, stderr: /say to which model: there are swarm-1, tiny/ });
   t.equal((await rbee(t, ['chat', 'swarm-1', 'Who are you?'])).stdout, 'Hello, swarm\n');
+});
+
+t.test('words that name no model are said as they are, to the only one', async (t) => {
+  const engine = await fakeEngine(t);
+  engine.models = ['only'];
+  engine.respond = (_, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.end(`${chunkLine('Hi')}data: [DONE]\n\n`);
+  };
+  const url = ['--url', engine.url];
+  t.match(await outcomeOf(t, ['chat', 'hello', 'there', ...url]), { code: 0, stdout: 'Hi\n' });
+  t.match(engine.body, { model: 'only', messages: [{ role: 'user', content: 'hello there' }] });
+  t.match(await outcomeOf(t, ['chat', 'only', 'hello', 'there', ...url]), { code: 0 });
+  t.match(engine.body, { model: 'only', messages: [{ role: 'user', content: 'hello there' }] });
+});
+
+t.test('rbee status at a hive tells of its queens, its machine and its workers', async (t) => {
+  const { code, stdout } = await outcomeOf(t, ['status', '--url', hive.url]);
+  t.equal(code, 0);
+  t.match(stdout, /^gpu-0 {2}http\S+ {2}up /);
+  t.match(stdout, /\nmachine {2}CPU .*, RAM .*, (no GPU|GPU )/);
+  t.match(stdout, new RegExp(`\nQUEEN +STATE +URL +REASON\n${queen.id} +streaming +${queen.url}\n`));
+  t.match(stdout, new RegExp(`\n${workerId} +tiny +(ready|busy) +gpu-0 `));
+  const view = JSON.parse((await outcomeOf(t, ['status', '--url', hive.url, '--json'])).stdout);
+  t.match(view, {
+    info: { name: 'hive' },
+    queens: [{ queen_id: queen.id, state: 'streaming' }],
+    telemetry: { workers: Array },
+  });
+  const alone = await startProcess(t, { name: 'hive', args: ['--hive-id', 'alone'] });
+  t.match((await outcomeOf(t, ['status', '--url', alone.url])).stdout, /no queen yet: name one with --queen-url/);
+  const worker = JSON.parse(stdout === '' ? '{}' : (await rbee(t, ['workers', '--json'])).stdout).workers[0];
+  t.match(await outcomeOf(t, ['status', '--url', worker.url]), {
+    code: 2,
+    stderr: /is a worker: ask a queen, a hive or a keeper/,
+  });
+});
+
+t.test('rbee watch in a pipe names the workers of each hive', async (t) => {
+  const watching = startCommand(t, ['watch', '--url', queen.url]);
+  await waitFor('them', () => /telemetry gpu-0: .*, workers \d+: (?:\S+ \S+, )*tiny ready/.test(watching.stdout()));
+  watching.child.kill('SIGINT');
+  t.equal((await waitFor('its end', () => watching.exited)).code, 0);
 });
 
 t.test('rbee stop ends a worker by its id or its pid', async (t) => {
