@@ -26,6 +26,8 @@ const ENTRIES_MAX = 20_000;
 const FOUND_MAX = 200;
 /** Below this a file is a vocabulary or a test. */
 const BYTES_MIN = 1024 * 1024;
+/** How a GGUF file begins. */
+const MAGIC = 'GGUF';
 /** Projectors of vision models, vocabularies, and all parts of a split model but its first answer nobody. */
 const NO_MODEL = /^(mmproj|ggml-vocab)|-(?!0*1-of-)\d{5}-of-\d{5}\.gguf$/i;
 
@@ -79,11 +81,21 @@ export async function findModels({ places, signal }: FindModelsInput): Promise<F
 async function look(file: string): Promise<FoundModel | null> {
   const { size, mtimeMs } = await stat(file);
   if (size < BYTES_MIN) return null;
-  const handle = await open(file, 'r');
+  return (await isModelFile(file)) ? { file, bytes: size, modifiedMs: mtimeMs } : null;
+}
+
+/** A regular file that begins as a GGUF file does. Never rejects. */
+export async function isModelFile(file: string): Promise<boolean> {
   try {
-    const { buffer } = await handle.read(Buffer.alloc(4), 0, 4, 0);
-    return buffer.toString('latin1') === 'GGUF' ? { file, bytes: size, modifiedMs: mtimeMs } : null;
-  } finally {
-    await handle.close();
+    if (!(await stat(file)).isFile()) return false;
+    const handle = await open(file, 'r');
+    try {
+      const { buffer, bytesRead } = await handle.read(Buffer.alloc(MAGIC.length), 0, MAGIC.length, 0);
+      return bytesRead === MAGIC.length && buffer.toString('latin1') === MAGIC;
+    } finally {
+      await handle.close();
+    }
+  } catch {
+    return false;
   }
 }

@@ -35,7 +35,7 @@ import {
 } from './options.js';
 import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';
 import { createSpawner } from './spawner.js';
-import { addSpawnerOptions, type SpawnerOptions } from './spawner-options.js';
+import { addSpawnerOptions, type SpawnerOptions, spawnerInputOf } from './spawner-options.js';
 import { version } from './version.js';
 import { tellOrphans, tellWorkers } from './worker-telemetry.js';
 
@@ -172,8 +172,7 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
     hiveId: id,
     registryUrl: options.registryUrl,
     queenUrls: options.queenUrl,
-    restore: options.restore,
-    loadTimeoutMs: options.loadTimeout,
+    ...spawnerInputOf(options, ground),
     queensNow: () => connections().map(({ queenUrl }) => queenUrl),
     // Whoever asked for it may send it work now: that is not kept for the next tick.
     onHealthy: () => publish(),

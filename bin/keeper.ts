@@ -30,7 +30,7 @@ import {
 } from './options.js';
 import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';
 import { createSpawner } from './spawner.js';
-import { addSpawnerOptions, type SpawnerOptions } from './spawner-options.js';
+import { addSpawnerOptions, type SpawnerOptions, spawnerInputOf } from './spawner-options.js';
 import { addSwarmOptions, buildSwarm, type SwarmOptions } from './swarm.js';
 import { version } from './version.js';
 import { tellOrphans, tellWorkers } from './worker-telemetry.js';
@@ -120,8 +120,7 @@ function buildKeeper(ground: Ground, options: KeeperOptions): Built {
 
   const spawner = createSpawner({
     ...{ ground, options, kind: 'keeper', hiveId: null, registryUrl, queenUrls: options.queenUrl },
-    restore: options.restore,
-    loadTimeoutMs: options.loadTimeout,
+    ...spawnerInputOf(options, ground),
     queensNow: queens.urls,
   });
   const own = () =>

@@ -6,6 +6,7 @@ import { adoptWorkers, isOfAnother } from '../actors/adopt-workers.js';
 import { type AwakeClock, createAwakeClock } from '../actors/awake-clock.js';
 import { removeCgroup } from '../actors/cgroup.js';
 import { createCheckWorker } from '../actors/check-worker.js';
+import type { CheckModel } from '../actors/model-access.js';
 import { cgroupName, createRunWorker } from '../actors/run-worker.js';
 import type { WorkerTarget } from '../actors/sample-workers.js';
 import type { Stray } from '../actors/strays.js';
@@ -55,6 +56,8 @@ export interface SpawnerInput {
   cgroups?: boolean;
   /** False: workers that ended with the run before are forgotten. */
   restore?: boolean;
+  /** Rejects where the model of a request may not be run here. */
+  checkModel?: CheckModel;
   /** How long a load may take that comes no further. */
   loadTimeoutMs?: number;
 }
@@ -297,6 +300,8 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
       signal?.throwIfAborted();
       const there = refOf(key);
       if (there) return ready(there, report, signal);
+      await input.checkModel?.(request);
+      signal?.throwIfAborted();
       wishes.write({ id: key, request, workerId: null, established: false, loading: false, interrupted: 0 });
       let answer: SpawnAnswer | undefined;
       actor.send({ type: 'worker.spawn', id: key, request, respond: (said) => (answer = said) });

@@ -2,6 +2,7 @@
 import { statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
+import { isModelFile } from '../find-models.js';
 import { EngineFailed, type EngineInput, type Progress } from './engine.js';
 
 export type Library = typeof import('node-llama-cpp');
@@ -14,13 +15,19 @@ const MODELS_DIR = path.join(homedir(), '.node-llama-cpp', 'models');
 
 const fatal = (message: string, cause?: unknown) => new EngineFailed(message, { hopeless: true, cause });
 
-export const isUri = (model: string): boolean => /^(hf|https?):/.test(model);
+export const isUri = (model: string): boolean => model.startsWith('hf:');
 
 /** @throws EngineFailed */
-export function checkFile(model: string): void {
+export async function checkFile(model: string): Promise<void> {
+  if (/^https?:/.test(model))
+    throw fatal(`${model}: models are not loaded from URLs; --model wants a GGUF file, or hf:user/repo/file.gguf`);
   const stat = statSync(model, { throwIfNoEntry: false });
   if (!stat) throw fatal(`there is no file ${model}: --model wants the path of a GGUF file, or hf:user/repo/file.gguf`);
   if (!stat.isFile()) throw fatal(`${model} is no file: --model wants the path of a GGUF file`);
+  // What the library would say of it quotes what is in it.
+  if (!(await isModelFile(model))) {
+    throw fatal(`${model} cannot be loaded: it does not begin as one does. Is it a whole GGUF file?`);
+  }
 }
 
 /** A path as it is; anything else is fetched, once, into the directory of the library. */

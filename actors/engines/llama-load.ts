@@ -53,7 +53,7 @@ export async function loadModel(
   progress: (progress: Progress) => void,
 ): Promise<Loaded> {
   progress({ doing: 'loading the engine', pct: null });
-  if (!isUri(input.model)) checkFile(input.model);
+  if (!isUri(input.model)) await checkFile(input.model);
   chooseGpu(input);
   const library = await importLibrary();
   const cores = availableParallelism();

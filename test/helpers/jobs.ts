@@ -16,11 +16,16 @@ export async function post(url: string, operation: object, headers: Record<strin
   return body.job_id;
 }
 
-export const openJob = (t: Pick<Test, 'teardown'>, url: string, jobId: string) =>
-  openStream(t, `${url}/v1/jobs/${jobId}/stream`);
+export const openJob = (t: Pick<Test, 'teardown'>, url: string, jobId: string, headers: Record<string, string> = {}) =>
+  openStream(t, `${url}/v1/jobs/${jobId}/stream`, headers);
 
-export async function told(t: Pick<Test, 'teardown'>, url: string, jobId: string): Promise<Told> {
-  const stream = await openJob(t, url, jobId);
+export async function told(
+  t: Pick<Test, 'teardown'>,
+  url: string,
+  jobId: string,
+  headers: Record<string, string> = {},
+): Promise<Told> {
+  const stream = await openJob(t, url, jobId, headers);
   await stream.closed;
   return toldIn(stream, jobId);
 }
@@ -32,6 +37,11 @@ export function toldIn({ events }: Stream, jobId: string): Told {
 }
 
 /** Posts an operation and waits for its end. */
-export async function run(t: Pick<Test, 'teardown'>, url: string, operation: object): Promise<Told> {
-  return told(t, url, await post(url, operation));
+export async function run(
+  t: Pick<Test, 'teardown'>,
+  url: string,
+  operation: object,
+  headers: Record<string, string> = {},
+): Promise<Told> {
+  return told(t, url, await post(url, operation, headers), headers);
 }

@@ -9,6 +9,7 @@ import { run } from '../helpers/jobs.js';
 import { type RbeeProcess, restart, startProcess } from '../helpers/process.js';
 import { startSpawner } from '../helpers/spawner-process.js';
 import { waitFor } from '../helpers/wait.js';
+import { endGroup, tinyModel } from '../helpers/worker.js';
 
 const isLinux = process.platform === 'linux';
 const onLinux = { skip: !isLinux && 'elsewhere not everything can be measured' };
@@ -216,3 +217,40 @@ t.test(
     t.equal(isAlive(worker.pid), false);
   },
 );
+
+t.test('a hive runs no file but models, and downloads none but from Hugging Face', { buffered: true }, async (t) => {
+  const dir = t.testdir({ 'text.gguf': 'root:$6$secret:19000', shadow: 'root:$6$secret:19000' });
+  const model = tinyModel(t);
+  const hive = await startProcess(t, { name: 'hive', args: ['--hive-id', 'gpu-0'] });
+  const spawn = (url: string, model: string) =>
+    run(t, url, { operation: 'worker_spawn', model, worker: 'cpu', threads: 1 });
+  for (const [wrong, reason] of [
+    [path.join(dir, 'shadow'), /is in no directory of models: .* --models-dir/],
+    [path.join(dir, 'text.gguf'), /is no GGUF file/],
+    ['http://127.0.0.1:1/a.gguf', /models are not loaded from URLs/],
+  ] as const) {
+    const { ending, lines } = await spawn(hive.url, wrong);
+    t.match(ending, /^\[ERROR\] /);
+    t.match(ending, reason);
+    t.notMatch(lines.join('\n') + ending + hive.stderr(), /secret/);
+  }
+  const { ending, results } = await spawn(hive.url, model);
+  t.teardown(() => endGroup(results.at(-1)?.payload.pid));
+  t.equal(ending, '[DONE]', 'without a token any model file will do');
+  t.match(results.at(-1)?.payload, { context: Number, slots: Number });
+});
+
+t.test('behind a token it runs models of its directories only', { buffered: true }, async (t) => {
+  const model = tinyModel(t);
+  const start = (...args: string[]) =>
+    startProcess(t, { name: 'hive', args: ['--hive-id', 'gpu-0', ...args], env: { RBEE_TOKEN: 'sesame-sesame' } });
+  const headers = { authorization: 'Bearer sesame-sesame' };
+  const spawn = (url: string) => run(t, url, { operation: 'worker_spawn', model, worker: 'cpu', threads: 1 }, headers);
+  t.match(
+    (await spawn((await start()).url)).ending,
+    /is in no directory of models: allow its directory with --models-dir/,
+  );
+  const { ending, results } = await spawn((await start('--models-dir', path.dirname(model))).url);
+  t.teardown(() => endGroup(results.at(-1)?.payload.pid));
+  t.equal(ending, '[DONE]');
+});
