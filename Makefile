@@ -7,7 +7,7 @@ QUIET := --no-fund --no-audit --no-update-notifier --loglevel=error
 WEB = $(shell find web wire client -type f 2>/dev/null)
 SOURCES = $(shell find wire machines stores actors server bin client test bench types -name '*.ts' 2>/dev/null)
 
-.PHONY: help run demo build web test check format bench fuzz chaos inspect screenshots chromium clean node
+.PHONY: help run demo build web test check format bench fuzz chaos explore inspect screenshots chromium clean node
 .DEFAULT_GOAL := help
 
 help: ## print this
@@ -42,6 +42,9 @@ fuzz: build ## throw everything at each kind of process (SECONDS=60, SEED=to-rep
 
 chaos: build ## kill, freeze and cut a swarm at random (ARGS="--seconds 600 --seed 7")
 	@node dist/test/chaos.js $(ARGS)
+
+explore: dist/.built ## break simulated swarms at random, on a simulated clock and network (STEPS=10000000, SEED=to-repeat)
+	@node dist/test/explore.js $(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED))
 
 inspect: build ## as run, with the state machines shown live
 	@node dist/bin/rbee.js up --inspect

@@ -197,7 +197,8 @@ export const hiveConnectionMachine = s.createMachine({
           target: 'ready',
           actions: [
             assign({
-              queenId: ({ context, event }) => event.output.queenId ?? context.queenId,
+              // What a reader or a request said before was a guess: who answers at this URL is what counts.
+              queenId: ({ event }) => event.output.queenId,
               hiveUrl: ({ event }) => event.output.hiveUrl,
               run: ({ event }) => event.output.run,
               lastFailure: ({ event }) => event.output.lastFailure ?? null,
@@ -208,7 +209,7 @@ export const hiveConnectionMachine = s.createMachine({
               ({ context, event }): ConnectionReport => ({
                 type: 'connection.accepted',
                 id: context.id,
-                queenId: event.output.queenId ?? context.queenId,
+                queenId: event.output.queenId,
               }),
             ),
           ],

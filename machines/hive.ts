@@ -241,7 +241,7 @@ const removeReader = s.enqueueActions(({ context, event, enqueue }) => {
   if (reader.connection !== null) enqueue.sendTo(reader.connection, { type: 'reader.closed', reason: event.reason });
 });
 
-/** The queen's answer names it: readers that came before the answer are known to be its own now. */
+/** The queen's answer names it: readers that came before the answer are known to be its own now, or another's. */
 const assignEarlyReaders = s.enqueueActions(({ context, event, enqueue }) => {
   if (event.type !== 'connection.accepted') return;
   const { id, queenId } = event;
@@ -250,14 +250,19 @@ const assignEarlyReaders = s.enqueueActions(({ context, event, enqueue }) => {
   const seq = context.seq + 1;
   const unclaimed = context.readers.filter((reader) => reader.connection === null && reader.queenId === queenId);
   const own = queenId === null ? unclaimed.filter((one) => one.seq > connection.announcedSeq).slice(-1) : unclaimed;
+  const foreign = readersOf(context, id).filter((reader) => reader.queenId !== queenId);
   enqueue.assign({
     seq,
     ...patch(context, id, { queenId, acceptedSeq: seq }),
-    readers: context.readers.map((reader) => (own.includes(reader) ? { ...reader, connection: id } : reader)),
+    readers: context.readers.map((reader) => {
+      if (own.includes(reader)) return { ...reader, connection: id };
+      return foreign.includes(reader) ? { ...reader, connection: null } : reader;
+    }),
   });
   // The connection takes these after its own transition, which is not over yet. Nothing may come between, least of all
   // a timer: a reader that closed meanwhile would be counted for ever.
   for (const { queenId } of own) enqueue.sendTo(id, { type: 'reader.opened', queenId });
+  for (const _ of foreign) enqueue.sendTo(id, { type: 'reader.closed', reason: 'it is the reader of another queen' });
   enqueue.raise({ type: 'merge' });
 });
 

@@ -13,12 +13,16 @@ import type { Socket } from 'node:net';
 import type { Transform } from 'node:stream';
 import type { Context } from 'koa';
 import koaSse from 'koa-sse-stream';
+import { type KernelQueues, readKernelQueues } from './kernel-queues.js';
 import { HttpProblem } from './problem.js';
 
 /** Comments keep idle connections open through proxies (PROTOCOL: every 15 s). */
 const IDLE_COMMENT_MS = 15_000;
-/** A reader that takes nothing for so many checks in a row is closed; time in which we slept has no checks. */
-const STALL = { checkMs: 1_000, checksMax: 10 } as const;
+/**
+ * A reader that takes nothing of what waits for it is closed after `ms`; time in which we slept does not count. Readers
+ * are looked at every `checkMs`, and less often where that would take more than one part in `costPart` of the time.
+ */
+const STALL = { ms: 10_000, checkMs: { min: 2_000, max: 5_000 }, costPart: 200 } as const;
 /** No single write is larger: what a reader holds beyond the ring is bounded by this. */
 const WRITE_BYTES_MAX = 256 * 1024;
 const READERS_MAX = 10_000;
@@ -78,15 +82,15 @@ class Reader {
   /** Sent before anything of the ring. */
   private first: Buffer[];
   private writable = true;
-  private stalledChecks = 0;
-  private unsent = 0;
+  private stalledMs = 0;
+  private taken = 0;
   private closed: string | null = null;
 
   /** @param response its headers are out, and nothing else will be written through it. */
   constructor(
     private readonly broadcast: Broadcast,
     private readonly response: ServerResponse,
-    private readonly socket: Socket,
+    readonly socket: Socket,
     private readonly onClose: (reason: string) => void,
   ) {
     this.cursor = broadcast.head;
@@ -143,16 +147,16 @@ class Reader {
     if (this.writable && this.closed === null) this.write(COMMENT);
   }
 
-  /** Counts checks in which bytes waited and none was taken. */
-  check(): void {
-    const handle = (this.socket as unknown as { _handle?: { writeQueueSize?: number } | null })._handle;
-    const unsent = this.socket.writableLength + (handle?.writeQueueSize ?? 0);
-    const stuck = (unsent > 0 || !this.writable) && unsent === this.unsent;
-    this.unsent = unsent;
-    this.stalledChecks = stuck ? this.stalledChecks + 1 : 0;
-    if (this.stalledChecks >= STALL.checksMax) {
-      this.close(`it took nothing for ${(STALL.checkMs * STALL.checksMax) / 1000} s`);
-    }
+  /** Counts the time in which bytes waited and none was taken: here, in the kernel, or in the peer's kernel if it is ours too. */
+  check(elapsedMs: number, kernel: KernelQueues | null): void {
+    const { socket } = this;
+    const handle = (socket as unknown as { _handle?: { writeQueueSize?: number } | null })._handle;
+    const waiting = socket.writableLength + (handle?.writeQueueSize ?? 0) + (kernel?.(socket) ?? 0);
+    const taken = socket.bytesWritten - waiting;
+    const stuck = (waiting > 0 || !this.writable) && taken <= this.taken;
+    this.taken = Math.max(taken, this.taken);
+    this.stalledMs = stuck ? this.stalledMs + elapsedMs : 0;
+    if (this.stalledMs >= STALL.ms) this.close(`it took nothing for ${STALL.ms / 1000} s`);
   }
 
   /** The last words of a stream that ends in order. */
@@ -227,15 +231,13 @@ export class Broadcast {
   private flushing: 'no' | 'soon' | 'later' = 'no';
   private later: NodeJS.Timeout | undefined;
   private quietSince = performance.now();
-  private readonly timers: NodeJS.Timeout[];
+  private readonly idleTimer: NodeJS.Timeout;
+  private checkTimer: NodeJS.Timeout | undefined;
+  private checkedAt = 0;
   private ended = false;
 
   constructor(readonly options: BroadcastOptions) {
-    this.timers = [
-      setInterval(() => this.check(), STALL.checkMs),
-      setInterval(() => this.commentWhenIdle(), IDLE_COMMENT_MS / 3),
-    ];
-    for (const timer of this.timers) timer.unref();
+    this.idleTimer = setInterval(() => this.commentWhenIdle(), IDLE_COMMENT_MS / 3).unref();
   }
 
   /** Opens a stream as the answer to `ctx`. @throws HttpProblem 503 when there are too many readers. */
@@ -266,6 +268,7 @@ export class Broadcast {
       onClose(reason);
     });
     this.readers.add(reader);
+    if (this.readers.size === 1) this.checkLater(STALL.checkMs.min);
     onOpen(reader);
     reader.pump();
   }
@@ -325,8 +328,23 @@ export class Broadcast {
     return batch;
   }
 
-  private check(): void {
-    for (const reader of this.readers) reader.check();
+  /** Looks at all readers after `ms`, and so on for as long as there are any. */
+  private checkLater(ms: number): void {
+    clearTimeout(this.checkTimer);
+    this.checkedAt = performance.now();
+    this.checkTimer = setTimeout(() => void this.check(ms), ms).unref();
+  }
+
+  private async check(plannedMs: number): Promise<void> {
+    const startedAt = performance.now();
+    const kernel = await readKernelQueues([...this.readers].map(({ socket }) => socket));
+    const now = performance.now();
+    const elapsedMs = Math.min(now - this.checkedAt, 2 * plannedMs);
+    for (const reader of this.readers) reader.check(elapsedMs, kernel);
+    if (this.readers.size > 0 && !this.ended) {
+      const { min, max } = STALL.checkMs;
+      this.checkLater(Math.min(max, Math.max(min, STALL.costPart * (now - startedAt))));
+    }
   }
 
   private commentWhenIdle(): void {
@@ -344,7 +362,8 @@ export class Broadcast {
   /** Says bye to everybody and takes nobody any more. */
   end(reason: string): void {
     this.ended = true;
-    for (const timer of this.timers) clearInterval(timer);
+    clearInterval(this.idleTimer);
+    clearTimeout(this.checkTimer);
     for (const reader of [...this.readers]) reader.end(reason);
   }
 }

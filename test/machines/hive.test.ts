@@ -382,3 +382,32 @@ t.test('readers that nobody claims are remembered up to a bound', async (t) => {
   t.equal(hive.actor.getSnapshot().context.readers.length, 0);
   hive.actor.stop();
 });
+
+t.test('a stranger that reads while a queen without a name is called does not give that queen its name', async (t) => {
+  const hive = await start(['http://old'], { 'http://old': { queenId: null } });
+  hive.actor.send({ type: 'queen.asked', url: 'http://old', queenId: null, respond: () => {} });
+  hive.read('stranger', 'curl');
+  t.same(hive.states(), ['http://old streaming']);
+  hive.close('stranger');
+  await hive.turn();
+  await hive.turn();
+  t.same(hive.states(), ['http://old ready']);
+  hive.read('r1', null);
+  t.same(hive.states(), ['http://old streaming']);
+  hive.actor.stop();
+});
+
+t.test('a reader that was taken for a queen’s and turns out to be another’s is given up', async (t) => {
+  const hive = await start([], { 'http://a': { queenId: 'qa' } });
+  hive.ask('http://a', null);
+  hive.read('r1', 'stranger');
+  t.same(hive.readers(), [1]);
+  hive.ask('http://a', 'qa');
+  await hive.turn();
+  t.same(hive.readers(), [0]);
+  hive.close('r1');
+  hive.read('r2', 'qa');
+  t.same(hive.states(), ['http://a streaming']);
+  t.same(hive.errors, []);
+  hive.actor.stop();
+});

@@ -1,10 +1,13 @@
 /** The routes of a hive over real sockets, with what they tell its machine. */
+import { once } from 'node:events';
 import net from 'node:net';
 import t, { type Test } from 'tap';
 import type { HiveEvent } from '../../machines/hive.js';
 import { createApp } from '../../server/app.js';
 import { hiveDoors } from '../../server/hive.js';
+import { readKernelQueues } from '../../server/kernel-queues.js';
 import { listen } from '../../server/listen.js';
+import type { HiveHeartbeat } from '../../wire/heartbeat.js';
 import { openStream } from '../helpers/http.js';
 import { waitFor } from '../helpers/wait.js';
 
@@ -51,4 +54,59 @@ t.test('a reader whose connection breaks off right after its request leaves none
   }
   t.equal(open.size, 1);
   last.close();
+});
+
+const onLinux = { skip: process.platform !== 'linux' && 'only Linux tells what its kernel keeps' };
+const telemetry = (n: number) => ({ type: 'telemetry', hive_id: 'gpu-0', workers: [{ pid: n }] }) as HiveHeartbeat;
+
+t.test(
+  'a reader that takes nothing of small events is closed, though the kernel would keep them for it',
+  onLinux,
+  async (t) => {
+    const { doors, events, port, url } = await serveHive(t);
+    const brisk = await openStream(t, url, { 'rbee-queen': 'brisk' });
+    const stuck = net.connect(port, '127.0.0.1').on('error', () => {});
+    t.teardown(() => stuck.destroy());
+    await once(stuck.pause(), 'connect');
+    stuck.write('GET /v1/heartbeats/stream HTTP/1.1\r\nHost: localhost\r\nRbee-Queen: stuck\r\n\r\n');
+    await waitFor('both readers', () => doors.stream.stats().readers === 2);
+    let n = 0;
+    const timer = setInterval(() => doors.publish(telemetry(++n)), 500);
+    t.teardown(() => clearInterval(timer));
+    await waitFor('the end of the one', () => events.some(({ type }) => type === 'reader.closed'), {
+      timeoutMs: 60_000,
+    });
+    t.ok(n > 10, `${n} events of ${JSON.stringify(telemetry(n)).length} bytes would have fitted`);
+    t.match(
+      events.filter(({ type }) => type === 'reader.closed'),
+      [{ readerId: 'reader-2', reason: 'it took nothing for 10 s' }],
+    );
+    const before = brisk.events.length;
+    await brisk.waitForEvent((_, index) => index > before);
+    t.equal(doors.stream.stats().readers, 1);
+  },
+);
+
+t.test('what the kernel keeps of a connection is told, whichever family of addresses it uses', onLinux, async (t) => {
+  for (const [bind, host] of [
+    ['127.0.0.1', '127.0.0.1'],
+    ['::', '127.0.0.1'],
+    ['::1', '::1'],
+  ] as const) {
+    const server = net.createServer().listen(0, bind);
+    await once(server, 'listening');
+    const { port } = server.address() as net.AddressInfo;
+    const client = net.connect(port, host);
+    const [socket] = (await once(server, 'connection')) as [net.Socket];
+    client.pause();
+    const queued = async () => (await readKernelQueues([socket]))?.(socket);
+    t.equal(await queued(), 0, `${host} at ${bind}: nothing was written`);
+    socket.write('seven\n\n');
+    await waitFor('seven bytes', async () => (await queued()) === 7);
+    client.resume();
+    await waitFor('none', async () => (await queued()) === 0);
+    client.destroy();
+    socket.destroy();
+    server.close();
+  }
 });

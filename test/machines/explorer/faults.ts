@@ -1,0 +1,116 @@
+/** What may happen to a simulated swarm, one at a time. */
+import type { Host } from './network.js';
+import type { World } from './world.js';
+
+type Fault = (world: World) => void;
+
+function downFor(world: World): number {
+  return world.sim.pick([100, 1_000, 5_000, 20_000, 120_000, 4_000_000]);
+}
+
+function pair(world: World): [Host, Host] {
+  const { sim, hives, queens } = world;
+  const ends: [Host, Host] = [sim.pick(hives), sim.pick(queens)];
+  return sim.chance() < 0.5 ? ends : [ends[1], ends[0]];
+}
+
+const cut: Fault = (world) => {
+  const { sim, network } = world;
+  const [from, to] = pair(world);
+  const link = sim.chance() < 0.7 ? 'drop' : 'refuse';
+  sim.say(`${link} ${from.name} > ${to.name}`);
+  network.set(from, to, link);
+  if (sim.chance() < 0.6) network.set(to, from, link);
+  sim.after(downFor(world), () => {
+    network.set(from, to, 'good');
+    network.set(to, from, 'good');
+    sim.say(`good ${from.name} > ${to.name}`);
+  });
+};
+
+const restart: Fault = (world) => {
+  const { sim, hives, queens } = world;
+  const host = sim.pick([...hives, ...queens]);
+  if (host.process === null) return;
+  host.kill({ power: sim.chance() < 0.6 });
+  if ('forget' in host && !host.old && sim.chance() < 0.2) host.forget();
+  const wait = sim.chance() < 0.3 ? 0 : downFor(world);
+  sim.after(wait, () => {
+    if (host.process === null) host.start();
+  });
+};
+
+const breakStream: Fault = ({ sim, hives }) => {
+  const stream = sim.pick([...sim.pick(hives).streams.values()]);
+  if (!stream) return;
+  const how = sim.pick(['hive', 'queen', 'both'] as const);
+  sim.say(`the stream ${stream.hive.name} > ${stream.queen.name} is forgotten by ${how}`);
+  if (how !== 'queen') stream.forgetAtHive();
+  if (how !== 'hive') stream.forgetAtQueen();
+};
+
+/** Out of turn, and under a name that may be another, or one that leads nowhere. */
+const ask: Fault = ({ sim, hives, queens }) => {
+  const queen = sim.pick(queens);
+  if (queen.process === null) return;
+  // Of an old queen, which does not say its name, nobody can tell that two URLs are one.
+  const url = queen.url + (queen.old ? '' : sim.pick(['', '-alias', '-alias', '-unreachable']));
+  queen.ask(sim.pick(hives), url).catch(() => {});
+};
+
+const list: Fault = ({ sim, hives, queens }) => {
+  const listed = queens.filter(() => sim.chance() < 0.6).map(({ id, url }) => ({ id, url }));
+  sim.pick(hives).actor?.send({ type: 'queens.listed', queens: listed });
+};
+
+/** Names that nobody bears ask for announcements, until the hive has as many as it takes. */
+const stranger: Fault = ({ sim, hives }) => {
+  const hive = sim.pick(hives);
+  if (hive.process === null) return;
+  try {
+    for (let n = sim.pick([1, 1, 10]); n > 0; n -= 1) {
+      hive.asked(`http://stranger-${Math.floor(sim.chance() * 12)}`, null);
+    }
+  } catch {
+    // It is full.
+  }
+};
+
+/** A queen that closes each stream as soon as it has it. */
+const flap: Fault = (world) => {
+  const queen = world.sim.pick(world.queens);
+  world.sim.say(`${queen.name} closes its streams`);
+  queen.flapping = true;
+  for (const stream of [...queen.streams]) stream.forgetAtQueen();
+  world.sim.after(downFor(world), () => {
+    queen.flapping = false;
+  });
+};
+
+/** A firewall forgets a connection: what is sent on it vanishes, and neither end hears of it. */
+const vanish: Fault = ({ sim, hives }) => {
+  const stream = sim.pick([...sim.pick(hives).streams.values()]);
+  if (!stream) return;
+  sim.say(`the stream ${stream.hive.name} > ${stream.queen.name} vanishes`);
+  stream.vanished = true;
+};
+
+/** Somebody who is no queen reads for a moment. */
+const visitor: Fault = ({ sim, hives }) => {
+  const hive = sim.pick(hives);
+  const readerId = `visitor-${sim.now}`;
+  hive.actor?.send({ type: 'reader.opened', readerId, queenId: sim.pick(['curl', `queen-7`]), instance: null });
+  const { process } = hive;
+  sim.after(sim.between(0, 10_000), () => {
+    if (hive.process === process) hive.actor?.send({ type: 'reader.closed', readerId, reason: 'it closed' });
+  });
+};
+
+const FAULTS: Fault[] = [
+  ...[cut, cut, cut, restart, restart, breakStream, vanish, flap],
+  ...[ask, ask, ask, list, stranger, stranger, visitor],
+];
+
+export function fault(world: World): void {
+  world.sim.pick(FAULTS)(world);
+}

@@ -1,0 +1,123 @@
+/** A simulated machine that runs a hive: the real machines, on simulated time and network. */
+import { type ActorRefFrom, createActor, fromPromise } from 'xstate';
+import { announceDelayMs, LOST_JITTER_MS_MAX, lostDelayMs } from '../../../machines/backoff.js';
+import { hiveMachine, type QueenAskedAnswer } from '../../../machines/hive.js';
+import { type AnnounceInput, type AnnounceOutput, hiveConnectionMachine } from '../../../machines/hive-connection.js';
+import { type HealthOutput, type QueenHealthInput, queenHealthMachine } from '../../../machines/queen-health.js';
+import type { Host } from './network.js';
+import type { CountingClock } from './sim.js';
+import type { Stream } from './stream.js';
+import type { World } from './world.js';
+
+export class SimHive implements Host {
+  powered = true;
+  process: object | null = null;
+  actor: ActorRefFrom<typeof hiveMachine> | null = null;
+  clock: CountingClock;
+  readonly name: string;
+  readonly id: string;
+  readonly url: string;
+  readonly instance: string;
+  /** Streams whose end here is open, by the reader's id. */
+  readonly streams = new Map<string, Stream>();
+  /** When it announced itself to which URL, for as long as a storm is looked for. */
+  announcements: { at: number; url: string }[] = [];
+  private readers = 0;
+
+  constructor(
+    private readonly world: World,
+    n: number,
+    readonly queenUrls: string[],
+    readonly intervalMs: number,
+  ) {
+    this.name = `h${n}`;
+    this.id = `hive-${n}`;
+    this.url = `http://h${n}`;
+    this.instance = `instance-${n}`;
+    this.clock = world.sim.clock();
+  }
+
+  start(): void {
+    const { world } = this;
+    const { sim } = world;
+    const run = {};
+    this.powered = true;
+    this.process = run;
+    this.clock = sim.clock();
+    const announce = fromPromise<AnnounceOutput, AnnounceInput>(async ({ input }) => {
+      this.announcements.push({ at: sim.now, url: input.queenUrl });
+      sim.say(`${this.name} announces itself to ${input.queenUrl}`);
+      const queen = world.queenAt(input.queenUrl);
+      const answer = await world.network.request(this, queen, () => queen.ready(this));
+      return { queenId: answer.queenId, hiveUrl: this.url, run: answer.run };
+    });
+    const checkHealth = fromPromise<HealthOutput, QueenHealthInput>(({ input }) => {
+      const queen = world.queenAt(input.queenUrl);
+      return world.network.request(this, queen, () => queen.health(this));
+    });
+    const connection = hiveConnectionMachine.provide({
+      actors: { announce, queenHealth: queenHealthMachine.provide({ actors: { checkHealth } }) },
+      delays: {
+        retry: ({ context }) => announceDelayMs(context.attempt + 1, sim.chance()),
+        lostDelay: ({ context }) => lostDelayMs(context.shortStreams) + sim.chance() * LOST_JITTER_MS_MAX,
+      },
+    });
+    const actor = createActor(
+      hiveMachine.provide({
+        actors: { connection },
+        actions: {
+          closeReaders: (_, { readerIds, reason }) => {
+            for (const id of readerIds) this.streams.get(id)?.closeAtHive(reason);
+          },
+        },
+      }),
+      { input: { queenUrls: this.queenUrls }, clock: this.clock, inspect: world.watch(this) },
+    );
+    actor.subscribe({ error: (error) => world.fail(`${this.name} failed: ${String(error)}`) });
+    this.actor = actor;
+    actor.start();
+    sim.say(`${this.name} starts`);
+    const tick = () => {
+      if (this.process !== run) return;
+      for (const stream of this.streams.values()) stream.event();
+      sim.after(this.intervalMs, tick);
+    };
+    sim.after(this.intervalMs, tick);
+  }
+
+  /** Its process ends; without power nobody is told. */
+  kill({ power }: { power: boolean }): void {
+    this.world.sim.say(`${this.name} ${power ? 'is killed' : 'loses power'}`);
+    this.process = null;
+    this.actor?.stop();
+    this.actor = null;
+    this.powered = power;
+    for (const stream of [...this.streams.values()]) stream.closeAtHive('killed');
+    this.streams.clear();
+  }
+
+  accept(stream: Stream): void {
+    this.readers += 1;
+    const readerId = `reader-${this.readers}`;
+    this.streams.set(readerId, stream);
+    this.world.sim.say(`${this.name} is read by ${stream.queen.name} (${readerId})`);
+    this.actor?.send({ type: 'reader.opened', readerId, queenId: stream.queenId, instance: stream.instance });
+  }
+
+  closed(stream: Stream, reason: string): void {
+    for (const [readerId, one] of this.streams) {
+      if (one !== stream) continue;
+      this.streams.delete(readerId);
+      this.world.sim.say(`${this.name}: ${readerId} closes (${reason})`);
+      this.actor?.send({ type: 'reader.closed', readerId, reason });
+    }
+  }
+
+  /** A queen asks it to announce itself. */
+  asked(url: string, queenId: string | null): void {
+    let said: QueenAskedAnswer | undefined;
+    this.world.sim.say(`${this.name} is asked to announce itself to ${url}`);
+    this.actor?.send({ type: 'queen.asked', url, queenId, respond: (answer) => (said = answer) });
+    if (said === 'full') throw { kind: 'conflict', message: 'as many queens as it takes' };
+  }
+}
