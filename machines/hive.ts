@@ -214,6 +214,19 @@ const followRegistry = s.enqueueActions(({ context, event, enqueue }) => {
   enqueue.assign({ listed: queens });
 });
 
+const isTwin = (a: Reader, b: Reader): boolean =>
+  a.instance !== null && b.instance !== null && a.instance !== b.instance;
+
+/**
+ * A queen has one subscription: a new one means that those before are over, though their TCP connections may have died so
+ * silently (a power cut, a firewall that forgot them) that the kernel will believe in them for a quarter of an hour.
+ */
+const replacedBy = (newest: Reader, readers: Reader[]): string[] =>
+  readers
+    .filter((one) => newest.queenId !== null && one.queenId === newest.queenId && one.seq < newest.seq)
+    .filter((one) => !isTwin(one, newest))
+    .map(({ id }) => id);
+
 const assignReader = s.enqueueActions(({ context, event, enqueue }) => {
   if (event.type !== 'reader.opened') return;
   const { readerId, queenId, instance } = event;
@@ -224,13 +237,12 @@ const assignReader = s.enqueueActions(({ context, event, enqueue }) => {
   if (!connection) return;
   enqueue.assign(({ context }) => patch(context, connection.id, { queenId: queenId ?? connection.queenId }));
   enqueue.sendTo(connection.id, { type: 'reader.opened', queenId });
-  // A queen has one subscription: a new one means that the one before is over, though its TCP connection may have died so
-  // silently (a power cut, a firewall that forgot it) that the kernel will believe in it for a quarter of an hour.
-  const before = queenId === null ? [] : readersOf(context, connection.id).filter((one) => one.queenId === queenId);
-  const isTwin = (one: Reader) => one.instance !== null && instance !== null && one.instance !== instance;
-  const older = before.filter((one) => !isTwin(one));
-  enqueue({ type: 'closeReaders', params: { readerIds: older.map(({ id }) => id), reason: 'replaced by a new one' } });
-  if (queenId !== null && before.some(isTwin)) enqueue({ type: 'warnOfTwins', params: { queenId } });
+  const before = readersOf(context, connection.id);
+  const readerIds = replacedBy(reader, before);
+  enqueue({ type: 'closeReaders', params: { readerIds, reason: 'replaced by a new one' } });
+  if (queenId !== null && before.some((one) => one.queenId === queenId && isTwin(one, reader))) {
+    enqueue({ type: 'warnOfTwins', params: { queenId } });
+  }
 });
 
 const removeReader = s.enqueueActions(({ context, event, enqueue }) => {
@@ -262,6 +274,8 @@ const assignEarlyReaders = s.enqueueActions(({ context, event, enqueue }) => {
   // The connection takes these after its own transition, which is not over yet. Nothing may come between, least of all
   // a timer: a reader that closed meanwhile would be counted for ever.
   for (const { queenId } of own) enqueue.sendTo(id, { type: 'reader.opened', queenId });
+  const readerIds = own.flatMap((reader) => replacedBy(reader, own));
+  enqueue({ type: 'closeReaders', params: { readerIds: [...new Set(readerIds)], reason: 'replaced by a new one' } });
   for (const _ of foreign) enqueue.sendTo(id, { type: 'reader.closed', reason: 'it is the reader of another queen' });
   enqueue.raise({ type: 'merge' });
 });

@@ -411,3 +411,18 @@ t.test('a reader that was taken for a queen’s and turns out to be another’s 
   t.same(hive.errors, []);
   hive.actor.stop();
 });
+
+t.test('of two readers of a queen that came before its answer the newer one is kept', async (t) => {
+  const hive = await start([], { 'http://a': { queenId: 'q' }, 'http://alias': { queenId: 'q' } });
+  hive.ask('http://a', null);
+  hive.ask('http://alias', null);
+  hive.read('r1', 'q');
+  hive.read('r2', 'q');
+  t.same(hive.closed, []);
+  await hive.turn();
+  t.same(hive.closed, ['r1']);
+  hive.close('r1');
+  t.same(hive.readers(), [1]);
+  t.match(hive.states(), [/streaming$/]);
+  hive.actor.stop();
+});
