@@ -255,7 +255,9 @@ export const hiveConnectionMachine = s.createMachine({
             actions: assign({
               failure: 'timeout',
               reason: ({ context: { hiveUrl, lastFailure } }) =>
-                `she said yes but cannot reach ${hiveUrl}${lastFailure === null ? '' : ` (${lastFailure})`}`,
+                lastFailure === null
+                  ? `queen accepted, but cannot reach ${hiveUrl}`
+                  : `queen accepted, but cannot read this hive: ${lastFailure}`,
             }),
           },
         ],

@@ -322,7 +322,10 @@ t.test('a queen that says why it could not read the hive is quoted', async (t) =
   await script.pass(10_100);
   t.notMatch(actor.getSnapshot().context.reason, /401/, 'it said nothing yet');
   await script.pass(12_100);
-  t.match(actor.getSnapshot(), { value: 'backoff', context: { reason: /cannot reach .*answered 401/ } });
+  t.match(actor.getSnapshot(), {
+    value: 'backoff',
+    context: { reason: /^queen accepted, but cannot read this hive: .*answered 401/ },
+  });
   await script.pass(14_100);
   t.notMatch(actor.getSnapshot().context.reason, /401/, 'only what it said last counts');
   actor.stop();

@@ -101,7 +101,7 @@ const reasons: Record<string, RegExp> = {
   'she answers 503': /answered 503/,
   'she redirects': /redirects are not followed/,
   'she never answers': /no answer within 5 s/,
-  'she never subscribes': /^she said yes but cannot reach http/,
+  'she never subscribes': /^queen accepted, but cannot reach http/,
   'she goes away with her stream': /connection refused|closed/,
 };
 

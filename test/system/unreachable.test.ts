@@ -102,5 +102,5 @@ t.test('a hive that wants a token which the queen has not is told so, by queen a
     },
     { timeoutMs: 60_000 },
   );
-  t.match(reason, /cannot reach .*answered 401/);
+  t.match(reason, /^queen accepted, but cannot read this hive: .*answered 401/);
 });

@@ -10,7 +10,7 @@ import type { World } from './world.js';
 const CONNECTION_TIMERS_MAX = 2;
 /** Timers of one subscription: of its state, its stream's silence or its search; and of the whole queen, its next round. */
 const SUBSCRIPTION_TIMERS_MAX = 3;
-const STORM = { windowMs: 10_000, max: 14 } as const;
+const STORM = { windowMs: 10_000, max: 20 } as const;
 
 type Connection = ActorRefFrom<typeof hiveConnectionMachine>;
 

@@ -44,6 +44,7 @@ export class SimHive implements Host {
     this.powered = true;
     this.process = run;
     this.clock = sim.clock();
+    this.announcements = [];
     const announce = fromPromise<AnnounceOutput, AnnounceInput>(async ({ input }) => {
       this.announcements.push({ at: sim.now, url: input.queenUrl });
       sim.say(`${this.name} announces itself to ${input.queenUrl}`);

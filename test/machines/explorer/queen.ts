@@ -153,8 +153,8 @@ export class SimQueen implements Host {
           stream.closeAtQueen();
           return over({ type: 'closed', reason: 'it closed the stream' });
         }
-        sendBack({ type: 'opened' });
-        const watch = watchSilence({ clock: this.clock, silenceLimits }, sendBack);
+        sendBack({ type: 'answered' });
+        const watch = watchSilence({ clock: this.clock, silenceLimits }, sendBack, input.intervalMs);
         let first = true;
         silence.stop = watch.stop;
         silence.heard = () => {
@@ -163,6 +163,7 @@ export class SimQueen implements Host {
             watch.setInterval(hive.intervalMs);
             sendBack({ type: 'interval', ms: hive.intervalMs });
           }
+          if (first) sendBack({ type: 'opened' });
           first = false;
         };
       },

@@ -56,7 +56,11 @@ export class Stream {
       return;
     }
     sim.after(network.delay(), () => {
-      if (this.atQueen && network.link(hive, queen) === 'good') this.input.opened();
+      if (!this.atQueen || network.link(hive, queen) !== 'good') return;
+      this.input.opened();
+      // Headers pass where large packets do not.
+      if (network.rough && sim.chance() < 0.03) this.vanished = true;
+      else if (this.atQueen) this.input.heard();
     });
   }
 

@@ -13,7 +13,7 @@ import { Sim } from './sim.js';
 export class ExplorerFailure extends Error {}
 
 /** Within so long after the last fault all is well: a round of the search (60 s), a silent stream found (10 intervals), a backoff of 30 s, a time-out or two. */
-const HEALED_MS = 120_000;
+const HEALED_MS = 150_000;
 
 export class World {
   readonly sim: Sim;
@@ -48,7 +48,7 @@ export class World {
       const configured = this.queens
         .filter(() => sim.chance() < (this.searches ? 0.4 : 0.8))
         .flatMap(({ url, old }) => (old || sim.chance() < 0.7 ? [url] : [url, `${url}-alias`]));
-      return new SimHive(this, n, configured, sim.pick([1_000]));
+      return new SimHive(this, n, configured, sim.pick([1_000, 1_000, 2_000, 10_000]));
     });
     for (const host of [...this.queens, ...this.hives]) sim.after(sim.between(0, 10_000), () => host.start());
     sim.after(10_000, () => this.beRough());

@@ -85,9 +85,9 @@ exports[`dist/test/machines/hive-connection.test.js > TAP > she says yes and nev
   0.00 s  connection = announcing
   0.00 s  connection tells connection.accepted
   0.00 s  connection = ready
- 10.00 s  connection = backoff (she said yes but cannot reach http://hive:7835)
+ 10.00 s  connection = backoff (queen accepted, but cannot reach http://hive:7835)
  12.00 s  announce to http://queen:7833, attempt 2
- 12.00 s  connection = announcing (she said yes but cannot reach http://hive:7835)
+ 12.00 s  connection = announcing (queen accepted, but cannot reach http://hive:7835)
  12.00 s  connection tells connection.accepted
  12.00 s  connection = ready
 `
