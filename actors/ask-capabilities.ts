@@ -10,7 +10,7 @@ const parseCapabilities = knownParser(WorkerCapabilities);
 export async function askCapabilities(
   outgoing: Outgoing,
   url: string,
-  options: Pick<Ask, 'trusted' | 'signal' | 'connectMs'>,
+  options: Pick<Ask, 'trusted' | 'worker' | 'signal' | 'connectMs'>,
 ): Promise<WorkerCapabilities | null> {
   try {
     const { body } = await ask(outgoing, url + PATH.capabilities, options);

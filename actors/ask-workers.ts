@@ -6,7 +6,7 @@ import pLimit from 'p-limit';
 import { fromCallback } from 'xstate';
 import type { SubscriptionEvent } from '../machines/hive-subscription.js';
 import { normaliseUrl } from '../wire/url.js';
-import type { WorkerEntry } from '../wire/worker.js';
+import { expectedWorker, type WorkerEntry } from '../wire/worker.js';
 import { askWorkerHealth } from './ask-worker-health.js';
 import type { Outgoing } from './http.js';
 
@@ -30,8 +30,10 @@ export function createAskWorkers(deps: AskWorkersDeps) {
   async function askOne(worker: WorkerEntry, signal: AbortSignal): Promise<void> {
     const url = normaliseUrl(worker.url ?? '');
     if (!url.ok || signal.aborted) return;
+    const expected = expectedWorker(worker.worker_id, worker.key);
     try {
-      const { named } = await askWorkerHealth(outgoing, { id: worker.worker_id, url: url.url }, { signal });
+      const asked = { id: worker.worker_id, url: url.url, worker: expected };
+      const { named } = await askWorkerHealth(outgoing, asked, { signal });
       const holder = named ? worker.worker_id : (holderOf(url.url) ?? worker.worker_id);
       if (holder === worker.worker_id) onHealthy(worker);
       else onUnreachable(worker, `${url.url} is worker ${holder} now`);

@@ -240,6 +240,23 @@ function dial(outgoing: Outgoing, url: string, options: Ask): net.Socket {
   return hold(socket, url, options);
 }
 
+/** A connection of which the request follows. Rejects with a PeerFailure, also when the worker that is meant is not there. */
+export async function connectTo(
+  outgoing: Outgoing,
+  url: string,
+  options: Pick<Ask, 'connectMs' | 'worker'>,
+): Promise<net.Socket> {
+  const socket = dial(outgoing, url, { trusted: false, ...options });
+  try {
+    await connected(socket, url, options.connectMs);
+    if (options.worker) await proveWorker(socket, url, options.worker);
+    return socket;
+  } catch (error) {
+    socket.destroy();
+    throw peerFailure(url, socket.errored ?? error);
+  }
+}
+
 /** Ties a connection to what its request may take. An error without a listener would end the process. */
 function hold(socket: net.Socket, url: string, { signal, timeoutMs }: Ask): net.Socket {
   socket.on('error', ignore);

@@ -1,18 +1,23 @@
 /** Asks a worker that failed for its /health until it answers: only then is it offered work again. */
 import pLimit from 'p-limit';
 import { normaliseUrl } from '../wire/url.js';
+import type { ExpectedWorker } from '../wire/worker.js';
 import { askWorkerHealth } from './ask-worker-health.js';
 import type { Outgoing } from './http.js';
 
 const IN_FLIGHT_MAX = 64;
+/** Longer than TCP takes to repeat a lost packet. */
+const CONNECT_MS = 3_500;
 
 export interface RecheckDeps {
   outgoing: Outgoing;
-  /** Where the worker is now, since it may have moved; null when it is known no more. */
-  urlOf: (workerId: string) => string | null;
+  /** Where the worker is now and who must answer there, since it may have moved; null when it is known no more. */
+  whereIs: (workerId: string) => { url: string; worker: ExpectedWorker | null } | null;
   /** Ms before each ask, from the first one on. */
   delayMs: (asked: number) => number;
   onHealthy: (workerId: string) => void;
+  /** It does not answer either. */
+  onUnhealthy: (workerId: string, reason: string) => void;
   onGone: (workerId: string) => void;
 }
 
@@ -22,7 +27,8 @@ export interface Recheck {
   stop: () => void;
 }
 
-export function createRecheck({ outgoing, urlOf, delayMs, onHealthy, onGone }: RecheckDeps): Recheck {
+export function createRecheck(deps: RecheckDeps): Recheck {
+  const { outgoing, whereIs, delayMs, onHealthy, onUnhealthy, onGone } = deps;
   const limit = pLimit(IN_FLIGHT_MAX);
   const waiting = new Map<string, NodeJS.Timeout>();
   const controller = new AbortController();
@@ -37,19 +43,21 @@ export function createRecheck({ outgoing, urlOf, delayMs, onHealthy, onGone }: R
 
   async function askAgain(workerId: string, asked: number): Promise<void> {
     if (signal.aborted) return;
-    const url = urlOf(workerId);
-    if (url === null) {
+    const where = whereIs(workerId);
+    if (where === null) {
       waiting.delete(workerId);
       return void onGone(workerId);
     }
     try {
-      const base = normaliseUrl(url);
+      const base = normaliseUrl(where.url);
       if (!base.ok) throw new Error(base.detail);
-      await askWorkerHealth(outgoing, { id: workerId, url: base.url }, { connectMs: 1_000, signal });
+      await askWorkerHealth(outgoing, { ...where, id: workerId, url: base.url }, { connectMs: CONNECT_MS, signal });
       waiting.delete(workerId);
       onHealthy(workerId);
-    } catch {
-      if (!signal.aborted) later(workerId, asked + 1);
+    } catch (error) {
+      if (signal.aborted) return;
+      if (asked === 0) onUnhealthy(workerId, (error as Error).message);
+      later(workerId, asked + 1);
     }
   }
 

@@ -1,16 +1,13 @@
-/** One request to one worker, and its answer on its way to the client. */
-import http, { type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
-import https from 'node:https';
+/** One request to one worker over a connection that stands, and its answer on its way to the client. */
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import { TLSSocket } from 'node:tls';
 import type { Candidate } from '../stores/gateway.js';
+import { readJson } from '../wire/json.js';
 import { openAiError } from '../wire/openai.js';
-import { HEADER, PROTOCOL_VERSION } from '../wire/status.js';
-import { normaliseUrl } from '../wire/url.js';
 import { peerFailure } from './failure.js';
-import { type Outgoing, reach } from './http.js';
 import { createWholeEvents } from './whole-events.js';
+import type { Opening } from './worker-connections.js';
 
-/** A connection stands within this, or the next worker is tried. */
-const CONNECT_MS = 1_000;
 /**
  * A worker may say nothing for so long: a slow machine may need minutes for a long prompt, and an answer that is no
  * stream comes only when it is whole. OpenAI's own clients wait as long.
@@ -20,9 +17,9 @@ const SILENCE_MS = 600_000;
 const STALL_MS = 60_000;
 /** What a client has not taken yet, at most, before its worker is read no further. */
 const UNTAKEN_BYTES_MAX = 128 * 1024;
-/** Connections kept open to one worker for the next request. */
-const IDLE_SOCKETS_MAX = 32;
-const IDLE_SOCKET_MS = 15_000;
+/** Of an answer that is an error so much is read, for so long, to know what it says. */
+const ERROR_BYTES_MAX = 64 * 1024;
+const ERROR_MS = 5_000;
 
 export interface Call {
   /** Of the API: `/v1/chat/completions`. */
@@ -39,14 +36,23 @@ export interface Call {
 export interface TryInput {
   call: Call;
   worker: Candidate;
-  trusted: boolean;
+  /** Ready. */
+  opening: Opening;
+  /** For this worker. */
+  body: Buffer;
   onFirstByte: () => void;
 }
 
-/** `failed`: before the first byte, so that another can be tried. `lost`: after it. */
+/**
+ * `failed`: nothing of an answer came, so that another can be tried. `stale`: a kept connection was closed just as it
+ * was used, which says nothing of the worker. `lacking`: the worker has no such model. `torn`: an answer began to come
+ * and broke off before its first byte reached the client. `lost`: after it.
+ */
 export interface Attempt {
-  outcome: 'answered' | 'failed' | 'lost' | 'cancelled';
+  outcome: 'answered' | 'failed' | 'stale' | 'lacking' | 'torn' | 'lost' | 'cancelled';
   reason: string;
+  /** The worker may have done what was asked: the request was sent, and it did not refuse it. */
+  executed: boolean;
 }
 
 export interface Try {
@@ -58,60 +64,42 @@ export interface Try {
   lose: (reason: string) => void;
 }
 
-/** Answers that say more of the worker than of the request (it does not know us, or not by this name): the next one is asked. */
-const isWorkersFault = (status: number): boolean =>
-  status >= 500 || status < 200 || [401, 403].includes(status) || isRedirect(status);
-const isRedirect = (status: number): boolean => status >= 300 && status < 400;
+/**
+ * Answers that say more of the worker than of the request (it does not know us, cannot answer now, is something else, or
+ * failed): the next one is asked.
+ */
+const isWorkersFault = (status: number): boolean => status >= 500 || isRefusal(status);
+/** Those by which it says that it has done nothing. */
+const isRefusal = (status: number): boolean =>
+  status < 200 || (status >= 300 && status < 400) || [401, 403, 503].includes(status);
 
 /** Of a worker's headers, those that are the client's business. */
 const PASSED = /^(content-(type|length|encoding)|cache-control|retry-after|x-request-id|(openai|x-ratelimit)-.*)$/;
 
-export function createTry(outgoing: Outgoing): { attempt: (input: TryInput) => Try; close: () => void } {
-  const pool = {
-    keepAlive: true,
-    maxFreeSockets: IDLE_SOCKETS_MAX,
-    timeout: IDLE_SOCKET_MS,
-    scheduling: 'lifo',
-  } as const;
-  const agents = { http: new http.Agent(pool), https: new https.Agent(pool) };
-  return {
-    attempt: (input) => attempt(outgoing, agents, input),
-    close: () => {
-      agents.http.destroy();
-      agents.https.destroy();
-    },
-  };
-}
-
-interface Agents {
-  http: http.Agent;
-  https: https.Agent;
-}
-
-function attempt(outgoing: Outgoing, agents: Agents, { call, worker, trusted, onFirstByte }: TryInput): Try {
+export function attempt({ call, worker, opening, body, onFirstByte }: TryInput): Try {
   const { response: client } = call;
-  const body = worker.model === call.model ? call.body : renamed(call.body, worker.model);
-  let request: http.ClientRequest | undefined;
+  const { request } = opening;
+  const bytesBefore = request.socket?.bytesRead ?? 0;
+  const events = createWholeEvents();
   let answer: IncomingMessage | undefined;
   let started = false;
-  let settle: (attempt: Attempt) => void = () => {};
   let settled = false;
+  let heardAt = performance.now();
+  let stall: NodeJS.Timeout | undefined;
+  let settle: (attempt: Attempt) => void = () => {};
   const done = new Promise<Attempt>((resolve) => {
     settle = resolve;
   });
   const silence = setTimeout(() => fail(`it said nothing for ${SILENCE_MS / 60_000} min`), SILENCE_MS);
-  let heardAt = performance.now();
-  let stall: NodeJS.Timeout | undefined;
-  const events = createWholeEvents();
 
-  function finish(outcome: Attempt['outcome'], reason = ''): void {
+  function finish(outcome: Attempt['outcome'], reason = '', executed = true): void {
     if (settled) return;
     settled = true;
     clearTimeout(silence);
     clearTimeout(stall);
     client.off('close', onClientClose).off('drain', onDrain);
-    if (outcome !== 'answered') request?.destroy();
-    settle({ outcome, reason });
+    if (outcome !== 'answered') request.destroy();
+    settle({ outcome, reason, executed });
   }
 
   function heard(): void {
@@ -131,9 +119,12 @@ function attempt(outgoing: Outgoing, agents: Agents, { call, worker, trusted, on
     answer?.resume();
   }
 
+  /** Of a TLS connection only what it carries for TLS itself could be counted. */
+  const carriedBack = () => !(request.socket instanceof TLSSocket) && (request.socket?.bytesRead ?? 0) > bytesBefore;
+
   function fail(reason: string): void {
     if (settled) return;
-    if (!started) return void finish('failed', reason);
+    if (!started) return void finish(answer || carriedBack() ? 'torn' : 'failed', reason);
     breakOff(reason);
     finish('lost', reason);
   }
@@ -145,95 +136,89 @@ function attempt(outgoing: Outgoing, agents: Agents, { call, worker, trusted, on
     client.end(`data: ${JSON.stringify(words)}\n\n`);
   }
 
-  function send(fresh: boolean): void {
-    const base = normaliseUrl(worker.url);
-    if (!base.ok) return void fail(`its URL is not one: ${base.detail}`);
-    const secure = base.url.startsWith('https:');
-    const url = new URL(base.url + call.path);
-    let connecting: NodeJS.Timeout | undefined;
-    try {
-      request = (secure ? https : http).request({
-        ...reach(outgoing, base.url),
-        method: 'POST',
-        path: url.pathname,
-        agent: fresh ? false : secure ? agents.https : agents.http,
-        headers: {
-          ...call.headers,
-          host: url.host,
-          'content-type': 'application/json',
-          'content-length': body.length,
-          'accept-encoding': 'identity',
-          [HEADER.protocol]: PROTOCOL_VERSION,
-          ...(trusted && outgoing.token !== null ? { authorization: `Bearer ${outgoing.token}` } : {}),
-        },
-      });
-    } catch (error) {
-      return void fail((error as Error).message);
-    }
-    const own = request;
-    own.once('socket', (socket) => {
-      if (!socket.connecting) return;
-      connecting = setTimeout(() => fail(`no connection within ${CONNECT_MS / 1000} s`), CONNECT_MS);
-      socket.once(secure ? 'secureConnect' : 'connect', () => clearTimeout(connecting));
-    });
-    own.once('close', () => clearTimeout(connecting));
-    own.once('response', (incoming) => onAnswer(incoming));
-    own.on('error', (error: NodeJS.ErrnoException) => {
-      if (settled || own !== request || answer) return;
-      // The worker closed a kept connection just as we wrote to it: that says nothing of the worker.
-      if (own.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE')) send(true);
-      else fail(peerFailure(base.url, error).message);
-    });
-    own.end(body);
-  }
-
   function onAnswer(incoming: IncomingMessage): void {
     if (settled) return void incoming.destroy();
     answer = incoming;
     const status = incoming.statusCode ?? 0;
+    if (isWorkersFault(status)) {
+      readError(incoming, (said) => finish('failed', `it answered ${status}${wordsOf(said)}`, !isRefusal(status)));
+    } else if (status === 404) {
+      readError(incoming, (said) => {
+        if (lacksModel(said)) finish('lacking', `it has no such model${wordsOf(said)}`, false);
+        else carryWhole(incoming, said);
+      });
+    } else carry(incoming);
+  }
+
+  /** An error of the worker's that is the client's: it is short, and was read already. */
+  function carryWhole(incoming: IncomingMessage, said: Buffer): void {
+    if (settled) return;
+    begin(incoming, said.length);
+    client.end(said);
+    finish('answered');
+    if (!incoming.complete) request.destroy();
+  }
+
+  function carry(incoming: IncomingMessage): void {
+    const stream = isStream(incoming);
     incoming.on('error', (error) => fail(peerFailure(worker.url, error).message));
     incoming.once('close', () => fail('it closed the connection before its answer was whole'));
-    if (isWorkersFault(status)) {
-      incoming.once('data', (chunk: Buffer) => fail(`it answered ${status}${saidIn(chunk)}`));
-      incoming.once('end', () => fail(`it answered ${status}`));
-      return;
-    }
-    const stream = isStream(incoming);
     incoming.on('data', (chunk: Buffer) => {
       if (settled) return;
       const bytes = stream ? events.take(chunk) : chunk;
       heard();
       if (bytes === null) return;
-      begin(status, incoming);
+      begin(incoming);
       if (client.write(bytes) || client.writableLength < UNTAKEN_BYTES_MAX) return;
       // Reading on would only fill our memory with what the client does not take.
       incoming.pause();
-      stall = setTimeout(() => {
+      stall ??= setTimeout(() => {
         client.destroy();
         finish('cancelled');
       }, STALL_MS);
     });
     incoming.once('end', () => {
       if (settled || !incoming.complete) return;
-      begin(status, incoming);
+      begin(incoming);
       client.end(events.rest() ?? undefined);
       finish('answered');
     });
   }
 
-  function begin(status: number, { headers }: IncomingMessage): void {
+  /** @param length of the whole body, where that was read already */
+  function begin({ statusCode = 0, headers }: IncomingMessage, length?: number): void {
     if (started) return;
     started = true;
     onFirstByte();
     const passed: OutgoingHttpHeaders = { 'Rbee-Worker': worker.workerId };
     for (const [name, value] of Object.entries(headers)) if (PASSED.test(name)) passed[name] = value;
-    if (isStream(answer)) Object.assign(passed, { 'cache-control': 'no-cache', 'x-accel-buffering': 'no' });
-    client.writeHead(status, passed);
+    if (isStream(answer)) {
+      Object.assign(passed, { 'cache-control': 'no-cache', 'x-accel-buffering': 'no' });
+      // An event of ours may have to follow.
+      delete passed['content-length'];
+    }
+    if (length !== undefined) passed['content-length'] = length;
+    client.writeHead(statusCode, passed);
   }
 
   client.once('close', onClientClose).on('drain', onDrain);
+  request.once('response', onAnswer);
+  request.once('upgrade', (incoming, socket) => {
+    socket.destroy();
+    finish('failed', `it answered ${incoming.statusCode ?? 0}: a request for a model switches no protocol`, false);
+  });
+  request.once('error', (error: NodeJS.ErrnoException) => {
+    if (answer) return;
+    // The worker closed a kept connection just as we wrote to it: that says nothing of the worker.
+    const closed = error.code === 'ECONNRESET' || error.code === 'EPIPE';
+    if (request.reusedSocket && closed && !carriedBack()) finish('stale', error.message);
+    else fail(peerFailure(worker.url, error).message);
+  });
+  request.once('close', () => {
+    if (!answer) fail('it closed the connection without an answer');
+  });
   if (client.destroyed) finish('cancelled');
-  else send(false);
+  else request.end(body);
   return { worker, done, silentMs: () => (stall ? 0 : performance.now() - heardAt), lose: fail };
 }
 
@@ -241,18 +226,45 @@ const isStream = (answer: IncomingMessage | undefined): boolean =>
   (answer?.headers['content-type'] ?? '').startsWith('text/event-stream') &&
   answer?.headers['content-encoding'] === undefined;
 
-/** The worker knows its model by a longer name than the client used. */
-function renamed(body: Buffer, model: string): Buffer {
-  return Buffer.from(JSON.stringify({ ...(JSON.parse(body.toString('utf8')) as object), model }));
+/** What of an error comes in time, whole or not; `take` is called once. */
+function readError(incoming: IncomingMessage, take: (said: Buffer) => void): void {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  const over = () => {
+    clearTimeout(timer);
+    incoming.off('data', add).off('end', over).off('close', over);
+    take(Buffer.concat(chunks));
+  };
+  const add = (chunk: Buffer) => {
+    bytes += chunk.length;
+    chunks.push(chunk);
+    if (bytes > ERROR_BYTES_MAX) over();
+  };
+  const timer = setTimeout(over, ERROR_MS);
+  incoming.on('error', () => {});
+  incoming.on('data', add).once('end', over).once('close', over);
 }
 
-/** What an error says, in either shape of its body. */
-function saidIn(chunk: Buffer): string {
-  try {
-    const { error, detail } = JSON.parse(chunk.toString('utf8')) as { error?: { message?: unknown }; detail?: unknown };
-    const said = error?.message ?? detail;
-    return typeof said === 'string' ? `: ${said.slice(0, 200)}` : '';
-  } catch {
-    return '';
-  }
+interface Said {
+  code: unknown;
+  message: string;
+}
+
+/** An error in either shape of its body. */
+function errorIn(said: Buffer): Said {
+  const { error, detail } = (readJson(said.toString('utf8')) ?? {}) as { error?: unknown; detail?: unknown };
+  const { code, message = error } = (typeof error === 'object' && error !== null ? error : {}) as Partial<Said>;
+  const words = message ?? detail;
+  return { code, message: typeof words === 'string' ? words.slice(0, 200) : '' };
+}
+
+function wordsOf(said: Buffer): string {
+  const { message } = errorIn(said);
+  return message === '' ? '' : `: ${message}`;
+}
+
+/** Engines name no code for it, but all say it in these words. */
+function lacksModel(said: Buffer): boolean {
+  const { code, message } = errorIn(said);
+  return code === 'model_not_found' || /\bmodel\b.*\b(not found|does not exist)\b/i.test(message);
 }

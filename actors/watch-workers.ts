@@ -13,7 +13,8 @@ import type { Outgoing } from './http.js';
 
 /** Dead workers cost their own kind time, and no hive. */
 const IN_FLIGHT_MAX = 64;
-const CONNECT_MS = 1_000;
+/** Longer than TCP takes to repeat a lost packet. */
+const CONNECT_MS = 3_500;
 /** As many as there may be workers: one that is not asked now is due again. */
 const WAITING_MAX = 20_000;
 /** How often it is looked who is due. */
@@ -23,7 +24,7 @@ export interface WatchWorkersDeps {
   outgoing: Outgoing;
   /** Whom to ask now. */
   toAsk: () => WorkerToAsk[];
-  onHealthy: (worker: WorkerToAsk) => void;
+  onHealthy: (worker: WorkerToAsk, run: string | null) => void;
   onCapabilities: (worker: WorkerToAsk, capabilities: WorkerCapabilities) => void;
   /** Its /health failed. */
   onFailed: (worker: WorkerToAsk, reason: string) => void;
@@ -45,21 +46,21 @@ export function watchWorkers(deps: WatchWorkersDeps): WorkerWatch {
   const inFlight = new Set<string>();
   let timer: NodeJS.Timeout | undefined;
 
-  async function askHealth(worker: WorkerToAsk): Promise<boolean> {
+  async function askHealth(worker: WorkerToAsk): Promise<{ run: string | null } | null> {
     try {
-      await askWorkerHealth(deps.outgoing, worker, { signal, connectMs: CONNECT_MS });
-      return true;
+      return await askWorkerHealth(deps.outgoing, worker, { signal, connectMs: CONNECT_MS });
     } catch (error) {
       const replaced = error instanceof PeerFailure && error.kind === 'identity';
       if (!signal.aborted) (replaced ? deps.onReplaced : deps.onFailed)(worker, (error as Error).message);
-      return false;
+      return null;
     }
   }
 
   /** @returns whether the worker there may still be the one that we mean */
   async function learn(worker: WorkerToAsk): Promise<boolean> {
     // It spoke with our token or the registry lists it, and the registry knows the token as well.
-    const said = await askCapabilities(deps.outgoing, worker.url, { trusted: true, signal, connectMs: CONNECT_MS });
+    const options = { trusted: true, worker: worker.worker, signal, connectMs: CONNECT_MS };
+    const said = await askCapabilities(deps.outgoing, worker.url, options);
     // One that does not say is asked again when it was away.
     if (said === null || signal.aborted) return true;
     if (said.worker_id !== worker.id) {
@@ -71,9 +72,14 @@ export function watchWorkers(deps: WatchWorkersDeps): WorkerWatch {
   }
 
   async function askOne(worker: WorkerToAsk, health: boolean): Promise<void> {
-    if (signal.aborted || (health && !(await askHealth(worker)))) return;
-    if (worker.wantsCapabilities && !(await learn(worker))) return;
-    if (health && !signal.aborted) deps.onHealthy(worker);
+    if (signal.aborted) return;
+    const answered = health ? await askHealth(worker) : { run: worker.run };
+    if (!answered) return;
+    const { run } = answered;
+    // What another run of it could do says nothing of this one.
+    const another = run !== null && worker.run !== null && run !== worker.run;
+    if ((worker.wantsCapabilities || another) && !(await learn(worker))) return;
+    if (health && !signal.aborted) deps.onHealthy(worker, run);
   }
 
   const watch: WorkerWatch = {

@@ -1,7 +1,7 @@
 /** The gateway of a queen or keeper put together: who may be asked, who carries, and who is asked again after a failure. */
 import { createForward } from '../actors/forward.js';
 import { createRecheck } from '../actors/recheck-workers.js';
-import { watchSilent } from '../actors/watch-silent.js';
+import { type Doubt, watchSilent } from '../actors/watch-silent.js';
 import { seekDelayMs } from '../machines/backoff.js';
 import { gatewayMetrics, gatewayRoutes } from '../server/gateway.js';
 import type { Metric } from '../server/metrics.js';
@@ -9,6 +9,7 @@ import type { Route } from '../server/route.js';
 import type { Fleet } from '../stores/fleet.js';
 import { createGateway } from '../stores/gateway.js';
 import type { Now } from '../stores/workers.js';
+import { expectedWorker } from '../wire/worker.js';
 import type { Ground } from './process.js';
 
 export interface GatewayParts {
@@ -16,6 +17,8 @@ export interface GatewayParts {
   now: () => Now;
   /** Whether a hive knows our token; then its workers do. */
   trustsHive: (hiveId: string) => boolean;
+  /** Asks a worker anew what it can do. */
+  askCapabilities: (workerId: string) => void;
   /** `queen` or `keeper`. */
   kind: string;
 }
@@ -27,17 +30,30 @@ export interface BuiltGateway {
   stop: () => void;
 }
 
-export function buildGateway({ outgoing, log }: Ground, { fleet, now, trustsHive, kind }: GatewayParts): BuiltGateway {
+export function buildGateway({ outgoing, log }: Ground, parts: GatewayParts): BuiltGateway {
+  const { fleet, now, trustsHive, askCapabilities, kind } = parts;
   const { workers } = fleet;
-  const gateway = createGateway({ workers: () => workers.list(now().ms), now: () => now().ms });
+  const gateway = createGateway({
+    workers: {
+      withModel: workers.withModel,
+      modelNames: workers.modelNames,
+      offerOf: (id) => workers.offerOf(id, now().ms),
+      isKnown: workers.isKnown,
+    },
+    now: () => now().ms,
+  });
   const recheck = createRecheck({
     outgoing,
-    urlOf: (workerId) => workers.get(workerId, now().ms)?.url ?? null,
+    whereIs: (workerId) => {
+      const entry = workers.get(workerId, now().ms);
+      return entry?.url ? { url: entry.url, worker: expectedWorker(workerId, entry.key) } : null;
+    },
     delayMs: (asked) => seekDelayMs('lost', asked + 1),
     onHealthy: (workerId) => {
       workers.recovered(workerId);
       log.info(`worker ${workerId} answers again`);
     },
+    onUnhealthy: workers.requestFailed,
     onGone: workers.recovered,
   });
   const forwarder = createForward({
@@ -48,36 +64,37 @@ export function buildGateway({ outgoing, log }: Ground, { fleet, now, trustsHive
     onBegin: ({ workerId }) => gateway.began(workerId),
     onEnd: ({ workerId }) => gateway.ended(workerId),
     onFirstByte: gateway.firstByte,
-    onFailure: ({ workerId }, reason) => {
+    onFailure: ({ workerId }, reason, { slow }) => {
       log.warn(`worker ${workerId} failed a request: ${reason}`);
       gateway.failed(workerId);
-      workers.requestFailed(workerId, reason);
+      // A lost packet or two is not a lost worker: its /health decides.
+      if (!slow) workers.requestFailed(workerId, reason);
       recheck.begin(workerId);
+    },
+    onLacking: ({ workerId }, model) => {
+      log.info(`worker ${workerId} has no model ${model.slice(0, 200)}: asking what it has`);
+      gateway.lacks(workerId, model);
+      askCapabilities(workerId);
     },
   });
 
-  /** Ends what waits for workers of which nobody will hear again. */
-  function loseGone(hiveId?: string): void {
-    for (const one of forwarder.inUse()) {
-      if (hiveId !== undefined && one.hiveId !== hiveId) continue;
-      const entry = workers.get(one.workerId, now().ms);
-      if (!entry?.online) forwarder.lose(one.workerId, entry?.reason ?? 'it is known no more');
-    }
+  /** Why a worker must be gone. One that sends bytes all the same is not asked. */
+  function doubt(workerId: string): Doubt | null {
+    const entry = workers.get(workerId, now().ms);
+    if (!entry) return { reason: 'it is known no more', mustName: true };
+    if (entry.online) return null;
+    const hive = entry.hive_id === null ? undefined : fleet.hive(entry.hive_id);
+    const why = entry.reason ?? 'it is offline';
+    const lost = hive?.state === 'lost' ? `hive ${hive.hive_id} is lost` : why;
+    return { reason: why.startsWith(lost) ? why : `${lost}, and ${why}`, mustName: hive?.state === 'streaming' };
   }
-  fleet.follow((event) => {
-    if (event.type === 'state') loseGone(event.change.hive_id);
-    if (event.type === 'telemetry') loseGone(event.hive.hive_id);
-  });
 
-  const unwatch = watchSilent({ outgoing, silent: forwarder.silent, onLost: forwarder.lose });
+  const unwatch = watchSilent({ outgoing, silent: forwarder.silent, doubt, onLost: forwarder.lose });
 
   return {
     routes: gatewayRoutes({ gateway, forward: forwarder.forward, startedAt: new Date() }),
     metrics: gatewayMetrics(gateway),
-    expire: () => {
-      loseGone();
-      gateway.expire();
-    },
+    expire: gateway.expire,
     stop: () => {
       unwatch();
       recheck.stop();

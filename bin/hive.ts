@@ -175,7 +175,7 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
     ...spawnerInputOf(options, ground),
     queensNow: () => connections().map(({ queenUrl }) => queenUrl),
     // Whoever asked for it may send it work now: that is not kept for the next tick.
-    onHealthy: () => publish(),
+    onChange: () => publish(),
   });
   const jobs = buildHiveJobs(ground, spawner);
   const hiveUrl = () => connections().find((tie) => tie.hiveUrl !== null)?.hiveUrl ?? null;

@@ -31,8 +31,10 @@ export interface QueenDirectoryInput {
 export interface QueenDirectory {
   /** Hives that are listed and that no subscription of their own looks for. */
   hivesToInvite: () => ListedComponent[];
-  /** Fetches what a worker can do: its spawner just saw it healthy. */
+  /** Fetches what a worker can do, if this run of it has not told yet: its spawner just saw it healthy. */
   askCapabilities: (workerId: string) => void;
+  /** Fetches what a worker can do, though it has told: it said that it cannot do that. */
+  askCapabilitiesAnew: (workerId: string) => void;
   metrics: Metric[];
   start: () => void;
   stop: () => void;
@@ -45,26 +47,39 @@ export function queenDirectory(ground: Ground, input: QueenDirectoryInput): Quee
 
   /** Workers whose lease has ended: one that does not answer then is gone, and not merely out of reach for now. */
   const ended = new Set<string>();
+  /** Of those the ones that gave their lease back, as a process does that ends in order. */
+  const left = new Set<string>();
   const watch = watchWorkers({
     outgoing,
     toAsk: () => workers.toAsk(clock.now()),
-    onHealthy: ({ id, url }) => {
+    onHealthy: ({ id, url }, run) => {
       ended.delete(id);
-      workers.healthy(id, url, now());
+      left.delete(id);
+      workers.healthy(id, url, now(), run);
     },
     onCapabilities: ({ id }, capabilities) => workers.capabilities(id, capabilities),
-    onFailed: ({ id }, reason) => (ended.delete(id) ? workers.unreachable(id, reason) : workers.failed(id, reason)),
+    onFailed: ({ id }, reason) => {
+      const hasEnded = ended.delete(id);
+      // It said that it ends, and it has.
+      if (left.delete(id)) workers.forget(id);
+      else if (hasEnded) workers.unreachable(id, reason);
+      else workers.failed(id, reason);
+    },
     onReplaced: ({ id }, reason) => workers.unreachable(id, reason),
   });
-  const askWorker = (id: string, options: { health: boolean }) => {
+  const askWorker = (id: string, { health, anew = false }: { health: boolean; anew?: boolean }) => {
     const worker = workers.toAskOne(id, clock.now());
-    if (worker) watch.ask(worker, options);
+    if (worker) watch.ask(anew ? { ...worker, wantsCapabilities: true } : worker, { health });
+  };
+  const asks = {
+    askCapabilities: (id: string) => askWorker(id, { health: false }),
+    askCapabilitiesAnew: (id: string) => askWorker(id, { health: false, anew: true }),
   };
 
   if (registryUrl === undefined) {
     return {
       hivesToInvite: () => [],
-      askCapabilities: (id) => askWorker(id, { health: false }),
+      ...asks,
       metrics: [],
       start: watch.start,
       stop: watch.stop,
@@ -99,6 +114,7 @@ export function queenDirectory(ground: Ground, input: QueenDirectoryInput): Quee
     if (change.type === 'removed') {
       if (component.kind === 'hive' || !workers.get(component.id, clock.now())) return;
       ended.add(component.id);
+      if (change.inOrder) left.add(component.id);
       askWorker(component.id, { health: true });
     } else if (component.kind === 'worker') takeWorker(component);
     else if (change.live) {
@@ -123,7 +139,8 @@ export function queenDirectory(ground: Ground, input: QueenDirectoryInput): Quee
             if (event.type === 'register') {
               const component = listedOf(event);
               if (component) directory.register(component);
-            } else if (event.kind === 'hive' || event.kind === 'worker') directory.remove(event.kind, event.id);
+            } else if (event.kind === 'hive' || event.kind === 'worker')
+              directory.remove(event.kind, event.id, event.type === 'unregister');
           },
         }),
       },
@@ -135,7 +152,7 @@ export function queenDirectory(ground: Ground, input: QueenDirectoryInput): Quee
 
   return {
     hivesToInvite: () => directory.hives().filter((hive) => !isSought(hive)),
-    askCapabilities: (id) => askWorker(id, { health: false }),
+    ...asks,
     metrics: [
       {
         name: 'rbee_registry_listed',

@@ -49,8 +49,8 @@ export interface SpawnerInput {
   queenUrls: string[];
   /** Those that are told of a new worker at once; asked each time. */
   queensNow: () => string[];
-  /** A worker can answer, as `list` says too. */
-  onHealthy?: () => void;
+  /** A worker can answer, or is being stopped, as `list` says too. */
+  onChange?: () => void;
   command?: string[];
   /** Default: true where cgroup v2 can be used. */
   cgroups?: boolean;
@@ -141,7 +141,7 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
                 hive_id: hiveId,
               };
               // Once the worker stands in its new state.
-              if (input.onHealthy) queueMicrotask(input.onHealthy);
+              if (input.onChange) queueMicrotask(input.onChange);
               const queenUrls = input.queensNow();
               void tellQueens({ outgoing, door, queenUrls, worker, registration, log: (line) => log.debug(line) });
             },
@@ -337,6 +337,8 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
       // First: if we are killed before it has ended, it is not to come back.
       wishes.remove(found.id);
       actor.send({ type: 'worker.stop', id: found.id });
+      // Whoever measures it is to tell that it ends, and not only that it is gone.
+      input.onChange?.();
       return { ...(await gone), pid: found.pid };
     },
     orphans: orphans.list,

@@ -294,7 +294,8 @@ export function buildSwarm(ground: Ground, { kind, options, more = () => [] }: S
   const send = (event: QueenEvent) => actor.send(event);
 
   const doors = swarmDoors({ send, fleet, now, more });
-  const gateway = buildGateway(ground, { fleet, now, trustsHive: known.isTrusted, kind });
+  const { askCapabilitiesAnew: askCapabilities } = directory;
+  const gateway = buildGateway(ground, { fleet, now, trustsHive: known.isTrusted, askCapabilities, kind });
   tellChanges(fleet, lines);
   const stops: (() => void)[] = [];
 
@@ -403,6 +404,13 @@ function tellChanges(fleet: Fleet, log: LinesOfHives): void {
     if (event.type === 'unreachable') {
       const { hive_id, hive_url, reason, remedy } = event.hive;
       log.warn(hive_id, `hive ${hive_id} announced itself at ${hive_url}, but cannot be read: ${reason}; ${remedy}`);
+    }
+    if (event.type === 'worker.refused') {
+      const { hive, worker_id, holder } = event;
+      log.warn(
+        hive.hive_id,
+        `hive ${hive.hive_id} at ${hive.hive_url} lists ${worker_id}, a worker of hive ${holder}: left out`,
+      );
     }
     if (event.type !== 'state') return;
     const { hive_id, hive_url, state, stale, reason } = event.change;

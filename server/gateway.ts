@@ -5,7 +5,7 @@ import type { Context } from 'koa';
 import { type CallResult, FIRST_BYTE_BUCKETS_S, type Gateway } from '../stores/gateway.js';
 import { GatewayRequest } from '../wire/gateway.js';
 import { InferenceRefused } from '../wire/infer.js';
-import { ModelList } from '../wire/openai.js';
+import { Model, ModelList } from '../wire/openai.js';
 import { parser } from '../wire/schema.js';
 import { readJson } from './body.js';
 import type { Metric } from './metrics.js';
@@ -28,7 +28,7 @@ export interface GatewayInput {
     body: Buffer;
     headers: Record<string, string>;
     response: ServerResponse;
-  }) => Promise<{ result: CallResult; failures: string[] }>;
+  }) => Promise<{ result: CallResult; failures: string[]; because?: 'lacking' | 'torn' }>;
   /** Since when the models are offered. */
   startedAt: Date;
 }
@@ -40,10 +40,10 @@ export function gatewayRoutes({ gateway, forward, startedAt }: GatewayInput): Ro
     const { bytes, value } = await readJson(ctx);
     const parsed = parseRequest(value);
     if (!parsed.ok) throw new HttpProblem(422, 'the body is not what this route takes', { errors: parsed.errors });
-    if (gateway.stats().inFlight >= IN_FLIGHT_MAX) throw refusal('this queen carries as many requests as she takes');
+    if (gateway.stats().inFlight >= IN_FLIGHT_MAX) throw refusal('this process carries as many requests as it takes');
     const { model } = parsed.value;
     const given = PASSED.map((name) => [name, ctx.get(name)] as const).filter(([, value]) => value !== '');
-    const { result, failures } = await forward({
+    const { result, failures, because } = await forward({
       path: ctx.path,
       model,
       body: bytes,
@@ -51,20 +51,30 @@ export function gatewayRoutes({ gateway, forward, startedAt }: GatewayInput): Ro
       response: ctx.res,
     });
     gateway.finished(result);
-    if (result === 'unavailable') throw refusal(whyNobody(model, failures));
+    if (because === 'torn') {
+      const message = `an answer began and broke off, and was not asked for again (${failures.join('; ')})`;
+      throw new InferenceRefused(502, message, { code: 'worker_lost' });
+    }
+    if (result === 'unavailable') {
+      if (because === 'lacking' || (failures.length === 0 && !gateway.isKnown(model))) throw unknown(model);
+      throw refusal(`no worker can answer for model ${short(model)}${becauseOf(failures)}; ${whatThereIs()}`);
+    }
     ctx.respond = false;
   }
 
-  function whyNobody(model: string, failures: string[]): string {
+  function whatThereIs(): string {
     const names = gateway.models();
     const more = names.length > NAMES_MAX ? ` and ${names.length - NAMES_MAX} more` : '';
-    const there =
-      names.length === 0
-        ? 'no model is available now'
-        : `available now: ${names.slice(0, NAMES_MAX).join(', ')}${more}`;
-    const why = failures.length === 0 ? '' : ` (${failures.join('; ')})`;
-    return `no worker can answer for model ${model.slice(0, 200)}${why}; ${there}`;
+    return names.length === 0
+      ? 'no model is available now'
+      : `available now: ${names.slice(0, NAMES_MAX).join(', ')}${more}`;
   }
+
+  const unknown = (model: string) =>
+    new InferenceRefused(404, `no worker has a model ${short(model)}; ${whatThereIs()}`, {
+      param: 'model',
+      code: 'model_not_found',
+    });
 
   const refusal = (message: string) =>
     new InferenceRefused(503, message, { param: 'model', code: 'model_not_available', retryAfterS: RETRY_AFTER_S });
@@ -77,11 +87,16 @@ export function gatewayRoutes({ gateway, forward, startedAt }: GatewayInput): Ro
     answers: {
       200: { description: "The worker's own answer; `Rbee-Worker` names it. With `stream`, server-sent events." },
       400: { description: 'No model is named.' },
-      503: { description: 'No worker can answer; the models that can be asked for are named.' },
+      404: { description: 'No worker has that model; the models that can be asked for are named.' },
+      502: { description: 'An answer began to come and broke off: the request may have been executed.' },
+      503: { description: 'Workers have the model, and none can answer now.' },
     },
     errors: 'openai',
     handle: carry,
   });
+
+  const created = Math.floor(startedAt.getTime() / 1000);
+  const modelOf = (id: string): Model => ({ id, object: 'model', created, owned_by: 'rbee' });
 
   return [
     {
@@ -90,10 +105,25 @@ export function gatewayRoutes({ gateway, forward, startedAt }: GatewayInput): Ro
       summary: 'The models of all available workers.',
       answers: { 200: { description: "Models, in OpenAI's shape.", schema: ModelList } },
       errors: 'openai',
-      handle: (ctx) => {
-        const created = Math.floor(startedAt.getTime() / 1000);
-        const data = gateway.models().map((id) => ({ id, object: 'model' as const, created, owned_by: 'rbee' }));
-        answer(ctx, { object: 'list', data } satisfies ModelList);
+      handle: (ctx) => answer(ctx, { object: 'list', data: gateway.models().map(modelOf) } satisfies ModelList),
+    },
+    {
+      method: 'GET',
+      path: '/v1/models/*model',
+      summary: 'One of them, by its name or that of its file.',
+      answers: {
+        200: { description: 'The model.', schema: Model },
+        404: { description: 'No worker has it.' },
+        503: { description: 'Workers have it, and none can answer now.' },
+      },
+      errors: 'openai',
+      handle: (ctx, { model = '' }) => {
+        const name = gateway.modelNamed(model);
+        if (name === null && gateway.isKnown(model)) {
+          throw refusal(`no worker can answer for model ${short(model)}; ${whatThereIs()}`);
+        }
+        if (name === null) throw unknown(model);
+        answer(ctx, modelOf(name));
       },
     },
     carried('/v1/chat/completions', 'Chat with a model of the swarm.'),
@@ -101,6 +131,9 @@ export function gatewayRoutes({ gateway, forward, startedAt }: GatewayInput): Ro
     carried('/v1/embeddings', 'Embeddings by a model of the swarm.'),
   ];
 }
+
+const short = (model: string): string => model.slice(0, 200);
+const becauseOf = (failures: string[]): string => (failures.length === 0 ? '' : ` (${failures.join('; ')})`);
 
 export function gatewayMetrics(gateway: Gateway): Metric[] {
   return [

@@ -5,13 +5,20 @@ import { openAiError } from '../wire/openai.js';
 import { type AnswerError, answerProblem } from './problem.js';
 import type { Route } from './route.js';
 
-/** Which shape the errors of a path have: a request may be refused long before it reaches its route. */
+/**
+ * What stands behind `/v1/` in OpenAI's API. Their clients ask for it, and parse no other error than theirs, also where we
+ * have no such route. Everything else below `/v1` is ours.
+ */
+const OPENAI_ROOMS =
+  /^\/v1\/(assistants|audio|batches|chat|completions|containers|conversations|edits|embeddings|engines|evals|files|fine_tuning|fine-tunes|images|models|moderations|organization|realtime|rerank|responses|threads|uploads|vector_stores|videos)(\/|$)/;
+
+/**
+ * Which shape the errors of a path have: a request may be refused long before it reaches its route. A process without
+ * any of OpenAI's routes has none of their errors.
+ */
 export function errorShapes(routes: Route[]): (ctx: Context) => AnswerError {
-  const paths = routes.filter(({ errors }) => errors === 'openai').map(({ path }) => path);
-  const whole = new Set(paths.filter((path) => !path.includes(':')));
-  const stems = paths.filter((path) => path.includes(':')).map((path) => path.slice(0, path.indexOf(':')));
-  return ({ path }) =>
-    whole.has(path) || stems.some((stem) => path.startsWith(stem)) ? answerOpenAiError : answerProblem;
+  const speaksOpenAi = routes.some(({ errors }) => errors === 'openai');
+  return ({ path }) => (speaksOpenAi && OPENAI_ROOMS.test(path) ? answerOpenAiError : answerProblem);
 }
 
 const answerOpenAiError: AnswerError = (ctx, { status, message, errors, headers }, cause) => {

@@ -24,7 +24,7 @@ const openAiFailure = (description: string) => ({
 export function openapiOf({ title, version, routes, secured }: OpenapiInput): object {
   const paths: Record<string, Record<string, unknown>> = {};
   for (const route of routes) {
-    const path = route.path.replace(/:(\w+)/g, '{$1}');
+    const path = route.path.replace(/[:*](\w+)/g, '{$1}');
     paths[path] = { ...paths[path], [route.method.toLowerCase()]: operationOf(route) };
   }
   return {
@@ -41,7 +41,7 @@ export function openapiOf({ title, version, routes, secured }: OpenapiInput): ob
 
 function operationOf({ summary, path, open, body, headers = {}, query = {}, answers, errors }: Route): object {
   const failure = errors === 'openai' ? openAiFailure : problem;
-  const inPath = [...path.matchAll(/:(\w+)/g)].map(([, name]) => ({
+  const inPath = [...path.matchAll(/[:*](\w+)/g)].map(([, name]) => ({
     name,
     in: 'path',
     required: true,

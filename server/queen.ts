@@ -155,14 +155,14 @@ function fastPath(input: QueenDoorsInput): Route[] {
 
   async function registerWorker(ctx: Context): Promise<void> {
     refuseSession(ctx);
-    const { worker_id, hostname, port, worker_type, model, spawned_by, hive_id, url } = await readBody(
+    const { worker_id, hostname, port, worker_type, model, spawned_by, hive_id, url, key } = await readBody(
       ctx,
       parseWorkerRegistration,
     );
     const where = url === undefined ? urlOfHost(hostname, port) : { text: url, pointer: '/url' };
     const worker = {
       ...{ id: worker_id, url: peerUrl(where.text, where.pointer, unreachable), port },
-      ...{ model, workerType: worker_type, spawnedBy: spawned_by, hiveId: hive_id },
+      ...{ model, workerType: worker_type, spawnedBy: spawned_by, hiveId: hive_id, key },
     };
     if (!fleet.workers.registered(worker, now())) throw tooManyWorkers();
     onWorkerRegistered(worker_id);

@@ -16,7 +16,7 @@ export interface QueryDoc {
 
 export interface Route {
   method: 'GET' | 'POST' | 'DELETE';
-  /** With `:name` for parameters. */
+  /** With `:name` for parameters, and `*name` for one that may hold slashes. */
   path: string;
   summary: string;
   /** Needs no token. */

@@ -113,7 +113,7 @@ export function workerDoors(input: WorkerDoorsInput): WorkerDoors {
     },
     {
       method: 'GET',
-      path: '/v1/models/:model',
+      path: '/v1/models/*model',
       summary: 'One of them.',
       errors: 'openai',
       answers: { 200: { description: 'The model.', schema: Model }, 404: { description: 'No such model here.' } },

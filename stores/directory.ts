@@ -24,7 +24,8 @@ export interface ListedComponent {
 
 export type DirectoryChange =
   /** `live`: it registered just now, rather than being found in a list. */
-  { type: 'listed'; component: ListedComponent; live: boolean } | { type: 'removed'; component: ListedComponent };
+  | { type: 'listed'; component: ListedComponent; live: boolean }
+  | { type: 'removed'; component: ListedComponent; inOrder: boolean };
 
 export type Directory = ReturnType<typeof createDirectory>;
 
@@ -67,9 +68,10 @@ export function createDirectory(kept: ListedComponent[], report: Report) {
     return true;
   }
 
-  function remove(kind: 'hive' | 'worker', id: string): void {
+  /** @param inOrder it unregistered; otherwise its lease ended */
+  function remove(kind: 'hive' | 'worker', id: string, inOrder = false): void {
     const component = entries[kind].get(id);
-    if (component && entries[kind].delete(id)) tell({ type: 'removed', component });
+    if (component && entries[kind].delete(id)) tell({ type: 'removed', component, inOrder });
   }
 
   const all = (): Entry[] => [...entries.hive.values(), ...entries.worker.values()];

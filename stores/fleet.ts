@@ -18,6 +18,8 @@ const UNREACHABLE_MAX = 1_000;
 /** Losses are counted over so long, and of one hive up to so many. */
 const LOSSES_MS = 600_000;
 const LOSSES_MAX = 200;
+/** Of the workers that a hive lists and that are another's, so many are shown. */
+const REFUSED_MAX = 16;
 
 export interface TelemetryInput {
   heartbeat: HiveHeartbeat;
@@ -34,6 +36,8 @@ export type FleetEvent =
   | { type: 'refused'; conflict: HiveConflict }
   /** A hive that nobody knew called and could not be read: for the first time, or for another reason than before. */
   | { type: 'unreachable'; hive: HiveUnreachable };
+  /** A hive lists a worker that is another hive's. */
+  | { type: 'worker.refused'; hive: HiveEntry; worker_id: string; holder: string };
 
 export type Fleet = ReturnType<typeof createFleet>;
 
@@ -63,7 +67,15 @@ export function createFleet(report: Report = () => {}) {
         timestamps.set(hive.hive_id, timestamp);
         hive.last_telemetry_at = receivedAt;
         hive.node = heartbeat.node ?? null;
-        hive.workers = named(heartbeat, hive.hive_url);
+        const listed = workers.listedBy(hive.hive_id, named(heartbeat, hive.hive_url));
+        hive.workers = listed.workers;
+        const known = new Set((hive.refused_workers ?? []).map(({ worker_id }) => worker_id));
+        const refused = listed.refused.slice(0, REFUSED_MAX);
+        if (refused.length > 0) hive.refused_workers = refused;
+        else delete hive.refused_workers;
+        for (const one of refused) {
+          if (!known.has(one.worker_id)) enqueue.effect(() => tell({ type: 'worker.refused', hive, ...one }));
+        }
         hive.operational_status = heartbeat.hive_info?.operational_status ?? null;
         hive.health_status = heartbeat.hive_info?.health_status ?? null;
         hive.labels = heartbeat.hive_info?.labels ?? {};
@@ -85,6 +97,7 @@ export function createFleet(report: Report = () => {}) {
 
   function forget({ hiveId, hiveUrl, reason, now }: Shown): HiveStateChange {
     hives.delete(hiveId);
+    workers.forgetHive(hiveId);
     timestamps.delete(hiveId);
     losses.delete(hiveId);
     const gone = changeOf({ ...blank(hiveId), hive_url: hiveUrl, reason, since: now.iso });

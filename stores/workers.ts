@@ -5,6 +5,8 @@
 import type { HiveEntry } from '../wire/hive.js';
 import {
   CRASHED,
+  type ExpectedWorker,
+  expectedWorker,
   ORPHANED,
   type WorkerCapabilities,
   type WorkerEntry,
@@ -13,9 +15,27 @@ import {
 } from '../wire/worker.js';
 import type { ListedComponent } from './directory.js';
 import { createHeartbeatRegistry } from './heartbeat-registry.js';
+import { createModelIndex } from './model-index.js';
+import { createListings, type RefusedWorker } from './worker-listings.js';
+import {
+  capabilitiesOf,
+  infoOf,
+  isStarted,
+  isWorking,
+  keyOf,
+  mayBeSame,
+  modelOf,
+  modelsOf,
+  portOf,
+  type Run,
+  runOf,
+  type Sight,
+  unheard,
+  urlOf,
+  WORKER_SILENCE_MS_MAX,
+  type WorkerRecord,
+} from './worker-record.js';
 
-/** A worker that no hive measures is online for so long after its last sign of life. */
-export const WORKER_SILENCE_MS_MAX = 90_000;
 /** Forgotten entirely after so long. */
 const WORKER_KEPT_MS = 600_000;
 const WORKERS_MAX = 20_000;
@@ -25,26 +45,6 @@ const ASK_AFTER_MS = 45_000;
 const ASK_AGAIN_MS = 30_000;
 /** A spawner tells of a worker before its next measurement lists it. */
 const UNLISTED_MS_MAX = 5_000;
-
-interface WorkerRecord {
-  id: string;
-  hiveId: string | null;
-  info: WorkerInfo | null;
-  /** Monotonic ms of the last heartbeat, registration or 200 from /health; null when a loss voided it. */
-  seenAt: number | null;
-  seenAtIso: string | null;
-  /** Monotonic ms of when it was last heard of in any way. */
-  heardAt: number;
-  /** Why a request to it failed, until it answers again. */
-  reason: string | null;
-  /** Monotonic ms of when its spawner told of it; null when nobody did, or a loss voided it. */
-  registeredAt: number | null;
-  /** Monotonic ms of when it was last asked for its health. */
-  askedAt: number;
-  workerType: string | undefined;
-  spawnedBy: string | undefined;
-  capabilities: Pick<WorkerCapabilities, 'devices' | 'models'> | null;
-}
 
 /** Two clocks: `ms` is monotonic and decides, `iso` is the wall's and is shown. */
 export interface Now {
@@ -67,19 +67,31 @@ export interface RegisteredWorker {
   workerType: string;
   spawnedBy: string;
   hiveId: string | null | undefined;
+  /** The public key of this run of it. */
+  key?: string | undefined;
 }
 
 /** Whom to ask for its health, and whether also for its capabilities. */
 export interface WorkerToAsk {
   id: string;
   url: string;
+  /** Who must answer there; null where that is not known. */
+  worker: ExpectedWorker | null;
+  /** The `Rbee-Run` that it named last; another one is another run, whose capabilities are not known. */
+  run: string | null;
   wantsCapabilities: boolean;
 }
 
-/** One worker as it is known now: by its hive's measurement, by what it said itself, or both. */
-interface Sight {
-  record: WorkerRecord;
-  stats: WorkerStats | undefined;
+/** What decides about giving a worker a request. */
+export interface WorkerOffer {
+  id: string;
+  hiveId: string | null;
+  url: string;
+  worker: ExpectedWorker | null;
+  status: string | null;
+  /** How busy its device is; 0 when that is not measured. */
+  usePct: number;
+  models: readonly string[];
 }
 
 /** @param hives the hives as the fleet holds them, live. */
@@ -92,7 +104,12 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
   /** Those that this process runs and measures itself, by name. */
   let own: ReadonlyMap<string, WorkerStats> = new Map();
   /** Why a request to a worker failed, until its /health answers: it is offered no work. */
-  const failing = new Map<string, string>();
+  const failing = new Map<string, { reason: string; run: Run | null }>();
+  const listings = createListings(hives);
+  const index = createModelIndex((id) => {
+    const sight = sightOf(id);
+    return sight ? modelsOf(sight) : [];
+  });
   /** Which records belong to a hive: looking through all of them for each lost hive would cost the square of them. */
   const byHive = new Map<string, Set<string>>();
   /** Which worker spoke for itself at a URL last: ports get reused, and a 200 from there is that one's. */
@@ -103,6 +120,7 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
     if (!known && workers.size() >= WORKERS_MAX) return false;
     if (known && known.hiveId !== record.hiveId) unindex(known);
     workers.upsert(record.id, record);
+    index.touch(record.id);
     if (record.hiveId !== null) {
       const ids = byHive.get(record.hiveId) ?? new Set();
       byHive.set(record.hiveId, ids.add(record.id));
@@ -116,15 +134,27 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
     if (ids?.size === 0) byHive.delete(hiveId as string);
   }
 
+  /** Nothing is known of it any more. */
+  function forget(id: string): void {
+    const record = workers.get(id);
+    failing.delete(id);
+    index.touch(id);
+    if (!record) return;
+    workers.remove(id);
+    dropped(record);
+  }
+
+  function dropped(record: WorkerRecord): void {
+    unindex(record);
+    index.touch(record.id);
+    const url = record.info?.url ?? '';
+    if (byUrl.get(url) === record.id) byUrl.delete(url);
+  }
+
   const recordsOf = (hiveId: string): WorkerRecord[] =>
     [...(byHive.get(hiveId) ?? [])].flatMap((id) => workers.get(id) ?? []);
 
-  function statsOf({ id, hiveId }: WorkerRecord): WorkerStats | undefined {
-    const ours = own.get(id);
-    if (ours) return ours;
-    const hive = hiveId === null ? undefined : hives.get(hiveId);
-    return hive?.workers.find(({ worker_id }) => worker_id === id);
-  }
+  const statsOf = ({ id }: WorkerRecord): WorkerStats | undefined => own.get(id) ?? listings.statsOf(id);
 
   /** Nothing that was known before a loss holds after it. */
   function voidHive(hiveId: string, at: number): void {
@@ -158,16 +188,30 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
     return record.seenAtIso === null ? 'it did not answer yet' : `not heard of for ${WORKER_SILENCE_MS_MAX / 1000} s`;
   }
 
-  /** Of one that is online. */
-  const isAvailable = ({ record, stats }: Sight): boolean =>
-    !failing.has(record.id) &&
-    isWorking(stats ? stats.status : record.info?.status) &&
-    hiveTakesWork(record.hiveId) &&
-    (stats !== undefined || record.reason === null);
+  /** Why its last request failed, as long as this run of it has not answered since. */
+  function failureOf(sight: Sight): string | null {
+    const failed = failing.get(sight.record.id);
+    return failed && (failed.run === null || mayBeSame(failed.run, runOf(sight))) ? failed.reason : null;
+  }
+
+  /** Of one that is online. One without a URL cannot be asked for anything. */
+  function isAvailable(sight: Sight): boolean {
+    const { record, stats } = sight;
+    return (
+      urlOf(sight) !== null &&
+      isWorking(stats ? stats.status : record.info?.status) &&
+      hiveTakesWork(record.hiveId) &&
+      (stats !== undefined || record.reason === null) &&
+      failureOf(sight) === null
+    );
+  }
 
   function entryOf(sight: Sight, now: number): WorkerEntry {
-    const { info, hiveId, id, seenAtIso, workerType, spawnedBy, capabilities } = sight.record;
-    const { worker_id: _, url, reason: told = null, ...measured } = sight.stats ?? {};
+    const { hiveId, id, seenAtIso, workerType, spawnedBy } = sight.record;
+    const info = infoOf(sight);
+    const capabilities = capabilitiesOf(sight);
+    const key = keyOf(sight);
+    const { worker_id: _, url: __, reason: told = null, ...measured } = sight.stats ?? {};
     const reason = offlineReason(sight, now);
     const failed = sight.stats ? null : sight.record.reason;
     const labels = { ...measured.labels, ...info?.labels };
@@ -177,14 +221,14 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
       ...measured,
       worker_id: id,
       hive_id: hiveId,
-      url: down ? null : (url ?? info?.url ?? null),
+      url: down ? null : urlOf(sight),
       port: down ? null : (measured.port ?? info?.port ?? null),
-      model: measured.model ?? info?.model_id ?? null,
+      model: modelOf(sight),
       device: measured.device ?? info?.device ?? null,
       status: measured.status ?? info?.status ?? null,
       online: reason === null,
       available: reason === null && isAvailable(sight),
-      reason: reason ?? failing.get(id) ?? failed ?? told,
+      reason: reason ?? failureOf(sight) ?? failed ?? told,
       ...capacityOf(measured, info),
       last_seen_at: seenAtIso ?? (hiveId === null ? null : (hives.get(hiveId)?.last_telemetry_at ?? null)),
       ...(info?.implementation === undefined ? {} : { implementation: info.implementation }),
@@ -192,45 +236,39 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
       ...(workerType === undefined ? {} : { worker_type: workerType }),
       ...(spawnedBy === undefined ? {} : { spawned_by: spawnedBy }),
       ...(capabilities ?? {}),
+      ...(key === null ? {} : { key }),
       ...(Object.keys(labels).length > 0 ? { labels } : {}),
     };
   }
 
-  /** What a hive measures, and what says that it is of that hive. */
-  function sightsOf(hiveId: string): Sight[] {
-    const hive = hives.get(hiveId);
-    const measured = new Set<string>();
-    const sights = (hive?.workers ?? []).map((stats): Sight => {
-      const id = stats.worker_id as string;
-      measured.add(id);
-      // A worker belongs to the hive that measures it, whatever it says of itself.
-      return { record: { ...(workers.get(id) ?? unheard(id, hiveId, 0)), hiveId }, stats };
-    });
-    for (const record of recordsOf(hiveId)) {
-      // One that only an earlier measurement knew is gone when its hive, streaming, does not list it.
-      const gone = hive?.state === 'streaming' && record.info === null;
-      if (!measured.has(record.id) && !gone) sights.push({ record, stats: undefined });
-    }
-    return sights;
+  /** A worker, by whoever knows of it: this process itself, the hive that measures it, or what it said of itself. */
+  function sightOf(id: string): Sight | undefined {
+    const known = workers.get(id);
+    const ours = own.get(id);
+    if (ours) return { record: { ...(known ?? unheard(id, null, 0)), hiveId: null }, stats: ours };
+    const holder = listings.holderOf(id);
+    const stats = listings.statsOf(id);
+    // A worker belongs to the hive that measures it, whatever it says of itself.
+    if (holder !== undefined && stats)
+      return { record: { ...(known ?? unheard(id, holder, 0)), hiveId: holder }, stats };
+    if (!known) return undefined;
+    const hive = known.hiveId === null ? undefined : hives.get(known.hiveId);
+    // One that only an earlier measurement knew is gone when its hive, streaming, does not list it.
+    return hive?.state === 'streaming' && known.info === null ? undefined : { record: known, stats: undefined };
   }
 
-  function* allSights(): Generator<Sight> {
-    for (const [id, stats] of own) {
-      yield { record: { ...(workers.get(id) ?? unheard(id, null, 0)), hiveId: null }, stats };
-    }
-    const hiveIds = new Set([...hives.keys(), ...byHive.keys()]);
-    for (const hiveId of hiveIds) yield* sightsOf(hiveId);
-    for (const record of workers.listAll()) if (record.hiveId === null) yield { record, stats: undefined };
+  function* idsOfHive(hiveId: string): Generator<string> {
+    yield* listings.idsOf(hiveId);
+    yield* byHive.get(hiveId) ?? [];
   }
 
-  /** Each worker once: the hive that measures it goes before what it says of itself. */
-  function uniqueSights(): Sight[] {
-    const unique = new Map<string, Sight>();
-    for (const sight of allSights()) {
-      if (sight.stats || !unique.has(sight.record.id)) unique.set(sight.record.id, sight);
-    }
-    return [...unique.values()];
+  function* allIds(): Generator<string> {
+    yield* own.keys();
+    for (const hiveId of new Set([...listings.hiveIds(), ...byHive.keys()])) yield* idsOfHive(hiveId);
+    for (const { id } of workers.listAll()) yield id;
   }
+
+  const sightsOf = (ids: Iterable<string>): Sight[] => [...new Set(ids)].flatMap((id) => sightOf(id) ?? []);
 
   /**
    * Whose a worker is, where nobody says: of the hive behind the "@" of its name, or of the one that spawned it (`x` or
@@ -253,12 +291,24 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
     measured: (stats: WorkerStats[]): void => {
       const before = own;
       own = new Map(stats.flatMap((one) => (one.worker_id === undefined ? [] : [[one.worker_id, one]])));
-      for (const id of before.keys()) {
-        const known = workers.get(id);
-        if (own.has(id)) continue;
-        failing.delete(id);
-        if (known) keep({ ...known, seenAt: null, registeredAt: null, reason: 'it has ended' });
+      for (const id of own.keys()) index.touch(id);
+      // One that crashed is listed on: one that is missing was stopped or put away.
+      for (const id of before.keys()) if (!own.has(id)) forget(id);
+    },
+    /** What a hive measures now. @returns what it may list, and what of it is another hive's */
+    listedBy: (hiveId: string, said: WorkerStats[]): { workers: WorkerStats[]; refused: RefusedWorker[] } => {
+      const { workers: kept, refused, gone, changed } = listings.list(hiveId, said);
+      for (const id of changed) index.touch(id);
+      for (const { worker_id: id = '', status } of gone) {
+        // It was stopped, or put away after a crash. Of one that is missing without that, it is kept what was known.
+        if (status === 'stopping' || status === CRASHED || status === ORPHANED) forget(id);
+        else index.touch(id);
       }
+      return { workers: kept, refused };
+    },
+    /** The hive is forgotten, and with it what it measured. */
+    forgetHive: (hiveId: string): void => {
+      for (const id of listings.forget(hiveId)) index.touch(id);
     },
     /** A heartbeat, or a 200 from /health. False when there are as many workers as are kept. */
     seen: ({ id, hiveId, info }: WorkerSighting, now: Now): boolean => {
@@ -275,16 +325,21 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
       });
     },
     /** Its spawner tells of it, having seen it healthy. False when there are as many workers as are kept. */
-    registered: ({ id, url, port, model, workerType, spawnedBy, hiveId }: RegisteredWorker, now: Now): boolean => {
+    registered: (told: RegisteredWorker, now: Now): boolean => {
+      const { id, url, port, model, workerType, spawnedBy, hiveId, key } = told;
       const known = knownOr(id, now);
+      // Of another run of it only what is said now holds.
+      const { key: wasKey, ...said } = known.info ?? { device: null, model_id: null };
+      const before = wasKey === key ? said : { device: null, model_id: null };
       const hive_id = hiveId === undefined ? hiveNamedBy(id, spawnedBy) : hiveId;
       byUrl.set(url, id);
       return keep({
         ...known,
         hiveId: hive_id,
         info: {
-          ...(known.info ?? { device: null }),
-          ...{ id, url, port, hive_id, status: 'ready', model_id: model ?? known.info?.model_id ?? null },
+          ...before,
+          ...{ id, url, port, hive_id, status: 'ready', model_id: model ?? before.model_id },
+          ...(key === undefined ? {} : { key }),
         },
         seenAt: now.ms,
         seenAtIso: now.iso,
@@ -302,7 +357,9 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
      */
     listed: ({ id, url, about }: ListedComponent, now: Now): 'alive' | 'ask' | 'full' => {
       const known = knownOr(id, now);
-      const alive = known.info !== null && known.seenAt !== null && now.ms - known.seenAt < WORKER_SILENCE_MS_MAX;
+      const another = about.key !== undefined && known.info?.key !== undefined && about.key !== known.info.key;
+      const seen = known.seenAt !== null && now.ms - known.seenAt < WORKER_SILENCE_MS_MAX;
+      const alive = known.info !== null && seen && !another;
       if (alive) {
         keep({ ...known, heardAt: now.ms });
         return known.capabilities === null ? 'ask' : 'alive';
@@ -320,6 +377,7 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
         heardAt: now.ms,
         workerType: worker_type ?? known.workerType,
         spawnedBy: spawned_by ?? known.spawnedBy,
+        ...(another ? { seenAt: null, registeredAt: null } : {}),
         ...(moved ? { capabilities: null, askedAt: Number.NEGATIVE_INFINITY, reason: null } : {}),
       });
       return kept ? 'ask' : 'full';
@@ -329,10 +387,12 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
     /** What it can do. */
     capabilities: (id: string, { devices, models }: Pick<WorkerCapabilities, 'devices' | 'models'>): void => {
       const known = workers.get(id);
-      if (known) keep({ ...known, capabilities: { devices, models } });
+      if (!known) return;
+      const toldBy = runOf({ record: known, stats: statsOf(known) });
+      keep({ ...known, capabilities: { devices, models }, toldBy });
     },
     /** Its /health answered 200 at this URL: it lives, unless another worker has spoken for itself from there since. */
-    healthy: (id: string, url: string, now: Now): boolean => {
+    healthy: (id: string, url: string, now: Now, run: string | null = null): boolean => {
       const known = workers.get(id);
       if (!known || known.info?.url !== url) return false;
       const holder = holderOf(url);
@@ -340,7 +400,8 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
         keep({ ...known, seenAt: null, registeredAt: null, reason: `${url} is worker ${holder} now` });
         return false;
       }
-      return keep({ ...known, seenAt: now.ms, seenAtIso: now.iso, heardAt: now.ms, reason: null });
+      const named = run ?? known.run;
+      return keep({ ...known, seenAt: now.ms, seenAtIso: now.iso, heardAt: now.ms, reason: null, run: named });
     },
     /** Its /health failed: offered no work until it answers, online for as long as its last sign of life holds. */
     failed: (id: string, reason: string): void => {
@@ -356,14 +417,13 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
         const silent = seenAt === null || now - seenAt >= ASK_AFTER_MS;
         if (!silent || now - askedAt < ASK_AGAIN_MS) return [];
         keep({ ...record, askedAt: now });
-        return [toAskOf(record, now)];
+        return [toAskOf({ record, stats: statsOf(record) }, now)];
       }),
     /** To ask this one now, whoever else watches it; null when it is not known. */
     toAskOne: (id: string, now: number): WorkerToAsk | null => {
-      const record = workers.get(id);
-      if (!record?.info) return null;
-      keep({ ...record, askedAt: now });
-      return toAskOf(record, now);
+      const sight = sightOf(id);
+      if (!sight || urlOf(sight) === null || !keep({ ...sight.record, askedAt: now })) return null;
+      return toAskOf(sight, now);
     },
     /** It is gone: not online until it gives a sign of life. */
     unreachable: (id: string, reason: string): void => {
@@ -372,30 +432,46 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
     },
     /** A request to it failed, whoever measures it: offered no work until `recovered`. */
     requestFailed: (id: string, reason: string): void => {
-      failing.set(id, reason);
+      const sight = sightOf(id);
+      failing.set(id, { reason, run: sight ? runOf(sight) : null });
     },
     /** Its /health answered, or it is no more. */
     recovered: (id: string): void => {
       failing.delete(id);
     },
     voidHive,
-    list: (now: number): WorkerEntry[] => uniqueSights().map((sight) => entryOf(sight, now)),
-    ofHive: (hiveId: string, now: number): WorkerEntry[] => sightsOf(hiveId).map((sight) => entryOf(sight, now)),
+    forget,
+    list: (now: number): WorkerEntry[] => sightsOf(allIds()).map((sight) => entryOf(sight, now)),
+    ofHive: (hiveId: string, now: number): WorkerEntry[] =>
+      sightsOf(idsOfHive(hiveId)).flatMap((sight) => (sight.record.hiveId === hiveId ? [entryOf(sight, now)] : [])),
     get: (id: string, now: number): WorkerEntry | undefined => {
-      const sight = uniqueSights().find(({ record }) => record.id === id);
+      const sight = sightOf(id);
       return sight && entryOf(sight, now);
     },
+    isKnown: (id: string): boolean => sightOf(id) !== undefined,
+    /** What can be given to this worker now; null when it is not available. */
+    offerOf: (id: string, now: number): WorkerOffer | null => {
+      const sight = sightOf(id);
+      const url = sight ? urlOf(sight) : null;
+      if (!sight || url === null || offlineReason(sight, now) !== null || !isAvailable(sight)) return null;
+      const { record, stats } = sight;
+      return {
+        ...{ id, hiveId: record.hiveId, url, worker: expectedWorker(id, keyOf(sight)) },
+        status: stats?.status ?? infoOf(sight)?.status ?? null,
+        usePct: stats?.gpu_util_pct ?? stats?.cpu_pct ?? 0,
+        models: modelsOf(sight),
+      };
+    },
+    /** Workers by model, available or not. */
+    withModel: index.find,
+    modelNames: index.names,
     /** Ids of those online, and how many of them are available: without making entries. */
     summary: (now: number): { online: string[]; available: number } => {
-      const online = uniqueSights().filter((sight) => offlineReason(sight, now) === null);
+      const online = sightsOf(allIds()).filter((sight) => offlineReason(sight, now) === null);
       return { online: online.map(({ record }) => record.id), available: online.filter(isAvailable).length };
     },
     expire: (now: number): void => {
-      for (const record of workers.expire(now)) {
-        unindex(record);
-        const url = record.info?.url ?? '';
-        if (byUrl.get(url) === record.id) byUrl.delete(url);
-      }
+      for (const record of workers.expire(now)) dropped(record);
     },
   };
 }
@@ -407,32 +483,10 @@ function capacityOf(measured: WorkerStats, info: WorkerInfo | null): Pick<Worker
   return { ...(context === undefined ? {} : { context }), ...(slots === undefined ? {} : { slots }) };
 }
 
-/** A worker that never spoke for itself, nor anybody for it but its hive. */
-function unheard(id: string, hiveId: string | null, heardAt: number): WorkerRecord {
-  return {
-    ...{ id, hiveId, info: null, seenAt: null, seenAtIso: null, heardAt, reason: null },
-    ...{ registeredAt: null, askedAt: Number.NEGATIVE_INFINITY },
-    ...{ workerType: undefined, spawnedBy: undefined, capabilities: null },
-  };
-}
-
 /** An answer after it was away, or from a worker that is new, may be another's: its capabilities name it. */
-function toAskOf({ id, info, seenAt, capabilities }: WorkerRecord, now: number): WorkerToAsk {
+function toAskOf(sight: Sight, now: number): WorkerToAsk {
+  const { id, seenAt, run } = sight.record;
   const away = seenAt === null || now - seenAt >= WORKER_SILENCE_MS_MAX;
-  return { id, url: info?.url ?? '', wantsCapabilities: away || capabilities === null };
-}
-
-function portOf(url: string): number {
-  const { port, protocol } = new URL(url);
-  return Number(port) || (protocol === 'https:' ? 443 : 80);
-}
-
-/** One that has no address yet does not listen. */
-function isStarted({ status, url }: WorkerStats): boolean {
-  return status !== 'starting' || (url !== null && url !== undefined);
-}
-
-/** A hive that does not say (an older one) measures only workers that run. */
-function isWorking(status: string | null | undefined): boolean {
-  return status === 'ready' || status === 'busy' || status === null || status === undefined;
+  const worker = expectedWorker(id, keyOf(sight));
+  return { id, url: urlOf(sight) ?? '', worker, run, wantsCapabilities: away || capabilitiesOf(sight) === null };
 }

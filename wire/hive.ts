@@ -1,7 +1,17 @@
 /** What is said of a hive: its devices, its machine, its announcement, and its entry on the queen. */
 import { type Static, Type } from '@sinclair/typebox';
 import { Device } from './device.js';
-import { HealthStatus, HttpUrl, Id, Labels, Measure, nullable, OperationalStatus, Timestamp } from './status.js';
+import {
+  HealthStatus,
+  HttpUrl,
+  Id,
+  Labels,
+  Measure,
+  nullable,
+  OperationalStatus,
+  Timestamp,
+  WorkerId,
+} from './status.js';
 import { WorkerStats } from './worker.js';
 
 /** The answer to `GET /capabilities`. */
@@ -76,6 +86,11 @@ export const HiveEntry = Type.Object({
   node: nullable(NodeStats),
   devices: nullable(Type.Array(Device)),
   workers: Type.Array(WorkerStats),
+  refused_workers: Type.Optional(
+    Type.Array(Type.Object({ worker_id: WorkerId, holder: Id }), {
+      description: 'workers that it lists and that are another hive’s: they are left out of `workers`',
+    }),
+  ),
   labels: Labels,
   losses_10m: Type.Optional(Type.Integer({ minimum: 0, description: 'how often it was lost in the last ten minutes' })),
 });

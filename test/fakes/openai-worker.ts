@@ -1,16 +1,21 @@
 /** A worker as a gateway may meet it: answering, failing, hanging, dying in the middle. Real HTTP, no module of ours. */
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 import type { Test } from 'tap';
-import { type Answer, postJson } from '../helpers/http.js';
-import { answer, bodyOf, type Served, serve } from './serve.js';
+import { type Answer, parsed, postJson } from '../helpers/http.js';
+import { answer, type Served, serve, textOf } from './serve.js';
 
 /**
  * What it does with a request. `answer`: as it should. `hang`: nothing. `reset`: cuts the connection unanswered. `headers`: sends
  * headers and cuts the connection. `hold`: the first token, and the rest when `finish` is called. `torn`: the first token and
  * half of the second, and cuts. `endless`: tokens for as long as they are taken. `think`: two thoughts first, and the
- * answer with its usage when `finish` is called. A number: that status, with OpenAI's error.
+ * answer with its usage when `finish` is called. `slow`: a token each 200 ms until `finish`. `no-model`: says that it has
+ * no such model. `switch`: answers 101. `garbage`: no HTTP at all. `length`: a stream with a Content-Length that it does
+ * not keep. `drip`: a byte at a time. A number: that status, with OpenAI's error.
  */
-export type WorkerMode = 'answer' | 'hang' | 'reset' | 'headers' | 'hold' | 'torn' | 'endless' | 'think' | number;
+export type WorkerMode =
+  | ('answer' | 'hang' | 'reset' | 'headers' | 'hold' | 'torn' | 'endless' | 'think' | 'slow' | 'no-model')
+  | ('switch' | 'garbage' | 'length' | 'drip')
+  | number;
 
 export interface FakeWorkerOptions {
   workerId: string;
@@ -30,7 +35,7 @@ export interface FakeWorker extends Served {
   healthRequests: number;
   /** Bodies and headers of what was asked, oldest first. */
   // biome-ignore lint/suspicious/noExplicitAny: whatever was sent
-  asked: { path: string; body: any; headers: IncomingHttpHeaders }[];
+  asked: { path: string; body: any; text: string; headers: IncomingHttpHeaders }[];
   /** What it answers, a token each. */
   tokens: readonly string[];
   /** Requests that are not answered to their end, and how many were given up by who asked. */
@@ -65,8 +70,9 @@ export async function fakeWorker(t: Pick<Test, 'teardown'>, options: FakeWorkerO
     if (url.pathname === '/capabilities') {
       return answer(response, 200, { worker_id: workerId, devices: [], models: options.models ?? [] });
     }
-    const body = (await bodyOf(request)) as { stream?: boolean };
-    worker.asked.push({ path: url.pathname, body, headers: request.headers });
+    const text = await textOf(request);
+    const body = parsed(text) as { stream?: boolean };
+    worker.asked.push({ path: url.pathname, body, text, headers: request.headers });
     worker.open++;
     response.once('close', () => {
       worker.open--;
@@ -79,6 +85,16 @@ export async function fakeWorker(t: Pick<Test, 'teardown'>, options: FakeWorkerO
     const { mode } = worker;
     if (mode === 'hang') return;
     if (mode === 'reset') return void response.socket?.resetAndDestroy();
+    if (mode === 'switch') {
+      return void response.socket?.write(
+        'HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n',
+      );
+    }
+    if (mode === 'garbage') return void response.socket?.end('this is not HTTP\r\n\r\n');
+    if (mode === 'no-model') {
+      const error = { message: 'there is no such model here', type: 'not_found_error', code: 'model_not_found' };
+      return void answer(response, 404, { error });
+    }
     if (typeof mode === 'number') {
       const error = { message: `the fake says ${mode}`, type: 'invalid_request_error', param: null, code: null };
       return void answer(response, mode, { error });
@@ -89,8 +105,29 @@ export async function fakeWorker(t: Pick<Test, 'teardown'>, options: FakeWorkerO
         choices: [{ index: 0, message: { role: 'assistant', content: TOKENS.join('') } }],
       });
     }
-    response.writeHead(200, { 'content-type': stream ? 'text/event-stream' : 'application/json' });
+    const length = mode === 'length' ? { 'content-length': 10_000 } : {};
+    response.writeHead(200, { 'content-type': stream ? 'text/event-stream' : 'application/json', ...length });
     response.flushHeaders();
+    if (mode === 'slow') {
+      const timer = setInterval(() => response.write(chunkOf('x')), 200);
+      response.once('close', () => clearInterval(timer));
+      held.push(() => {
+        clearInterval(timer);
+        response.end('data: [DONE]\n\n');
+      });
+      return;
+    }
+    if (mode === 'drip') {
+      const bytes = [...Buffer.from(`${TOKENS.map((token) => chunkOf(token)).join('')}data: [DONE]\n\n`)];
+      response.socket?.setNoDelay(true);
+      const more = () => {
+        const byte = bytes.shift();
+        if (byte === undefined) return void response.end();
+        response.write(Buffer.of(byte));
+        setImmediate(more);
+      };
+      return void more();
+    }
     if (mode === 'headers') return void setTimeout(() => response.socket?.resetAndDestroy(), 20);
     if (mode === 'endless') return void endless(response);
     if (mode === 'think') {
@@ -104,6 +141,7 @@ export async function fakeWorker(t: Pick<Test, 'teardown'>, options: FakeWorkerO
       response.end('data: [DONE]\n\n');
     };
     if (mode === 'hold') held.push(rest);
+    else if (mode === 'length') setTimeout(() => response.socket?.end(), 20);
     else if (mode === 'torn') {
       response.write(chunkOf(TOKENS[1] as string).slice(0, 20));
       setTimeout(() => response.socket?.resetAndDestroy(), 20);

@@ -58,9 +58,13 @@ export async function serve(
 
 /** The whole body of a request, parsed if it is JSON. */
 export async function bodyOf(request: http.IncomingMessage): Promise<unknown> {
+  return parsed(await textOf(request));
+}
+
+export async function textOf(request: http.IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk);
-  return parsed(Buffer.concat(chunks).toString());
+  return Buffer.concat(chunks).toString();
 }
 
 export function answer(

@@ -24,7 +24,7 @@ function create() {
   return { fleet, show, tell, online };
 }
 
-const worker = (id: string, status = 'ready') => ({ worker_id: id, status });
+const worker = (id: string, status = 'ready', url: string | null = 'http://a:8080') => ({ worker_id: id, status, url });
 const info = (id: string, hive_id: string | null) => ({
   id,
   model_id: 'tiny',
@@ -88,12 +88,12 @@ t.test('a worker of no hive is online for 90 s after its last heartbeat', async 
   t.match(fleet.workers.get('k', 1000), { online: false, reason: 'connection refused' });
 });
 
-t.test('available is online, ready or busy, on a hive that is neither stale nor unhealthy', async (t) => {
+t.test('available is online, ready or busy, with a URL, on a hive that is neither stale nor unhealthy', async (t) => {
   const { fleet, show, tell } = create();
   const available = () => fleet.workers.list(1000).filter((one) => one.available).length;
   show('streaming', 0);
   const hive_info = (status: 'healthy' | 'degraded' | 'unhealthy') => ({ hive_info: { health_status: { status } } });
-  tell({ workers: [worker('a', 'ready'), worker('b', 'busy'), worker('c', 'starting')] });
+  tell({ workers: [worker('a', 'ready'), worker('b', 'busy'), worker('c', 'starting'), worker('d', 'ready', null)] });
   t.equal(available(), 2);
   tell({ workers: [worker('a', 'ready')], ...hive_info('degraded') });
   t.equal(available(), 1);

@@ -191,3 +191,144 @@ t.test('a worker that crashed or does not listen yet is listed, and is neither o
   tell(4);
   t.equal(is('other@gpu-0', 4), undefined, 'put away, it is listed no more');
 });
+
+t.test('what is known of a worker ends with that run of it', async (t) => {
+  const [keyA, keyB] = ['a'.repeat(43), 'b'.repeat(43)];
+  const { registered, workers, show, fleet } = create();
+  const tell = (s: number, more: object) =>
+    fleet.telemetry({
+      heartbeat: {
+        ...{ type: 'telemetry', hive_id: 'gpu-0' },
+        workers: [{ worker_id: 'w@gpu-0', status: 'ready', url: 'http://a:8080', ...more }],
+      },
+      receivedAt: at(s).iso,
+      first: false,
+    });
+  const models = () => [...workers.modelNames()].map(([name]) => name).sort();
+  const runs: [string, object, object][] = [
+    ['another key', { model: 'a', key: keyA, pid: 7 }, { model: 'a', key: keyB, pid: 7 }],
+    ['another process', { model: 'a', pid: 7 }, { model: 'a', pid: 8 }],
+    ['another model', { model: 'a' }, { model: 'b' }],
+  ];
+  show('streaming', 0);
+  for (const [how, first, second] of runs) {
+    tell(1, first);
+    registered('w@gpu-0', 1, { model: 'a', hiveId: 'gpu-0', ...('key' in first ? { key: keyA } : {}) });
+    workers.capabilities('w@gpu-0', { devices: [], models: ['a', 'beside-a'] });
+    workers.requestFailed('w@gpu-0', 'it hung up');
+    t.same(models(), ['a', 'beside-a'], how);
+    t.match(workers.get('w@gpu-0', 1000), { available: false, reason: 'it hung up' });
+    tell(2, second);
+    t.notOk(models().includes('beside-a'), how);
+    t.match(workers.get('w@gpu-0', 2000), { available: true, models: undefined, reason: null }, how);
+    t.match(workers.toAskOne('w@gpu-0', 2000), { wantsCapabilities: true }, how);
+    workers.recovered('w@gpu-0');
+  }
+});
+
+t.test('a worker that another run of it answers for is asked anew what it can do', async (t) => {
+  const { registered, workers } = create();
+  registered('w', 0);
+  workers.healthy('w', 'http://a:8080', at(1), 'run-1');
+  workers.capabilities('w', { devices: [], models: ['tiny'] });
+  t.match(workers.toAskOne('w', 2000), { wantsCapabilities: false, run: 'run-1' });
+  workers.healthy('w', 'http://a:8080', at(3), 'run-2');
+  t.match(workers.toAskOne('w', 3000), { wantsCapabilities: true, run: 'run-2' });
+});
+
+t.test('a worker that was stopped in order is forgotten at once, one that is only missing is not', async (t) => {
+  const { registered, show, fleet, workers } = create();
+  show('streaming', 0);
+  const tell = (s: number, ...list: object[]) =>
+    fleet.telemetry({
+      heartbeat: { type: 'telemetry', hive_id: 'gpu-0', workers: list },
+      receivedAt: at(s).iso,
+      first: false,
+    });
+  const running = { status: 'ready', url: 'http://a:8080' };
+  const [stopped, missing, dismissed] = ['stopped@gpu-0', 'missing@gpu-0', 'dismissed@gpu-0'];
+  for (const id of [stopped, missing, dismissed]) registered(id, 0, { hiveId: 'gpu-0' });
+  tell(1, ...[stopped, missing, dismissed].map((worker_id) => ({ worker_id, ...running })));
+  tell(
+    2,
+    { worker_id: stopped, ...running, status: 'stopping' },
+    { worker_id: missing, ...running },
+    {
+      ...{ worker_id: dismissed, status: 'crashed', url: null },
+    },
+  );
+  t.equal(workers.list(2000).length, 3);
+  tell(8);
+  t.same(
+    workers.list(8000).map(({ worker_id, reason }) => [worker_id, reason]),
+    [[missing, 'hive gpu-0 does not list it']],
+  );
+  t.same(
+    [...workers.modelNames()].flatMap(([, ids]) => [...ids]),
+    [missing],
+  );
+});
+
+t.test('what a process runs itself and has ended is forgotten', async (t) => {
+  const { registered, workers } = create();
+  registered('w@desk', 0);
+  workers.measured([{ worker_id: 'w@desk', status: 'ready', url: 'http://a:8080', model: 'tiny' }]);
+  t.equal(workers.list(0).length, 1);
+  workers.measured([]);
+  t.same(workers.list(0), []);
+});
+
+t.test('a worker has one hive: another that lists it is not believed, and is named', async (t) => {
+  const { fleet, workers } = create();
+  const heard: string[] = [];
+  fleet.follow((event) => {
+    if (event.type === 'worker.refused') heard.push(`${event.hive.hive_id} ${event.worker_id} ${event.holder}`);
+  });
+  const show = (hiveId: string, state: 'streaming' | 'lost') =>
+    fleet.shown({
+      ...{ hiveId, hiveUrl: `http://${hiveId}`, state, stale: false, reason: null, nextAttemptAt: null },
+      now: at(0),
+    });
+  const tell = (hive_id: string, ...ids: string[]) =>
+    fleet.telemetry({
+      heartbeat: {
+        ...{ type: 'telemetry', hive_id },
+        workers: ids.map((worker_id) => ({ worker_id, status: 'ready', url: `http://${hive_id}:8080` })),
+      },
+      receivedAt: at(0).iso,
+      first: false,
+    });
+  const holder = (id: string) => workers.get(id, 0)?.hive_id;
+  show('gpu-0', 'streaming');
+  show('evil', 'streaming');
+  tell('gpu-0', 'w@gpu-0', 'nameless');
+  for (let i = 0; i < 3; i += 1) tell('evil', 'w@gpu-0', 'nameless', 'own@evil');
+  t.same(heard, ['evil w@gpu-0 gpu-0', 'evil nameless gpu-0'], 'each is told once');
+  t.same([holder('w@gpu-0'), holder('nameless'), holder('own@evil')], ['gpu-0', 'gpu-0', 'evil']);
+  t.match(workers.get('w@gpu-0', 0), { url: 'http://gpu-0:8080' });
+  t.match(fleet.hive('evil'), {
+    workers: [{ worker_id: 'own@evil' }],
+    refused_workers: [
+      { worker_id: 'w@gpu-0', holder: 'gpu-0' },
+      { worker_id: 'nameless', holder: 'gpu-0' },
+    ],
+  });
+  t.equal(fleet.hive('gpu-0')?.refused_workers, undefined);
+
+  tell('gpu-0', 'nameless');
+  tell('evil', 'w@gpu-0');
+  t.equal(holder('w@gpu-0'), undefined, 'its hive streams, and does not list it');
+
+  show('gpu-0', 'lost');
+  tell('evil', 'w@gpu-0', 'nameless');
+  t.same([holder('w@gpu-0'), holder('nameless')], ['evil', 'evil'], 'a hive that came to another name goes on');
+  t.equal(fleet.hive('evil')?.refused_workers, undefined);
+  show('gpu-0', 'streaming');
+  tell('gpu-0', 'w@gpu-0', 'nameless');
+  t.same([holder('w@gpu-0'), holder('nameless')], ['gpu-0', 'evil'], 'the hive that it is named for has it');
+  t.same(
+    fleet.hive('evil')?.workers.map(({ worker_id }) => worker_id),
+    ['nameless'],
+  );
+  t.equal(workers.list(0).length, 2, 'each is listed once');
+});

@@ -1,6 +1,7 @@
 /** The gateway with a real queen and workers that answer, fail, hang and die. */
 import http from 'node:http';
 import t, { type Test } from 'tap';
+import { createWorkerKey } from '../../actors/worker-proof.js';
 import { fakeHive } from '../fakes/hive.js';
 import { type FakeWorker, type FakeWorkerOptions, fakeWorker, TOKENS } from '../fakes/openai-worker.js';
 import { getJson, postJson } from '../helpers/http.js';
@@ -117,7 +118,7 @@ t.test('a model is found by the name of its file too, and its worker is asked by
     t.equal((await chat(name)).status, 200, name);
   }
   for (const { body } of workers[0]?.asked ?? []) t.match(body, { model: '/srv/Some-Dir/Qwen-Q4_K_M.gguf', messages });
-  t.equal((await chat('other-dir/qwen-q4_k_m')).status, 503, 'the same file name of somebody else is another model');
+  t.equal((await chat('other-dir/qwen-q4_k_m')).status, 404, 'the same file name of somebody else is another model');
 });
 
 t.test('a stream arrives whole and as it is made', async (t) => {
@@ -137,7 +138,7 @@ t.test('a stream arrives whole and as it is made', async (t) => {
   t.ok(stream.text().endsWith('data: [DONE]\n\n'));
 });
 
-for (const mode of ['hang-up', 'reset', 'headers', 500, 503, 401, 307] as const) {
+for (const mode of ['hang-up', 'reset', 500, 503, 401, 307] as const) {
   t.test(`a worker that fails before its first byte (${mode}) is passed over, and the next one answers`, async (t) => {
     const { model, workers } = await workersOf(t, [{}, {}]);
     const [bad, good] = workers as [FakeWorker, FakeWorker];
@@ -189,14 +190,165 @@ t.test("a worker's 4xx is passed on as it is, and nobody else is asked", async (
   for (const { workerId } of workers) t.equal(await availableOf(workerId), true);
 });
 
-t.test('with nobody to ask it is 503, with Retry-After and the names that do exist', async (t) => {
+t.test('a model that nobody has is 404, one whose workers cannot answer now is 503 with Retry-After', async (t) => {
   const { model } = await workersOf(t, [{}]);
-  const { status, headers, body } = await chat('no-such-model');
+  const unknown = await chat('no-such-model');
+  t.equal(unknown.status, 404);
+  t.match(unknown.body, { error: { type: 'not_found_error', param: 'model', code: 'model_not_found' } });
+  t.match(unknown.body.error.message, 'no-such-model');
+  t.match(unknown.body.error.message, model, 'those that exist are named');
+
+  const loading = await fakeWorker(t, { workerId: 'worker-loading@nobody', model: 'model-that-loads' });
+  loading.status = 'starting';
+  await loading.heartbeat(queen.url);
+  const later = await chat('model-that-loads');
+  t.equal(later.status, 503);
+  t.match(later.headers.get('retry-after'), /^\d+$/);
+  t.match(later.body, { error: { type: 'server_error', param: 'model', code: 'model_not_available' } });
+  t.equal(loading.asked.length, 0);
+});
+
+t.test('a model can be asked for by its name, as the list gives it, by its file, and with slashes in it', async (t) => {
+  await workersOf(t, [{ model: '/srv/Some-Place/Tiny-One.gguf' }]);
+  const url = `${queen.url}/v1/models`;
+  const name = '/srv/Some-Place/Tiny-One.gguf';
+  for (const path of [encodeURIComponent(name), name, 'tiny-one', 'Tiny-One.gguf']) {
+    const { status, body } = await getJson(`${url}/${path}`);
+    t.equal(status, 200, path);
+    t.match(body, { id: name, object: 'model', created: Number, owned_by: 'rbee' });
+  }
+  const { status, body } = await getJson(`${url}/no-such-model`);
+  t.equal(status, 404);
+  t.match(body, { error: { type: 'not_found_error', code: 'model_not_found', param: 'model' } });
+});
+
+t.test('what OpenAI has and we have not is 404 in their shape; what is ours has problems', async (t) => {
+  for (const path of ['/v1/responses', '/v1/audio/speech', '/v1/models/a/b/c', '/v1/chat/nothing', '/v1/files/f-1']) {
+    for (const { status, body } of [await getJson(queen.url + path), await postJson(queen.url + path, {})]) {
+      t.ok([404, 405].includes(status), `${status} ${path}`);
+      t.match(body, { error: { message: String, type: String } });
+    }
+  }
+  for (const path of ['/v1/hive-heartbeat', '/v1/nothing', '/v1/hives/none', '/v1/model', '/nothing']) {
+    const { status, headers, body } = await getJson(queen.url + path);
+    t.equal(status, 404, path);
+    t.match(headers.get('content-type'), 'application/problem+json');
+    t.match(body, { status: 404 });
+  }
+});
+
+t.test('a request that may have been executed is repeated once, whatever number of workers there is', async (t) => {
+  const { model, workers } = await workersOf(
+    t,
+    Array.from({ length: 16 }, () => ({ mode: 'reset' as const })),
+  );
+  for (const worker of workers) worker.healthStatus = 503;
+  const executed = () => workers.reduce((sum, { asked }) => sum + asked.length, 0);
+  const { status, body } = await chat(model);
   t.equal(status, 503);
-  t.match(headers.get('retry-after'), /^\d+$/);
-  t.match(body, { error: { type: 'server_error', param: 'model', code: 'model_not_available' } });
-  t.match(body.error.message, 'no-such-model');
-  t.match(body.error.message, model);
+  t.match(body, { error: { message: String } });
+  t.equal(executed(), 2);
+});
+
+t.test('a kept connection that breaks under a request counts as an execution of it', async (t) => {
+  const { model, workers } = await workersOf(t, [{}, {}, {}]);
+  for (let i = 0; i < 6; i += 1) t.equal((await chat(model)).status, 200);
+  for (const worker of workers) {
+    worker.mode = 'reset';
+    worker.asked.length = 0;
+  }
+  t.equal((await chat(model)).status, 503);
+  t.equal(
+    workers.reduce((sum, { asked }) => sum + asked.length, 0),
+    2,
+  );
+});
+
+t.test('an answer of which something came back is not asked for again', async (t) => {
+  const { model, workers } = await workersOf(t, [{ mode: 'headers' }, { mode: 'headers' }]);
+  for (const worker of workers) worker.healthStatus = 503;
+  const { status, body } = await chat(model);
+  t.equal(status, 502);
+  t.match(body, { error: { type: 'server_error', code: 'worker_lost' } });
+  t.equal(
+    workers.reduce((sum, { asked }) => sum + asked.length, 0),
+    1,
+  );
+});
+
+t.test('a worker that has no such model is passed over, and asked anew what it has', async (t) => {
+  const { model, workers } = await workersOf(t, [{ mode: 'no-model' }, {}]);
+  const [ghost, good] = workers as [FakeWorker, FakeWorker];
+  for (let i = 0; i < 4; i += 1) {
+    const { status, headers } = await chat(model);
+    t.equal(status, 200);
+    t.equal(headers.get('rbee-worker'), good.workerId);
+  }
+  t.equal(ghost.asked.length, 1, 'it comes last from then on');
+  await waitFor('it to be asked what it has', () => ghost.requests.some(({ path }) => path === '/capabilities'));
+  t.equal(await availableOf(ghost.workerId), true, 'it is no failure');
+
+  good.mode = 'no-model';
+  const { status, body } = await chat(model);
+  t.equal(status, 404);
+  t.match(body, { error: { code: 'model_not_found' } });
+});
+
+t.test(
+  'a worker that begins anew with another model under its old id and port gets no request for the old one',
+  async (t) => {
+    const worker = await fakeWorker(t, { workerId: 'worker-again@nobody', model: 'again-a', models: ['again-a'] });
+    const tell = (model: string, key: string) =>
+      postJson(`${queen.url}/v1/queen/register-worker`, {
+        ...{ worker_id: worker.workerId, hostname: '127.0.0.1', port: worker.port, worker_type: 'cpu' },
+        ...{ model, key, spawned_by: 'nobody' },
+      });
+    const names = async () => (await getJson(`${queen.url}/v1/models`)).body.data.map(({ id }: { id: string }) => id);
+    t.equal((await tell('again-a', createWorkerKey().key)).status, 200);
+    await waitFor('its models', async () => (await names()).includes('again-a'));
+    t.equal((await tell('again-b', createWorkerKey().key)).status, 200);
+    const now = await names();
+    t.ok(now.includes('again-b'));
+    t.notOk(now.includes('again-a'));
+    t.equal((await chat('again-a')).status, 404);
+  },
+);
+
+for (const [mode, status] of [
+  ['switch', 503],
+  ['garbage', 502],
+  ['length', 200],
+  ['drip', 200],
+] as const) {
+  t.test(`a worker that answers oddly (${mode}) leaves no client waiting`, async (t) => {
+    const { model, workers } = await workersOf(t, [{ mode }]);
+    for (const worker of workers) worker.healthStatus = 503;
+    const stream = openChat(t, model);
+    t.equal((await stream.response).statusCode, status);
+    t.equal(await stream.ended, 'end');
+    if (mode === 'length') t.match(stream.text(), /"error":.*worker_lost|closed the connection/);
+    if (mode === 'drip') t.strictSame(tokensIn(stream.text()), TOKENS);
+  });
+}
+
+t.test('a worker without a URL is not available', async (t) => {
+  const hive = await fakeHive(t, {
+    hiveId: 'no-urls',
+    workers: [{ worker_id: 'worker-x@no-urls', status: 'ready', model: 'no-url' }],
+  });
+  hive.emit();
+  t.equal((await hive.announce(queen.url)).status, 200);
+  await waitFor('its worker', async () => (await getJson(`${queen.url}/v1/workers/worker-x@no-urls`)).status === 200);
+  t.match((await getJson(`${queen.url}/v1/workers/worker-x@no-urls`)).body, { online: true, available: false });
+  t.equal((await chat('no-url')).status, 503);
+});
+
+t.test('a model of an alias goes with all of its numbers as they were written', async (t) => {
+  const { workers } = await workersOf(t, [{ model: '/srv/Numbers.gguf' }]);
+  const body =
+    '{"model" : "numbers", "messages":[{"role":"user","content":"\\"model\\":\\"x\\""}], "seed":12345678901234567890,"a":{"model":"deep"}}';
+  t.equal((await postJson(chatUrl, body)).status, 200);
+  t.equal(workers[0]?.asked[0]?.text, body.replace('"numbers"', '"/srv/Numbers.gguf"'));
 });
 
 t.test('what is wrong with a request is said in the shape of OpenAI', async (t) => {
@@ -325,27 +477,59 @@ t.test('of idle workers the one whose device is least used goes first', async (t
   for (let i = 0; i < 3; i += 1) t.equal((await chat(model)).headers.get('rbee-worker'), 'worker-free@by-use');
 });
 
-t.test('a lost hive ends the answers of its workers at once, and the next requests go elsewhere', async (t) => {
-  const { model, workers } = await workersOf(t, [{ mode: 'hold', hiveId: 'doomed' }, { hiveId: 'spare' }]);
-  const [worker, other] = workers as [FakeWorker, FakeWorker];
-  const hive = await fakeHive(t, { hiveId: 'doomed', workers: [worker.stats()] });
-  const spare = await fakeHive(t, { hiveId: 'spare', workers: [{ ...other.stats(), gpu_util_pct: 99 }] });
-  for (const one of [hive, spare]) {
-    one.emit();
-    t.equal((await one.announce(queen.url)).status, 200);
-  }
-  await waitFor('both', async () => (await availableOf(worker.workerId)) && (await availableOf(other.workerId)));
-  const stream = openChat(t, model);
-  await waitFor('the first token', () => tokensIn(stream.text()).length === 1);
-  t.equal((await stream.response).headers['rbee-worker'], worker.workerId);
-  worker.healthStatus = 503;
-  await hive.close();
-  t.equal(await stream.ended, 'end');
-  t.match(stream.text(), /"error":.*hive doomed is lost/);
-  t.notMatch(stream.text(), '[DONE]');
-  await waitFor('the worker to be left', () => worker.open === 0);
-  for (let i = 0; i < 3; i += 1) t.equal((await chat(model)).headers.get('rbee-worker'), other.workerId);
-});
+t.test(
+  'a lost hive ends the answers of its workers that do not answer either, and the next requests go elsewhere',
+  async (t) => {
+    const { model, workers } = await workersOf(t, [{ mode: 'hold', hiveId: 'doomed' }, { hiveId: 'spare' }]);
+    const [worker, other] = workers as [FakeWorker, FakeWorker];
+    const hive = await fakeHive(t, { hiveId: 'doomed', workers: [worker.stats()] });
+    const spare = await fakeHive(t, { hiveId: 'spare', workers: [{ ...other.stats(), gpu_util_pct: 99 }] });
+    for (const one of [hive, spare]) {
+      one.emit();
+      t.equal((await one.announce(queen.url)).status, 200);
+    }
+    await waitFor('both', async () => (await availableOf(worker.workerId)) && (await availableOf(other.workerId)));
+    const stream = openChat(t, model);
+    await waitFor('the first token', () => tokensIn(stream.text()).length === 1);
+    t.equal((await stream.response).headers['rbee-worker'], worker.workerId);
+    worker.healthStatus = 503;
+    await hive.close();
+    t.equal(await stream.ended, 'end');
+    t.match(stream.text(), /"error":.*hive doomed is lost/);
+    t.notMatch(stream.text(), '[DONE]');
+    await waitFor('the worker to be left', () => worker.open === 0);
+    spare.emit();
+    await waitFor('the other one', () => availableOf(other.workerId));
+    for (let i = 0; i < 3; i += 1) t.equal((await chat(model)).headers.get('rbee-worker'), other.workerId);
+  },
+);
+
+for (const health of [200, 503, 'hang'] as const) {
+  t.test(
+    `a worker of a lost hive that sends on is not lost, with its /health ${health}`,
+    { timeout: 60_000 },
+    async (t) => {
+      const hiveId = `gone-${health}`;
+      const { model, workers } = await workersOf(t, [{ mode: 'slow', hiveId }]);
+      const [worker] = workers as [FakeWorker];
+      const hive = await fakeHive(t, { hiveId, workers: [worker.stats()] });
+      hive.emit();
+      t.equal((await hive.announce(queen.url)).status, 200);
+      await waitFor('it', () => availableOf(worker.workerId));
+      const stream = openChat(t, model);
+      await waitFor('the first token', () => tokensIn(stream.text()).length === 1);
+      worker.healthStatus = health;
+      await hive.close();
+      await waitFor('the loss', async () => (await getJson(`${queen.url}/v1/hives/${hiveId}`)).body.state === 'lost');
+      const before = tokensIn(stream.text()).length;
+      await waitFor('many more tokens', () => tokensIn(stream.text()).length > before + 30, { timeoutMs: 30_000 });
+      worker.finish();
+      t.equal(await stream.ended, 'end');
+      t.notMatch(stream.text(), '"error"');
+      t.ok(stream.text().endsWith('data: [DONE]\n\n'));
+    },
+  );
+}
 
 t.test('a worker that its hive lists no more is gone, whatever its connection says', async (t) => {
   const { model, workers } = await workersOf(t, [{ mode: 'hold', hiveId: 'lister' }]);
