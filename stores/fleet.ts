@@ -35,7 +35,7 @@ export type FleetEvent =
   /** A hive is refused for the first time, or again after it was gone. */
   | { type: 'refused'; conflict: HiveConflict }
   /** A hive that nobody knew called and could not be read: for the first time, or for another reason than before. */
-  | { type: 'unreachable'; hive: HiveUnreachable };
+  | { type: 'unreachable'; hive: HiveUnreachable }
   /** A hive lists a worker that is another hive's. */
   | { type: 'worker.refused'; hive: HiveEntry; worker_id: string; holder: string };
 
