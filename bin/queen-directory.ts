@@ -47,24 +47,15 @@ export function queenDirectory(ground: Ground, input: QueenDirectoryInput): Quee
 
   /** Workers whose lease has ended: one that does not answer then is gone, and not merely out of reach for now. */
   const ended = new Set<string>();
-  /** Of those the ones that gave their lease back, as a process does that ends in order. */
-  const left = new Set<string>();
   const watch = watchWorkers({
     outgoing,
     toAsk: () => workers.toAsk(clock.now()),
     onHealthy: ({ id, url }, run) => {
       ended.delete(id);
-      left.delete(id);
       workers.healthy(id, url, now(), run);
     },
     onCapabilities: ({ id }, capabilities) => workers.capabilities(id, capabilities),
-    onFailed: ({ id }, reason) => {
-      const hasEnded = ended.delete(id);
-      // It said that it ends, and it has.
-      if (left.delete(id)) workers.forget(id);
-      else if (hasEnded) workers.unreachable(id, reason);
-      else workers.failed(id, reason);
-    },
+    onFailed: ({ id }, reason) => (ended.delete(id) ? workers.unreachable(id, reason) : workers.failed(id, reason)),
     onReplaced: ({ id }, reason) => workers.unreachable(id, reason),
   });
   const askWorker = (id: string, { health, anew = false }: { health: boolean; anew?: boolean }) => {
@@ -114,7 +105,6 @@ export function queenDirectory(ground: Ground, input: QueenDirectoryInput): Quee
     if (change.type === 'removed') {
       if (component.kind === 'hive' || !workers.get(component.id, clock.now())) return;
       ended.add(component.id);
-      if (change.inOrder) left.add(component.id);
       askWorker(component.id, { health: true });
     } else if (component.kind === 'worker') takeWorker(component);
     else if (change.live) {
@@ -139,8 +129,7 @@ export function queenDirectory(ground: Ground, input: QueenDirectoryInput): Quee
             if (event.type === 'register') {
               const component = listedOf(event);
               if (component) directory.register(component);
-            } else if (event.kind === 'hive' || event.kind === 'worker')
-              directory.remove(event.kind, event.id, event.type === 'unregister');
+            } else if (event.kind === 'hive' || event.kind === 'worker') directory.remove(event.kind, event.id);
           },
         }),
       },

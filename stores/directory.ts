@@ -24,8 +24,7 @@ export interface ListedComponent {
 
 export type DirectoryChange =
   /** `live`: it registered just now, rather than being found in a list. */
-  | { type: 'listed'; component: ListedComponent; live: boolean }
-  | { type: 'removed'; component: ListedComponent; inOrder: boolean };
+  { type: 'listed'; component: ListedComponent; live: boolean } | { type: 'removed'; component: ListedComponent };
 
 export type Directory = ReturnType<typeof createDirectory>;
 
@@ -68,10 +67,9 @@ export function createDirectory(kept: ListedComponent[], report: Report) {
     return true;
   }
 
-  /** @param inOrder it unregistered; otherwise its lease ended */
-  function remove(kind: 'hive' | 'worker', id: string, inOrder = false): void {
+  function remove(kind: 'hive' | 'worker', id: string): void {
     const component = entries[kind].get(id);
-    if (component && entries[kind].delete(id)) tell({ type: 'removed', component, inOrder });
+    if (component && entries[kind].delete(id)) tell({ type: 'removed', component });
   }
 
   const all = (): Entry[] => [...entries.hive.values(), ...entries.worker.values()];

@@ -406,7 +406,8 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
     /** Its /health failed: offered no work until it answers, online for as long as its last sign of life holds. */
     failed: (id: string, reason: string): void => {
       const known = workers.get(id);
-      if (known) keep({ ...known, reason });
+      if (hasEnded(known)) forget(id);
+      else if (known) keep({ ...known, reason });
     },
     /** Those whose life nobody else watches: no hive streams or looks after them, and they were silent for a while. */
     toAsk: (now: number): WorkerToAsk[] =>
@@ -428,7 +429,8 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
     /** It is gone: not online until it gives a sign of life. */
     unreachable: (id: string, reason: string): void => {
       const known = workers.get(id);
-      if (known) keep({ ...known, seenAt: null, registeredAt: null, reason });
+      if (hasEnded(known)) forget(id);
+      else if (known) keep({ ...known, seenAt: null, registeredAt: null, reason });
     },
     /** A request to it failed, whoever measures it: offered no work until `recovered`. */
     requestFailed: (id: string, reason: string): void => {
@@ -482,6 +484,9 @@ function capacityOf(measured: WorkerStats, info: WorkerInfo | null): Pick<Worker
   const slots = measured.slots ?? info?.slots;
   return { ...(context === undefined ? {} : { context }), ...(slots === undefined ? {} : { slots }) };
 }
+
+/** It said that it ends, and now it does not answer. */
+const hasEnded = (record: WorkerRecord | undefined): boolean => record?.info?.status === 'stopping';
 
 /** An answer after it was away, or from a worker that is new, may be another's: its capabilities name it. */
 function toAskOf(sight: Sight, now: number): WorkerToAsk {

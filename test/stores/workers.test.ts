@@ -269,6 +269,27 @@ t.test('a worker that was stopped in order is forgotten at once, one that is onl
   );
 });
 
+t.test('one that said that it ends is forgotten when it does not answer any more', async (t) => {
+  const { workers } = create();
+  for (const status of ['stopping', 'ready']) {
+    const info = {
+      id: status,
+      model_id: 'tiny',
+      device: null,
+      port: 80,
+      url: `http://${status}`,
+      hive_id: null,
+      status,
+    };
+    workers.seen({ id: status, hiveId: null, info }, at(0));
+    workers.failed(status, 'connection refused');
+  }
+  t.same(
+    workers.list(0).map(({ worker_id }) => worker_id),
+    ['ready'],
+  );
+});
+
 t.test('what a process runs itself and has ended is forgotten', async (t) => {
   const { registered, workers } = create();
   registered('w@desk', 0);
