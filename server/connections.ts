@@ -73,9 +73,10 @@ export function boundConnections(
     const end = endOf(socket);
     admissions.set(socket, () => leave(end));
   });
+  // Node ends a connection that has been idle for `keepAliveTimeout` only where nobody else listens to this.
   server.setTimeout(STALL_MS, (socket: Socket) => {
-    // What says nothing because nobody has anything to say is not stalled.
-    if (socket.writableLength > 0) socket.destroy();
+    // Nothing is asked, or what is answered is not taken. A request that nobody has an answer to yet may wait.
+    if (!requests.get(socket) || socket.writableLength > 0) socket.destroy();
   });
 
   return {

@@ -82,6 +82,8 @@ function hostName(host: string): string | null {
 function isSameOrigin(origin: string, host: string): boolean {
   try {
     const { protocol, host: theirs } = new URL(origin);
+    // Of file: and others the host is empty, whatever it says.
+    if (!/^https?:$/.test(protocol)) return false;
     return theirs === new URL(`${protocol}//${host}`).host;
   } catch {
     return false;

@@ -148,6 +148,23 @@ t.test('a page on another port of the same host may ask no more than one of anot
   t.match(await ask('/', { 'sec-fetch-site': 'same-site' }), { status: 403 });
 });
 
+t.test('a page from a file, or from nowhere, is no page of ours', async (t) => {
+  const { ask } = await start(t);
+  for (const host of ['localhost', '127.0.0.1']) {
+    for (const origin of [
+      'file://',
+      'file:///tmp/page.html',
+      'null',
+      'chrome-extension://abc',
+      'http://',
+      'localhost',
+    ]) {
+      t.match(await ask('/secret', { ...bearer(TOKEN), host, origin }), { status: 403 }, `${origin} at ${host}`);
+    }
+    t.match(await ask('/secret', { ...bearer(TOKEN), host, origin: `http://${host}` }), { status: 200 });
+  }
+});
+
 t.test('two Host headers are a 400', async (t) => {
   const { port } = await start(t);
   const twice = ['Host', `127.0.0.1:${port}`, 'host', 'evil.example'];

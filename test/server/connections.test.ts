@@ -6,9 +6,9 @@ import { admit, boundConnections, networkOf } from '../../server/connections.js'
 import { rawRequest } from '../helpers/http.js';
 import { waitFor } from '../helpers/wait.js';
 
-async function start(t: Test, waitingMax: number) {
+async function start(t: Test, waitingMax: number, keepAliveTimeout = 5_000) {
   const held: http.ServerResponse[] = [];
-  const server = http.createServer((request, response) => {
+  const server = http.createServer({ keepAliveTimeout }, (request, response) => {
     if (!bounds.takes(request, response)) return;
     if (request.url === '/in') admit(request.socket);
     if (request.url === '/hold') held.push(response);
@@ -67,6 +67,18 @@ t.test('a hundred requests at once are taken on a connection, and with more it i
   t.equal(held.length, 100);
   const three = 'GET /else HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(3);
   t.equal((await rawRequest({ port, text: three, timeoutMs: 500 })).match(/200 OK/g)?.length, 3);
+});
+
+t.test('a connection that is idle after its answer is closed, one that waits for its answer is not', async (t) => {
+  const { connect, ask, held } = await start(t, 10, 100);
+  const waits = await connect();
+  waits.write('GET /hold HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  const idle = await connect();
+  const ended = new Promise((resolve) => idle.once('close', resolve));
+  t.match(await ask(idle, '/else'), /200 OK/);
+  await ended;
+  t.notOk(waits.destroyed);
+  t.equal(held.length, 1);
 });
 
 t.test('addresses count one by one, those of IPv6 by the network that a host has to itself', async (t) => {
