@@ -29,10 +29,12 @@ export function watchSilence(
   let intervalMs = intervalAtFirst;
   let heardAt = clock.now();
   let stale = false;
+  let stopped = false;
   let timer: unknown;
 
   // Armed for the limit and, since bytes only move `heardAt`, armed again for what is left: no timer is touched per event.
   const arm = () => {
+    if (stopped) return;
     const { staleMs, lostMs } = silenceLimits(intervalMs);
     const ms = clock.now() - heardAt;
     const limit = ms < staleMs ? staleMs : ms < lostMs ? lostMs : ms + lostMs;
@@ -69,6 +71,9 @@ export function watchSilence(
       heardAt = clock.now();
       rearm();
     },
-    stop: () => clock.clearTimeout(timer),
+    stop: () => {
+      stopped = true;
+      clock.clearTimeout(timer);
+    },
   };
 }

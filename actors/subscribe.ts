@@ -90,6 +90,8 @@ async function read(
 
   const feed = eventFeed(hiveUrl, EVENT_BYTES_MAX, (message) => {
     events += 1;
+    // Replaced, by what an event before it in the same bytes did: it is another subscription's word now.
+    if (signal.aborted) return;
     if (message.event === 'bye') bye = reasonOf(message);
     if (message.event !== 'heartbeat') return;
     const heartbeat = parseHiveHeartbeat(readJson(message.data));

@@ -403,7 +403,7 @@ function tellChanges(fleet: Fleet, log: LinesOfHives): void {
     }
     if (event.type === 'unreachable') {
       const { hive_id, hive_url, reason, remedy } = event.hive;
-      log.warn(hive_id, `hive ${hive_id} announced itself at ${hive_url}, but cannot be read: ${reason}; ${remedy}`);
+      log.warn(hive_id, `hive ${hive_id} at ${hive_url} called, but cannot be read: ${reason}; ${remedy}`);
     }
     if (event.type === 'worker.refused') {
       const { hive, worker_id, holder } = event;

@@ -146,8 +146,11 @@ function queries({ send, fleet, now }: SwarmDoorsInput): Route[] {
       answers: { 200: { description: 'The hive.', schema: HiveEntry }, 404: { description: 'No such hive.' } },
       handle: (ctx, { id }) => {
         const hive = fleet.hive(id ?? '');
-        if (!hive) throw unknown('hive', id);
-        answer(ctx, hive);
+        if (hive) return answer(ctx, hive);
+        const called = fleet.unreachable(now().ms).find(({ hive_id }) => hive_id === id);
+        if (!called) throw unknown('hive', id);
+        const { hive_id, hive_url, reason } = called;
+        throw new HttpProblem(404, `no hive ${hive_id} is read: it called from ${hive_url}, but ${reason}`);
       },
     },
     {

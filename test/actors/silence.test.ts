@@ -58,6 +58,8 @@ t.test('the end of silence is told once, and nothing after the end', async (t) =
   silence.heard();
   t.same(told.slice(1), [{ type: 'heard' }]);
   silence.stop();
+  silence.setInterval(1_000);
+  silence.release();
   pass(60_000);
   t.equal(told.length, 2);
 });

@@ -12,13 +12,13 @@ const entryOf = async (hiveId: string) =>
   ((await list()).unreachable ?? []).find(({ hive_id }: { hive_id: string }) => hive_id === hiveId);
 const metric = async (line: RegExp) => line.exec((await getJson(`${queen.url}/metrics`)).body)?.[1];
 
-t.test('a hive that called and could not be read is listed with reason and remedy until it is read', async (t) => {
+await t.test('a hive that called and could not be read is listed with reason and remedy until it is read', async (t) => {
   const hive = await fakeHive(t, { hiveId: 'closed-door', mode: 401, announcesWhenAsked: false, tickMs: 300 });
   t.notOk('last_failure' in (await hive.announce(queen.url)).body, 'nothing is known yet');
   const entry = await waitFor('an entry', () => entryOf('closed-door'));
   t.match(entry, { hive_url: hive.url, reason: /answered 401/, remedy: /--token/, since: String });
   t.same((await list()).hives, [], 'it is no hive of the swarm');
-  t.match(queen.stderr(), /closed-door announced itself at .* cannot be read: .*401/);
+  t.match(queen.stderr(), /hive closed-door at .* cannot be read: .*401/);
   t.equal(await metric(/^rbee_hives_unreachable (\d+)$/m), '1');
 
   const status = startCommand(t, ['status', '--url', queen.url]);
@@ -44,12 +44,16 @@ t.test('a hive that called and could not be read is listed with reason and remed
   t.match((await hive.announce(queen.url)).body, { last_failure: /answered 401/ });
 });
 
+t.jobs = 4;
+
 t.test('a hive behind a firewall is named with what to open', async (t) => {
   const hive = await fakeHive(t, { hiveId: 'walled' });
   const url = hive.url;
   await hive.close();
   await hive.announce(queen.url, { url });
   const entry = await waitFor('an entry', () => entryOf('walled'));
+  const alone = await getJson(`${queen.url}/v1/hives/walled`);
+  t.match(alone, { status: 404, body: { detail: /connection refused/ } });
   t.match(entry, { hive_url: url, reason: /connection refused/, remedy: /firewall.*--advertise-url/ });
 });
 
