@@ -12,37 +12,40 @@ const entryOf = async (hiveId: string) =>
   ((await list()).unreachable ?? []).find(({ hive_id }: { hive_id: string }) => hive_id === hiveId);
 const metric = async (line: RegExp) => line.exec((await getJson(`${queen.url}/metrics`)).body)?.[1];
 
-await t.test('a hive that called and could not be read is listed with reason and remedy until it is read', async (t) => {
-  const hive = await fakeHive(t, { hiveId: 'closed-door', mode: 401, announcesWhenAsked: false, tickMs: 300 });
-  t.notOk('last_failure' in (await hive.announce(queen.url)).body, 'nothing is known yet');
-  const entry = await waitFor('an entry', () => entryOf('closed-door'));
-  t.match(entry, { hive_url: hive.url, reason: /answered 401/, remedy: /--token/, since: String });
-  t.same((await list()).hives, [], 'it is no hive of the swarm');
-  t.match(queen.stderr(), /hive closed-door at .* cannot be read: .*401/);
-  t.equal(await metric(/^rbee_hives_unreachable (\d+)$/m), '1');
+await t.test(
+  'a hive that called and could not be read is listed with reason and remedy until it is read',
+  async (t) => {
+    const hive = await fakeHive(t, { hiveId: 'closed-door', mode: 401, announcesWhenAsked: false, tickMs: 300 });
+    t.notOk('last_failure' in (await hive.announce(queen.url)).body, 'nothing is known yet');
+    const entry = await waitFor('an entry', () => entryOf('closed-door'));
+    t.match(entry, { hive_url: hive.url, reason: /answered 401/, remedy: /--token/, since: String });
+    t.same((await list()).hives, [], 'it is no hive of the swarm');
+    t.match(queen.stderr(), /hive closed-door at .* cannot be read: .*401/);
+    t.equal(await metric(/^rbee_hives_unreachable (\d+)$/m), '1');
 
-  const status = startCommand(t, ['status', '--url', queen.url]);
-  await status.exited;
-  t.match(status.stdout(), /unreachable +closed-door .*answered 401.*--token/);
+    const status = startCommand(t, ['status', '--url', queen.url]);
+    await status.exited;
+    t.match(status.stdout(), /unreachable +closed-door .*answered 401.*--token/);
 
-  hive.mode = 'stream';
-  t.match((await hive.announce(queen.url)).body, { status: 'ok', last_failure: /answered 401/ });
-  await waitFor('streaming', async () =>
-    (await list()).hives.some(({ state }: { state: string }) => state === 'streaming'),
-  );
-  t.equal(await entryOf('closed-door'), undefined);
-  hive.mode = 401;
-  hive.dropStreams();
-  await waitFor('lost', async () => (await list()).hives[0].state === 'lost');
-  await hive.announce(queen.url);
-  const lost = await waitFor('the reason', async () => {
-    const [one] = (await list()).hives;
-    return /401/.test(one.reason) && one;
-  });
-  t.match(lost, { state: 'lost', losses_10m: 1 });
-  t.equal(await metric(/^rbee_hive_losses_10m\{hive="closed-door"\} (\d+)$/m), '1');
-  t.match((await hive.announce(queen.url)).body, { last_failure: /answered 401/ });
-});
+    hive.mode = 'stream';
+    t.match((await hive.announce(queen.url)).body, { status: 'ok', last_failure: /answered 401/ });
+    await waitFor('streaming', async () =>
+      (await list()).hives.some(({ state }: { state: string }) => state === 'streaming'),
+    );
+    t.equal(await entryOf('closed-door'), undefined);
+    hive.mode = 401;
+    hive.dropStreams();
+    await waitFor('lost', async () => (await list()).hives[0].state === 'lost');
+    await hive.announce(queen.url);
+    const lost = await waitFor('the reason', async () => {
+      const [one] = (await list()).hives;
+      return /401/.test(one.reason) && one;
+    });
+    t.match(lost, { state: 'lost', losses_10m: 1 });
+    t.equal(await metric(/^rbee_hive_losses_10m\{hive="closed-door"\} (\d+)$/m), '1');
+    t.match((await hive.announce(queen.url)).body, { last_failure: /answered 401/ });
+  },
+);
 
 t.jobs = 4;
 
