@@ -15,6 +15,7 @@ import { hiveMachine, QUEENS_MAX } from '../machines/hive.js';
 import { hiveConnectionMachine } from '../machines/hive-connection.js';
 import { queenHealthMachine } from '../machines/queen-health.js';
 import { hiveDoors } from '../server/hive.js';
+import { measuredWorkerMetrics } from '../server/hive-worker-metrics.js';
 import { streamMetrics } from '../server/metrics.js';
 import { createLatest, type HiveIdentity } from '../stores/latest.js';
 import { INTERVAL_MS } from '../wire/heartbeat.js';
@@ -180,13 +181,18 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
   const jobs = buildHiveJobs(ground, spawner);
   const hiveUrl = () => connections().find((tie) => tie.hiveUrl !== null)?.hiveUrl ?? null;
   const told = () => [...tellWorkers(spawner.list(), hiveUrl()), ...tellOrphans(spawner.orphans(), id)];
-  const publish = () => doors.publish(latest.heartbeat(identity(), now(), told()));
+  const publish = () => doors.publish(latest.heartbeat(identity(), now(), told(), spawner.stopped()));
   const stops: (() => void)[] = [];
 
   return {
     routes: [...doors.routes, ...jobs.routes],
     streams: [doors.stream],
-    metrics: [...streamMetrics('heartbeat_stream', () => doors.stream.stats()), ...lease.metrics, ...jobs.metrics],
+    metrics: [
+      ...streamMetrics('heartbeat_stream', () => doors.stream.stats()),
+      ...lease.metrics,
+      ...jobs.metrics,
+      ...measuredWorkerMetrics(() => latest.measured(told())),
+    ],
     start: () => {
       spawner.start();
       stops.push(

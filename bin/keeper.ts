@@ -12,6 +12,7 @@ import type { ListedQueen } from '../machines/lease.js';
 import { queenHeartbeatMachine } from '../machines/queen-heartbeat.js';
 import { QUEENS_MAX, workerQueensMachine } from '../machines/worker-queens.js';
 import type { Spawner } from '../machines/workers.js';
+import { measuredWorkerMetrics } from '../server/hive-worker-metrics.js';
 import { keeperRoutes } from '../server/keeper.js';
 import { createLatest } from '../stores/latest.js';
 import { createQueens } from '../stores/queens.js';
@@ -145,7 +146,7 @@ function buildKeeper(ground: Ground, options: KeeperOptions): Built {
   return {
     routes: [...keeperRoutes(state), ...swarm.routes, ...jobs.routes],
     streams: swarm.streams,
-    metrics: [...swarm.metrics, ...lease.metrics, ...jobs.metrics],
+    metrics: [...swarm.metrics, ...lease.metrics, ...jobs.metrics, ...measuredWorkerMetrics(own)],
     start: () => {
       spawner.start();
       const log = (message: string) => ground.log.debug(message);

@@ -23,6 +23,7 @@ import {
   WORKERS_MAX,
   workersMachine,
 } from '../machines/workers.js';
+import { STOPPED_MAX } from '../wire/heartbeat.js';
 import { modelName } from '../wire/infer.js';
 import { allowedHosts, type ProcessOptions } from './options.js';
 import { createOrphans, orphanName } from './orphans.js';
@@ -67,6 +68,8 @@ export interface OwnSpawner extends Required<Spawner> {
   targets: () => WorkerTarget[];
   /** Takes up the workers that outlived the run before. Call once, first. */
   start: () => void;
+  /** Ids of those that ended in order in the last 10 s. */
+  stopped: () => string[];
   /** Ends all of them within `graceMs` and a little, or leaves them running. */
   end: (how: { keep: boolean; graceMs?: number }) => Promise<void>;
 }
@@ -80,6 +83,9 @@ const ENGINE_ORIGIN = originOf(process.env.RBEE_ENGINE_URL);
 
 /** How long workers get for their own end, within the 4 s that a process may take; its streams end meanwhile. */
 const WORKERS_GRACE_MS = 2_000;
+
+/** A queen that reads us misses no more than some events. */
+const STOPPED_TOLD_MS = 10_000;
 
 /** SIGKILL is seen within this long of being sent. */
 const KILLED_MS = 1_000;
@@ -180,11 +186,21 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
       error: (error) => log.error({ err: error }, `worker ${key}: its machine failed`),
       complete: () => {
         if (left) return;
+        ended(ref.getSnapshot().context);
         records.remove(key);
         if (!ending) wishes.remove(key);
       },
     });
     return ref;
+  }
+
+  /** By the ids that they had: when, on our clock. */
+  const stoppedAt = new Map<string, number>();
+  function ended({ lastWorkerId }: { lastWorkerId: string | null }): void {
+    if (lastWorkerId === null) return;
+    stoppedAt.delete(lastWorkerId);
+    stoppedAt.set(lastWorkerId, performance.now());
+    for (const [old] of stoppedAt) if (stoppedAt.size > STOPPED_MAX) stoppedAt.delete(old);
   }
 
   /** What somebody wants, and what is known of it: it is brought back if nobody stops it. */
@@ -340,6 +356,13 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
       // Whoever measures it is to tell that it ends, and not only that it is gone.
       input.onChange?.();
       return { ...(await gone), pid: found.pid };
+    },
+    stopped: () => {
+      const names = new Set(list().map(({ name }) => name));
+      for (const [name, at] of stoppedAt) {
+        if (performance.now() - at > STOPPED_TOLD_MS || names.has(name)) stoppedAt.delete(name);
+      }
+      return [...stoppedAt.keys()];
     },
     orphans: orphans.list,
     adopt: async (pid, report) => {

@@ -67,6 +67,7 @@ export function createFleet(report: Report = () => {}) {
         timestamps.set(hive.hive_id, timestamp);
         hive.last_telemetry_at = receivedAt;
         hive.node = heartbeat.node ?? null;
+        const { stopped = [] } = heartbeat;
         const listed = workers.listedBy(hive.hive_id, named(heartbeat, hive.hive_url));
         hive.workers = listed.workers;
         const known = new Set((hive.refused_workers ?? []).map(({ worker_id }) => worker_id));
@@ -76,6 +77,7 @@ export function createFleet(report: Report = () => {}) {
         for (const one of refused) {
           if (!known.has(one.worker_id)) enqueue.effect(() => tell({ type: 'worker.refused', hive, ...one }));
         }
+        for (const id of stopped) workers.stopped(id, hive.hive_id);
         hive.operational_status = heartbeat.hive_info?.operational_status ?? null;
         hive.health_status = heartbeat.hive_info?.health_status ?? null;
         hive.labels = heartbeat.hive_info?.labels ?? {};

@@ -101,7 +101,12 @@ export function createLatest(cpu: Device) {
     measured: (names: WorkerName[]): WorkerStats[] => names.map(worker),
     devices: (): Device[] => [...read().gpu.devices, cpu],
     /** The event of a tick. @param timestamp RFC 3339 */
-    heartbeat: (identity: HiveIdentity, timestamp: string, workers: WorkerName[]): HiveHeartbeat => {
+    heartbeat: (
+      identity: HiveIdentity,
+      timestamp: string,
+      workers: WorkerName[],
+      stopped: string[] = [],
+    ): HiveHeartbeat => {
       const stats = node();
       const { id, hostname, port, version, labels, intervalMs, shortages = [] } = identity;
       const hive_info: HiveInfo = {
@@ -121,6 +126,7 @@ export function createLatest(cpu: Device) {
         interval_ms: intervalMs,
         node: stats,
         workers: workers.map(worker),
+        ...(stopped.length > 0 ? { stopped } : {}),
       };
     },
   };

@@ -426,6 +426,11 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
       if (!sight || urlOf(sight) === null || !keep({ ...sight.record, askedAt: now })) return null;
       return toAskOf(sight, now);
     },
+    /** Its hive stopped it, in order: nobody misses it. */
+    stopped: (id: string, hiveId: string): void => {
+      const known = workers.get(id);
+      if (known?.hiveId === hiveId && statsOf(known) === undefined) forget(id);
+    },
     /** It is gone: not online until it gives a sign of life. */
     unreachable: (id: string, reason: string): void => {
       const known = workers.get(id);

@@ -9,6 +9,9 @@ import { WorkerStats } from './worker.js';
 /** Bounds of a hive's tick, in ms: shorter would flood a queen, longer would hide a dead hive for ten minutes and more. */
 export const INTERVAL_MS = { default: 1000, min: 100, max: 60_000 } as const;
 
+/** Workers that ended in order are told for some seconds, of so many. */
+export const STOPPED_MAX = 128;
+
 /** What a hive streams each tick. Only `type`, `hive_id` and `workers` are required of a foreign one. */
 export const HiveHeartbeat = Type.Object({
   type: Type.Literal('telemetry'),
@@ -18,6 +21,12 @@ export const HiveHeartbeat = Type.Object({
   interval_ms: Type.Optional(Type.Integer({ minimum: INTERVAL_MS.min, maximum: INTERVAL_MS.max })),
   node: Type.Optional(nullable(NodeStats)),
   workers: Type.Array(WorkerStats, { maxItems: 1024 }),
+  stopped: Type.Optional(
+    Type.Array(WorkerId, {
+      maxItems: STOPPED_MAX,
+      description: 'workers that ended in order in the last 10 s: nothing is missing',
+    }),
+  ),
 });
 export type HiveHeartbeat = Static<typeof HiveHeartbeat>;
 export const parseHiveHeartbeat = knownParser(HiveHeartbeat);

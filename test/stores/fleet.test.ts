@@ -59,6 +59,30 @@ t.test('a streaming hive decides for its own workers', async (t) => {
   t.match(fleet.workers.get('w2@gpu-0', 1000)?.reason, /does not list it/);
 });
 
+t.test('a worker that its hive stopped in order is listed no more, and another hive cannot say so', async (t) => {
+  const { fleet, show, tell } = create();
+  show('streaming', 0);
+  tell({ workers: [worker('w1@gpu-0'), worker('w2@gpu-0')] });
+  for (const id of ['w1@gpu-0', 'w2@gpu-0'])
+    fleet.workers.seen({ id, hiveId: 'gpu-0', info: info(id, 'gpu-0') }, at(1));
+  fleet.workers.seen({ id: 'w3@gpu-1', hiveId: 'gpu-1', info: info('w3@gpu-1', 'gpu-1') }, at(1));
+  const listed = () => fleet.workers.list(1000).map(({ worker_id }) => worker_id);
+  tell({ workers: [worker('w2@gpu-0')], stopped: ['w1@gpu-0', 'w2@gpu-0', 'w3@gpu-1'] });
+  t.same(listed(), ['w2@gpu-0', 'w3@gpu-1'], 'one that is measured again runs');
+  tell({ workers: [] });
+  t.same(listed(), ['w2@gpu-0', 'w3@gpu-1']);
+});
+
+t.test('a worker that no spawner looks after is listed, and neither online nor counted', async (t) => {
+  const { fleet, show, tell, online } = create();
+  show('streaming', 0);
+  const reason = 'not ours: rbee stop 7 ends it';
+  tell({ workers: [{ worker_id: 'orphan-7@gpu-0', pid: 7, status: 'orphaned', url: null, reason }] });
+  t.same(online(1), []);
+  t.match(fleet.workers.get('orphan-7@gpu-0', 1000), { online: false, available: false, pid: 7, reason });
+  t.match(fleet.snapshot(at(1)), { workers_online: 0, workers_available: 0 });
+});
+
 t.test('a worker that its hive names by loopback is on the machine of that hive', async (t) => {
   const { fleet, show, tell } = create();
   show('streaming', 0);
