@@ -66,7 +66,7 @@ export interface SubscriptionContext extends KnownHive {
   /** What kind of failure `reason` is, where it is one. */
   failure: FailureKind | null;
   nextAttemptMs: number | null;
-  /** Why it cannot be searched for, if that is something that somebody must mend. */
+  /** Why it is still away, as the search for it found. */
   seekReason: string | null;
   /** What was wrong with the events of a stream that is not open yet. */
   misread: string | null;
@@ -195,8 +195,9 @@ const noEvent = ({ context: { misread } }: { context: SubscriptionContext }) => 
   reason: misread === null ? NO_EVENT : `its events are not understood: ${misread}`,
 });
 
-/** What somebody must mend before it can be found; null for what ends by itself. */
-const mendingOf = ({ kind, message }: Failure): string | null => (NEEDS_MENDING.has(kind) ? message : null);
+/** Why it is still away: what somebody must mend before it can be found, or how it was lost and what the search met. */
+const seekReasonOf = ({ reason }: SubscriptionContext, { kind, message }: Failure): string =>
+  NEEDS_MENDING.has(kind) || reason === null || reason === message ? message : `${reason}; ${message}`;
 
 const scheduleOf = ({ streamed }: SubscriptionContext) => (streamed ? 'lost' : 'known');
 
@@ -436,9 +437,9 @@ export const hiveSubscriptionMachine = s.createMachine({
           ],
         },
         'seek.failed': {
-          guard: ({ context, event }) => mendingOf(event.failure) !== context.seekReason,
+          guard: ({ context, event }) => seekReasonOf(context, event.failure) !== context.seekReason,
           actions: [
-            assign({ seekReason: ({ event }) => mendingOf(event.failure) }),
+            assign({ seekReason: ({ context, event }) => seekReasonOf(context, event.failure) }),
             { type: 'publish', params: { state: 'lost', stale: false } },
           ],
         },

@@ -166,17 +166,20 @@ t.test('what fails for want of our own descriptors is tried again before a hive 
   actor.stop();
 });
 
-t.test('what somebody must mend is the reason for as long as it is so', async (t) => {
-  const script = createScript();
-  const { actor } = subscribe(script);
-  actor.send({ type: 'opened' });
-  actor.send({ type: 'closed', reason: 'it closed the stream' });
-  actor.send({ type: 'seek.failed', failure: { kind: 'unauthorized', message: 'answered 401' } });
-  t.match(actor.getSnapshot().context, { seekReason: 'answered 401' });
-  actor.send({ type: 'seek.failed', failure: { kind: 'refused', message: 'connection refused' } });
-  t.match(actor.getSnapshot().context, { seekReason: null, reason: 'it closed the stream' });
-  actor.stop();
-});
+t.test(
+  'what somebody must mend is the reason for as long as it is so, and what else the search meets stands beside it',
+  async (t) => {
+    const script = createScript();
+    const { actor } = subscribe(script);
+    actor.send({ type: 'opened' });
+    actor.send({ type: 'closed', reason: 'it closed the stream' });
+    actor.send({ type: 'seek.failed', failure: { kind: 'unauthorized', message: 'answered 401' } });
+    t.match(actor.getSnapshot().context, { seekReason: 'answered 401' });
+    actor.send({ type: 'seek.failed', failure: { kind: 'refused', message: 'connection refused' } });
+    t.match(actor.getSnapshot().context, { seekReason: 'it closed the stream; connection refused' });
+    actor.stop();
+  },
+);
 
 t.test('silence makes stale, then lost, and the search begins', async (t) => {
   const script = createScript();
