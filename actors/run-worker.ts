@@ -59,7 +59,13 @@ export function createRunWorker(deps: RunWorkerDeps) {
       cease();
       records.forget(id);
       if (record.cgroup !== null) await removeCgroup(record.cgroup, (pid) => isOfAnother(pid, id));
-      if (!stopped) sendBack({ type: 'process.exited', exit: { ...exit, lastLines: records.lastLines(id) } });
+      if (stopped) return;
+      const lastLines = records.lastLines(id);
+      const why = lastComplaint(lastLines);
+      sendBack({
+        type: 'process.exited',
+        exit: { ...exit, lastLines, message: why === null ? exit.message : `${exit.message}: ${why}` },
+      });
     };
 
     function cease() {
@@ -156,6 +162,15 @@ export function createRunWorker(deps: RunWorkerDeps) {
 export function cgroupName(workerId: string, port: number): { group: string; instance: string } {
   return { group: /^worker-(.{1,64})-\d+@/.exec(workerId)?.[1] ?? 'worker', instance: String(port) };
 }
+
+/** What a worker of ours said of its end: its last fatal line, or what its command line refused; null of any other. */
+export function lastComplaint(lines: readonly string[]): string | null {
+  const found = lines.flatMap((line) => COMPLAINT.exec(line)?.[1] ?? []);
+  return found.at(-1) ?? null;
+}
+
+const COMPLAINT =
+  /^(?:\[[\d:.]+\] FATAL: (?!.* cannot go on$)(?:worker \S+ cannot go on: )?|error: |rbee(?: worker)?: )(.+)$/;
 
 function howItEnded(code: number | null, signal: NodeJS.Signals | null): string {
   if (signal === 'SIGKILL') return 'it was ended by SIGKILL, as the kernel does when memory runs out';

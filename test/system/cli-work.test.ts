@@ -142,11 +142,18 @@ t.test('rbee jobs lists what was done, and tells one from its first line on', as
 t.test('a spawn that fails ends with code 1 and the last lines of the worker', async (t) => {
   const { code, stdout, stderr } = await rbee(t, ['spawn', '/nowhere/none.gguf']);
   t.strictSame([code, stdout], [1, '']);
-  t.match(stderr, /crashed: it ended with code 2\n( {2}.*\n)*? {2}.*\/nowhere\/none\.gguf/);
+  t.match(
+    stderr,
+    /crashed: it ended with code 2: there is no file \/nowhere\/none\.gguf.*\n( {2}.*\n)*? {2}.*\/nowhere\/none\.gguf/,
+  );
   t.match(stderr, /the worker crashed[^\n]*\n$/);
   const status = await waitFor('its name in the status', async () => {
     const { stdout } = await rbee(t, ['status']);
-    return /\ncrashed +gpu-0 +worker-\S+ \(none\): it ended with code 2; rbee stop puts it away/.test(stdout) && stdout;
+    return (
+      /\ncrashed +gpu-0 +worker-\S+ \(none\): it ended with code 2: there is no file .*; rbee stop puts it away/.test(
+        stdout,
+      ) && stdout
+    );
   });
   const [, crashed = ''] = /\ncrashed +gpu-0 +(\S+)/.exec(status) ?? [];
   t.match((await rbee(t, ['workers'])).stdout, new RegExp(`\\n${crashed} +none +crashed +gpu-0 `));

@@ -161,13 +161,16 @@ t.test(
     const events = await telemetry(t, hive);
     const job = (operation: string, more: object) => run(t, queen.url, { operation, hive_id: 'gpu-0', ...more });
     const spawned = await job('worker_spawn', { model: '/nowhere/tiny.gguf', worker: 'cpu' });
-    t.match(spawned.ending, /^\[ERROR\] the worker crashed: it ended with code 2/);
+    t.match(
+      spawned.ending,
+      /^\[ERROR\] the worker crashed: it ended with code 2: there is no file \/nowhere\/tiny\.gguf/,
+    );
     const [crashed] = await waitFor('its end', () =>
       ((workers) => workers?.[0]?.status === 'crashed' && workers)(events().at(-1)?.workers),
     );
     t.match(crashed, {
       ...{ worker_id: /^worker-llm-\w+@gpu-0$/, pid: null, url: null, port: null, cpu_pct: null },
-      ...{ device: 'CPU-0', reason: /^it ended with code 2/ },
+      ...{ device: 'CPU-0', reason: /^it ended with code 2: there is no file/ },
     });
     t.match(crashed.last_lines.join(' '), /\/nowhere\/tiny\.gguf/);
     const before = events()
