@@ -113,8 +113,11 @@ function Header() {
         </svg>
       </button>
       {loggedIn.value && (
-        <button type="button" class="plain" onClick={() => void leave()}>
-          Log out
+        <button type="button" class="plain log-out" aria-label="Log out" title="Log out" onClick={() => void leave()}>
+          <span>Log out</span>
+          <svg viewBox="0 0 16 16" aria-hidden="true">
+            <path d="M2 2h7v2H4v8h5v2H2zM10.500 4.500L14 8l-3.500 3.500-1.200-1.200L10.800 9H6V7h4.800L9.300 5.700z" />
+          </svg>
         </button>
       )}
     </header>

@@ -89,6 +89,8 @@ t.test('the page', { skip }, async (t) => {
     t.match(conflict, hives.find(({ hive_id }) => hive_id === 'gpu-0')?.hive_url);
     t.match(await page.locator('[data-trouble="gpu-0"]').innerText(), /1 crashed[\s\S]*worker-llm-8081@gpu-0/);
     t.match(await page.locator('[data-trouble="blind"]').innerText(), /degraded[\s\S]*nvidia-smi fails/);
+    const order = await page.locator('[data-trouble]').evaluateAll((items) => items.map((one) => one.dataset?.trouble));
+    t.same(order, ['gpu-0', 'blind'], 'a crash before a warning');
   });
 
   t.test('what a hive says of itself is text and nothing else', async (t) => {
@@ -102,7 +104,7 @@ t.test('the page', { skip }, async (t) => {
       ['rack=a', ['gpu-0']],
       ['llama crashed', ['gpu-0']],
       ['degraded', ['blind']],
-      ['STREAMING', ['blind', 'gpu-0', 'real']],
+      ['ONLINE', ['blind', 'gpu-0', 'real']],
       ['nothing-like-it', []],
     ] as const) {
       await page.locator('#filter').fill(words);
@@ -151,6 +153,17 @@ t.test('the page', { skip }, async (t) => {
   t.test('a hive has charts, devices, workers and its connection as a live statechart', async (t) => {
     await page.locator('.chart canvas').first().waitFor();
     t.equal(await page.locator('.chart').count(), 5);
+    t.equal(await page.locator('.pointed').count(), 0);
+    await page.locator('.chart .u-over').first().hover();
+    await page.locator('.chart .pointed').nth(4).waitFor();
+    t.match(
+      await page.locator('.chart .pointed').first().innerText(),
+      /^\d\d:\d\d:\d\d$/,
+      'at the cursor, in all of them',
+    );
+    await page.mouse.move(0, 0);
+    await page.locator('.chart .pointed').first().waitFor({ state: 'detached' });
+    t.match(await page.locator('.hive [data-conflict]').innerText(), /127\.0\.0\.1:9 calls itself gpu-0/);
     t.match(await page.locator('.hive').innerText(), /8\.9[\s\S]*24\sGiB/);
     await page.locator('.node.active[data-state="streaming.fresh"]').waitFor();
     t.match(await page.locator('.transitions').first().innerText(), /opened\s→\sstreaming\.fresh/);
@@ -170,9 +183,11 @@ t.test('the page', { skip }, async (t) => {
     await page.locator(inState('real', 'lost')).waitFor();
     const trouble = page.locator('[data-trouble="real"]');
     await trouble.waitFor();
-    await waitFor('the countdown', async () => /asked again (in \d|now)/.test(await trouble.innerText()));
-    t.match(await trouble.innerText(), /lost[\s\S]*for \d+\s?s/);
+    await waitFor('the countdown', async () => /Retrying (in \d|now)/.test(await trouble.innerText()));
+    t.match(await trouble.innerText(), /Offline[\s\S]*for \d+\s?s/);
     t.match(await page.locator('.totals').innerText(), /Hives\s+2\s+of 3 online/);
+    await trouble.getByText('connection refused').waitFor();
+    t.match(await trouble.innerText(), /no hive runs there: start it with rbee hive/);
     await restart(real);
     await page.locator(inState('real', 'streaming')).waitFor();
     await trouble.waitFor({ state: 'detached' });
@@ -200,9 +215,47 @@ t.test('the page', { skip }, async (t) => {
     await page.locator(inState('gone', 'streaming')).waitFor();
     await gone.close();
     await page.locator(inState('gone', 'lost')).waitFor();
-    await page.locator('[data-trouble="gone"] button').click();
+    await page.locator('[data-trouble="gone"] button').focus();
+    await page.keyboard.press('Enter');
     await page.locator(card('gone')).waitFor({ state: 'detached' });
+    t.ok(await page.evaluate('document.activeElement.closest("main") !== null'), 'the focus stays on the page');
     t.equal((await getJson(`${queen.url}/v1/hives/gone`)).status, 404);
+  });
+
+  t.test('a hive that calls and cannot be reached is shown with what to do about it', async (t) => {
+    await fetch(`${queen.url}/v1/hive/ready`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ hive_id: 'walled', hive_url: 'http://127.0.0.1:9' }),
+    });
+    const walled = page.locator('[data-unreachable="walled"]');
+    await walled.waitFor();
+    t.match(
+      await walled.innerText(),
+      /announced itself at http:\/\/127\.0\.0\.1:9[\s\S]*To mend it, [\s\S]*--advertise-url/,
+    );
+    t.same(await axeViolations(page), []);
+  });
+
+  t.test('the charts of an open page outlive a restart of the queen', async (t) => {
+    const { page } = await chromium.open('about:blank', { expected: /./ });
+    const step_ms = 5_000;
+    const half = Array.from({ length: 120 }, () => 50);
+    const until = new Date(Math.ceil(Date.now() / step_ms) * step_ms).toISOString();
+    const history = { hive_id: 'gpu-0', until, step_ms, cpu_pct: half, ram_used_mb: half, gpus: [] };
+    await page.route('**/v1/hives/gpu-0/history', (route) => route.fulfill({ json: history }), { times: 1 });
+    await page.goto(`${queen.url}/#/hives/gpu-0`);
+    const cpu = page.locator('.chart').first();
+    await cpu.locator('.u-over').hover();
+    await cpu.locator('.key', { hasText: '50 %' }).waitFor();
+    const asked = page.waitForResponse((response) => response.url().endsWith('/history'));
+    queen = await restart(queen);
+    await asked;
+    await page.locator('.link.open').waitFor();
+    await cpu.locator('.u-over').hover();
+    await cpu.locator('.key', { hasText: '50 %' }).waitFor();
+    t.pass('what was heard before is there');
+    await page.context().close();
   });
 
   const readers = async () => {
@@ -328,6 +381,23 @@ t.test('behind a token', { skip }, async (t) => {
     await page.locator(inState('guarded', 'streaming')).waitFor();
     t.notMatch(await page.evaluate('document.cookie + JSON.stringify(localStorage)'), /secret/, 'no script has it');
     t.notMatch(page.url(), /secret/);
+  });
+
+  t.test('on a phone the header is one line, and who has no hive yet is not told to make another token', async (t) => {
+    await page.setViewportSize({ width: 390, height: 844 });
+    const { height = 0 } = (await page.locator('header.top').boundingBox()) ?? {};
+    t.ok(height > 0 && height < 60, `${height} px`);
+    t.ok(await page.getByRole('button', { name: 'Log out' }).isVisible());
+    t.same(await axeViolations(page), []);
+    await page.setViewportSize({ width: 1440, height: 900 });
+    const lonely = await startProcess(t, { name: 'queen', env: { RBEE_TOKEN: 'a-secret-token' } });
+    const other = await chromium.open(lonely.url, { expected: /401/ });
+    await other.page.getByLabel('Token').fill('a-secret-token');
+    await other.page.keyboard.press('Enter');
+    await other.page.getByText('No hive yet').waitFor();
+    t.equal(await other.page.getByText('openssl').count(), 0);
+    await other.page.getByText('export RBEE_TOKEN="…the token that you logged in with…"').waitFor();
+    await other.page.context().close();
   });
 
   t.test('who cannot be logged out is told so, and can try again', async (t) => {

@@ -31,7 +31,7 @@ t.test('spawning', { skip }, async (t) => {
   await hive.announce(queen.url);
   await waitFor('its devices', async () => (await getJson(`${queen.url}/v1/hives/gpu-0`)).body.devices?.length === 3);
   const { page, problems } = await chromium.open(`${queen.url}/#/workers`, {
-    expected: /404|422|ERR_CONNECTION_REFUSED|ERR_INCOMPLETE/,
+    expected: /404|422|503|ERR_CONNECTION_REFUSED|ERR_INCOMPLETE/,
   });
   const form = page.locator('form.spawn');
   await form.waitFor();
@@ -61,11 +61,41 @@ t.test('spawning', { skip }, async (t) => {
     t.match(await job.innerText(), /is ready/, 'and it can still be read after a reload');
   });
 
+  t.test('settings that most leave alone are sent when they are filled in', async (t) => {
+    await form.getByLabel('Model').fill('/models/tiny.gguf');
+    await form.getByText('Advanced').click();
+    t.same(await axeViolations(page), []);
+    await form.getByLabel('Context').fill('4096');
+    await form.getByLabel('GPU layers').fill('0');
+    await form.getByLabel('KV cache').selectOption('q8_0');
+    const busy = { type: 'about:blank', title: 'Busy', status: 503, detail: 'not now' };
+    await page.route('**/v1/jobs', (route) => route.fulfill({ status: 503, json: busy }));
+    const spawn = async () => {
+      const [request] = await Promise.all([
+        page.waitForRequest((one) => one.method() === 'POST'),
+        form.getByRole('button', { name: 'Spawn' }).click(),
+      ]);
+      await form.locator('button:enabled', { hasText: 'Spawn' }).waitFor();
+      return request.postDataJSON();
+    };
+    t.match(await spawn(), { worker: 'cuda', context: 4096, gpu_layers: 0, kv_type: 'q8_0', slots: undefined });
+    await form.getByLabel('Runs on').selectOption('cpu');
+    t.equal(await form.getByLabel('GPU layers').count(), 0);
+    t.notHas(await spawn(), { gpu_layers: 0 });
+    await form.getByLabel('Context').fill('');
+    await form.getByLabel('KV cache').selectOption('');
+    t.notMatch(Object.keys(await spawn()).join(' '), /context|kv_type|slots|threads/);
+    await form.getByLabel('Runs on').selectOption('cuda');
+    await form.getByLabel('GPU layers').fill('');
+    await page.unroute('**/v1/jobs');
+  });
+
   t.test('it is stopped when that is confirmed', async (t) => {
     const { body } = await getJson(`${queen.url}/v1/jobs`);
     const stream = await (await fetch(queen.url + body.jobs[0].sse_url)).text();
     const pid = Number(/"pid":(\d+)/.exec(stream)?.[1]);
-    hive.emit(eventOf({ hiveId: 'gpu-0', workers: [worker('gpu-0', { pid })] }));
+    hive.emit(eventOf({ hiveId: 'gpu-0', workers: [worker('gpu-0', { pid, context: 4096, slots: 4 })] }));
+    await page.getByText('context 4096, 4 slots').waitFor();
     const stop = page.getByRole('button', { name: 'Stop worker-llm-8080' });
     await stop.waitFor();
     await page.setViewportSize({ width: 390, height: 900 });
@@ -73,6 +103,8 @@ t.test('spawning', { skip }, async (t) => {
       await page.evaluate('document.documentElement.scrollWidth > innerWidth'),
       'the table scrolls, not the page',
     );
+    const { x = 0, width = 390 } = (await stop.boundingBox()) ?? {};
+    t.ok(x > 0 && x + width < 390, 'and what can be done stays in view');
     await page.setViewportSize({ width: 1440, height: 900 });
     await stop.click();
     await page.getByRole('button', { name: 'Keep it' }).click();
@@ -124,7 +156,7 @@ t.test('spawning', { skip }, async (t) => {
     t.equal(await page.locator('[data-job="cancelled"]', { hasText: /slow-\d/ }).count(), 4);
   });
 
-  t.test('a reload elsewhere forgets no job, and what was over stays as it was when the queen forgot it', async (t) => {
+  t.test('a reload elsewhere forgets no job, and neither does a restart of the queen', async (t) => {
     t.teardown(() => cancelAll(jobs.url));
     await form.getByLabel('Model').fill('slow?loadMs=600000');
     await form.getByRole('button', { name: 'Spawn' }).click();
@@ -138,9 +170,10 @@ t.test('spawning', { skip }, async (t) => {
     await page.locator('[data-job]', { hasText: 'Dismiss worker-llm' }).waitFor();
     await page.locator('[data-job="running"]', { hasText: 'slow' }).waitFor();
     queen = await restart(queen);
-    const lost = page.locator('[data-job="unknown"]', { hasText: 'slow' });
-    await lost.waitFor();
-    t.match(await lost.innerText(), /the queen knows nothing of it any more/);
+    await page.locator('.link.open').waitFor();
+    await page.getByRole('button', { name: 'Cancel Spawn slow?loadMs=600000' }).click();
+    const cancelled = page.locator('[data-job="cancelled"]', { hasText: 'slow?' });
+    await waitFor('its end', async () => (await cancelled.count()) === 2);
     const shown = async () => {
       await page.locator('[data-job="done"]', { hasText: 'tiny.gguf' }).first().waitFor();
       return page.locator('[data-job]').allInnerTexts();
@@ -206,7 +239,8 @@ t.test('workers of no hive, and of one that is lost', { skip }, async (t) => {
     await page.getByRole('button', { name: 'Stop worker-llm-8080' }).waitFor();
     t.equal(await page.getByRole('button', { name: /^Stop / }).count(), 1);
     await hive.close();
-    await page.getByText('No hive streams').waitFor();
+    await page.getByText('No hive is online').waitFor();
+    t.equal(await page.getByText('Spawn the first one below').count(), 0);
     await held.heartbeat(queen.url);
     await row('worker-llm-8080').waitFor();
     t.match(await row('worker-llm-8080').innerText(), /gpu-0/);
@@ -244,6 +278,17 @@ t.test(
   },
 );
 
+t.test('a job that the queen does not know any more has ended, nobody knows how', { skip }, async (t) => {
+  const chromium = await startChromium(t);
+  const queen = await startProcess(t, { name: 'queen' });
+  const { page } = await chromium.open(`${queen.url}/#/workers`, { expected: /404/ });
+  const job = JSON.stringify([{ id: 'job-00000000-0000-4000-8000-000000000000', title: 'Spawn tiny' }]);
+  await page.evaluate(`sessionStorage.setItem('rbee.jobs', ${JSON.stringify(job)})`);
+  await page.reload();
+  await page.locator('[data-job="unknown"]').getByText('the queen knows nothing of it any more').waitFor();
+  t.same(await axeViolations(page), []);
+});
+
 t.test('what a job said is reached and scrolled by the keyboard', { skip }, async (t) => {
   const chromium = await startChromium(t);
   const queen = await startProcess(t, { name: 'queen' });
@@ -272,7 +317,10 @@ t.test('a worker that crashed', { skip }, async (t) => {
 
   t.test('needs attention, and says why and what it said last', async (t) => {
     await crashed.nth(1).waitFor();
-    t.match(await crashed.first().innerText(), /worker-llm-\w+@gpu-0 \(one\) crashed: it ended with code 2/);
+    t.match(
+      await crashed.first().innerText(),
+      /worker-llm-\w+@gpu-0 \(one\) crashed: it ended with code 2: there is no file \/nowhere\/one\.gguf/,
+    );
     t.match(await page.locator('.totals').innerText(), /Workers\s+0/, 'and is counted nowhere');
     await crashed.first().getByText('Last log lines').click();
     await crashed.first().locator('pre', { hasText: '/nowhere/one.gguf' }).waitFor();
@@ -290,11 +338,16 @@ t.test('a worker that crashed', { skip }, async (t) => {
     await page.goto(`${queen.url}/#/workers`);
     const rows = page.locator('tr', { hasText: 'crashed' });
     await rows.nth(1).waitFor();
-    await rows.first().getByRole('button', { name: 'Dismiss' }).click();
+    await rows.first().getByRole('button', { name: 'Dismiss' }).focus();
+    await page.keyboard.press('Enter');
     await waitFor('the one that is left', async () => (await rows.count()) === 1);
+    const isIn = (place: string) => page.evaluate<boolean>(`document.activeElement.closest('${place}') !== null`);
+    t.ok(await isIn('table'), 'who uses the keyboard goes on in the table');
     await page.goto(`${queen.url}/#/`);
-    await crashed.getByRole('button', { name: 'Dismiss' }).click();
+    await crashed.getByRole('button', { name: 'Dismiss' }).focus();
+    await page.keyboard.press('Enter');
     await page.locator('[data-trouble="gpu-0"]').waitFor({ state: 'detached' });
+    t.ok(await isIn('main'), 'or on the page');
     t.same((await getJson(`${queen.url}/v1/workers`)).body.workers, []);
     t.same(await problems(), []);
   });

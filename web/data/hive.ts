@@ -46,6 +46,8 @@ export class Hive {
   readonly labels = signal<Readonly<Record<string, string>>>({});
   readonly health = signal<HealthStatus | null>(null);
   readonly devices = signal<readonly Device[] | null>(null);
+  /** How often it was lost in the last ten minutes. */
+  readonly losses = signal(0);
   readonly log = signal<readonly LogLine[]>([]);
   readonly minute = new Minute();
   /** Moves when the minute does. */
@@ -54,7 +56,7 @@ export class Hive {
   /** The connection in which the queen last spoke of it. */
   epoch = 0;
 
-  /** How it fares, for colours; the words are the machine's own. */
+  /** How it fares, for colours. */
   readonly tone: ReadonlySignal<Tone> = computed(() => {
     const { state, stale } = this.tie.value;
     if (state === 'lost') return 'bad';
@@ -64,10 +66,7 @@ export class Hive {
     return health === 'degraded' ? 'warn' : state === null ? 'calm' : 'good';
   });
 
-  readonly stateWords = computed(() => {
-    const { state, stale } = this.tie.value;
-    return state === null ? 'unknown' : stale ? `${state}, stale` : state;
-  });
+  readonly stateWords = computed(() => wordsOf(this.tie.value));
 
   readonly crashed = computed(() => this.workers.value.filter(isCrashed));
 
@@ -76,6 +75,7 @@ export class Hive {
     [
       this.id,
       this.stateWords.value,
+      this.tie.value.state ?? '',
       this.health.value?.status ?? '',
       ...Object.entries(this.labels.value).map(([key, value]) => `${key}=${value}`),
       ...this.workers.value.flatMap((worker) => [workerName(worker), worker.model ?? '', worker.status ?? '']),
@@ -94,7 +94,7 @@ export class Hive {
     // The next attempt of a lost hive is no change, only a new countdown.
     if (before.state === state && before.stale === stale && before.reason === reason) return;
     const tone = state === 'lost' ? 'bad' : stale || state === 'connecting' ? 'warn' : 'good';
-    const words = `${state}${stale ? ', stale' : ''}${reason === null ? '' : `: ${reason}`}`;
+    const words = `${wordsOf({ state, stale })}${reason === null ? '' : `: ${reason}`}`;
     if (before.state !== state || before.stale !== stale) this.note(since, tone, words);
     else this.note(new Date().toISOString(), tone, words);
   }
@@ -114,6 +114,7 @@ export class Hive {
   /** What the stream does not carry, and what a lost hive had. */
   listed(entry: HiveEntry): void {
     this.devices.value = entry.devices;
+    this.losses.value = entry.losses_10m ?? 0;
     if (this.telemetryAt !== null) return;
     this.node.value = entry.node;
     this.workers.value = entry.workers;
@@ -153,5 +154,11 @@ export class Hive {
     for (const name of was.keys()) this.note(at, 'calm', `${name} is gone`);
   }
 }
+
+const STATE_WORDS = { connecting: 'Connecting', streaming: 'Online', lost: 'Offline' } as const;
+
+/** The state of a connection, for people. */
+const wordsOf = ({ state, stale }: Pick<Tie, 'state' | 'stale'>): string =>
+  state === null ? 'Unknown' : stale ? 'Stale' : STATE_WORDS[state];
 
 const same = (a: unknown, b: unknown): boolean => a === b || JSON.stringify(a) === JSON.stringify(b);

@@ -5,7 +5,7 @@
 import { batch, computed, signal } from '@preact/signals';
 import type { HiveStateChange, HiveTelemetry, QueenHeartbeat, QueenSnapshot } from '../../wire/heartbeat.js';
 import type { HiveHistory } from '../../wire/history.js';
-import type { HiveConflict, HiveEntry, HiveList } from '../../wire/hive.js';
+import type { HiveConflict, HiveEntry, HiveList, HiveUnreachable } from '../../wire/hive.js';
 import { heardTimestamp } from './clock.js';
 import { Hive } from './hive.js';
 import { keeper, ownCrashed } from './keeper.js';
@@ -27,6 +27,8 @@ const collator = new Intl.Collator('en', { numeric: true });
 /** All that the queen knows of, by name. */
 export const hives = signal<readonly Hive[]>([]);
 export const conflicts = signal<readonly HiveConflict[]>([]);
+/** Hives that announced themselves and could not be read since. */
+export const unreachable = signal<readonly HiveUnreachable[]>([]);
 export const snapshot = signal<QueenSnapshot | null>(null);
 /** Whether the first picture is whole: until then nobody is told that the swarm is empty. */
 export const whole = signal(false);
@@ -40,7 +42,8 @@ export const attention = computed(() =>
 
 /** How much somebody should look at. */
 export const troubles = computed(
-  () => conflicts.value.length + attention.value.length + (ownCrashed.value.length > 0 ? 1 : 0),
+  () =>
+    conflicts.value.length + unreachable.value.length + attention.value.length + (ownCrashed.value.length > 0 ? 1 : 0),
 );
 
 /** The hive of this name, if there is one; reads the list, so that who asks hears when it comes. */
@@ -155,6 +158,8 @@ export function listed(answer: HiveList): void {
       answer.hives.filter(({ hive_id }) => !byId.has(hive_id)).map((entry) => [entry.hive_id, entry]),
     );
     if (JSON.stringify(answer.conflicts) !== JSON.stringify(conflicts.peek())) conflicts.value = answer.conflicts;
+    const silent = answer.unreachable ?? [];
+    if (JSON.stringify(silent) !== JSON.stringify(unreachable.peek())) unreachable.value = silent;
     dropUnless((hive) => named.has(hive.id) || hive.epoch === epoch);
   });
 }

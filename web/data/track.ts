@@ -13,6 +13,10 @@ interface Sample {
   values: Record<string, number | null>;
 }
 
+/** What a queen keeps is a mean of so long. */
+const STEP_S = 5;
+const GAP_S = 12;
+
 export class Track {
   private samples: Sample[] = [];
 
@@ -49,17 +53,12 @@ export class Track {
   private take(): void {
     const at = Date.parse(this.hive.telemetryAt ?? '') / 1000;
     if (Number.isNaN(at) || at <= (this.samples.at(-1)?.at ?? 0)) return;
-    this.breakAfterSilence(at);
-    this.samples.push({ at, values: valuesOf(this.hive.node.peek()) });
+    const before = this.samples.at(-1);
+    const sample = { at, values: valuesOf(this.hive.node.peek()) };
+    this.samples.push(...withBreak(sample, 1, before ? [before, sample] : [sample]));
     const oldest = at - HISTORY_MS / 1000;
     while ((this.samples[0]?.at ?? at) < oldest) this.samples.shift();
     this.changed();
-  }
-
-  /** A line over a time of which nothing is known would be an invention. */
-  private breakAfterSilence(at: number): void {
-    const last = this.samples.at(-1);
-    if (last && at - last.at > 12) this.samples.push({ at: last.at + 1, values: {} });
   }
 
   private async load(ended: () => boolean): Promise<void> {
@@ -71,12 +70,23 @@ export class Track {
       return;
     }
     if (ended()) return;
-    const kept = samplesOf(history);
-    // Seconds are finer than what she keeps: from where they are whole they stay.
-    const heard = this.samples.filter(({ at }) => at > (kept.at(-1)?.at ?? 0));
-    this.samples = [...kept, ...heard];
+    this.samples = merged(samplesOf(history), this.samples);
     this.changed();
   }
+}
+
+/** A queen that was started anew knows less than this page heard: of the time that both know, what was heard stays. */
+function merged(kept: readonly Sample[], heard: readonly Sample[]): Sample[] {
+  const isKnown = ({ values }: Sample) => Object.values(values).some((value) => value !== null);
+  const own = heard.filter(isKnown);
+  const missing = kept.filter((one) => isKnown(one) && !own.some(({ at }) => Math.abs(at - one.at) < STEP_S));
+  return [...missing, ...own].sort((a, b) => a.at - b.at).flatMap(withBreak);
+}
+
+/** A line over a time of which nothing is known would be an invention. */
+function withBreak(sample: Sample, i: number, all: readonly Sample[]): Sample[] {
+  const before = all[i - 1];
+  return before && sample.at - before.at > GAP_S ? [{ at: before.at + 1, values: {} }, sample] : [sample];
 }
 
 function samplesOf({ until, step_ms, cpu_pct, ram_used_mb, gpus }: HiveHistory): Sample[] {

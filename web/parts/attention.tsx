@@ -1,21 +1,24 @@
-/** What somebody should look at, worst first: conflicts of names, lost hives, crashed workers, hives that are not well. */
+/** What somebody should look at, worst first: conflicts of names, offline hives and crashed workers, hives that are not well. */
 import { useSignal } from '@preact/signals';
-import type { HiveConflict } from '../../wire/hive.js';
+import type { HiveConflict, HiveUnreachable } from '../../wire/hive.js';
 import type { Hive } from '../data/hive.js';
 import { ownCrashed } from '../data/keeper.js';
-import { attention, conflicts, troubles } from '../data/swarm.js';
+import { remedyOf } from '../data/remedy.js';
+import { attention, conflicts, troubles, unreachable } from '../data/swarm.js';
 import { hivePath } from '../route.js';
 import { CrashedWorkers } from './crashed.js';
 import { forget, forgetting } from './forget.js';
-import { Age, Countdown } from './small.js';
+import { Age, Retrying } from './small.js';
 
 /** A rack that lost its power must not push all others off the screen. */
 const SHOWN_MAX = 6;
 const RANK = { bad: 0, warn: 1, good: 2, calm: 3 } as const;
+/** A crash is as bad as a lost hive, however its own hive fares. */
+const rankOf = ({ tone, crashed }: Hive) => (crashed.value.length > 0 ? RANK.bad : RANK[tone.value]);
 
 export function Attention() {
   const all = useSignal(false);
-  const hives = [...attention.value].sort((a, b) => RANK[a.tone.value] - RANK[b.tone.value]);
+  const hives = [...attention.value].sort((a, b) => rankOf(a) - rankOf(b));
   if (troubles.value === 0) return null;
   const shown = all.value ? hives : hives.slice(0, SHOWN_MAX);
   return (
@@ -26,6 +29,9 @@ export function Attention() {
       <ul>
         {conflicts.value.map((conflict) => (
           <Conflict key={`${conflict.hive_id} ${conflict.hive_url}`} conflict={conflict} />
+        ))}
+        {unreachable.value.map((hive) => (
+          <Unreachable key={`${hive.hive_id} ${hive.hive_url}`} hive={hive} />
         ))}
         {ownCrashed.value.length > 0 && (
           <li class="bad" data-trouble="">
@@ -57,24 +63,15 @@ export function Attention() {
   );
 }
 
-function Conflict({ conflict }: { conflict: HiveConflict }) {
-  const { hive_id, hive_url, holder_url, reason, since } = conflict;
+function Unreachable({ hive }: { hive: HiveUnreachable }) {
+  const { hive_id, hive_url, reason, remedy, since } = hive;
   return (
-    <li class="bad" data-conflict={hive_id}>
+    <li class="bad" data-unreachable={hive_id}>
       <span class="what">
-        <strong>{hive_id}</strong> {holder_url ? 'name taken' : 'refused'}
+        <strong>{hive_id}</strong> cannot be reached
       </span>
       <span class="why">
-        {holder_url ? (
-          <>
-            <code>{hive_url}</code> calls itself {hive_id}, and <code>{holder_url}</code> holds that name. Start one of
-            them with another <code class="flag">--hive-id</code>.
-          </>
-        ) : (
-          <>
-            <code>{hive_url}</code> {reason}
-          </>
-        )}
+        It announced itself at <code>{hive_url}</code>: {reason}. To mend it, {remedy}.
       </span>
       <span class="when">
         for <Age of={since} />
@@ -83,12 +80,44 @@ function Conflict({ conflict }: { conflict: HiveConflict }) {
   );
 }
 
+function Conflict({ conflict }: { conflict: HiveConflict }) {
+  const { hive_id, since } = conflict;
+  return (
+    <li class="bad" data-conflict={hive_id}>
+      <span class="what">
+        <strong>{hive_id}</strong> {conflict.holder_url ? 'name taken' : 'refused'}
+      </span>
+      <span class="why">
+        <ConflictWords conflict={conflict} />
+      </span>
+      <span class="when">
+        for <Age of={since} />
+      </span>
+    </li>
+  );
+}
+
+export function ConflictWords({ conflict }: { conflict: HiveConflict }) {
+  const { hive_id, hive_url, holder_url, reason } = conflict;
+  return holder_url ? (
+    <>
+      <code>{hive_url}</code> calls itself {hive_id}, and <code>{holder_url}</code> holds that name. Start one of them
+      with another <code class="flag">--hive-id</code>.
+    </>
+  ) : (
+    <>
+      <code>{hive_url}</code> {reason}
+    </>
+  );
+}
+
 function Trouble({ hive }: { hive: Hive }) {
   const { state, stale, reason, since, nextAttemptAt } = hive.tie.value;
   const health = hive.health.value;
   // What a lost hive's workers do now nobody knows.
   const crashed = state === 'lost' ? [] : hive.crashed.value;
-  const why = state === 'lost' ? reason : stale ? 'it has said nothing for three intervals' : (health?.reason ?? null);
+  const why = state === 'lost' ? reason : stale ? staleWords(reason) : (health?.reason ?? null);
+  const remedy = state === 'lost' ? remedyOf(reason) : null;
   const words = state === 'lost' || stale ? hive.stateWords.value : '';
   const what = words || (crashed.length > 0 ? `${crashed.length} crashed` : (health?.status ?? ''));
   return (
@@ -98,6 +127,7 @@ function Trouble({ hive }: { hive: Hive }) {
       </span>
       <span class="why">
         {why}
+        {remedy && <> · {remedy}</>}
         {crashed.length > 0 && <CrashedWorkers workers={crashed} hiveId={hive.id} awake={state === 'streaming'} />}
       </span>
       <span class="when">
@@ -108,8 +138,8 @@ function Trouble({ hive }: { hive: Hive }) {
         )}
         {state === 'lost' && nextAttemptAt && (
           <>
-            {', asked again '}
-            <Countdown to={nextAttemptAt} />
+            {'. '}
+            <Retrying to={nextAttemptAt} />
           </>
         )}
       </span>
@@ -123,3 +153,7 @@ function Trouble({ hive }: { hive: Hive }) {
     </li>
   );
 }
+
+/** The queen says `silent` where nothing else is known. */
+const staleWords = (reason: string | null): string =>
+  reason === null || reason === 'silent' ? 'no telemetry for three intervals' : reason;

@@ -1,8 +1,9 @@
 /** One chart of the last ten minutes. */
+import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
 import { HISTORY_MS } from '../data/history.js';
-import { NONE } from '../format.js';
+import { clockTime, NONE } from '../format.js';
 import { colour, palette } from './theme.js';
 
 export interface Series {
@@ -30,7 +31,14 @@ const digits = (unit: string) => (unit === 'GiB' ? 1 : 0);
 export function Chart({ title, unit, series, max, data, version }: ChartProps) {
   const root = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
+  /** What the cursor is at; null while it is elsewhere. */
+  const pointed = useSignal<{ at: string; values: (number | null | undefined)[] } | null>(null);
   const names = series.map(({ name }) => name);
+  const point = ({ cursor: { idx }, data: [times, ...columns] }: uPlot) => {
+    const at = idx == null ? undefined : times[idx];
+    pointed.value =
+      idx == null || at === undefined ? null : { at: clockTime(at * 1000), values: columns.map((one) => one[idx]) };
+  };
   const redraw = () => {
     if (!plot.current) return;
     const columns = data(names);
@@ -47,7 +55,7 @@ export function Chart({ title, unit, series, max, data, version }: ChartProps) {
     const make = () => {
       plot.current?.destroy();
       plot.current = new uPlot(
-        optionsOf(element.clientWidth, unit, series, max),
+        optionsOf(element.clientWidth, series, max, point),
         [[], ...series.map(() => [])],
         element,
       );
@@ -65,17 +73,19 @@ export function Chart({ title, unit, series, max, data, version }: ChartProps) {
   }, [names.join('\n'), max, unit]);
   useEffect(redraw, [version]);
 
-  const latest = data(names)
-    .slice(1)
-    .map((column) => column.at(-1) as number | null | undefined);
+  const shown =
+    pointed.value?.values ??
+    data(names)
+      .slice(1)
+      .map((column) => column.at(-1) as number | null | undefined);
   return (
     <figure class="chart">
       <figcaption>
         <span class="title">{title}</span>
+        {pointed.value && <time class="pointed">{pointed.value.at}</time>}
         {series.map(({ name, label }, i) => (
           <span key={name} class="key" data-ink={inkOf(i).slice(2)}>
-            {series.length > 1 && label}{' '}
-            <b>{latest[i] == null ? NONE : `${latest[i]?.toFixed(digits(unit))} ${unit}`}</b>
+            {series.length > 1 && label} <b>{shown[i] == null ? NONE : `${shown[i]?.toFixed(digits(unit))} ${unit}`}</b>
           </span>
         ))}
       </figcaption>
@@ -84,7 +94,12 @@ export function Chart({ title, unit, series, max, data, version }: ChartProps) {
   );
 }
 
-function optionsOf(width: number, unit: string, series: readonly Series[], max: number | null): uPlot.Options {
+function optionsOf(
+  width: number,
+  series: readonly Series[],
+  max: number | null,
+  onCursor: (plot: uPlot) => void,
+): uPlot.Options {
   const axis = { stroke: colour('--soft'), font: '11px system-ui', ticks: { show: false } };
   const grid = { stroke: colour('--line'), width: 1 };
   return {
@@ -92,6 +107,7 @@ function optionsOf(width: number, unit: string, series: readonly Series[], max: 
     height: HEIGHT,
     padding: [8, 8, 0, 0],
     legend: { show: false },
+    hooks: { setCursor: [onCursor] },
     cursor: { drag: { x: false, y: false }, points: { size: 5 }, sync: { key: 'hive' } },
     scales: {
       x: { time: true },
@@ -110,7 +126,6 @@ function optionsOf(width: number, unit: string, series: readonly Series[], max: 
         stroke: colour(inkOf(i)),
         width: 1.4,
         points: { show: false },
-        value: (_: uPlot, value: number | null) => (value === null ? NONE : `${value.toFixed(digits(unit))} ${unit}`),
         ...(series.length === 1 ? { fill: colour(`${inkOf(i)}-soft`) } : {}),
       })),
     ],

@@ -5,13 +5,13 @@ import { type Hive, isCrashed, type Tone, workerName } from '../data/hive.js';
 import { celsius, mib, mibOf, percent, rate, share } from '../format.js';
 import { hivePath } from '../route.js';
 import { forget, forgetting } from './forget.js';
-import { Age, Bar, Chip, Countdown, State, Value } from './small.js';
+import { Age, Bar, Chip, Retrying, State, Value } from './small.js';
 import { Spark } from './spark.js';
 
 export function HiveCard({ hive }: { hive: Hive }) {
   const { state } = hive.tie.value;
   return (
-    <li class={`card ${hive.tone.value}`} data-hive={hive.id} data-state={hive.stateWords}>
+    <li class={`card ${hive.tone.value}`} data-hive={hive.id} data-state={hive.tie.value.stale ? 'stale' : state}>
       <header>
         <h3>
           <a href={hivePath(hive.id)}>{hive.id}</a>
@@ -45,11 +45,11 @@ function Lost({ hive }: { hive: Hive }) {
   return (
     <div class="lost">
       <p>
-        lost for <Age of={since} />
+        Offline for <Age of={since} />
         {nextAttemptAt && (
           <>
-            {' '}
-            · asked again <Countdown to={nextAttemptAt} />
+            {' · '}
+            <Retrying to={nextAttemptAt} />
           </>
         )}
       </p>

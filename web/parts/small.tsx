@@ -47,11 +47,11 @@ export function Age({ of }: { of: string | null }) {
   );
 }
 
-/** Time until the queen's clock says `to`. */
-export function Countdown({ to }: { to: string }) {
+/** `Retrying in 5 s`, by the queen's clock. */
+export function Retrying({ to }: { to: string }) {
   const text = useComputed(() => {
     const left = Date.parse(to) - (queenNow.value ?? Number.NaN);
-    return Number.isNaN(left) ? NONE : left < 1000 ? 'now' : `in ${duration(left)}`;
+    return Number.isNaN(left) ? '' : left < 1000 ? 'Retrying now' : `Retrying in ${duration(left)}`;
   });
   return <span class="countdown">{text}</span>;
 }

@@ -33,6 +33,7 @@ export function WorkerCells({ worker, children }: { worker: WorkerStats; childre
       </td>
       <td class="model" title={worker.model ?? undefined}>
         {worker.model ?? NONE}
+        {settings(worker) !== '' && <p class="said">{settings(worker)}</p>}
       </td>
       <td>{worker.device ?? NONE}</td>
       <td class="number">{rate(worker.tokens_per_s)}</td>
@@ -43,3 +44,9 @@ export function WorkerCells({ worker, children }: { worker: WorkerStats; childre
     </>
   );
 }
+
+/** How it was started, as it says itself. */
+const settings = ({ context, slots }: WorkerStats): string =>
+  [known(context) && `context ${context}`, known(slots) && (slots === 1 ? '1 slot' : `${slots} slots`)]
+    .filter(Boolean)
+    .join(', ');

@@ -7,16 +7,18 @@ import type { MachineEntry } from '../../wire/machines.js';
 import { type Hive, isCrashed, workerName } from '../data/hive.js';
 import { host } from '../data/keeper.js';
 import { followMachines, machines } from '../data/machines.js';
+import { remedyOf } from '../data/remedy.js';
 import { eventName } from '../data/statechart.js';
-import { hiveOf, whole } from '../data/swarm.js';
+import { conflicts, hiveOf, whole } from '../data/swarm.js';
 import { Track } from '../data/track.js';
 import { clockTime, known, NONE } from '../format.js';
+import { ConflictWords } from '../parts/attention.js';
 import { Chart } from '../parts/chart.js';
 import { Dismiss } from '../parts/crashed.js';
 import { forget, forgetting } from '../parts/forget.js';
 import { Labels } from '../parts/hive-card.js';
 import { Scroll } from '../parts/scroll.js';
-import { Age, Countdown, State } from '../parts/small.js';
+import { Age, Retrying, State } from '../parts/small.js';
 import { Statechart } from '../parts/statechart.js';
 import { WorkerCells, WorkerHeads } from '../parts/worker-cells.js';
 
@@ -44,6 +46,7 @@ function Known({ hive }: { hive: Hive }) {
   useEffect(() => followMachines(hive), [hive]);
   const { url, state, reason, since, nextAttemptAt } = hive.tie.value;
   const health = hive.health.value;
+  const losses = hive.losses.value;
   return (
     <article class="hive">
       <header>
@@ -54,17 +57,33 @@ function Known({ hive }: { hive: Hive }) {
         <State hive={hive} />
         <span class="for">
           for <Age of={since} />
+          {losses > 0 && `, went offline ${losses === 1 ? 'once' : `${losses} times`} in the last ten minutes`}
         </span>
         <code class="url">{url}</code>
         <Labels hive={hive} />
       </header>
+      {conflicts.value
+        .filter(({ hive_id }) => hive_id === hive.id)
+        .map((conflict) => (
+          <p key={conflict.hive_url} class="callout bad" data-conflict={hive.id}>
+            <span>
+              <ConflictWords conflict={conflict} />
+            </span>
+          </p>
+        ))}
       {state === 'lost' && (
         <div class="callout bad">
           <p>
-            {reason}
+            {reason}.{' '}
             {nextAttemptAt && (
               <>
-                . It is asked again <Countdown to={nextAttemptAt} />.
+                <Retrying to={nextAttemptAt} />.
+              </>
+            )}
+            {remedyOf(reason) && (
+              <>
+                <br />
+                {remedyOf(reason)}
               </>
             )}
           </p>
@@ -79,7 +98,7 @@ function Known({ hive }: { hive: Hive }) {
         </p>
       )}
       <Charts hive={hive} />
-      {state === 'lost' && <p class="past">What follows is as it was when it was last heard.</p>}
+      {state === 'lost' && <p class="past">What follows is from its last telemetry.</p>}
       <div class="columns">
         <Workers hive={hive} />
         <Devices hive={hive} />
@@ -181,7 +200,7 @@ function Devices({ hive }: { hive: Hive }) {
     <section class="panel">
       <h2>Devices</h2>
       {devices === null ? (
-        <p class="none">It has not said yet what it has.</p>
+        <p class="none">Not known yet.</p>
       ) : (
         <Scroll label="Devices, as a table">
           <table>
@@ -265,8 +284,7 @@ function Log({ hive }: { hive: Hive }) {
   const lines = hive.log.value;
   return (
     <section class="panel">
-      <h2>Log</h2>
-      <p class="none">What changed since this page was opened.</p>
+      <h2>Changes since this page was opened</h2>
       <ol class="log">
         {lines.map(({ at, tone, text }, i) => (
           <li key={`${at} ${lines.length - i}`} class={tone}>

@@ -5,7 +5,7 @@ import { isLoopback } from '../../wire/url.js';
 import { isServing } from '../data/hive.js';
 import { host, keeper } from '../data/keeper.js';
 import { loggedIn } from '../data/link.js';
-import { conflicts, hives, whole } from '../data/swarm.js';
+import { hives, whole } from '../data/swarm.js';
 import { totals } from '../data/totals.js';
 import { count, mibOf, percent, rate, share } from '../format.js';
 import { Attention } from '../parts/attention.js';
@@ -19,7 +19,7 @@ const CARDS_STEP = 300;
 
 export function SwarmScreen() {
   if (!whole.value) return <p class="waiting-first">Asking the {host} for the swarm …</p>;
-  if (hives.value.length === 0 && conflicts.value.length === 0) {
+  if (hives.value.length === 0) {
     return (
       <>
         <Attention />
@@ -174,6 +174,7 @@ function walk(event: KeyboardEvent, list: HTMLElement | null): void {
 function Empty() {
   const { origin, hostname } = location;
   const local = isLoopback(hostname);
+  const guarded = loggedIn.value;
   const url = origin + location.pathname.replace(/\/$/, '');
   return (
     <section class="empty">
@@ -183,22 +184,22 @@ function Empty() {
         second.
       </p>
       <h2>On {local ? 'this computer' : 'each computer'}</h2>
-      {loggedIn.value && <Command text='export RBEE_TOKEN="…the token that you logged in with…"' />}
+      {guarded && <Command text='export RBEE_TOKEN="…the token that you logged in with…"' />}
       <Command text={local ? `rbee hive --queen-url ${url}` : `rbee hive --bind 0.0.0.0 --queen-url ${url}`} />
       {local && (
         <>
           <h2>On other computers</h2>
           <p>
-            You reached this queen at <code>{hostname}</code>. So that others can reach her, give her a token and an
-            address, and start each hive with the same token:
+            You reached this queen at <code>{hostname}</code>. For other computers it needs another address
+            {guarded ? ', and each hive the token of this queen:' : ' and a token, which each hive gets, too:'}
           </p>
-          <Command text="export RBEE_TOKEN=$(openssl rand -hex 32)" />
+          {!guarded && <Command text="export RBEE_TOKEN=$(openssl rand -hex 32)" />}
           <Command text="rbee queen --bind 0.0.0.0" />
           <Command text={`rbee hive --bind 0.0.0.0 --queen-url http://<this computer>:${location.port || 80}`} />
         </>
       )}
       <p class="hint">
-        Hosts of the queen's SSH config need no <code>--queen-url</code>: she asks there by herself.
+        Hosts of the queen's SSH config need no <code>--queen-url</code>: it asks there by itself.
       </p>
     </section>
   );

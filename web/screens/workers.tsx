@@ -18,6 +18,7 @@ import { Dismiss } from '../parts/crashed.js';
 import { notify } from '../parts/notice.js';
 import { Scroll } from '../parts/scroll.js';
 import { Chip } from '../parts/small.js';
+import { fieldErrors, Settings, settings, settingsFor } from '../parts/spawn-settings.js';
 import { WorkerCells, WorkerHeads } from '../parts/worker-cells.js';
 import { hivePath } from '../route.js';
 
@@ -68,9 +69,7 @@ function Table() {
     <section class="panel">
       <h2>Workers</h2>
       {rows.length === 0 ? (
-        <p class="none">
-          {onlineWorkers.value === null ? `Asking the ${host} …` : 'No worker runs yet. Spawn the first one below.'}
-        </p>
+        <p class="none">{onlineWorkers.value === null ? `Asking the ${host} …` : 'No worker runs yet.'}</p>
       ) : (
         <Scroll label="Workers, as a table">
           <table>
@@ -128,7 +127,7 @@ function WorkerRow({ row, onStop }: { row: Row; onStop: () => void }) {
       <th scope="row">{name}</th>
       <td>{place.hiveId === null ? place.name : <a href={hivePath(place.hiveId)}>{place.name}</a>}</td>
       <WorkerCells worker={worker} />
-      <td class="number">
+      <td class="number do">
         {known(worker.pid) && !foreign && (
           <button type="button" onClick={onStop}>
             Stop<span class="sr"> {name}</span>
@@ -165,9 +164,6 @@ function ConfirmStop({ row: { place, worker }, onClose }: { row: Row; onClose: (
     </dialog>
   );
 }
-
-/** What is wrong with which field, as the server said it. */
-const fieldErrors = signal<ReadonlyMap<string, string>>(new Map());
 
 async function begin(title: string, operation: object): Promise<boolean> {
   try {
@@ -225,7 +221,15 @@ function SpawnForm() {
       ]),
     ].filter((name) => name !== ''),
   );
-  if (!machine) return <p class="panel none">No hive streams: there is nowhere to spawn a worker.</p>;
+  if (!machine)
+    return (
+      <section class="panel">
+        <h2>Spawn a worker</h2>
+        <p class="none">
+          No hive is online, and a worker runs on a hive. <a href="#/">Start one</a>, and the form appears here.
+        </p>
+      </section>
+    );
 
   const submit = async (event: Event) => {
     event.preventDefault();
@@ -235,6 +239,7 @@ function SpawnForm() {
     const began = await begin(`Spawn ${model} on ${machine.name}`, {
       ...{ operation: 'worker_spawn', ...on(machine), model, worker: kind },
       ...(kind === 'openai' ? { engine_url: form.value.engineUrl } : { device }),
+      ...settingsFor(kind, settings.value),
     });
     busy.value = false;
     if (!began) return;
@@ -312,6 +317,7 @@ function SpawnForm() {
           ))}
         </datalist>
       </label>
+      <Settings kind={kind} />
       {[...fieldErrors.value].map(([field, detail]) => (
         <p key={field} class="refused" role="alert">
           {field}: {detail}
