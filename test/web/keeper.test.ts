@@ -54,7 +54,7 @@ t.test('the page of a keeper', { skip: noChromium() }, async (t) => {
     await page.locator('[data-job="done"]', { hasText: 'Spawn' }).waitFor({ timeout: LOADING_MS_MAX });
     const row = page.getByRole('row', { name: /worker-llm-\d+/ });
     await row.waitFor();
-    t.match(await row.innerText(), /this machine\s+ready\s+tiny\s+CPU-0/);
+    t.match(await row.innerText(), /this machine\s+ready\s+tiny\s+context 512, 4 slots\s+CPU-0/);
     t.same(await axeViolations(page), []);
   });
 

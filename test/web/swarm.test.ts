@@ -264,7 +264,7 @@ t.test('the page', { skip }, async (t) => {
   };
 
   t.test('a hidden tab hangs up, and is whole again when it is shown', async (t) => {
-    t.equal(await readers(), 1);
+    await waitFor('no other page', async () => (await readers()) === 1);
     await showPage(page, 'hidden');
     await waitFor('the queen without readers', async () => (await readers()) === 0);
     await shownHive(t, queen.url, { hiveId: 'meanwhile' });

@@ -302,6 +302,42 @@ t.test('what a job said is reached and scrolled by the keyboard', { skip }, asyn
   t.same(await problems(), []);
 });
 
+t.test(
+  'an orphaned worker can be taken over or stopped, and one that runs again says how often and why',
+  { skip },
+  async (t) => {
+    const chromium = await startChromium(t);
+    const queen = await startProcess(t, { name: 'queen' });
+    const orphan = { status: 'orphaned', reason: 'the hive that spawned it is no more' };
+    const again = { worker_id: 'worker-llm-8081@gpu-0', pid: 1, restarts: 3, last_reason: 'it was ended by SIGSEGV' };
+    await shownHive(t, queen.url, { hiveId: 'gpu-0', workers: [worker('gpu-0', again), worker('gpu-0', orphan)] });
+    const { page, problems } = await chromium.open(queen.url, { expected: /503/ });
+    const trouble = page.locator('[data-trouble="gpu-0"]');
+    await trouble.waitFor();
+    t.match(
+      await trouble.innerText(),
+      /1 orphaned[\s\S]*worker-llm-8080@gpu-0[\s\S]*the hive that spawned it is no more/,
+    );
+    await page.route('**/v1/jobs', (route) => route.fulfill({ status: 503, json: { title: 'Busy', status: 503 } }));
+    const [taken] = await Promise.all([
+      page.waitForRequest((request) => request.method() === 'POST'),
+      trouble.getByRole('button', { name: 'Take over worker-llm-8080@gpu-0' }).click(),
+    ]);
+    t.same(taken.postDataJSON(), { operation: 'worker_process_adopt', pid: 23_145, hive_id: 'gpu-0' });
+    await page.getByRole('link', { name: 'Workers' }).click();
+    const rows = page.getByRole('row');
+    await rows.nth(2).waitFor();
+    t.match(
+      await rows.nth(1).innerText(),
+      /worker-llm-8080[\s\S]*orphaned[\s\S]*Stop[\s\S]*Take over/,
+      'it stands first',
+    );
+    t.match(await rows.nth(2).innerText(), /Started again 3 times, the last time because it was ended by SIGSEGV/);
+    t.same(await axeViolations(page), []);
+    t.same(await problems(), []);
+  },
+);
+
 t.test('a worker that crashed', { skip }, async (t) => {
   const chromium = await startChromium(t);
   const queen = await startProcess(t, { name: 'queen' });

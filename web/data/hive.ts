@@ -31,6 +31,10 @@ const LOG_MAX = 200;
 const UNKNOWN: Tie = { url: '', state: null, stale: false, reason: null, since: null, nextAttemptAt: null };
 
 export const isCrashed = ({ status }: WorkerStats): boolean => /crash|fail|error/i.test(status ?? '');
+/** It runs, and the process that spawned it is no more. */
+export const isOrphaned = ({ status }: WorkerStats): boolean => status === 'orphaned';
+/** Somebody must decide what becomes of it. */
+export const needsSomebody = (worker: WorkerStats): boolean => isCrashed(worker) || isOrphaned(worker);
 export const isServing = ({ status }: WorkerStats): boolean => status === 'ready' || status === 'busy';
 export const workerName = ({ worker_id, group, instance, pid }: WorkerStats): string =>
   worker_id ?? (group && instance ? `${group}-${instance}` : `pid ${pid ?? 0}`);
@@ -68,7 +72,7 @@ export class Hive {
 
   readonly stateWords = computed(() => wordsOf(this.tie.value));
 
-  readonly crashed = computed(() => this.workers.value.filter(isCrashed));
+  readonly troubled = computed(() => this.workers.value.filter(needsSomebody));
 
   /** What the filter looks through. */
   readonly words = computed(() =>

@@ -1,13 +1,13 @@
 /** What a keeper says of itself, where one served this page: its machine, its workers, and the queens that it knows. */
 import { computed, signal } from '@preact/signals';
 import type { KeeperState, SeenQueen } from '../../wire/keeper.js';
-import { isCrashed } from './hive.js';
+import { needsSomebody } from './hive.js';
 
 /** Null on a queen's page. */
 export const keeper = signal<KeeperState | null>(null);
 
-/** Its own workers that crashed. */
-export const ownCrashed = computed(() => (keeper.value?.workers ?? []).filter(isCrashed));
+/** Its own workers that crashed, or whose keeper was another one. */
+export const ownTroubled = computed(() => (keeper.value?.workers ?? []).filter(needsSomebody));
 
 /** Who stands behind the page, in words. */
 export const host = computed(() => (keeper.value === null ? 'queen' : 'keeper'));

@@ -8,7 +8,7 @@ import type { HiveHistory } from '../../wire/history.js';
 import type { HiveConflict, HiveEntry, HiveList, HiveUnreachable } from '../../wire/hive.js';
 import { heardTimestamp } from './clock.js';
 import { Hive } from './hive.js';
-import { keeper, ownCrashed } from './keeper.js';
+import { keeper, ownTroubled } from './keeper.js';
 
 /** A stream must not fill the memory of who looks at it. */
 const HIVES_MAX = 20_000;
@@ -34,16 +34,16 @@ export const snapshot = signal<QueenSnapshot | null>(null);
 export const whole = signal(false);
 export const attention = computed(() =>
   hives.value.filter(
-    ({ tie, tone, crashed }) =>
+    ({ tie, tone, troubled }) =>
       // All are connecting for a moment when a queen starts: that is no trouble yet.
-      crashed.value.length > 0 || (tie.value.state !== 'connecting' && ['bad', 'warn'].includes(tone.value)),
+      troubled.value.length > 0 || (tie.value.state !== 'connecting' && ['bad', 'warn'].includes(tone.value)),
   ),
 );
 
 /** How much somebody should look at. */
 export const troubles = computed(
   () =>
-    conflicts.value.length + unreachable.value.length + attention.value.length + (ownCrashed.value.length > 0 ? 1 : 0),
+    conflicts.value.length + unreachable.value.length + attention.value.length + (ownTroubled.value.length > 0 ? 1 : 0),
 );
 
 /** The hive of this name, if there is one; reads the list, so that who asks hears when it comes. */

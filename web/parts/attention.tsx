@@ -2,19 +2,19 @@
 import { useSignal } from '@preact/signals';
 import type { HiveConflict, HiveUnreachable } from '../../wire/hive.js';
 import type { Hive } from '../data/hive.js';
-import { ownCrashed } from '../data/keeper.js';
+import { ownTroubled } from '../data/keeper.js';
 import { remedyOf } from '../data/remedy.js';
 import { attention, conflicts, troubles, unreachable } from '../data/swarm.js';
 import { hivePath } from '../route.js';
-import { CrashedWorkers } from './crashed.js';
 import { forget, forgetting } from './forget.js';
 import { Age, Retrying } from './small.js';
+import { countsOf, TroubledWorkers } from './troubled.js';
 
 /** A rack that lost its power must not push all others off the screen. */
 const SHOWN_MAX = 6;
 const RANK = { bad: 0, warn: 1, good: 2, calm: 3 } as const;
 /** A crash is as bad as a lost hive, however its own hive fares. */
-const rankOf = ({ tone, crashed }: Hive) => (crashed.value.length > 0 ? RANK.bad : RANK[tone.value]);
+const rankOf = ({ tone, troubled }: Hive) => (troubled.value.length > 0 ? RANK.bad : RANK[tone.value]);
 
 export function Attention() {
   const all = useSignal(false);
@@ -33,13 +33,13 @@ export function Attention() {
         {unreachable.value.map((hive) => (
           <Unreachable key={`${hive.hive_id} ${hive.hive_url}`} hive={hive} />
         ))}
-        {ownCrashed.value.length > 0 && (
+        {ownTroubled.value.length > 0 && (
           <li class="bad" data-trouble="">
             <span class="what">
-              <strong>this machine</strong> {ownCrashed.value.length} crashed
+              <strong>this machine</strong> {countsOf(ownTroubled.value)}
             </span>
             <span class="why">
-              <CrashedWorkers workers={ownCrashed.value} hiveId={null} awake />
+              <TroubledWorkers workers={ownTroubled.value} hiveId={null} awake />
             </span>
           </li>
         )}
@@ -115,20 +115,20 @@ function Trouble({ hive }: { hive: Hive }) {
   const { state, stale, reason, since, nextAttemptAt } = hive.tie.value;
   const health = hive.health.value;
   // What a lost hive's workers do now nobody knows.
-  const crashed = state === 'lost' ? [] : hive.crashed.value;
+  const troubled = state === 'lost' ? [] : hive.troubled.value;
   const why = state === 'lost' ? reason : stale ? staleWords(reason) : (health?.reason ?? null);
   const remedy = state === 'lost' ? remedyOf(reason) : null;
   const words = state === 'lost' || stale ? hive.stateWords.value : '';
-  const what = words || (crashed.length > 0 ? `${crashed.length} crashed` : (health?.status ?? ''));
+  const what = words || (troubled.length > 0 ? countsOf(troubled) : (health?.status ?? ''));
   return (
-    <li class={crashed.length > 0 ? 'bad' : hive.tone.value} data-trouble={hive.id}>
+    <li class={troubled.length > 0 ? 'bad' : hive.tone.value} data-trouble={hive.id}>
       <span class="what">
         <a href={hivePath(hive.id)}>{hive.id}</a> {what}
       </span>
       <span class="why">
         {why}
         {remedy && <> · {remedy}</>}
-        {crashed.length > 0 && <CrashedWorkers workers={crashed} hiveId={hive.id} awake={state === 'streaming'} />}
+        {troubled.length > 0 && <TroubledWorkers workers={troubled} hiveId={hive.id} awake={state === 'streaming'} />}
       </span>
       <span class="when">
         {words !== '' && (

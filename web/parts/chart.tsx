@@ -24,6 +24,8 @@ export interface ChartProps {
 }
 
 const HEIGHT = 132;
+/** A value is shown this far from where it was measured. */
+const GAP_S = 12;
 const INKS = ['--chart-1', '--chart-2', '--chart-3', '--good', '--bad', '--soft'] as const;
 const inkOf = (i: number) => INKS[i % INKS.length] as string;
 const digits = (unit: string) => (unit === 'GiB' ? 1 : 0);
@@ -34,10 +36,16 @@ export function Chart({ title, unit, series, max, data, version }: ChartProps) {
   /** What the cursor is at; null while it is elsewhere. */
   const pointed = useSignal<{ at: string; values: (number | null | undefined)[] } | null>(null);
   const names = series.map(({ name }) => name);
-  const point = ({ cursor: { idx }, data: [times, ...columns] }: uPlot) => {
-    const at = idx == null ? undefined : times[idx];
-    pointed.value =
-      idx == null || at === undefined ? null : { at: clockTime(at * 1000), values: columns.map((one) => one[idx]) };
+  const point = ({ cursor, data: columns, posToVal }: uPlot) => {
+    if (cursor.left == null || cursor.left < 0) {
+      pointed.value = null;
+      return;
+    }
+    const values = columns.slice(1).map((column, i) => {
+      const idx = cursor.idxs?.[i + 1];
+      return idx == null ? null : column[idx];
+    });
+    pointed.value = { at: clockTime(posToVal(cursor.left, 'x') * 1000), values };
   };
   const redraw = () => {
     if (!plot.current) return;
@@ -108,7 +116,7 @@ function optionsOf(
     padding: [8, 8, 0, 0],
     legend: { show: false },
     hooks: { setCursor: [onCursor] },
-    cursor: { drag: { x: false, y: false }, points: { size: 5 }, sync: { key: 'hive' } },
+    cursor: { dataIdx: nearIndex, drag: { x: false, y: false }, points: { size: 5 }, sync: { key: 'hive' } },
     scales: {
       x: { time: true },
       y: {
@@ -133,3 +141,9 @@ function optionsOf(
 }
 
 const hourMinute = (epochS: number): string => new Date(epochS * 1000).toLocaleTimeString('sv').slice(0, 5);
+
+/** Of the point at the cursor; where nothing was measured there is none. */
+function nearIndex(plot: uPlot, _series: number, closest: number, at: number): number {
+  const time = plot.data[0][closest];
+  return (time !== undefined && Math.abs(time - at) <= GAP_S ? closest : null) as number;
+}

@@ -1,7 +1,7 @@
 /** One hive at a glance. Telemetry changes its numbers in place; only a change of what there is draws it anew. */
 import { useComputed } from '@preact/signals';
 import type { WorkerStats } from '../../wire/worker.js';
-import { type Hive, isCrashed, type Tone, workerName } from '../data/hive.js';
+import { type Hive, needsSomebody, type Tone, workerName } from '../data/hive.js';
 import { celsius, mib, mibOf, percent, rate, share } from '../format.js';
 import { hivePath } from '../route.js';
 import { forget, forgetting } from './forget.js';
@@ -156,7 +156,7 @@ function Workers({ hive }: { hive: Hive }) {
 }
 
 export function workerTone(worker: WorkerStats): Tone {
-  if (isCrashed(worker)) return 'bad';
+  if (needsSomebody(worker)) return 'bad';
   if (worker.status === 'ready' || worker.status === 'busy') return 'good';
   return worker.status == null ? 'calm' : 'warn';
 }

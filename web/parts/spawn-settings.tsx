@@ -17,9 +17,9 @@ interface Field {
 }
 
 const FIELDS: readonly Field[] = [
-  { name: 'context', label: 'Context', hint: 'tokens of one request', min: 1 },
-  { name: 'slots', label: 'Slots', hint: 'requests at once', min: 1 },
-  { name: 'threads', label: 'Threads', hint: 'of the CPU', min: 1 },
+  { name: 'context', label: 'Context', hint: 'tokens', min: 1 },
+  { name: 'slots', label: 'Slots', hint: 'at once', min: 1 },
+  { name: 'threads', label: 'Threads', hint: 'automatic', min: 1 },
   { name: 'gpu_layers', label: 'GPU layers', hint: 'as many as fit', min: 0 },
 ];
 const KV_TYPES = ['f16', 'q8_0', 'q4_0'];
@@ -67,7 +67,7 @@ export function Settings({ kind }: { kind: string }) {
               onChange={({ currentTarget }) => set({ kv_type: currentTarget.value })}
               aria-invalid={fieldErrors.value.has('kv_type')}
             >
-              <option value="">as the worker decides</option>
+              <option value="">automatic</option>
               {KV_TYPES.map((type) => (
                 <option key={type} value={type}>
                   {type}

@@ -1,5 +1,5 @@
 /** A machine as it is now: the state that it is in is lit, and the way that it came. */
-import { useMemo } from 'preact/hooks';
+import { useEffect, useMemo, useRef } from 'preact/hooks';
 import type { MachineEntry } from '../../wire/machines.js';
 import { type Box, type Definition, type Edge, LINE_HEIGHT, layOut } from '../data/statechart.js';
 import { Scroll } from './scroll.js';
@@ -7,6 +7,15 @@ import { Scroll } from './scroll.js';
 export function Statechart({ machine }: { machine: MachineEntry }) {
   // Its definition never changes while it lives.
   const chart = useMemo(() => layOut(machine.definition as Definition), [machine.id]);
+  const root = useRef<HTMLElement>(null);
+  // On a phone the chart is wider than the screen: the state that it is in stands in the middle.
+  useEffect(() => {
+    const box = root.current?.querySelector('.scroll');
+    const lit = root.current?.querySelector('.node.active:not(.compound)');
+    if (!box || !lit || box.scrollWidth <= box.clientWidth) return;
+    const { left, width } = lit.getBoundingClientRect();
+    box.scrollLeft += left + width / 2 - box.getBoundingClientRect().left - box.clientWidth / 2;
+  }, [JSON.stringify(machine.value)]);
   if (!chart) return null;
   const active = activePaths(machine.value);
   const last = machine.transitions.at(-1);
@@ -14,7 +23,7 @@ export function Statechart({ machine }: { machine: MachineEntry }) {
   // What is lit is drawn last, above what it passes.
   const edges = [...chart.edges].sort((a, b) => Number(isLast(a, last)) - Number(isLast(b, last)));
   return (
-    <figure class="statechart">
+    <figure class="statechart" ref={root}>
       <Scroll label={`Statechart of ${machine.machine}`}>
         <svg
           viewBox={`0 0 ${chart.width} ${chart.height}`}

@@ -2,9 +2,9 @@
 import type { ComponentChildren } from 'preact';
 import type { WorkerStats } from '../../wire/worker.js';
 import { duration, known, mib, NONE, percent, rate } from '../format.js';
-import { LastLines } from './crashed.js';
 import { workerTone } from './hive-card.js';
 import { Chip } from './small.js';
+import { LastLines } from './troubled.js';
 
 export function WorkerHeads() {
   return (
@@ -28,6 +28,12 @@ export function WorkerCells({ worker, children }: { worker: WorkerStats; childre
       <td>
         <Chip tone={workerTone(worker)}>{worker.status ?? NONE}</Chip>
         {worker.reason && <p class="said">{worker.reason}</p>}
+        {known(worker.restarts) && worker.restarts > 0 && (
+          <p class="said">
+            Started again {worker.restarts === 1 ? 'once' : `${worker.restarts} times`}
+            {worker.last_reason && `, the last time because ${worker.last_reason}`}
+          </p>
+        )}
         <LastLines worker={worker} />
         {children}
       </td>

@@ -4,7 +4,7 @@ import '../style/hive.css';
 import { useComputed, useSignal } from '@preact/signals';
 import { useEffect, useMemo } from 'preact/hooks';
 import type { MachineEntry } from '../../wire/machines.js';
-import { type Hive, isCrashed, workerName } from '../data/hive.js';
+import { type Hive, workerName } from '../data/hive.js';
 import { host } from '../data/keeper.js';
 import { followMachines, machines } from '../data/machines.js';
 import { remedyOf } from '../data/remedy.js';
@@ -14,12 +14,12 @@ import { Track } from '../data/track.js';
 import { clockTime, known, NONE } from '../format.js';
 import { ConflictWords } from '../parts/attention.js';
 import { Chart } from '../parts/chart.js';
-import { Dismiss } from '../parts/crashed.js';
 import { forget, forgetting } from '../parts/forget.js';
 import { Labels } from '../parts/hive-card.js';
 import { Scroll } from '../parts/scroll.js';
 import { Age, Retrying, State } from '../parts/small.js';
 import { Statechart } from '../parts/statechart.js';
+import { Decide } from '../parts/troubled.js';
 import { WorkerCells, WorkerHeads } from '../parts/worker-cells.js';
 
 export function HiveScreen({ id }: { id: string }) {
@@ -180,9 +180,7 @@ function Workers({ hive }: { hive: Hive }) {
                 <tr key={workerName(worker)}>
                   <th scope="row">{workerName(worker).split('@')[0]}</th>
                   <WorkerCells worker={worker}>
-                    {isCrashed(worker) && hive.tie.value.state === 'streaming' && (
-                      <Dismiss hiveId={hive.id} worker={worker} />
-                    )}
+                    {hive.tie.value.state === 'streaming' && <Decide hiveId={hive.id} worker={worker} />}
                   </WorkerCells>
                 </tr>
               ))}

@@ -6,7 +6,7 @@ import { isRbeeError, RbeeProblem } from '../../client/errors.js';
 import type { Device } from '../../wire/device.js';
 import type { Gpu } from '../../wire/hive.js';
 import type { WorkerEntry, WorkerStats } from '../../wire/worker.js';
-import { isCrashed, workerName } from '../data/hive.js';
+import { needsSomebody, workerName } from '../data/hive.js';
 import { cancel, dismiss, type Job, jobs, post } from '../data/jobs.js';
 import { host, keeper } from '../data/keeper.js';
 import { info } from '../data/link.js';
@@ -14,11 +14,11 @@ import { isArray, keep, kept } from '../data/storage.js';
 import { hiveOf, hives, whole } from '../data/swarm.js';
 import { followWorkers, onlineWorkers } from '../data/workers.js';
 import { known, mib, NONE } from '../format.js';
-import { Dismiss } from '../parts/crashed.js';
 import { notify } from '../parts/notice.js';
 import { Scroll } from '../parts/scroll.js';
 import { Chip } from '../parts/small.js';
 import { fieldErrors, Settings, settings, settingsFor } from '../parts/spawn-settings.js';
+import { Decide } from '../parts/troubled.js';
 import { WorkerCells, WorkerHeads } from '../parts/worker-cells.js';
 import { hivePath } from '../route.js';
 
@@ -62,8 +62,8 @@ function Table() {
     .filter((worker) => !shown.has(worker.worker_id) && !isMeasured(worker))
     .map((worker) => ({ place: placeOf(worker), worker, foreign: true }));
   const rows: Row[] = [...own, ...theirs, ...others]
-    // The crashed first, then as their hives stand.
-    .sort((a, b) => Number(isCrashed(b.worker)) - Number(isCrashed(a.worker)));
+    // Those of which somebody must decide first, then as their hives stand.
+    .sort((a, b) => Number(needsSomebody(b.worker)) - Number(needsSomebody(a.worker)));
   const stopping = useSignal<Row | null>(null);
   return (
     <section class="panel">
@@ -133,7 +133,7 @@ function WorkerRow({ row, onStop }: { row: Row; onStop: () => void }) {
             Stop<span class="sr"> {name}</span>
           </button>
         )}
-        {isCrashed(worker) && <Dismiss hiveId={place.hiveId} worker={worker} />}
+        {!foreign && <Decide hiveId={place.hiveId} worker={worker} />}
       </td>
     </tr>
   );

@@ -1,33 +1,30 @@
-/** Workers that crashed: why, what they said last, and a button that dismisses one. */
+/** Workers of which somebody must decide what becomes: why, what they said last, and what can be done. */
 import { signal } from '@preact/signals';
 import { isRbeeError } from '../../client/errors.js';
 import type { WorkerStats } from '../../wire/worker.js';
-import { workerName } from '../data/hive.js';
+import { isCrashed, isOrphaned, workerName } from '../data/hive.js';
 import { post } from '../data/jobs.js';
 import { modelName } from './hive-card.js';
 import { notify } from './notice.js';
 
-/** Those being dismissed. They leave the picture with the next measurement. */
+/** Those of which it was decided. They leave the picture, or change in it, with the next measurement. */
 const leaving = signal<ReadonlySet<string>>(new Set());
 const keyOf = (hiveId: string | null, worker: WorkerStats) => `${hiveId ?? ''} ${workerName(worker)}`;
 
-/** A name passes on to the next worker on its port: only one without a process is meant. */
-async function dismissWorker(hiveId: string | null, worker: WorkerStats): Promise<void> {
+async function decide(verb: string, hiveId: string | null, worker: WorkerStats, operation: object): Promise<void> {
   const key = keyOf(hiveId, worker);
   leaving.value = new Set([...leaving.peek(), key]);
+  const title = `${verb} ${workerName(worker)}`;
   try {
-    await post(`Dismiss ${workerName(worker)}`, {
-      ...{ operation: 'worker_process_delete', worker_id: worker.worker_id, pid: null },
-      ...(hiveId === null ? {} : { hive_id: hiveId }),
-    });
+    await post(title, { ...operation, ...(hiveId === null ? {} : { hive_id: hiveId }) });
   } catch (error) {
     if (!isRbeeError(error)) throw error;
-    notify(`${workerName(worker)} could not be dismissed: ${error.message}`, 'bad');
+    notify(`${title} failed: ${error.message}`, 'bad');
   }
   leaving.value = new Set([...leaving.peek()].filter((one) => one !== key));
 }
 
-interface CrashedProps {
+interface TroubledProps {
   workers: readonly WorkerStats[];
   /** Whose they are; null: the keeper's that served the page. */
   hiveId: string | null;
@@ -35,7 +32,7 @@ interface CrashedProps {
   awake: boolean;
 }
 
-export function CrashedWorkers({ workers, hiveId, awake }: CrashedProps) {
+export function TroubledWorkers({ workers, hiveId, awake }: TroubledProps) {
   return (
     <ul class="crashed-workers">
       {workers.map((worker) => (
@@ -44,7 +41,7 @@ export function CrashedWorkers({ workers, hiveId, awake }: CrashedProps) {
             <strong>{workerName(worker)}</strong> ({modelName(worker)}) {worker.status}
             {worker.reason && `: ${worker.reason}`}
           </p>
-          {awake && <Dismiss hiveId={hiveId} worker={worker} />}
+          {awake && <Decide hiveId={hiveId} worker={worker} />}
           <LastLines worker={worker} />
         </li>
       ))}
@@ -65,16 +62,30 @@ export function LastLines({ worker }: { worker: WorkerStats }) {
   );
 }
 
+/** `1 crashed, 2 orphaned`. */
+export function countsOf(workers: readonly WorkerStats[]): string {
+  const crashed = workers.filter(isCrashed).length;
+  const orphaned = workers.filter(isOrphaned).length;
+  return [crashed > 0 && `${crashed} crashed`, orphaned > 0 && `${orphaned} orphaned`].filter(Boolean).join(', ');
+}
+
 /** @param hiveId whose worker it is; null for one of the keeper that served the page */
-export function Dismiss({ hiveId, worker }: { hiveId: string | null; worker: WorkerStats }) {
-  if (worker.pid != null || worker.worker_id === undefined) return null;
+export function Decide({ hiveId, worker }: { hiveId: string | null; worker: WorkerStats }) {
+  const { pid, worker_id } = worker;
+  const isOrphan = isOrphaned(worker) && pid != null;
+  if (!isOrphan && (!isCrashed(worker) || pid != null || worker_id === undefined)) return null;
+  // A name passes on to the next worker on its port: only one without a process is dismissed.
+  const [verb, operation] = isOrphan
+    ? ['Take over', { operation: 'worker_process_adopt', pid }]
+    : ['Dismiss', { operation: 'worker_process_delete', worker_id, pid: null }];
   return (
     <button
       type="button"
       disabled={leaving.value.has(keyOf(hiveId, worker))}
-      onClick={() => void dismissWorker(hiveId, worker)}
+      onClick={() => void decide(verb, hiveId, worker, operation)}
     >
-      Dismiss<span class="sr"> {workerName(worker)}</span>
+      {verb}
+      <span class="sr"> {workerName(worker)}</span>
     </button>
   );
 }
