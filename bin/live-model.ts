@@ -1,13 +1,13 @@
 /**
  * What `rbee watch` knows of the swarm: events in, the next model out. Pure. The stream alone suffices, since a queen
- * tells each new reader everything first; the conflicts, which it does not carry, are added.
+ * tells each new reader everything first; conflicts and unreachable hives, which it does not carry, are added.
  *
  * `nowMs` is any monotonic clock of this computer. Ages are told on the queen's clock, reckoned from her own timestamps,
  * so that two machines' clocks are never compared.
  */
 import type { HeartbeatEvent, LinkState } from '../client/index.js';
 import type { HiveHeartbeat, QueenHeartbeat, QueenSnapshot } from '../wire/heartbeat.js';
-import type { HiveConflict, HiveState, NodeStats } from '../wire/hive.js';
+import type { HiveConflict, HiveState, HiveUnreachable, NodeStats } from '../wire/hive.js';
 import type { WorkerStats } from '../wire/worker.js';
 
 /** More hives than this are not remembered: a stream must not fill the memory of who watches it. */
@@ -38,6 +38,7 @@ export interface Model {
   queen: QueenSnapshot | null;
   rows: ReadonlyMap<string, Row>;
   conflicts: readonly HiveConflict[];
+  unreachable: readonly HiveUnreachable[];
   /** Events that this reader was too slow for. */
   missed: number;
   /** Queen's epoch milliseconds minus `nowMs`; null before her first timestamp. */
@@ -51,7 +52,8 @@ export interface Model {
 export type WatchEvent =
   | HeartbeatEvent
   | { event: 'link'; data: { state: LinkState; reason: string | null } }
-  | { event: 'conflicts'; data: readonly HiveConflict[] };
+  | { event: 'conflicts'; data: readonly HiveConflict[] }
+  | { event: 'unreachable'; data: readonly HiveUnreachable[] };
 
 export function emptyModel(url: string): Model {
   return {
@@ -61,6 +63,7 @@ export function emptyModel(url: string): Model {
     queen: null,
     rows: new Map(),
     conflicts: [],
+    unreachable: [],
     missed: 0,
     queenOffsetMs: null,
     lastEventMs: null,
@@ -92,6 +95,8 @@ export function applyEvents(model: Model, events: readonly WatchEvent[], nowMs: 
         Object.assign(next, { epoch: next.epoch + 1, snapshots: 0, queenOffsetMs: null });
     } else if (event.event === 'conflicts') {
       next.conflicts = event.data;
+    } else if (event.event === 'unreachable') {
+      next.unreachable = event.data;
     } else if (event.event === 'lagged') {
       Object.assign(next, { missed: next.missed + event.data.missed, epoch: next.epoch + 1, snapshots: 0 });
     } else if (event.event === 'heartbeat') {

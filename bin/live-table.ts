@@ -10,6 +10,7 @@ import { entryOf } from './worker-rows.js';
 export { applyEvent, applyEvents, emptyModel, type Model, type Row, type WatchEvent } from './live-model.js';
 
 const CONFLICTS_SHOWN = 3;
+const UNREACHABLE_SHOWN = 3;
 
 export interface View {
   /** Columns and lines of the terminal: no line is wider, and there are never more lines. */
@@ -40,6 +41,11 @@ export function render(model: Model, { width, height, nowMs, color }: View): str
   }
   const more = model.conflicts.length - CONFLICTS_SHOWN;
   if (more > 0) lines.push(c.red(fit(`… and ${count(more, 'more conflict')}`)));
+  for (const { hive_id, hive_url, reason } of model.unreachable.slice(0, UNREACHABLE_SHOWN)) {
+    lines.push(c.red(fit(`unreachable: ${hive_id} called from ${hive_url}: ${reason}`)));
+  }
+  const hidden = model.unreachable.length - UNREACHABLE_SHOWN;
+  if (hidden > 0) lines.push(c.red(fit(`… and ${count(hidden, 'more unreachable hive')}: rbee status`)));
   if (model.missed > 0) lines.push(c.dim(fit(`${count(model.missed, 'event')} skipped: this reader was too slow`)));
 
   if (all.length === 0) {

@@ -35,7 +35,9 @@ export async function watch(client: Client, io: WatchIo): Promise<void> {
   const askConflicts = async () => {
     // A picture without conflicts is better than none: what fails here, the stream itself says.
     const answer = await client.hives().catch(() => null);
-    if (answer && !leaving.signal.aborted) out.on({ event: 'conflicts', data: answer.conflicts });
+    if (!answer || leaving.signal.aborted) return;
+    out.on({ event: 'conflicts', data: answer.conflicts });
+    out.on({ event: 'unreachable', data: answer.unreachable ?? [] });
   };
   try {
     await client.followHeartbeats({

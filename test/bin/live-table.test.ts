@@ -102,6 +102,17 @@ t.test('names that two hives want are shown with both URLs, at most three of the
   t.end();
 });
 
+t.test('hives that called and cannot be read are shown with the reason, at most three of them', (t) => {
+  const times = { since: '2026-11-21T02:00:00.000Z', last_attempt_at: '2026-11-21T02:00:00.000Z' };
+  const data = ['a', 'b', 'c', 'd'].map((hive_id) => ({
+    ...{ hive_id, hive_url: `http://${hive_id}:1`, reason: 'connection refused', remedy: 'open the port', ...times },
+  }));
+  const lines = draw(model(link('open'), queen(), { event: 'unreachable', data }));
+  t.match(lines[1], /unreachable: a called from http:\/\/a:1: connection refused/);
+  t.match(lines[4], /… and 1 more unreachable hive: rbee status$/);
+  t.end();
+});
+
 t.test('what was not measured is a dash, and no GPU is not an unknown GPU', (t) => {
   const nothing = { cpu_pct: null, ram_used_mb: null, ram_total_mb: null };
   const dead = { ...gpu, util_pct: null, vram_used_mb: null, vram_total_mb: null, temp_c: null };

@@ -133,6 +133,37 @@ export const queenChecks: Check[] = [
   },
   {
     section: '4.5',
+    says: 'a hive whose stream opens and brings no event is never fresh, and is lost with a reason',
+    run: async (context) => {
+      const hive = await fakeHive(context, { host: context.host, hiveId: name('mute'), announcesWhenAsked: false });
+      assert.equal((await announce(context, hive)).status, 200);
+      const lost = await waitFor('it to be lost', async () => {
+        const entry = await hiveOf(context, hive.hiveId);
+        assert.ok(!(entry?.state === 'streaming' && !entry.stale), 'it is called fresh');
+        return entry?.state === 'lost' && entry;
+      });
+      assert.equal(typeof lost.reason, 'string');
+      await context.remove(`/v1/hives/${hive.hiveId}`);
+    },
+  },
+  {
+    section: '4.5',
+    says: 'a hive whose stream cannot be opened is no entry: it is listed under unreachable, and told why with its next callback',
+    run: async (context) => {
+      const hive = await fakeHive(context, { host: context.host, hiveId: name('closed'), mode: 503 });
+      assert.equal('last_failure' in (await announce(context, hive)).body, false);
+      const listed = await waitFor('an entry', async () => {
+        const { hives, unreachable = [] } = (await context.get('/v1/hives')).body;
+        assert.ok(!hives.some((one: { hive_id: string }) => one.hive_id === hive.hiveId), 'it is a hive');
+        return unreachable.find((one: { hive_id: string }) => one.hive_id === hive.hiveId);
+      });
+      for (const field of ['hive_url', 'reason', 'remedy', 'since'])
+        assert.equal(typeof listed[field], 'string', field);
+      assert.equal(typeof (await announce(context, hive)).body.last_failure, 'string');
+    },
+  },
+  {
+    section: '4.5',
     says: 'silence of three intervals makes the hive stale, of ten lost',
     run: async (context) => {
       const hive = await streaming(context, 'silent', { tickMs: 200 });
