@@ -4,6 +4,7 @@
  * token. Nothing is redirected, decompressed or read without bound.
  */
 import { lookup } from 'node:dns';
+import { setMaxListeners } from 'node:events';
 import http, { type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import https from 'node:https';
 import net, { type LookupFunction } from 'node:net';
@@ -263,6 +264,8 @@ function hold(socket: net.Socket, url: string, { signal, timeoutMs }: Ask): net.
   const abort = () => socket.destroy();
   const late = () =>
     socket.destroy(new PeerFailure('timeout', `${url}: no answer within ${(timeoutMs ?? 0) / 1000} s`));
+  // One signal may end hundreds of asks; each takes its listener back.
+  if (signal) setMaxListeners(0, signal);
   signal?.addEventListener('abort', abort, { once: true });
   const timer = timeoutMs === undefined ? undefined : setTimeout(late, timeoutMs);
   const letGo = () => {

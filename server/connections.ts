@@ -72,6 +72,8 @@ export function boundConnections(
   server.on(encrypted ? 'secureConnection' : 'connection', (socket: Socket) => {
     const end = endOf(socket);
     admissions.set(socket, () => leave(end));
+    // Each request listens to its connection in several places, and so many may be on it at once.
+    socket.setMaxListeners(REQUESTS_MAX * 8);
   });
   // Node ends a connection that has been idle for `keepAliveTimeout` only where nobody else listens to this.
   server.setTimeout(STALL_MS, (socket: Socket) => {

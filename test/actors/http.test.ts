@@ -103,3 +103,14 @@ t.test('an aborted exchange ends at once, whatever it was doing', async (t) => {
   await waitFor('the connection to be closed', () => closed === 1);
   await t.rejects(ask(outgoing, `${url}/`, { trusted: false, signal: controller.signal }));
 });
+
+t.test('many exchanges that end with one signal are no leak of listeners', async (t) => {
+  const warnings: Error[] = [];
+  const warn = (warning: Error) => warnings.push(warning);
+  process.on('warning', warn);
+  t.teardown(() => process.off('warning', warn));
+  const { url } = await serve(t, answer);
+  const { signal } = new AbortController();
+  await Promise.all(Array.from({ length: 30 }, () => ask(outgoing, `${url}/`, { trusted: false, signal })));
+  t.same(warnings, []);
+});

@@ -11,6 +11,7 @@ async function start(t: Test, waitingMax: number, keepAliveTimeout = 5_000) {
   const server = http.createServer({ keepAliveTimeout }, (request, response) => {
     if (!bounds.takes(request, response)) return;
     if (request.url === '/in') admit(request.socket);
+    request.socket.once('close', () => {});
     if (request.url === '/hold') held.push(response);
     else response.end('ok');
   });
@@ -56,6 +57,10 @@ t.test('connections on which nobody has shown that he may ask are bounded, and t
 });
 
 t.test('a hundred requests at once are taken on a connection, and with more it is closed', async (t) => {
+  const warnings: Error[] = [];
+  const warn = (warning: Error) => warnings.push(warning);
+  process.on('warning', warn);
+  t.teardown(() => process.off('warning', warn));
   const { port, connect, held } = await start(t, 10);
   const request = 'GET /hold HTTP/1.1\r\nHost: localhost\r\n\r\n';
   const socket = await connect();
@@ -65,6 +70,7 @@ t.test('a hundred requests at once are taken on a connection, and with more it i
   socket.write(request.repeat(1_000));
   await ended;
   t.equal(held.length, 100);
+  t.same(warnings, [], 'and nobody warns of listeners');
   const three = 'GET /else HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(3);
   t.equal((await rawRequest({ port, text: three, timeoutMs: 500 })).match(/200 OK/g)?.length, 3);
 });
