@@ -22,6 +22,8 @@ export interface Work {
 export interface WorkWatch {
   /** Undefined when the worker there has not answered, or does not any more. */
   of: (url: string | null) => Work | undefined;
+  /** Asks all of them now; resolves when they have answered, after `ms` at the latest. */
+  askAll: (ms: number) => Promise<void>;
   start: () => void;
   stop: () => void;
 }
@@ -62,6 +64,10 @@ export function watchWork({ outgoing: ours, doors }: { outgoing: Outgoing; doors
 
   return {
     of: (url) => (url === null ? undefined : works.get(url)),
+    askAll: async (ms) => {
+      const limit = new Promise((resolve) => setTimeout(resolve, ms));
+      await Promise.race([Promise.all(doors().map(askOne)), limit]);
+    },
     start: () => {
       timer = setInterval(round, EVERY_MS).unref();
     },

@@ -14,12 +14,14 @@ export interface SwarmInput {
   /** For the queen alone. */
   queenArgs?: string[];
   env: NodeJS.ProcessEnv;
+  /** How long they may take to finish answers of models. */
+  graceMs: number;
   /** Called once: all of them listen. */
   onUp: (urls: { registry: string; queen: string; hive: string }) => void;
 }
 
 export interface Swarm {
-  /** Ends them in order; the worst that happens is SIGKILL after 6 s. */
+  /** Ends them in order, called again at once; SIGKILL ends what has not ended 6 s after its grace. */
   end(exitCode: number): void;
   /** The exit code, once all have ended. */
   ended: Promise<number>;
@@ -42,7 +44,7 @@ const RBEE = fileURLToPath(new URL('./rbee.js', import.meta.url));
 const WELL_MS = 10_000;
 const FAILED_STARTS_MAX = 5;
 const RESTART_MS = 1_000;
-/** Children end in order within 5 s; then they are killed. */
+/** Without answers of models children end in order within 5 s. */
 const END_MS = 6_000;
 
 /** One line of a member, as all of them are shown. */
@@ -50,7 +52,7 @@ export function sayAs(name: string, paint: Paint, line: string): void {
   process.stderr.write(`${paint(`${name.padEnd('registry'.length)} │`)} ${line}\n`);
 }
 
-export function startSwarm({ ports, args: shared, queenArgs = [], env, onUp }: SwarmInput): Swarm {
+export function startSwarm({ ports, args: shared, queenArgs = [], env, graceMs, onUp }: SwarmInput): Swarm {
   let ending = false;
   let code: number = EXIT.ok;
   const running = new Map<string, ChildProcess>();
@@ -60,13 +62,14 @@ export function startSwarm({ ports, args: shared, queenArgs = [], env, onUp }: S
   });
 
   const end = (exitCode: number) => {
-    if (ending) return;
-    ending = true;
-    code = exitCode;
     for (const child of running.values()) child.kill('SIGTERM');
-    setTimeout(() => {
-      for (const child of running.values()) child.kill('SIGKILL');
-    }, END_MS).unref();
+    if (!ending) {
+      code = exitCode;
+      setTimeout(() => {
+        for (const child of running.values()) child.kill('SIGKILL');
+      }, graceMs + END_MS).unref();
+    }
+    ending = true;
     if (running.size === 0) resolve(code);
   };
   const start = (member: Member, failedStarts: number, onListening: (line: Listening) => void) => {

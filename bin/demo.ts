@@ -37,6 +37,7 @@ async function runDemo(): Promise<number> {
   let failed: string | null = null;
   let interrupted = false;
   const swarm = startSwarm({
+    graceMs: 0,
     ports: { registry: 0, queen: 0, hive: 0 },
     // One hive, and nobody's real swarm: neither their variables nor their SSH hosts.
     args: ['--log-level', 'error', '--state-dir', path.join(dir, 'state')],

@@ -183,6 +183,7 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
   const told = () => [...tellWorkers(spawner.list(), hiveUrl()), ...tellOrphans(spawner.orphans(), id)];
   const publish = () => doors.publish(latest.heartbeat(identity(), now(), told(), spawner.stopped()));
   const stops: (() => void)[] = [];
+  let hadWorkers = false;
 
   return {
     routes: [...doors.routes, ...jobs.routes],
@@ -216,12 +217,19 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
       lease.start();
       jobs.start();
     },
+    close: (graceMs) => {
+      hadWorkers = spawner.list().length > 0;
+      latest.status('stopping');
+      publish();
+      if (!options.keepWorkers) void spawner.finish(graceMs);
+    },
+    unfinished: () => jobs.answering() + (options.keepWorkers ? 0 : spawner.running()),
     stop: async ({ failed }) => {
       const left = lease.leave();
       latest.status('stopping');
       publish();
       jobs.stop();
-      const hadWorkers = spawner.list().length > 0;
+      hadWorkers ||= spawner.list().length > 0;
       // What failed in us is no reason to take them along: the next run has them again.
       await spawner.end({ keep: options.keepWorkers || failed });
       if (hadWorkers) publish();

@@ -24,6 +24,8 @@ const EXPIRE_MS = 30_000;
 
 export interface BuiltJobs extends Omit<JobDoors, 'bye'> {
   start: () => void;
+  /** Answers of models that run as jobs. */
+  answering: () => number;
   stop: () => void;
 }
 
@@ -191,6 +193,7 @@ function build({ inspect, fail }: Ground, { name, jobs, run, laneOf, check, now 
       actor.start();
       stopTick = tick(EXPIRE_MS, () => jobs.expire(now()));
     },
+    answering: () => jobs.list().filter(({ operation, state }) => operation === 'infer' && state === 'running').length,
     stop: () => {
       stopTick();
       bye('shutdown');

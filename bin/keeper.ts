@@ -160,6 +160,10 @@ function buildKeeper(ground: Ground, options: KeeperOptions): Built {
       lease.start();
       jobs.start();
     },
+    close: (graceMs) => {
+      if (!options.keepWorkers) void spawner.finish(graceMs);
+    },
+    unfinished: () => jobs.answering() + (options.keepWorkers ? 0 : spawner.running()),
     stop: async ({ failed }) => {
       const left = lease.leave();
       jobs.stop();

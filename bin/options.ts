@@ -23,6 +23,8 @@ export interface ProcessOptions {
   logLevel: string;
   logFormat: 'text' | 'json';
   inspect: boolean;
+  /** Milliseconds. */
+  grace: number;
 }
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
@@ -93,6 +95,16 @@ export function parseLabel(text: string): [string, string] {
   return [text.slice(0, at), text.slice(at + 1)];
 }
 
+/** What `rbee up` passes on, too. */
+export const graceOption = (): Option =>
+  new Option(
+    '--grace <duration>',
+    'how long running answers of models may take to finish when it ends; a second signal ends it at once',
+  )
+    .env('RBEE_GRACE')
+    .argParser(parseDuration)
+    .default(30_000, '30s');
+
 /** The shared flags. @param defaultPort a port, or words about how one is found; then `port` may be undefined */
 export function addProcessOptions(command: Command, defaultPort: number | string): Command {
   const option = (flags: string, description: string, env: string) => new Option(flags, description).env(`RBEE_${env}`);
@@ -146,6 +158,7 @@ export function addProcessOptions(command: Command, defaultPort: number | string
         .choices(['text', 'json'])
         .default('text'),
     )
+    .addOption(graceOption())
     .addOption(
       option('--inspect', 'serve /inspect: the live state machines, in Stately Inspector', 'INSPECT').default(false),
     );

@@ -20,6 +20,7 @@ import type { Broadcast } from '../server/sse.js';
 import type { Report } from '../stores/listeners.js';
 import { createMachineLog, type MachineLog } from '../stores/machine-log.js';
 import { isId, type Listening } from '../wire/status.js';
+import { createFinishing } from './finish.js';
 import { createLogger, type Logger } from './logger.js';
 import { allowedHosts, type ProcessOptions, type Security, securityOf, UsageError } from './options.js';
 import { createReporter } from './reporter.js';
@@ -31,8 +32,8 @@ export const EXIT = { ok: 0, failed: 1, usage: 2, taken: 3 } as const;
 
 const SESSIONS = 'sessions.json';
 
-/** Everything ends within 5 s: streams have so long to take their last words, and then the process ends anyway. */
-const GRACE_MS = 1_000;
+/** Without answers of models everything ends within 5 s: streams have so long to take their last words, and then the process ends anyway. */
+const LAST_WORDS_MS = 1_000;
 const END_MS = 4_000;
 
 /** What a kind of process is given to build itself from. */
@@ -69,7 +70,11 @@ export interface Built {
   key?: string;
   /** Called once the process listens. */
   start: () => void;
-  /** Called first when it ends; `failed` when that is not in order. */
+  /** Called first when it ends in order: answers of models that run may go on until `unfinished` says 0, or the grace is over. */
+  close?: (graceMs: number) => void;
+  /** What runs on beside the requests that this process answers. */
+  unfinished?: () => number;
+  /** Called then, or at once when it failed; `failed` when that is not in order. */
   stop: (how: { failed: boolean }) => void | Promise<void>;
 }
 
@@ -114,15 +119,31 @@ export async function runProcess(input: ProcessInput): Promise<void> {
     family: familyOf(door),
   };
 
+  const finishing = createFinishing(name);
+  const hurry = new AbortController();
   let ending = false;
+  /** Ends it in order; asked again, at once. */
   const end = async (reason: string, code: number): Promise<void> => {
+    if (code !== EXIT.ok || ending) hurry.abort();
     if (ending) return;
     ending = true;
     log.info(`${name} ${id} ends: ${reason}`);
+    const endStreams = () => {
+      for (const stream of streams) stream.end('shutdown');
+    };
+    if (!hurry.signal.aborted) {
+      setTimeout(() => process.exit(code), options.grace + END_MS).unref();
+      finishing.close();
+      built.close?.(options.grace);
+      const early = setTimeout(endStreams, LAST_WORDS_MS);
+      const others = () => built.unfinished?.() ?? 0;
+      await finishing.finished({ graceMs: options.grace, hurry: hurry.signal, others });
+      clearTimeout(early);
+    }
     setTimeout(() => process.exit(code), END_MS);
     await built.stop({ failed: code !== EXIT.ok });
-    for (const stream of streams) stream.end('shutdown');
-    await listener?.close(GRACE_MS);
+    endStreams();
+    await listener?.close(LAST_WORDS_MS);
     state.release();
     process.exit(code);
   };
@@ -184,7 +205,7 @@ export async function runProcess(input: ProcessInput): Promise<void> {
       allowHosts: allowedHosts(options),
       allowOrigins: options.allowOrigin,
     },
-    routes: common.routes,
+    routes: finishing.routes(common.routes),
     log,
   });
   process.on('SIGTERM', () => void end('SIGTERM', EXIT.ok));

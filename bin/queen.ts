@@ -77,6 +77,7 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
       lease.start();
       jobs.start();
     },
+    unfinished: jobs.answering,
     stop: async () => {
       const left = lease.leave();
       jobs.stop();

@@ -70,6 +70,10 @@ export interface OwnSpawner extends Required<Spawner> {
   start: () => void;
   /** Ids of those that ended in order in the last 10 s. */
   stopped: () => string[];
+  /** Ends those that answer nothing at once, and the others when they have finished, within `graceMs`; starts no more. */
+  finish: (graceMs: number) => Promise<void>;
+  /** Those that have a process. */
+  running: () => number;
   /** Ends all of them within `graceMs` and a little, or leaves them running. */
   end: (how: { keep: boolean; graceMs?: number }) => Promise<void>;
 }
@@ -86,6 +90,9 @@ const WORKERS_GRACE_MS = 2_000;
 
 /** A queen that reads us misses no more than some events. */
 const STOPPED_TOLD_MS = 10_000;
+
+/** Before they are ended, workers have so long to say whether they are answering. */
+const ASK_MS = 500;
 
 /** SIGKILL is seen within this long of being sent. */
 const KILLED_MS = 1_000;
@@ -379,6 +386,14 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
       orphans.remove(pid);
       return until(takeUp(key, request, pid, door.workerId), ['healthy', 'crashed', 'gone'], report);
     },
+    finish: async (graceMs) => {
+      await work.askAll(ASK_MS);
+      const busy = list().flatMap(({ id: key, busy }) => (busy ? [key] : []));
+      ending = true;
+      const longer = { ids: busy, graceMs: graceMs + WORKERS_GRACE_MS };
+      actor.send({ type: 'end', graceMs: WORKERS_GRACE_MS, longer });
+    },
+    running: () => list().filter(({ pid }) => pid !== null).length,
     end: async ({ keep, graceMs = WORKERS_GRACE_MS }) => {
       const count = list().filter(({ pid }) => pid !== null).length;
       if (keep) {
@@ -509,6 +524,7 @@ function workerFlags({ ground, options, hiveId, registryUrl, queenUrls }: Spawne
     ...flag('--kv-type', request.kvType),
     ...['--spawned-by', ground.id],
     ...flag('--hive-id', hiveId),
+    ...['--grace', `${options.grace}ms`],
     ...['--bind', options.bind, '--state-dir', options.stateDir],
     ...flag('--registry-url', registryUrl),
     ...queenUrls.flatMap((url) => ['--queen-url', url]),

@@ -5,7 +5,7 @@ import { PORT } from '../wire/status.js';
 import { startSwarm } from './children.js';
 import { commandFor } from './command-line.js';
 import { offerWorkers, spawnAtOnce } from './offer-workers.js';
-import { parsePort } from './options.js';
+import { graceOption, parsePort } from './options.js';
 import { EXIT } from './process.js';
 
 interface UpOptions {
@@ -15,6 +15,7 @@ interface UpOptions {
   stateDir?: string;
   logLevel: string;
   inspect: boolean;
+  grace: number;
   spawn?: string;
 }
 
@@ -51,6 +52,7 @@ export function upCommand(): Command {
     )
     .addOption(new Option('--state-dir <dir>', 'where to keep what must survive a restart').env('RBEE_STATE_DIR'))
     .addOption(new Option('--log-level <level>', 'debug, info, warn or error').env('RBEE_LOG_LEVEL').default('info'))
+    .addOption(graceOption())
     .addOption(
       new Option('--inspect', 'show the live state machines in the browser').env('RBEE_INSPECT').default(false),
     )
@@ -70,11 +72,12 @@ function runSwarm(options: UpOptions): Promise<number> {
   const swarm = startSwarm({
     ports: { registry: options.registryPort, queen: options.queenPort, hive: options.hivePort },
     args: [
-      ...['--log-level', options.logLevel],
+      ...['--log-level', options.logLevel, '--grace', `${options.grace}ms`],
       ...(options.stateDir === undefined ? [] : ['--state-dir', options.stateDir]),
       ...(options.inspect ? ['--inspect'] : []),
     ],
     env: process.env,
+    graceMs: options.grace,
     onUp: ({ queen }) => {
       welcome(queen, options.inspect);
       if (options.inspect) void openInBrowser(`${queen}/inspect`);

@@ -201,6 +201,11 @@ function buildWorker(ground: Ground, options: WorkerOptions, engine: Engine): Bu
     },
     key: identity.key,
     start: () => model.start(),
+    close: () => {
+      stopping = true;
+      doors.close();
+      queens.send({ type: 'status.changed' });
+    },
     stop: async () => {
       stopping = true;
       const left = lease.leave();

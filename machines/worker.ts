@@ -139,6 +139,8 @@ export interface RunInput {
 
 /** SIGTERM, and so long after it SIGKILL. */
 export const STOP_GRACE_MS = 5_000;
+/** So long before SIGKILL a second SIGTERM is sent. */
+const LAST_WORDS_MS = 2_000;
 /** A worker that was healthy is started again so often running, one that never was so often. */
 export const RESTARTS_MAX = { healthyBefore: 5, neverHealthy: 2 } as const;
 /** Longer than the slowest disk takes for one step of a load: raise it where models come over a slow network. */
@@ -175,6 +177,7 @@ const s = setup({
     loadTimeout: LOAD_TIMEOUT_MS,
     steady: 60_000,
     grace: ({ context }) => context.graceMs,
+    hurry: ({ context }) => Math.max(LAST_WORDS_MS / 10, context.graceMs - LAST_WORDS_MS),
     stuckTimeout: 5_000,
   },
   guards: {
@@ -481,7 +484,13 @@ export const workerMachine = s.createMachine({
             }),
             { type: 'narrate', params: ({ context }) => ({ line: `process ${context.pid} is asked to end` }) },
           ],
-          after: { grace: 'killing' },
+          after: {
+            // It lets its answers finish; the second signal ends them with a word about it.
+            hurry: {
+              actions: s.enqueueActions(({ enqueue }) => enqueue.sendTo('run', { type: 'signal', signal: 'SIGTERM' })),
+            },
+            grace: 'killing',
+          },
           on: {
             // Its spawner ends itself, and cannot wait for as long.
             stop: {

@@ -111,8 +111,8 @@ export type WorkersEvent =
   | { type: 'worker.restore'; id: string; request: WorkerRequest; earlier: EarlierRun; refused: string | null }
   | WorkerSettled
   | { type: 'worker.stop'; id: string }
-  /** Ends all of them, and takes no more. */
-  | { type: 'end'; graceMs: number };
+  /** Ends all of them, and takes no more; those that answer requests may take longer. */
+  | { type: 'end'; graceMs: number; longer?: { ids: string[]; graceMs: number } };
 
 export interface WorkersContext {
   /** The grace of an end in progress. */
@@ -197,7 +197,8 @@ export const workersMachine = s.createMachine({
         if (event.type !== 'end') return;
         enqueue.assign({ graceMs: event.graceMs });
         for (const id of Object.keys(self.getSnapshot().children)) {
-          enqueue.sendTo(id, { type: 'stop', graceMs: event.graceMs });
+          const graceMs = event.longer?.ids.includes(id) ? event.longer.graceMs : event.graceMs;
+          enqueue.sendTo(id, { type: 'stop', graceMs });
         }
       }),
     },

@@ -92,6 +92,7 @@ export function gatewayRoutes({ gateway, forward, startedAt }: GatewayInput): Ro
       503: { description: 'Workers have the model, and none can answer now.' },
     },
     errors: 'openai',
+    model: true,
     handle: carry,
   });
 

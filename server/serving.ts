@@ -57,6 +57,8 @@ export interface Serving {
   serve: (ctx: Context, route: InferenceRoute, body: Record<string, unknown>, say: Say) => Promise<void>;
   /** Which requests wait for an engine that has said nothing for minutes, in a sentence; null for none. */
   silent: () => string | null;
+  /** Takes no more requests, and none of those that wait; those that run go on. */
+  close: () => void;
   /** Ends every request with a word about it, and takes no more. */
   stop: () => void;
 }
@@ -75,7 +77,7 @@ export function createServing(input: ServingInput): Serving {
     if (names.includes(model) || input.aliases.includes(model)) return;
     throw new InferenceRefused(
       404,
-      `there is no model ${model.slice(0, 200)} here: this worker has ${names.join(', ')}`,
+      `there is no model ${model.slice(0, 200)} here: this worker has ${(names.length > 0 ? names : input.aliases.slice(-1)).join(', ')}`,
       {
         param: 'model',
         code: 'model_not_found',
@@ -91,14 +93,15 @@ export function createServing(input: ServingInput): Serving {
   }
 
   async function serve(ctx: Context, route: InferenceRoute, body: Record<string, unknown>, say: Say): Promise<void> {
-    checkReady();
     checkModel(body);
+    checkReady();
     const call = begin(ctx.req.socket);
     const { signal } = call;
     let leave = () => {};
     let failure: unknown;
     try {
       leave = await admission.enter(signal);
+      call.entered = true;
       call.runs = true;
       const given = await input.infer({ route, body, signal, count: call.count });
       if (given.kind === 'whole') {
@@ -138,6 +141,7 @@ export function createServing(input: ServingInput): Serving {
     const call = {
       signal: controller.signal,
       abort: (reason: Error) => controller.abort(reason),
+      entered: false,
       /** Whether it has its place, and waits for nobody but the engine. */
       runs: false,
       /** Checks since the engine gave a sign of life. */
@@ -192,6 +196,10 @@ export function createServing(input: ServingInput): Serving {
     checkModel,
     serve,
     silent: silentWords,
+    close: () => {
+      stopped = true;
+      for (const call of calls) if (!call.entered) call.abort(new ShuttingDown());
+    },
     stop: () => {
       stopped = true;
       clearInterval(timer);

@@ -29,7 +29,7 @@ export interface WorkerDoorsInput extends ServingInput {
   info: (socket: Socket) => WorkerInfo;
 }
 
-export interface WorkerDoors extends Pick<Serving, 'admission' | 'silent' | 'stop'> {
+export interface WorkerDoors extends Pick<Serving, 'admission' | 'silent' | 'close' | 'stop'> {
   routes: Route[];
 }
 
@@ -39,7 +39,7 @@ const AS_IT_IS: Say = {
 };
 
 export function workerDoors(input: WorkerDoorsInput): WorkerDoors {
-  const { admission, checkModel, serve, silent, stop } = createServing(input);
+  const { admission, checkModel, serve, silent, close, stop } = createServing(input);
 
   async function inferPlainly(ctx: Context): Promise<void> {
     const startedAt = performance.now();
@@ -63,6 +63,7 @@ export function workerDoors(input: WorkerDoorsInput): WorkerDoors {
     summary,
     body,
     errors: 'openai',
+    model: true,
     answers: {
       200: { description: 'The answer; with stream, `data:` lines of it, then `data: [DONE]`.', schema: answered },
     },
@@ -94,6 +95,7 @@ export function workerDoors(input: WorkerDoorsInput): WorkerDoors {
       path: '/v1/infer',
       summary: 'Answers a prompt, through the chat template of the model.',
       body: InferRequest,
+      model: true,
       answers: {
         200: {
           description: 'The answer; with stream, events as in InferEvent, then `data: [DONE]`.',
@@ -132,5 +134,5 @@ export function workerDoors(input: WorkerDoorsInput): WorkerDoors {
     openAi('embeddings', 'Texts as vectors.', EmbeddingRequest, parseEmbeddingRequest, EmbeddingAnswer),
   ];
 
-  return { routes, admission, silent, stop };
+  return { routes, admission, silent, close, stop };
 }

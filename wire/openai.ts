@@ -65,6 +65,7 @@ const ContentPart = Type.Object({ type: Type.String(), text: Type.Optional(Type.
 export const ChatMessage = Type.Object({
   role: Type.String({ description: 'system, developer, user, assistant or tool' }),
   content: optional(Type.Union([Type.String(), Type.Array(ContentPart, { maxItems: 1024 })])),
+  tool_calls: optional(Type.Array(Type.Object({ function: Type.Optional(Type.Unknown()) }), { maxItems: 1024 })),
 });
 export type ChatMessage = Static<typeof ChatMessage>;
 
@@ -102,7 +103,10 @@ export const EmbeddingRequest = Type.Object({
       maxItems: INPUTS_MAX,
     }),
   ]),
-  encoding_format: optional(Type.String({ description: 'float, or base64 of 32-bit floats' })),
+  encoding_format: optional(
+    Type.Union([Type.Literal('float'), Type.Literal('base64')], { description: 'base64 of 32-bit floats' }),
+  ),
+  dimensions: optional(Type.Integer({ minimum: 1 })),
 });
 export type EmbeddingRequest = Static<typeof EmbeddingRequest>;
 export const parseEmbeddingRequest = parser(EmbeddingRequest);

@@ -1,4 +1,5 @@
 /** What is asked in OpenAI's words, in those of node-llama-cpp; what it cannot do is refused, never left out silently. */
+import { randomInt } from 'node:crypto';
 import type { ChatHistoryItem, LlamaChat, LlamaCompletionGenerationOptions, LlamaGrammar } from 'node-llama-cpp';
 import { InferenceRefused } from '../../wire/infer.js';
 import type { ChatMessage, ChatRequest, CompletionRequest } from '../../wire/openai.js';
@@ -15,6 +16,8 @@ export type Drawing = Pick<
 
 /** As llama.cpp's own server. */
 const TEMPERATURE = 0.8;
+/** 32 bits. */
+const SEEDS = 2 ** 32;
 
 /** @param room tokens that the context has left behind the prompt */
 export function drawingOf(body: ChatRequest | CompletionRequest, room: number): Drawing {
@@ -27,7 +30,8 @@ export function drawingOf(body: ChatRequest | CompletionRequest, room: number): 
     ...(top_p == null ? {} : { topP: top_p }),
     ...(top_k == null ? {} : { topK: top_k }),
     ...(min_p == null ? {} : { minP: min_p }),
-    ...(seed == null || seed < 0 ? {} : { seed }),
+    // The library's own is the second of the clock: the same for all requests of that second.
+    seed: seed == null || seed < 0 ? randomInt(SEEDS) : seed,
     repeatPenalty: punishes
       ? { penalty: 1, frequencyPenalty: frequency_penalty ?? 0, presencePenalty: presence_penalty ?? 0 }
       : false,
@@ -35,7 +39,10 @@ export function drawingOf(body: ChatRequest | CompletionRequest, room: number): 
   };
 }
 
-/** Fields that change what an answer is; with any of these values they ask for nothing. */
+/**
+ * Fields that change what an answer is, of OpenAI and of other engines; with any of these values they ask for nothing.
+ * What is in no list here changes no answer (`user`, `metadata`, `store`, `service_tier` …), and is left out.
+ */
 const CANNOT: Record<string, unknown[]> = {
   n: [1],
   best_of: [1],
@@ -48,13 +55,38 @@ const CANNOT: Record<string, unknown[]> = {
   suffix: [''],
   audio: [],
   prediction: [],
+  modalities: ['text'],
+  function_call: ['none', 'auto'],
+  tool_choice: ['none', 'auto'],
+  reasoning_effort: [],
+  web_search_options: [],
+  repeat_penalty: [1],
+  repetition_penalty: [1],
+  typical_p: [1],
+  mirostat: [0],
+  dry_multiplier: [0],
+  xtc_probability: [0],
+  length_penalty: [1],
+  min_tokens: [0],
+  ignore_eos: [false],
+  use_beam_search: [false],
+  stop_token_ids: [],
+  grammar: [''],
+  json_schema: [],
+  guided_json: [],
+  guided_regex: [''],
+  guided_choice: [],
+  guided_grammar: [''],
 };
 
 /** @throws InferenceRefused 400 */
 export function refuseUnsupported(body: object): void {
   for (const [param, harmless] of Object.entries(CANNOT)) {
-    const value = (body as Record<string, unknown>)[param];
+    const given = (body as Record<string, unknown>)[param];
+    const [value] = Array.isArray(given) && given.length === 1 && harmless.length > 0 ? given : [given];
     if (value == null || harmless.includes(value)) continue;
+    // Tools that may not be used ask for nothing.
+    if (param === 'tools' && (body as { tool_choice?: unknown }).tool_choice === 'none') continue;
     if (typeof value === 'object' && Object.keys(value).length === 0) continue;
     throw new InferenceRefused(400, `this engine does not do ${param}: leave it out, or use another engine`, {
       param,
@@ -68,7 +100,7 @@ export function historyOf(messages: ChatMessage[]): ChatHistoryItem[] {
   return [...messages.map(itemOf), { type: 'model', response: [] }];
 }
 
-function itemOf({ role, content }: ChatMessage, i: number): ChatHistoryItem {
+function itemOf({ role, content, tool_calls }: ChatMessage, i: number): ChatHistoryItem {
   const text = textOf(content, `messages[${i}].content`);
   switch (role) {
     case 'system':
@@ -76,8 +108,14 @@ function itemOf({ role, content }: ChatMessage, i: number): ChatHistoryItem {
       return { type: 'system', text };
     case 'user':
       return { type: 'user', text };
-    case 'assistant':
-      return { type: 'model', response: text === '' ? [] : [text] };
+    case 'assistant': {
+      const calls = (tool_calls ?? []).map((call) => JSON.stringify(call.function ?? {}));
+      return { type: 'model', response: [text, ...calls].filter((part) => part !== '') };
+    }
+    // What a tool answered, in a conversation that goes on here: the model reads it as it reads the user.
+    case 'tool':
+    case 'function':
+      return { type: 'user', text };
     default:
       throw new InferenceRefused(400, `this engine takes no messages of role ${role.slice(0, 32)}`, {
         param: `messages[${i}].role`,

@@ -65,7 +65,7 @@ export function prepareCompletion(
   call: InferenceCall,
 ): Prepared {
   const { library, model } = loaded;
-  const tokens = typeof prompt === 'string' ? model.tokenize(prompt) : (prompt as Token[]);
+  const tokens = typeof prompt === 'string' ? model.tokenize(prompt, true) : (prompt as Token[]);
   const bos = model.tokens.shouldPrependBosToken ? model.tokens.bos : null;
   const promptTokens = bos !== null && tokens[0] !== bos ? [bos, ...tokens] : tokens;
   if (promptTokens.length === 0)

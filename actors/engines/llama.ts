@@ -58,8 +58,15 @@ export function createLlamaEngine(input: LlamaInput): Engine {
   }
 
   async function embed(ready: Loaded, call: InferenceCall): Promise<InferenceAnswer> {
-    const { input: given, encoding_format } = call.body as EmbeddingRequest;
+    const { input: given, encoding_format, dimensions } = call.body as EmbeddingRequest;
     const { model, threads, context, name } = ready;
+    const { embeddingVectorSize: size } = model;
+    if (dimensions != null && dimensions !== size) {
+      throw new InferenceRefused(400, `the vectors of this model have ${size} dimensions, and it makes no others`, {
+        param: 'dimensions',
+        code: 'unsupported_value',
+      });
+    }
     const contextSize = Math.min(context.contextSize, EMBEDDING_TOKENS_MAX);
     embedding ??= model.createEmbeddingContext({ contextSize, threads });
     embedding.catch(() => {
@@ -78,9 +85,9 @@ export function createLlamaEngine(input: LlamaInput): Engine {
     const data: EmbeddingAnswer['data'] = [];
     for (const [index, tokens] of inputs.entries()) {
       call.signal.throwIfAborted();
-      const { vector } = await embedder.getEmbeddingFor([...tokens] as never);
+      const vector = unitOf((await embedder.getEmbeddingFor([...tokens] as never)).vector);
       const packed = encoding_format === 'base64';
-      data.push({ object: 'embedding', index, embedding: packed ? base64Of(vector) : [...vector] });
+      data.push({ object: 'embedding', index, embedding: packed ? base64Of(vector) : vector });
     }
     const tokens = lengths.reduce((sum, length) => sum + length, 0);
     call.count({ prompt: tokens });
@@ -193,6 +200,12 @@ function promptsOf(given: CompletionRequest['prompt'], param: string, { vocabula
     if (token < 0 || token >= vocabulary) throw new InferenceRefused(400, `the model has no token ${token}`, { param });
   }
   return prompts;
+}
+
+/** Of length 1, as OpenAI's are: their product is the cosine. */
+function unitOf(vector: readonly number[]): number[] {
+  const length = Math.hypot(...vector);
+  return length === 0 ? [...vector] : vector.map((value) => value / length);
 }
 
 /** OpenAI: 32-bit floats, little-endian. */

@@ -1,7 +1,7 @@
 /** The stream of an engine that runs elsewhere: passed on as it comes, but never half a line, and counted as it goes by. */
 import type { Readable } from 'node:stream';
 import { createBytes } from '../../wire/bytes.js';
-import type { InferenceRefused, TokenCount } from '../../wire/infer.js';
+import { InferenceRefused, type TokenCount } from '../../wire/infer.js';
 
 /** A line longer than this is passed on in parts. */
 const LINE_BYTES_MAX = 1024 * 1024;
@@ -22,6 +22,7 @@ export async function* wholeLines(body: Readable, { signal, count, refuse }: Pas
   const rest = createBytes();
   let tail = '';
   let pieces = 0;
+  let over = false;
   try {
     for await (const chunk of body as AsyncIterable<Buffer>) {
       const end = rest.length + chunk.length > LINE_BYTES_MAX ? chunk.length : chunk.lastIndexOf(LF) + 1;
@@ -31,19 +32,52 @@ export async function* wholeLines(body: Readable, { signal, count, refuse }: Pas
       rest.push(chunk.subarray(end));
       if (!whole) continue;
       const text = whole.toString('latin1');
+      // Of a line that is passed on in parts nobody can say whether it is JSON.
+      if (text.endsWith('\n')) over = checkEvents(text) || over;
       tail = (tail + text.slice(-TAIL_CHARS)).slice(-TAIL_CHARS);
       const found = text.match(PIECE)?.length ?? 0;
       pieces += found;
       if (found > 0) count({ completion: found });
       yield whole;
     }
-    if (rest.length > 0) yield Buffer.from(rest.view());
+    if (rest.length > 0) {
+      const last = Buffer.from(rest.view());
+      over = checkEvents(last.toString('latin1')) || over;
+      yield last;
+    }
+    if (!over) throw broken('the engine ended its stream before the answer was over');
   } catch (error) {
-    throw signal.aborted ? signal.reason : refuse(error);
+    if (signal.aborted) throw signal.reason;
+    throw error instanceof InferenceRefused ? error : refuse(error);
   } finally {
     body.destroy();
     countTail(tail, pieces, count);
   }
+}
+
+const broken = (message: string) => new InferenceRefused(502, message, { code: 'engine_broken' });
+
+/**
+ * Whether these lines end an answer: with `[DONE]`, or with an error, after which some engines say nothing.
+ * @throws InferenceRefused 502 for an event that is not JSON
+ */
+function checkEvents(lines: string): boolean {
+  let over = false;
+  for (const [, data = ''] of lines.matchAll(/^data:[ ]?(.*?)\r?$/gm)) {
+    if (data.trim() === '[DONE]') over = true;
+    else if (data.trim() !== '') over = 'error' in eventOf(data) || over;
+  }
+  return over;
+}
+
+function eventOf(data: string): object {
+  try {
+    const value: unknown = JSON.parse(data);
+    if (typeof value === 'object' && value !== null) return value;
+  } catch {
+    // Told below.
+  }
+  throw broken('the engine sent an event that is not JSON');
 }
 
 /** Engines tell the usage in the last event, and only to those who asked: without it the pieces stand for the tokens. */

@@ -162,6 +162,7 @@ function run(settings: SpawnerSettings): void {
     options: {
       ...{ bind: '127.0.0.1', port: 0, allowHost: [], allowOrigin: [], stateDir, logLevel: 'info', logFormat: 'text' },
       inspect: false,
+      grace: 30_000,
       ...(token === undefined ? {} : { token }),
       ...(advertiseUrl === undefined ? {} : { advertiseUrl }),
     },

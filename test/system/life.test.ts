@@ -507,6 +507,7 @@ t.test('what a variable wrongly holds is refused as a flag is, and no variable i
     [{ RBEE_TLS_KEY: nowhere }, '--tls-cert and --tls-key go together'],
     [{ RBEE_TLS_CA: nowhere }, `--tls-ca ${nowhere} cannot be used`],
     [{ RBEE_INTERVAL: 'soon' }, /RBEE_INTERVAL.*duration/],
+    [{ RBEE_GRACE: 'later' }, /RBEE_GRACE.*duration/],
   ];
   await Promise.all(
     wrong.map(async ([env, says]) => {

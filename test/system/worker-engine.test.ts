@@ -1,4 +1,5 @@
 /** A worker before an engine that runs already: everything passes through, and what goes wrong is said in clear words. */
+import type http from 'node:http';
 import { connect } from 'node:net';
 import OpenAI from 'openai';
 import t, { type Test } from 'tap';
@@ -238,6 +239,44 @@ t.test('errors of the engine are told in OpenAI’s shape, whatever shape they h
   })().catch((error: unknown) => error);
   t.ok(error instanceof OpenAI.APIError, 'a stream that is cut ends with an error');
   t.match(error, { code: 'engine_broken' });
+});
+
+t.test('a stream that is empty, no JSON, or ends without [DONE] is told as an error', async (t) => {
+  const engine = await fakeEngine(t);
+  const worker = await before(t, engine);
+  const ask = (path: string, body: object) =>
+    fetch(worker.url + path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ ...body, stream: true }),
+    });
+  const streams: [what: string, lines: string, status: number, more?: http.OutgoingHttpHeaders][] = [
+    ['empty', '', 502],
+    ['a page', '<html>\n<p>Hello</p>\n</html>\n', 200],
+    ['no JSON', `${chunkLine('one')}data: oops\n\ndata: [DONE]\n\n`, 502],
+    ['cut between two events', chunkLine('one'), 200],
+    ['cut in the midst of an event', `${chunkLine('one')}data: {"id":`, 200],
+    ['of a length', chunkLine('one'), 200, { 'content-length': String(chunkLine('one').length) }],
+  ];
+  for (const [what, lines, status, more] of streams) {
+    engine.respond = (_, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream', ...more });
+      response.end(lines);
+    };
+    const chat = await ask('/v1/chat/completions', ASK);
+    const said = await chat.text();
+    t.equal(chat.status, status, what);
+    t.match(said, /"error":\{"message":"the engine .*"code":"engine_broken"\}/, what);
+    t.notMatch(said, /\[DONE\]/, what);
+    const infer = await (await ask('/v1/infer', { prompt: 'Hi' })).text();
+    t.notMatch(infer, /\[DONE\]|"done":true/, what);
+  }
+  engine.respond = (_, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.end(`${chunkLine('one')}data: {"error":{"message":"out of memory"}}\n\n`);
+  };
+  const told = await (await ask('/v1/chat/completions', ASK)).text();
+  t.equal(told.split('"error"').length - 1, 1, 'what the engine said of it is enough');
 });
 
 t.test('an engine that is not there yet, goes away and comes back', async (t) => {

@@ -153,7 +153,7 @@ t.test('beyond what may wait it refuses at once, and says when to try again', as
 });
 
 t.test('SIGTERM ends it in order: who is being answered gets a word about it', async (t) => {
-  const worker = await startReadyWorker(t, { model: endless, args: ENDLESS });
+  const worker = await startReadyWorker(t, { model: endless, args: [...ENDLESS, '--grace', '0s'] });
   const client = clientOf(worker);
   const stream = await client.chat.completions.create({ ...ASK, stream: true });
   const reading = stream[Symbol.asyncIterator]();

@@ -21,6 +21,7 @@ exports[`dist/test/machines/worker.test.js > TAP > a healthy worker that stops a
  90.05 s  sends SIGTERM
  90.05 s  says: process 7 is asked to end
  90.05 s  worker = stopping.ending (it hung: connection refused)
+ 93.05 s  sends SIGTERM
  95.05 s  sends SIGKILL
  95.05 s  says: process 7 is killed
  95.05 s  worker = stopping.killing (it hung: connection refused)
@@ -59,6 +60,7 @@ exports[`dist/test/machines/worker.test.js > TAP > a stop is SIGTERM, and SIGKIL
   0.15 s  sends SIGTERM
   0.15 s  says: process 7 is asked to end
   0.15 s  worker = stopping.ending
+  3.15 s  sends SIGTERM
   5.15 s  sends SIGKILL
   5.15 s  says: process 7 is killed
   5.15 s  worker = stopping.killing
