@@ -31,7 +31,7 @@ export function adoptWorkers({ records, spawner, onLost, isStray }: AdoptWorkers
     const process = find(record, spawner);
     if (process) {
       const found = { ...record, process };
-      if (record.process === null) records.write(found);
+      if (record.process === null) keep(records, found);
       return [found];
     }
     if (isStray(record.id)) return [];
@@ -39,6 +39,15 @@ export function adoptWorkers({ records, spawner, onLost, isStray }: AdoptWorkers
     records.remove(record.id);
     return [];
   });
+}
+
+/** A record that stays incomplete says enough: the process is found by the name of its spawn again. */
+function keep(records: WorkerRecords, record: WorkerRecord): void {
+  try {
+    records.write(record);
+  } catch {
+    // The disk is full.
+  }
 }
 
 /** Whether a process belongs to another spawn, by whomever; what does not say may be of ours. */

@@ -5,6 +5,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   linkSync,
   mkdirSync,
@@ -45,17 +46,29 @@ export function openStateDir(
   warn: (message: string) => void,
 ): StateDir {
   const dir = path.resolve(root, name, id);
+  let unwritable: string | null = null;
   try {
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    makeDirectory(dir);
   } catch (error) {
-    throw new StateUnusable(
-      `cannot use the state directory ${dir}: ${(error as Error).message}; choose another with --state-dir`,
-    );
+    if (isFull(error)) unwritable = (error as Error).message;
+    else
+      throw new StateUnusable(
+        `cannot use the state directory ${dir}: ${(error as Error).message}; choose another with --state-dir`,
+      );
   }
-  const unsafe = whyUnsafe(root, dir);
+  const unsafe = unwritable === null ? whyUnsafe(root, dir) : null;
   if (unsafe !== null) throw new StateUnusable(`cannot use the state directory: ${unsafe} with --state-dir`);
   const lock = path.join(dir, 'lock');
-  takeLock(lock, `${name} ${id}`);
+  try {
+    if (unwritable === null) takeLock(lock, `${name} ${id}`);
+  } catch (error) {
+    if (!(error instanceof StateUnusable) || !isFull(error.cause)) throw error;
+    unwritable = error.message;
+    const holder = holderOf(lock);
+    if (holder !== null) throw inUse(`${name} ${id}`, holder);
+  }
+  // It serves all the same: who lives needs no disk, and whoever repairs it needs to see something.
+  if (unwritable !== null) warn(`${unwritable}; what changes from now on is lost at the next start`);
 
   return {
     path: dir,
@@ -83,8 +96,46 @@ export function openStateDir(
       return checked;
     },
     write: (file, value) => replaceFile(path.join(dir, file), `${JSON.stringify(value, null, 2)}\n`),
-    release: () => rmSync(lock, { force: true }),
+    release: () => {
+      if (unwritable !== null) return;
+      try {
+        rmSync(lock, { force: true });
+      } catch (error) {
+        // The next run finds that its holder lives no more.
+        warn(`cannot remove ${lock}: ${(error as Error).message}`);
+      }
+    },
   };
+}
+
+/** With all above it. Throws what the file system throws: `recursive` says ENOENT where that is read-only. */
+export function makeDirectory(dir: string): void {
+  if (existsSync(dir)) return;
+  const parent = path.dirname(dir);
+  if (parent !== dir) makeDirectory(parent);
+  try {
+    mkdirSync(dir, { mode: 0o700 });
+  } catch (error) {
+    // Somebody else was faster.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+}
+
+/** The disk is full, or read-only: that passes, and is no mistake of whoever chose the directory. */
+function isFull(error: unknown): boolean {
+  return ['ENOSPC', 'EDQUOT', 'EROFS'].includes((error as NodeJS.ErrnoException | null)?.code ?? '');
+}
+
+const inUse = (who: string, { pid }: ProcessIdentity): StateInUse =>
+  new StateInUse(`${who} runs already, as process ${pid}: stop it, or choose another name`);
+
+/** Who holds a lock and lives; for one that cannot take it. */
+function holderOf(lock: string): ProcessIdentity | null {
+  for (let held = readOrNull(lock); held !== null; held = readOrNull(successorOf(lock, held))) {
+    const holder = readJson(held) as ProcessIdentity | undefined;
+    if (holder && isStillThere(holder, identityOf(holder.pid))) return holder;
+  }
+  return null;
 }
 
 function replaceFile(file: string, text: string): void {
@@ -121,7 +172,9 @@ function takeLock(lock: string, who: string): void {
     throw new StateInUse(`${who} is being started by somebody else just now`);
   } catch (error) {
     if (error instanceof StateInUse) throw error;
-    throw new StateUnusable(`cannot lock ${lock}: ${(error as Error).message}; choose another --state-dir`);
+    throw new StateUnusable(`cannot lock ${lock}: ${(error as Error).message}; choose another --state-dir`, {
+      cause: error,
+    });
   } finally {
     rmSync(draft, { force: true });
   }
@@ -146,7 +199,7 @@ function tryLock(lock: string, draft: string, who: string): boolean {
       continue;
     }
     if (holder && isStillThere(holder, identityOf(holder.pid))) {
-      throw new StateInUse(`${who} runs already, as process ${holder.pid}: stop it, or choose another name`);
+      throw inUse(who, holder);
     }
     if (!linkOnce(draft, next)) return false;
     successors.push(next);

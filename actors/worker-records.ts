@@ -2,7 +2,7 @@
  * What a spawner keeps of each worker, in `<its state>/workers/<id>/`: the record by which a restarted spawner knows its
  * own again, and what the worker prints. Made before the process is, so that no crash leaves one that nobody knows.
  */
-import { closeSync, mkdirSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import type { WorkerDoor, WorkerRequest } from '../machines/worker.js';
@@ -12,7 +12,7 @@ import { isId, WorkerId } from '../wire/status.js';
 import { normaliseUrl } from '../wire/url.js';
 import { WorkerKey } from '../wire/worker.js';
 import type { ProcessIdentity } from './process-identity.js';
-import type { StateDir } from './state-dir.js';
+import { makeDirectory, type StateDir } from './state-dir.js';
 
 export interface WorkerRecord {
   id: string;
@@ -52,7 +52,7 @@ export function createWorkerRecords(state: StateDir) {
   };
   const remove = (id: string): void => {
     cgroups.delete(id);
-    rmSync(directory(id), { recursive: true, force: true });
+    removeQuietly(directory(id));
   };
 
   return {
@@ -60,13 +60,13 @@ export function createWorkerRecords(state: StateDir) {
     /** Throws what the file system throws. */
     write: (record: WorkerRecord): void => {
       cgroups.set(record.id, record.cgroup);
-      mkdirSync(directory(record.id), { recursive: true, mode: 0o700 });
+      makeDirectory(directory(record.id));
       state.write(path.join('workers', record.id, 'record.json'), record);
     },
     read,
     cgroupOf: (id: string): string | null => cgroups.get(id) ?? null,
     /** Of a process that has ended: nothing is to be adopted. What it printed stays. */
-    forget: (id: string): void => rmSync(file(id, 'record.json'), { force: true }),
+    forget: (id: string): void => removeQuietly(file(id, 'record.json')),
     /** Every record; one that is broken is set aside and named in the log. */
     list: (): WorkerRecord[] => namesIn(root).flatMap((id) => read(id) ?? []),
     remove,
@@ -99,6 +99,15 @@ export function createWorkerRecords(state: StateDir) {
       return lines.slice(-LINES_MAX).map((line) => line.trimEnd().slice(0, LINE_CHARS_MAX));
     },
   };
+}
+
+/** On a disk that is read-only by now: the next run finds that the process is gone. */
+function removeQuietly(name: string): void {
+  try {
+    rmSync(name, { recursive: true, force: true });
+  } catch {
+    // It stays.
+  }
 }
 
 function namesIn(root: string): string[] {

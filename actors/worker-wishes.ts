@@ -3,10 +3,10 @@
  * removed when it is stopped or its spawn fails. The record of its process (`worker-records.ts`) ends with the process;
  * this does not, so that a restart of the spawner or of the machine brings the worker back.
  */
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import type { EarlierRun, WorkerRequest } from '../machines/worker.js';
-import type { StateDir } from './state-dir.js';
+import { makeDirectory, type StateDir } from './state-dir.js';
 import { isWorkerRequest } from './worker-records.js';
 
 export interface WorkerWish extends EarlierRun {
@@ -35,7 +35,7 @@ export function createWorkerWishes(state: StateDir, warn: (message: string) => v
     write: (wish: WorkerWish): void => {
       kept.set(wish.id, wish);
       try {
-        mkdirSync(root, { recursive: true, mode: 0o700 });
+        makeDirectory(root);
         state.write(file(wish.id), wish);
       } catch (error) {
         warn(`a worker of ${wish.request.model} would not come back after a restart: ${(error as Error).message}`);

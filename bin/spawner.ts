@@ -311,8 +311,13 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
       for (const stray of nameless) {
         const request = wishes.get(stray.spawn)?.request ?? stray.request;
         if (lives.has(stray.spawn) || request === null) continue;
-        records.write({ id: stray.spawn, request, process: stray.process, door: stray.door, cgroup: null });
         lives.add(stray.spawn);
+        try {
+          records.write({ id: stray.spawn, request, process: stray.process, door: stray.door, cgroup: null });
+        } catch (error) {
+          log.warn(`process ${stray.process.pid} is ours, and cannot be recorded: ${(error as Error).message}`);
+          continue;
+        }
         takeUp(stray.spawn, request, stray.process.pid, stray.door?.workerId ?? null);
       }
       restore((key) => lives.has(key) || isStray(key));
