@@ -2,6 +2,7 @@
  * Hands of `machines/worker.ts`: starts a worker's process or takes up one that runs, says where it listens and how it
  * ended, and signals it. Stopping the actor leaves the process alone.
  */
+import type { ChildProcess } from 'node:child_process';
 import { fromCallback } from 'xstate';
 import type { RunEvent, RunInput, WorkerEvent, WorkerExit, WorkerRequest } from '../machines/worker.js';
 import { isOfAnother, VARIABLE } from './adopt-workers.js';
@@ -37,6 +38,8 @@ export function createRunWorker(deps: RunWorkerDeps) {
 
   return fromCallback<RunEvent, RunInput>(({ input, sendBack, receive }) => {
     const { id, request, adopt, workerId } = input;
+    /** Our own child: its number is nobody else's until we have heard of its end. */
+    let child: ChildProcess | null = null;
     let record: WorkerRecord = { id, request, process: null, door: null, cgroup: null };
     /** The process has ended. */
     let over = false;
@@ -97,7 +100,7 @@ export function createRunWorker(deps: RunWorkerDeps) {
       // The record first: a process that nobody knows must not come of a crash in between.
       try {
         records.write(record);
-        const child = spawnProcess({
+        child = spawnProcess({
           command: deps.commandOf(request, workerId),
           env: {
             ...deps.environment(request),
@@ -142,6 +145,11 @@ export function createRunWorker(deps: RunWorkerDeps) {
     receive(({ signal }) => {
       if (record.process === null || over) return;
       try {
+        const { pid } = record.process;
+        if (child?.pid === pid && child.exitCode === null && child.signalCode === null) {
+          process.kill(signal === 'SIGKILL' ? -pid : pid, signal);
+          return;
+        }
         const variable: [string, string] = [VARIABLE.spawn, id];
         signalProcess({ process: record.process, variable, group: signal === 'SIGKILL' }, signal);
       } catch (error) {
