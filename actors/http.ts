@@ -48,6 +48,8 @@ export interface Ask {
   timeoutMs?: number;
   /** Until the connection stands, in ms. */
   connectMs?: number;
+  /** Of an answer's body; 1 MiB. */
+  bytesMax?: number;
   /** Where the connection is left for a stream that is opened at once afterwards. */
   keep?: KeptSockets;
 }
@@ -82,7 +84,7 @@ export async function ask(outgoing: Outgoing, url: string, options: Ask): Promis
       status: response.statusCode ?? 0,
       headers: response.headers,
       address: socket.remoteAddress ?? '',
-      body: parse(await readAll(response)),
+      body: parse(await readAll(response, options.bytesMax)),
     };
     if (options.keep && !socket.destroyed) {
       socket.emit(RELEASED);

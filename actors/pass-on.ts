@@ -74,9 +74,17 @@ export class HiveLost extends Error {
   }
 }
 
+/** A list of 1,000 jobs, each with a reason. */
+const LIST_BYTES_MAX = 8 * 1024 * 1024;
+
 /** The jobs that a hive has. Rejects with a PeerFailure, also for a hive that has no such list. */
 export async function listJobs(outgoing: Outgoing, at: At, signal?: AbortSignal): Promise<JobEntry[]> {
-  const options = { trusted: at.trusted, connectMs: CONNECT_MS, ...(signal ? { signal } : {}) };
+  const options = {
+    trusted: at.trusted,
+    connectMs: CONNECT_MS,
+    bytesMax: LIST_BYTES_MAX,
+    ...(signal ? { signal } : {}),
+  };
   const listed = parseList((await ask(outgoing, `${at.url}/v1/jobs`, options)).body);
   if (!listed.ok) throw new PeerFailure('broken', `${at.url} does not list its jobs as a hive of rbee does`);
   return listed.value.jobs;

@@ -58,14 +58,26 @@ export function query(program: Command, name: string, description: string, examp
 /** Runs it, and says in one sentence what went wrong. */
 export function act(run: (query: Query) => Promise<void>): (options: QueryOptions) => Promise<void> {
   return async (options) => {
+    // Whoever read our messages is gone: what was asked for goes on.
+    process.stderr.on('error', () => {});
+    let asking: Query | undefined;
     try {
-      await run(await openQuery(options));
+      asking = await openQuery(options);
+      await run(asking);
     } catch (error) {
-      const { message, exitCode } = explain(error, options.url);
+      const { message, exitCode } = explain((asking && (await otherKind(error, asking.client))) ?? error, options.url);
       process.stderr.write(`${clean(message)}\n`);
       process.exitCode = exitCode;
     }
   };
+}
+
+/** A route that is missing says that another kind of process was asked; null for all other errors. */
+async function otherKind(error: unknown, client: Client): Promise<UsageError | null> {
+  if (!(error instanceof RbeeProblem) || error.status !== 404 || !error.detail.startsWith('there is nothing at'))
+    return null;
+  const info = await client.info().catch(() => null);
+  return info && new UsageError(`${client.url} is a ${info.name}, which does not know that: ask a queen with --url`);
 }
 
 /** The client that the flags describe. @throws UsageError */
@@ -113,9 +125,15 @@ export function print(lines: readonly string[]): void {
 }
 
 let endsWithReader = false;
-/** Whoever reads what we print (`| head`) may be gone before the end. */
+/** Whoever reads what we print (`| head`) may be gone before the end; a disk that is full is another matter. */
 export function endWithReader(): void {
-  if (!endsWithReader) process.stdout.once('error', () => process.exit(QUERY_EXIT.ok));
+  if (!endsWithReader) {
+    process.stdout.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') process.exit(QUERY_EXIT.ok);
+      process.stderr.write(`cannot write the output: ${error.message}\n`);
+      process.exit(QUERY_EXIT.failed);
+    });
+  }
   endsWithReader = true;
 }
 

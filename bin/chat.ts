@@ -83,7 +83,7 @@ function parseTemperature(text: string): number {
 async function chat(asking: Query, words: readonly string[], options: ChatOptions): Promise<void> {
   const { client, json } = asking;
   const { model, message } = await addressed(client, words, options.model);
-  const given = message || (process.stdin.isTTY ? '' : await readStdin());
+  const given = message.trim() || (process.stdin.isTTY ? '' : await readStdin());
   const begin: ChatTurn[] = options.system === undefined ? [] : [{ role: 'system', content: options.system }];
   const answer = (turns: readonly ChatTurn[], signal: AbortSignal) =>
     streamAnswer(client, { ...options, model, messages: turns }, { signal, quiet: json });
@@ -122,6 +122,7 @@ async function addressed(
   words: readonly string[],
   model: string | undefined,
 ): Promise<{ model: string; message: string }> {
+  if (model === '') throw new UsageError('--model wants the name of a model');
   if (model !== undefined) return { model, message: words.join(' ') };
   const [first, ...rest] = words;
   const ids = (await client.models()).data.map(({ id }) => id);

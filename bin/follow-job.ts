@@ -33,6 +33,8 @@ export function addJobCommands(program: Command): void {
 
 async function idOf(client: Client, begins: string): Promise<string> {
   if (JOB_ID.test(begins)) return begins;
+  // An empty word, as a variable that is not set leaves it, begins every id.
+  if ('job-'.startsWith(begins)) throw new UsageError(`"${begins}" is no id of a job: rbee jobs lists them`);
   const ids = (await client.jobs()).jobs.map(({ job_id }) => job_id);
   const [id, another] = ids.filter((one) => one.startsWith(begins) || one.startsWith(`job-${begins}`));
   if (another) throw new UsageError(`${begins} begins the ids of several jobs, such as ${id} and ${another}`);

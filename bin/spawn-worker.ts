@@ -33,6 +33,8 @@ const ASK_AGAIN_MS = 200;
  */
 export async function spawnOperation(client: Client, request: SpawnRequest, patienceMs: number): Promise<WorkerSpawn> {
   const { model, engineUrl, device } = request;
+  if (model.trim() === '')
+    throw new UsageError('say which model: a file, hf:user/repo/file.gguf, or a name at an engine');
   const hive = await hiveFor(client, request.hive, patienceMs);
   const worker = request.worker ?? (engineUrl === undefined ? kindFor(hive) : 'openai');
   if (worker !== 'openai' && engineUrl !== undefined) {
@@ -62,10 +64,21 @@ type Chosen = Pick<HiveEntry, 'devices'> & { hive_id: string | null };
 
 export const isKeeper = async (client: Client): Promise<boolean> => (await client.info()).name === 'keeper';
 
+/** A hive that is asked itself can name no other. */
+export async function ownHive(client: Client, wanted: string | undefined): Promise<string | null> {
+  const { name, id } = await client.info();
+  if (name !== 'hive') return null;
+  if (wanted !== undefined && wanted !== id)
+    throw new UsageError(`${client.url} is hive ${id}, not ${wanted}: ask a queen`);
+  return id;
+}
+
 async function hiveFor(client: Client, wanted: string | undefined, patienceMs: number): Promise<Chosen> {
   if (wanted === undefined && (await isKeeper(client))) {
     return { hive_id: null, devices: (await client.keeper()).devices };
   }
+  const own = await ownHive(client, wanted);
+  if (own !== null) return { hive_id: own, devices: (await client.capabilities()).devices };
   const until = performance.now() + patienceMs;
   for (;;) {
     const { hives } = await client.hives();

@@ -11,6 +11,7 @@ import { parseId, parseNumber, parseUrl, UsageError } from './options.js';
 import {
   followJob,
   isKeeper,
+  ownHive,
   postJob,
   QUEEN_PATIENCE_MS,
   type SpawnRequest,
@@ -137,11 +138,14 @@ type Target = Omit<WorkerProcessDelete, 'operation'>;
 
 /** @throws UsageError when nobody, or more than one, is meant */
 async function targetOf(client: Client, name: string, hive?: string): Promise<Target> {
+  if (name.trim() === '') throw new UsageError('say which worker, by its id or its pid: rbee workers lists them');
+  const isPid = /^\d{1,10}$/.test(name);
+  const only = await ownHive(client, hive);
+  if (only !== null) return { hive_id: only, ...(isPid ? { pid: Number(name) } : { worker_id: name }) };
   const own = hive === undefined && (await isKeeper(client)) ? (await client.keeper()).workers : [];
   const mine = own.find(({ worker_id, pid }) => worker_id === name || String(pid) === name);
   if (mine) return processOf(mine);
   const workers = (await client.workers()).workers.filter(({ hive_id }) => hive === undefined || hive_id === hive);
-  const isPid = /^\d{1,10}$/.test(name);
   const named = workers.filter(({ worker_id, pid }) => worker_id === name || (isPid && pid === Number(name)));
   const [worker, another] = named;
   if (another) {
@@ -212,7 +216,12 @@ async function carryOut(
       process.exitCode = asked ? QUERY_EXIT.interrupted : QUERY_EXIT.failed;
       return null;
     }
-    if (outcome?.state !== 'done') throw new Error(outcome?.reason ?? 'it was left');
+    if (outcome?.state !== 'done') {
+      const reason = outcome?.reason ?? 'it was left';
+      // A hive that was lost may go on with it, and its queen asks it once it is back.
+      const later = reason.endsWith(' lost') ? `; once it is back, rbee jobs ${jobId} tells how the job ended` : '';
+      throw new Error(`${reason}${later}`);
+    }
     return outcome.results;
   } catch (error) {
     if (jobId !== null && error instanceof RbeeUnreachable) {

@@ -28,6 +28,7 @@ export async function watch(client: Client, io: WatchIo): Promise<void> {
   for (const signal of ends) process.once(signal, leave);
   // Whoever read our lines (`| head`) is gone.
   io.stdout.on('error', leave);
+  process.stderr.on('error', leave);
   const out = io.stdout.isTTY && !io.json ? screen(client, io, leave) : lines(io);
   let opened = false;
   let refused: RbeeError | null = null;

@@ -37,6 +37,8 @@ interface Job {
   lines: JobLines;
   /** How often its lines began anew. */
   telling: number;
+  /** When it ended at its hive, if it was over when it was taken up. */
+  endedThere: string | null;
   /** Why it is about to fail. */
   because: string | null;
   endedAt: number | null;
@@ -113,7 +115,7 @@ export function createJobs() {
   function begin(entry: JobEntry, operation: Operation | null, isTakenUp: boolean, before?: Job): void {
     inputBytes += inputOf(operation);
     jobs.set(entry.job_id, {
-      ...{ entry, operation, isTakenUp, isUnsure: false, because: null, endedAt: null },
+      ...{ entry, operation, isTakenUp, isUnsure: false, because: null, endedAt: null, endedThere: null },
       lines: createJobLines(LINES_BYTES_MAX),
       telling: before ? before.telling + 1 : 0,
       // A slow reader may still be at what it told before.
@@ -127,7 +129,7 @@ export function createJobs() {
     const reason = state === 'failed' ? ((job.because ?? said)?.slice(0, REASON_CHARS_MAX) ?? null) : said;
     job.entry = { ...job.entry, state, reason };
     if (state === 'queued' || state === 'running') return;
-    job.entry.ended_at = now.iso;
+    job.entry.ended_at = job.endedThere ?? now.iso;
     const why = state === 'failed' ? ` ${(reason ?? '').replace(/\s+/g, ' ').trim()}` : '';
     push(jobId, `data: ${ENDING[state]}${why}\n\n`);
     job.endedAt = now.ms;
@@ -183,7 +185,9 @@ export function createJobs() {
         TAKEN_UP_MAX.ofHive - takenUp.filter(({ entry }) => entry.hive_id === hiveId).length,
       );
       // The latest first: should there be too many, they matter most.
-      for (const { job_id: jobId, operation, created_at: createdAt, state } of [...theirs].reverse()) {
+      for (const { job_id: jobId, operation, created_at: createdAt, ended_at: endedAt, state } of [
+        ...theirs,
+      ].reverse()) {
         const known = jobs.get(jobId);
         if (known && known.entry.hive_id !== hiveId) continue;
         if (known?.entry.state === 'cancelled' && (state === 'queued' || state === 'running')) cancel.push(jobId);
@@ -193,6 +197,9 @@ export function createJobs() {
         room -= 1;
         const since = known?.entry.created_at ?? createdAt;
         begin(entryOf(jobId, operation.slice(0, 64), hiveId, since), null, true, known);
+        // By its hive's clock, as its beginning: what was begun here ends by ours.
+        const job = jobs.get(jobId);
+        if (job && !known) job.endedThere = endedAt;
         resume.push(jobId);
       }
       return { resume: resume.reverse(), cancel };

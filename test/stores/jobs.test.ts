@@ -169,6 +169,16 @@ t.test('a hive that streams says which of its jobs nobody here knows, or knows b
   t.strictSame(jobs.compare('gpu-0', list).resume, [], 'asked again, nothing is new');
 });
 
+t.test('a job that was over before it was known here ended when its hive says', async (t) => {
+  const jobs = createJobs();
+  jobs.compare('gpu-0', [{ ...theirs(1, 'failed'), ended_at: at(7_000).iso }, theirs(2, 'running')]);
+  for (const n of [1, 2]) jobs.state(uuid(n), 'failed', 'gone', at(60_000));
+  t.match(jobs.get(uuid(1)), { created_at: at(0).iso, ended_at: at(7_000).iso });
+  t.match(jobs.get(uuid(2)), { created_at: at(0).iso, ended_at: at(60_000).iso });
+  jobs.expire(at(600_000));
+  t.equal(jobs.has(uuid(1)), true, 'it is kept from when it was known here');
+});
+
 t.test('no hive fills the places of a queen with its own jobs', async (t) => {
   const jobs = createJobs();
   const many = (from: number) => Array.from({ length: 1_000 }, (_, i) => theirs(from + i, 'running'));

@@ -1,7 +1,9 @@
 /** Work by the command line, each part of it real: a queen, a hive, workers on the tiny model, and rbee as one types it. */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { SENTENCE, SENTENCE_TOKENS } from '../../bin/tiny-gguf.js';
 import { chunkLine, fakeEngine } from '../fakes/engine.js';
@@ -233,6 +235,49 @@ t.test('rbee status at a hive tells of its queens, its machine and its workers',
     code: 2,
     stderr: /is a worker: ask a queen, a hive or a keeper/,
   });
+});
+
+t.test('rbee spawn and rbee stop work at a hive itself', async (t) => {
+  const url = ['--url', hive.url];
+  const { code, stdout, stderr } = await outcomeOf(t, ['spawn', model, ...url]);
+  t.equal(code, 0, stderr);
+  const [, id = ''] = /^(worker-\S+@gpu-0) is ready/.exec(stdout) ?? [];
+  t.match(await outcomeOf(t, ['stop', id, ...url]), { code: 0, stdout: `stopped ${id}\n` });
+  t.match(await outcomeOf(t, ['spawn', model, '--hive', 'attic', ...url]), {
+    code: 2,
+    stderr: 'is hive gpu-0, not attic',
+  });
+  t.match(await outcomeOf(t, ['models', ...url]), {
+    code: 2,
+    stderr: 'is a hive, which does not know that: ask a queen',
+  });
+});
+
+t.test('an empty word is no job, no worker, no model and no message', async (t) => {
+  for (const word of ['', 'job-']) {
+    t.match(await rbee(t, ['jobs', word, '--cancel']), { code: 2, stderr: 'is no id of a job' });
+  }
+  t.match(await rbee(t, ['stop', '']), { code: 2, stderr: 'say which worker' });
+  t.match(await rbee(t, ['spawn', '']), { code: 2, stderr: 'say which model' });
+  t.match(await rbee(t, ['chat', '--model', '', 'hi']), { code: 2, stderr: '--model wants' });
+  t.match(await rbee(t, ['chat', '--model', 'tiny', ' ']), { code: 2, stderr: 'standard input is empty' });
+});
+
+t.test('a reader that leaves ends a command in order, and a disk that is full does not', async (t) => {
+  const shell = (line: string) =>
+    new Promise<{ code: number | null; said: string }>((resolve) => {
+      const rbee = `"${process.execPath}" "${fileURLToPath(new URL('../../bin/rbee.js', import.meta.url))}"`;
+      execFile('bash', ['-o', 'pipefail', '-c', line.replace('rbee', rbee)], (error, stdout, stderr) =>
+        resolve({ code: error ? Number(error.code) : 0, said: stdout + stderr }),
+      );
+    });
+  const at = `--url ${queen.url}`;
+  t.match(await shell(`rbee watch ${at} | head -1`), { code: 0, said: /^\S+ swarm: hives / });
+  t.match(await shell(`rbee status ${at} >&-`), { code: 0 });
+  t.match(await shell('rbee watch --url http://127.0.0.1:9 2>&1 | head -1'), { code: 0, said: /^queen away/ });
+  if (existsSync('/dev/full')) {
+    t.match(await shell(`rbee status ${at} > /dev/full`), { code: 1, said: 'cannot write the output: ENOSPC' });
+  }
 });
 
 t.test('rbee watch in a pipe names the workers of each hive', async (t) => {
