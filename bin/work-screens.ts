@@ -23,6 +23,7 @@ const WORKERS: readonly Column[] = [
   { title: 'URL', drop: 9 },
   { title: 'CONTEXT', align: 'right', drop: 11 },
   { title: 'SLOTS', align: 'right', drop: 12 },
+  { title: 'RESTARTS', align: 'right', drop: 10 },
   { title: 'REASON', drop: 1 },
 ];
 
@@ -41,12 +42,17 @@ export function workersScreen({ workers }: WorkerList, { color, width }: Screen)
       String(worker.pid ?? NONE),
     ];
     const where = [worker.hive_id ?? NONE, worker.device ?? NONE];
-    const takes = [worker.context ?? NONE, worker.slots ?? NONE].map(String);
+    const takes = [worker.context ?? NONE, worker.slots ?? NONE, worker.restarts ?? NONE].map(String);
     const model = worker.model ?? NONE;
-    const rest = [worker.url ?? NONE, ...takes, worker.reason ?? ''];
+    const rest = [worker.url ?? NONE, ...takes, whyOf(worker)];
     return [worker.worker_id, model, statusCell(worker, c), ...where, ...use, ...rest];
   });
   return table(WORKERS, rows, c.dim, width);
+}
+
+/** Why it does not do well; of one that runs again, why it ended the last time. */
+function whyOf({ reason, last_reason }: WorkerEntry): string {
+  return reason ?? (last_reason ? `the last time: ${last_reason}` : '');
 }
 
 function statusCell({ online, available, status }: WorkerEntry, c: Colors): Cell {

@@ -256,15 +256,18 @@ t.test('workers stand below the hives, as their hives measure them, and share a 
     queen(),
     state('gpu-0'),
     telemetry('gpu-0', {
-      workers: [worker(1), worker(2, { status: 'crashed', pid: null, reason: 'it ended with code 2' })],
+      workers: [
+        worker(1, { restarts: 3, last_reason: 'out of memory' }),
+        worker(2, { status: 'crashed', pid: null, reason: 'it ended with code 2' }),
+      ],
     }),
     state('gpu-1', { state: 'lost', reason: 'gone' }),
     telemetry('gpu-1', { workers: [worker(3)] }),
   ];
-  const lines = render(model(...events), { width: 120, height: 30, nowMs: 1000, color: false });
+  const lines = render(model(...events), { width: 200, height: 30, nowMs: 1000, color: false });
   const from = lines.findIndex((line) => line.startsWith('WORKER '));
   t.equal(lines[from - 1], '');
-  t.match(lines[from + 1], /^worker-1 +tiny +ready +gpu-0 .* 32 /);
+  t.match(lines[from + 1], /^worker-1 +tiny +ready +gpu-0 .* 32 .* 3 +the last time: out of memory$/);
   t.match(lines[from + 2], /^worker-2 +tiny +crashed +gpu-0 .* it ended with code 2$/);
   t.equal(lines.length, from + 3, 'those of a lost hive are not shown as running');
 
