@@ -5,7 +5,7 @@ import type { Context } from 'koa';
 import { type CallResult, FIRST_BYTE_BUCKETS_S, type Gateway } from '../stores/gateway.js';
 import { GatewayRequest } from '../wire/gateway.js';
 import { InferenceRefused } from '../wire/infer.js';
-import { Model, ModelList } from '../wire/openai.js';
+import { type Model, ModelList } from '../wire/openai.js';
 import { parser } from '../wire/schema.js';
 import { readJson } from './body.js';
 import type { Metric } from './metrics.js';
@@ -113,7 +113,7 @@ export function gatewayRoutes({ gateway, forward, startedAt }: GatewayInput): Ro
       path: '/v1/models/*model',
       summary: 'One of them, by its name or that of its file.',
       answers: {
-        200: { description: 'The model.', schema: Model },
+        200: { description: 'The model, as the list has it.' },
         404: { description: 'No worker has it.' },
         503: { description: 'Workers have it, and none can answer now.' },
       },

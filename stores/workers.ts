@@ -299,9 +299,10 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
     listedBy: (hiveId: string, said: WorkerStats[]): { workers: WorkerStats[]; refused: RefusedWorker[] } => {
       const { workers: kept, refused, gone, changed } = listings.list(hiveId, said);
       for (const id of changed) index.touch(id);
-      for (const { worker_id: id = '', status } of gone) {
-        // It was stopped, or put away after a crash. Of one that is missing without that, it is kept what was known.
-        if (status === 'stopping' || status === CRASHED || status === ORPHANED) forget(id);
+      for (const { worker_id: id = '', status, pid } of gone) {
+        // Its process was being ended, or it was put away. Of one that is only missing it is kept what was known.
+        const stopped = status === 'stopping' && typeof pid === 'number';
+        if (stopped || status === CRASHED || status === ORPHANED) forget(id);
         else index.touch(id);
       }
       return { workers: kept, refused };

@@ -1,6 +1,7 @@
 /** A worker as a gateway may meet it: answering, failing, hanging, dying in the middle. Real HTTP, no module of ours. */
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 import type { Test } from 'tap';
+import type { WorkerKey } from '../../actors/worker-proof.js';
 import { type Answer, parsed, postJson } from '../helpers/http.js';
 import { answer, type Served, serve, textOf } from './serve.js';
 
@@ -24,6 +25,9 @@ export interface FakeWorkerOptions {
   mode?: WorkerMode;
   /** What its /capabilities lists. */
   models?: string[];
+  /** The key that it tells of; `proves: false` is somebody else who took its port. */
+  identity?: WorkerKey;
+  proves?: boolean;
 }
 
 export interface FakeWorker extends Served {
@@ -58,11 +62,15 @@ const THOUGHTS = ['Who', '?'];
 const USAGE = `data: ${JSON.stringify({ choices: [], usage: { completion_tokens: THOUGHTS.length + TOKENS.length } })}\n\n`;
 
 export async function fakeWorker(t: Pick<Test, 'teardown'>, options: FakeWorkerOptions): Promise<FakeWorker> {
-  const { workerId, model, hiveId = null, mode = 'answer' } = options;
+  const { workerId, model, hiveId = null, mode = 'answer', identity, proves = true } = options;
   let held: (() => void)[] = [];
   const served = await serve(t, { host: undefined, port: undefined }, async (request, response, url) => {
     if (url.pathname === '/health') {
       worker.healthRequests++;
+      const challenge = request.headers['rbee-challenge'];
+      if (typeof challenge === 'string' && identity && proves) {
+        response.setHeader('rbee-proof', identity.prove(workerId, challenge));
+      }
       if (worker.healthStatus === 'hang') return;
       response.writeHead(worker.healthStatus, { 'content-type': 'text/plain' }).end('ok');
       return;
@@ -186,6 +194,7 @@ export async function fakeWorker(t: Pick<Test, 'teardown'>, options: FakeWorkerO
             url: served.url,
             hive_id: hiveId,
             status: worker.status,
+            ...(identity ? { key: identity.key } : {}),
           },
         },
         headers,

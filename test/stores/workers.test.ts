@@ -251,7 +251,7 @@ t.test('a worker that was stopped in order is forgotten at once, one that is onl
   tell(1, ...[stopped, missing, dismissed].map((worker_id) => ({ worker_id, ...running })));
   tell(
     2,
-    { worker_id: stopped, ...running, status: 'stopping' },
+    { worker_id: stopped, ...running, status: 'stopping', pid: 7 },
     { worker_id: missing, ...running },
     {
       ...{ worker_id: dismissed, status: 'crashed', url: null },

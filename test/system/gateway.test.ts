@@ -588,6 +588,40 @@ t.test('the token goes to workers that must know it, and never the one of the cl
   t.equal(open.workers[0]?.asked[0]?.headers.cookie, undefined);
 });
 
+t.test('whoever took the port of a worker gets neither token nor prompt', async (t) => {
+  const token = 'a-token';
+  const authorization = `Bearer ${token}`;
+  const secured = await startProcess(t, { name: 'queen', env: { RBEE_TOKEN: token } });
+  const secret = [{ role: 'user', content: 'a secret' }];
+  const ask = (model: string) =>
+    postJson(`${secured.url}/v1/chat/completions`, { model, messages: secret }, { authorization });
+  const honest = await fakeWorker(t, { workerId: 'worker-a@b', model: 'proven', identity: createWorkerKey() });
+  const thief = await fakeWorker(t, {
+    workerId: 'worker-b@b',
+    model: 'stolen',
+    identity: createWorkerKey(),
+    proves: false,
+  });
+  for (const worker of [honest, thief]) t.equal((await worker.heartbeat(secured.url, { authorization })).status, 200);
+
+  for (let i = 0; i < 4; i += 1) {
+    const { status, body } = await ask('stolen');
+    t.equal(status, 503);
+    if (i === 0) t.match(body.error.message, /worker-b@b.*could not prove/);
+  }
+  t.same(thief.asked, []);
+  for (const { path, headers } of thief.requests) {
+    t.equal(path, '/health');
+    t.equal(headers.authorization, undefined);
+  }
+
+  for (let i = 0; i < 4; i += 1) t.equal((await ask('proven')).status, 200);
+  t.equal(honest.asked.length, 4);
+  t.equal(honest.asked[0]?.headers.authorization, authorization);
+  const challenges = honest.requests.filter(({ headers }) => headers['rbee-challenge'] !== undefined);
+  t.equal(challenges.length, 1, 'a connection that is kept is proven once');
+});
+
 t.test('connections to a worker are kept, and one that it closed meanwhile costs nobody an answer', async (t) => {
   const { model, workers } = await workersOf(t, [{}]);
   const [worker] = workers as [FakeWorker];

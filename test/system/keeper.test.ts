@@ -162,7 +162,7 @@ t.test('without a queen', async (t) => {
     // Whoever inherited it reaps it when it likes.
     await t.rejects(fetch(`${worker.url}/health`), 'it listens no more');
     t.same((await getJson(`${keeper.url}/v1/models`)).body.data, []);
-    await t.rejects(clientOf(keeper).chat.completions.create(ASK), { status: 503, code: 'model_not_available' });
+    await t.rejects(clientOf(keeper).chat.completions.create(ASK), { status: 404, code: 'model_not_found' });
     t.same(await keeper.kill(), { code: 0, signal: null });
   });
 });

@@ -143,7 +143,7 @@ t.test('a queen lists the workers of a streaming hive with what it measures', as
     ...{ rss_mb: 9821, io_r_mb_s: 12.3, io_w_mb_s: null, uptime_s: 432, gpu_util_pct: 64, vram_mb: 7900 },
     total_vram_mb: 24564,
   };
-  const nameless = { pid: 7, group: 'llm', instance: '8081' };
+  const nameless = { pid: 7, group: 'llm', instance: '8081', url: 'http://127.0.0.1:8081' };
   const metal = await guestHive(t, { hiveId: 'metal', workers: [measured, nameless], tickMs: 200 });
   t.match(await metal.announce(queen.url), { status: 200 });
   t.match(await workerIs('worker-llm-8080@metal', { online: true }), {
@@ -554,7 +554,12 @@ t.test('a wrong worker heartbeat is a 422 that points at each wrong field, and c
 
 t.test("a streaming hive's telemetry decides for its own workers", async (t) => {
   const [listed, stale] = ['worker-llm-8080@judge', 'worker-llm-8081@judge'];
-  const judge = await guestHive(t, { hiveId: 'judge', workers: [{ worker_id: listed, status: 'ready' }], tickMs: 100 });
+  const url = 'http://127.0.0.1:8080';
+  const judge = await guestHive(t, {
+    hiveId: 'judge',
+    workers: [{ worker_id: listed, status: 'ready', url }],
+    tickMs: 100,
+  });
   t.match(await judge.announce(queen.url), { status: 200 });
   await workerIs(listed, { online: true, available: true });
   t.match(await beat(listed, { hive_id: 'judge', status: 'stopped' }), { status: 200 });
@@ -639,7 +644,12 @@ t.test('workers are available while their hive is neither stale nor unhealthy', 
   const moody = await guestHive(t, { hiveId: 'moody' });
   const say = (more: object) =>
     moody.emit({
-      ...{ type: 'telemetry', hive_id: 'moody', interval_ms: 1000, workers: [{ worker_id: id, status: 'busy' }] },
+      ...{
+        type: 'telemetry',
+        hive_id: 'moody',
+        interval_ms: 1000,
+        workers: [{ worker_id: id, status: 'busy', url: 'http://a' }],
+      },
       ...more,
     });
   const health = (status: string) => ({ hive_info: { health_status: { status, reason: 'a test' } } });

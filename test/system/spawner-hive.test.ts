@@ -35,6 +35,22 @@ async function telemetry(t: Test, hive: RbeeProcess): Promise<() => any[]> {
 
 t.jobs = 2;
 
+t.test('a worker that is stopped leaves the list of its queen at once', { buffered: true }, async (t) => {
+  const { stateDir, workers } = await leftWorkers(t, ['tiny']);
+  const queen = await startProcess(t, { name: 'queen' });
+  const hive = await startHive(t, stateDir, '--queen-url', queen.url);
+  const listed = async () => (await getJson(`${queen.url}/v1/workers`)).body.workers;
+  const [worker] = await waitFor('it', async () => {
+    const list = await listed();
+    return list[0]?.available && list[0].worker_type && list;
+  });
+  t.match(worker.key, /^[\w-]{43}$/, 'its key is known by its telemetry');
+  const operation = { operation: 'worker_process_delete', hive_id: 'gpu-0', pid: workers[0]?.pid };
+  t.equal((await run(t, hive.url, operation)).ending, '[DONE]');
+  await waitFor('it to be gone', async () => (await listed()).length === 0);
+  t.same((await getJson(`${queen.url}/v1/models`)).body.data, []);
+});
+
 t.test('a restarted hive takes up its workers, and its queen sees them measured', { buffered: true }, async (t) => {
   const { stateDir, workers } = await leftWorkers(t, ['tiny?busyPct=20&allocMb=50']);
   const worker = workers[0] as SpawnedWorker;
