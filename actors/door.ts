@@ -1,6 +1,8 @@
 /** Where this process listens, and which of its addresses a peer can use. */
-import type { Socket } from 'node:net';
-import { hostForUrl, isLoopback } from '../wire/url.js';
+import { isIPv6, type Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { hostForUrl, isLoopback, unmapped } from '../wire/url.js';
+import { PeerFailure } from './failure.js';
 
 export interface Door {
   scheme: 'http' | 'https';
@@ -12,11 +14,27 @@ export interface Door {
 
 const isWildcard = (address: string) => address === '0.0.0.0' || address === '::';
 
-/** `--advertise-url`, else the address bound, else the local address of the socket to that peer. */
-export function urlTowards(door: Door, socket: Socket): string {
+/**
+ * `--advertise-url`, else the address bound, else the local address of the socket to that peer.
+ * @throws PeerFailure when that is an IPv6 address, and the process listens on IPv4 only
+ */
+export function urlTowards(door: Door, socket: Pick<Socket, 'localAddress'>, interfaces = networkInterfaces): string {
   if (door.advertiseUrl !== null) return door.advertiseUrl;
-  const address = isWildcard(door.address) ? (socket.localAddress ?? door.address) : door.address;
+  let address = isWildcard(door.address) ? unmapped(socket.localAddress ?? door.address) : door.address;
+  if (door.address === '0.0.0.0' && isIPv6(address)) address = ipv4Beside(address, interfaces());
   return `${door.scheme}://${hostForUrl(address)}:${door.port}`;
+}
+
+/** The IPv4 address of the interface that has this IPv6 address. */
+function ipv4Beside(address: string, interfaces: ReturnType<typeof networkInterfaces>): string {
+  const plain = address.replace(/%.*$/, '');
+  const own = Object.values(interfaces).find((infos) => infos?.some((info) => info.address === plain));
+  const ipv4 = own?.find(({ family }) => family === 'IPv4')?.address;
+  if (ipv4 !== undefined) return ipv4;
+  throw new PeerFailure(
+    'not-allowed',
+    `the peer is reached from ${plain}, and this process listens on IPv4 only: set --bind :: or --advertise-url`,
+  );
 }
 
 /** The URL under which this very machine reaches the door: what the process prints when it listens. */

@@ -10,13 +10,15 @@ import { sampleGpus } from '../actors/sample-gpus.js';
 import { sampleHost } from '../actors/sample-host.js';
 import { sampleWorkers } from '../actors/sample-workers.js';
 import { tick } from '../actors/tick.js';
+import { watchAddresses } from '../actors/watch-addresses.js';
 import { announceDelayMs, LOST_JITTER_MS_MAX, lostDelayMs, otherProtocolDelayMs } from '../machines/backoff.js';
-import { hiveMachine, QUEENS_MAX } from '../machines/hive.js';
+import { hasOlderQueen, hiveMachine, QUEENS_MAX } from '../machines/hive.js';
 import { hiveConnectionMachine } from '../machines/hive-connection.js';
 import { queenHealthMachine } from '../machines/queen-health.js';
 import { hiveDoors } from '../server/hive.js';
 import { measuredWorkerMetrics } from '../server/hive-worker-metrics.js';
 import { streamMetrics } from '../server/metrics.js';
+import { totalStats } from '../server/sse.js';
 import { createLatest, type HiveIdentity } from '../stores/latest.js';
 import { INTERVAL_MS } from '../wire/heartbeat.js';
 import { LABELS_MAX, PORT, toId } from '../wire/status.js';
@@ -146,6 +148,7 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
     loopbackOnly: outgoing.loopbackOnly,
     send: (event) => actor.send(event),
     devices: latest.devices,
+    hasOlderQueen: () => hasOlderQueen(actor.getSnapshot().context),
   });
   tellConnections(ground);
   const lease = keepLease(ground, {
@@ -187,9 +190,9 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
 
   return {
     routes: [...doors.routes, ...jobs.routes],
-    streams: [doors.stream],
+    streams: doors.streams,
     metrics: [
-      ...streamMetrics('heartbeat_stream', () => doors.stream.stats()),
+      ...streamMetrics('heartbeat_stream', () => totalStats(doors.streams)),
       ...lease.metrics,
       ...jobs.metrics,
       ...measuredWorkerMetrics(() => latest.measured(told())),
@@ -214,6 +217,7 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
       latest.status('ready');
       stops.push(tick(options.interval, publish));
       actor.start();
+      stops.push(watchAddresses({ onChange: (change) => actor.send({ type: 'addresses.changed', ...change }) }));
       lease.start();
       jobs.start();
     },

@@ -33,6 +33,8 @@ export interface ConnectionContext {
   readers: number;
   /** What we told her our URL is. */
   hiveUrl: string | null;
+  /** From which address of this machine the queen was reached when it accepted last. */
+  address: string | null;
   /** Which run of hers said yes last. */
   run: string | null;
   /** Why the queen could not read us when it last tried, as it says. */
@@ -51,8 +53,17 @@ export type ConnectionEvent =
   /** Another connection turned out to be the same queen. */
   | { type: 'alias'; url: string }
   | { type: 'queen.unhealthy'; reason: string }
+  | AddressesChanged
   | { type: 'overdue' }
   | { type: 'away' };
+
+/** This machine has other addresses than before. */
+export interface AddressesChanged {
+  type: 'addresses.changed';
+  /** All that it has now, and those of them that are new. */
+  present: string[];
+  added: string[];
+}
 
 export interface AnnounceInput {
   queenUrl: string;
@@ -63,6 +74,8 @@ export interface AnnounceOutput {
   queenId: string | null;
   /** The URL under which we announced ourselves. */
   hiveUrl: string;
+  /** The local address of the connection over which we did. */
+  address: string | null;
   /** Which run of hers said yes; null for a queen that does not say. */
   run: string | null;
   /** Why the queen could not read us when it last tried, if it says. */
@@ -155,6 +168,7 @@ export const hiveConnectionMachine = s.createMachine({
     shortStreams: 0,
     readers: 0,
     hiveUrl: null,
+    address: null,
     run: null,
     lastFailure: null,
     asked: false,
@@ -167,6 +181,11 @@ export const hiveConnectionMachine = s.createMachine({
     // It outran her yes, or came without one: which run of hers it is of is not known.
     'reader.opened': { target: '.streaming', actions: [addReader, assign({ run: null })] },
     'reader.closed': { actions: assign({ readers: ({ context }) => Math.max(0, context.readers - 1) }) },
+    // What the queen was told, or the connection over which it reads, may lead nowhere now.
+    'addresses.changed': {
+      guard: ({ context, event }) => context.address === null || !event.present.includes(context.address),
+      target: '.announcing',
+    },
     alias: {
       actions: assign({
         otherUrl: ({ context, event }) => (event.url === context.configuredUrl ? context.otherUrl : event.url),
@@ -200,6 +219,7 @@ export const hiveConnectionMachine = s.createMachine({
               // What a reader or a request said before was a guess: who answers at this URL is what counts.
               queenId: ({ event }) => event.output.queenId,
               hiveUrl: ({ event }) => event.output.hiveUrl,
+              address: ({ event }) => event.output.address,
               run: ({ event }) => event.output.run,
               lastFailure: ({ event }) => event.output.lastFailure ?? null,
               failure: null,
@@ -242,6 +262,8 @@ export const hiveConnectionMachine = s.createMachine({
     backoff: {
       entry: { type: 'enter', params: { state: 'backoff' } },
       after: { retry: 'announcing' },
+      // There may be a way now that was not there when the last attempt failed.
+      on: { 'addresses.changed': [{ guard: ({ event }) => event.added.length > 0, target: 'announcing' }, {}] },
     },
     ready: {
       entry: { type: 'enter', params: { state: 'ready' } },

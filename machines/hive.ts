@@ -4,7 +4,7 @@
  */
 import { setup } from 'xstate';
 import type { FailureKind } from './failure.js';
-import { type ConnectionReport, hiveConnectionMachine } from './hive-connection.js';
+import { type AddressesChanged, type ConnectionReport, hiveConnectionMachine } from './hive-connection.js';
 import type { ListedQueen } from './lease.js';
 
 /** Up to so many queens may read one hive. */
@@ -61,6 +61,7 @@ export type HiveEvent =
   | { type: 'reader.opened'; readerId: string; queenId: string | null; instance: string | null }
   | { type: 'reader.closed'; readerId: string; reason: string }
   | { type: 'merge' }
+  | AddressesChanged
   | ConnectionReport;
 
 const s = setup({
@@ -100,6 +101,10 @@ function connectionOfReader(connections: Connection[], queenId: string | null): 
   const heard = connections.filter((one) => one.queenId === null && mayHaveHeard(one));
   return heard.length === 1 ? (heard[0] ?? null) : null;
 }
+
+/** A queen that accepted and does not say its name: one of the first documents. */
+export const hasOlderQueen = ({ connections }: HiveContext): boolean =>
+  connections.some(({ queenId, acceptedSeq }) => queenId === null && acceptedSeq > 0);
 
 function mayHaveHeard({ state, failure }: Connection): boolean {
   return state === 'announcing' || state === 'ready' || (state === 'backoff' && failure === 'timeout');
@@ -311,6 +316,11 @@ const followConnection = s.enqueueActions(({ context, event, enqueue }) => {
   }
 });
 
+const followAddresses = s.enqueueActions(({ context, event, enqueue }) => {
+  if (event.type !== 'addresses.changed') return;
+  for (const { id } of context.connections) enqueue.sendTo(id, event);
+});
+
 /** A discovered queen was not streaming for an hour. One that is listed or that reads us is kept: it is asked again in an hour. */
 const dropAway = s.enqueueActions(({ context, event, enqueue }) => {
   if (event.type !== 'connection.away') return;
@@ -340,6 +350,7 @@ export const hiveMachine = s.createMachine({
     'queens.listed': { actions: followRegistry },
     'reader.opened': { actions: assignReader },
     'reader.closed': { actions: removeReader },
+    'addresses.changed': { actions: followAddresses },
     'connection.entered': { actions: followConnection },
     'connection.accepted': { actions: assignEarlyReaders },
     'connection.away': { actions: dropAway },

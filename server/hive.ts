@@ -24,17 +24,39 @@ export interface HiveDoorsInput {
   loopbackOnly: boolean;
   send: (event: HiveEvent) => void;
   devices: () => Device[];
+  /** A queen of the first documents accepted us: a reader that does not say who it is may be its. */
+  hasOlderQueen: () => boolean;
 }
 
 export interface HiveDoors {
   routes: Route[];
-  stream: Broadcast;
+  /** For all readers, and for those of queens of the first documents. */
+  streams: [Broadcast, Broadcast];
   /** Serialises one event, once, for all readers. */
   publish: (heartbeat: HiveHeartbeat) => void;
   closeReaders: (readerIds: string[], reason: string) => void;
 }
 
-export function hiveDoors({ hiveId, instance: own, loopbackOnly, send, devices }: HiveDoorsInput): HiveDoors {
+/** A queen of the first documents drops a worker whose measures of the GPU are null: it gets zeros there. */
+function olderFrame(heartbeat: HiveHeartbeat): Buffer {
+  const workers = heartbeat.workers.map((worker) => ({
+    ...worker,
+    gpu_util_pct: worker.gpu_util_pct ?? 0,
+    vram_mb: worker.vram_mb ?? 0,
+    total_vram_mb: worker.total_vram_mb ?? 0,
+  }));
+  return frame('heartbeat', JSON.stringify({ ...heartbeat, workers }));
+}
+
+export function hiveDoors({
+  hiveId,
+  instance: own,
+  loopbackOnly,
+  send,
+  devices,
+  hasOlderQueen,
+}: HiveDoorsInput): HiveDoors {
+  let heartbeat: HiveHeartbeat | null = null;
   let latest: Buffer | null = null;
   const readers = new Map<string, ReaderHandle>();
   let opened = 0;
@@ -42,6 +64,12 @@ export function hiveDoors({ hiveId, instance: own, loopbackOnly, send, devices }
     framesMax: FRAMES_MAX,
     coalesceMs: 0,
     snapshot: () => (latest === null ? [] : [latest]),
+    snapshotAfterLag: false,
+  });
+  const olderStream = new Broadcast({
+    framesMax: FRAMES_MAX,
+    coalesceMs: 0,
+    snapshot: () => (heartbeat === null ? [] : [olderFrame(heartbeat)]),
     snapshotAfterLag: false,
   });
 
@@ -58,7 +86,8 @@ export function hiveDoors({ hiveId, instance: own, loopbackOnly, send, devices }
     ctx.set('Rbee-Hive', hiveId);
     opened += 1;
     const readerId = `reader-${opened}`;
-    await stream.open(
+    const isOlder = queenId === null && isQueen && hasOlderQueen();
+    await (isOlder ? olderStream : stream).open(
       ctx,
       isQueen
         ? {
@@ -120,10 +149,12 @@ export function hiveDoors({ hiveId, instance: own, loopbackOnly, send, devices }
   });
 
   return {
-    stream,
-    publish: (heartbeat) => {
-      latest = frame('heartbeat', JSON.stringify(heartbeat));
+    streams: [stream, olderStream],
+    publish: (next) => {
+      heartbeat = next;
+      latest = frame('heartbeat', JSON.stringify(next));
       stream.push(latest);
+      if (olderStream.readers.size > 0) olderStream.push(olderFrame(next));
     },
     closeReaders: (readerIds, reason) => {
       for (const id of readerIds) readers.get(id)?.close(reason);

@@ -63,6 +63,18 @@ export interface BroadcastStats {
   bytes: number;
 }
 
+/** Of streams that are one to whoever looks from outside: the first gets every event. */
+export function totalStats(streams: Broadcast[]): BroadcastStats {
+  const total = { readers: 0, events: streams[0]?.head ?? 0, delivered: 0, missed: 0, bytes: 0 };
+  for (const { readers, delivered, missed, bytes } of streams.map((stream) => stream.stats())) {
+    total.readers += readers;
+    total.delivered += delivered;
+    total.missed += missed;
+    total.bytes += bytes;
+  }
+  return total;
+}
+
 /** koa-sse-stream's ping timer can neither be cleared nor does it let the process end: it is unref'd as it is made. */
 function createOpener() {
   const { setInterval } = globalThis;

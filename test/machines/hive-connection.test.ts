@@ -28,7 +28,7 @@ function connect(
         if (answer === 'hangs')
           return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
         if ('kind' in answer) throw answer;
-        return { run: null, ...answer, hiveUrl: 'http://hive:7835' };
+        return { run: null, ...answer, hiveUrl: 'http://hive:7835', address: '10.0.0.1' };
       }),
       queenHealth: queenHealthMachine.provide({
         actors: {

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { type ActorRefFrom, createActor, fromPromise, SimulatedClock } from 'xstate';
-import { hiveMachine, QUEENS_MAX, UNCLAIMED_MAX } from '../../machines/hive.js';
+import { hasOlderQueen, hiveMachine, QUEENS_MAX, UNCLAIMED_MAX } from '../../machines/hive.js';
 import { type AnnounceInput, type AnnounceOutput, hiveConnectionMachine } from '../../machines/hive-connection.js';
 import { type HealthOutput, type QueenHealthInput, queenHealthMachine } from '../../machines/queen-health.js';
 import { settle } from './transcript.js';
@@ -18,7 +18,7 @@ async function start(queenUrls: string[], queens: Queens) {
       announce: fromPromise<AnnounceOutput, AnnounceInput>(async ({ input }) => {
         const queen = queens[input.queenUrl];
         if (!queen) throw { kind: 'refused', message: 'connection refused' };
-        return { ...queen, hiveUrl: 'http://hive:7835', run: null };
+        return { ...queen, hiveUrl: 'http://hive:7835', address: '10.0.0.1', run: null };
       }),
       queenHealth: queenHealthMachine.provide({
         actors: { checkHealth: fromPromise<HealthOutput, QueenHealthInput>(async () => ({ run: null, reads: null })) },
@@ -111,6 +111,7 @@ t.test('a queen known by her id that asks from another URL gets no second connec
 t.test('an older queen is recognised by the first nameless reader after her yes', async (t) => {
   const hive = await start(['http://old'], { 'http://old': { queenId: null } });
   t.same(hive.states(), ['http://old ready']);
+  t.ok(hasOlderQueen(hive.actor.getSnapshot().context));
   hive.read('r1', null);
   t.same(hive.states(), ['http://old streaming']);
   hive.actor.send({ type: 'reader.closed', readerId: 'r1', reason: 'gone' });
@@ -120,6 +121,7 @@ t.test('an older queen is recognised by the first nameless reader after her yes'
 
 t.test('a nameless reader is nobody’s when the queen gave her name', async (t) => {
   const hive = await start(['http://a'], { 'http://a': { queenId: 'q' } });
+  t.notOk(hasOlderQueen(hive.actor.getSnapshot().context));
   hive.read('curl', null);
   t.same(hive.states(), ['http://a ready']);
   hive.actor.stop();
@@ -424,5 +426,34 @@ t.test('of two readers of a queen that came before its answer the newer one is k
   hive.close('r1');
   t.same(hive.readers(), [1]);
   t.match(hive.states(), [/streaming$/]);
+  hive.actor.stop();
+});
+
+t.test('when this machine has other addresses, queens are called again whose connection that concerns', async (t) => {
+  const queens: Queens = { 'http://a': { queenId: 'qa' }, 'http://b': { queenId: 'qb' } };
+  const hive = await start(['http://a', 'http://b', 'http://away'], queens);
+  hive.read('r1', 'qa');
+  hive.read('r2', 'qb');
+  const change = async (present: string[], added: string[]) => {
+    hive.actor.send({ type: 'addresses.changed', present, added });
+    const states = hive.states();
+    await hive.turn();
+    return states;
+  };
+  t.same(
+    await change(['10.0.0.1', '172.17.0.1'], ['172.17.0.1']),
+    ['http://a streaming', 'http://b streaming', 'http://away announcing'],
+    'theirs is there still; the third may be reached now',
+  );
+  t.same(await change(['10.0.0.1'], []), ['http://a streaming', 'http://b streaming', 'http://away backoff']);
+  t.same(
+    await change(['10.0.0.2'], ['10.0.0.2']),
+    ['http://a announcing', 'http://b announcing', 'http://away announcing'],
+    'theirs is gone',
+  );
+  t.same(hive.states(), ['http://a ready', 'http://b ready', 'http://away backoff']);
+  hive.read('r3', 'qa');
+  t.same(hive.closed, ['r1']);
+  t.same(hive.states()[0], 'http://a streaming');
   hive.actor.stop();
 });

@@ -7,11 +7,12 @@ import { createApp } from '../../server/app.js';
 import { hiveDoors } from '../../server/hive.js';
 import { readKernelQueues } from '../../server/kernel-queues.js';
 import { listen } from '../../server/listen.js';
+import { totalStats } from '../../server/sse.js';
 import type { HiveHeartbeat } from '../../wire/heartbeat.js';
 import { openStream } from '../helpers/http.js';
 import { waitFor } from '../helpers/wait.js';
 
-async function serveHive(t: Test) {
+async function serveHive(t: Test, hasOlderQueen = () => false) {
   const events: HiveEvent[] = [];
   const doors = hiveDoors({
     hiveId: 'gpu-0',
@@ -19,13 +20,14 @@ async function serveHive(t: Test) {
     loopbackOnly: true,
     send: (event) => events.push(event),
     devices: () => [],
+    hasOlderQueen,
   });
   const log = { error: (_: object, message: string) => void t.fail(message), debug: () => {} };
   const app = createApp({ doors: { tokens: [], allowHosts: [], allowOrigins: [] }, routes: doors.routes, log });
   const listener = await listen({ bind: '127.0.0.1', ports: [0], tls: null });
   listener.serve(app);
   t.teardown(() => {
-    doors.stream.end('shutdown');
+    for (const stream of doors.streams) stream.end('shutdown');
     return listener.close(0);
   });
   return { doors, events, port: listener.port, url: `http://127.0.0.1:${listener.port}/v1/heartbeats/stream` };
@@ -46,7 +48,10 @@ t.test('a reader whose connection breaks off right after its request leaves none
   const last = await openStream(t, url, { 'rbee-queen': 'queen-desk' });
   const opened = () => events.filter(({ type }) => type === 'reader.opened').length;
   const closed = () => events.filter(({ type }) => type === 'reader.closed').length;
-  await waitFor('the end of all but the last', () => doors.stream.stats().readers === 1 && opened() === closed() + 1);
+  await waitFor(
+    'the end of all but the last',
+    () => totalStats(doors.streams).readers === 1 && opened() === closed() + 1,
+  );
   const open = new Set<string>();
   for (const event of events) {
     if (event.type === 'reader.opened') open.add(event.readerId);
@@ -69,7 +74,7 @@ t.test(
     t.teardown(() => stuck.destroy());
     await once(stuck.pause(), 'connect');
     stuck.write('GET /v1/heartbeats/stream HTTP/1.1\r\nHost: localhost\r\nRbee-Queen: stuck\r\n\r\n');
-    await waitFor('both readers', () => doors.stream.stats().readers === 2);
+    await waitFor('both readers', () => totalStats(doors.streams).readers === 2);
     let n = 0;
     const timer = setInterval(() => doors.publish(telemetry(++n)), 500);
     t.teardown(() => clearInterval(timer));
@@ -83,7 +88,7 @@ t.test(
     );
     const before = brisk.events.length;
     await brisk.waitForEvent((_, index) => index > before);
-    t.equal(doors.stream.stats().readers, 1);
+    t.equal(totalStats(doors.streams).readers, 1);
   },
 );
 
@@ -109,4 +114,32 @@ t.test('what the kernel keeps of a connection is told, whichever family of addre
     socket.destroy();
     server.close();
   }
+});
+
+t.test('an older queen, which drops a worker for nulls, gets zeros, and nobody else does', async (t) => {
+  let older = false;
+  const { doors, url } = await serveHive(t, () => older);
+  const measures = { gpu_util_pct: null, vram_mb: null, total_vram_mb: null };
+  const publish = (pid: number) => {
+    const worker = { worker_id: 'worker-llm-8080@gpu-0', pid, cpu_pct: null, ...measures };
+    doors.publish({ type: 'telemetry', hive_id: 'gpu-0', workers: [worker] });
+  };
+  publish(1);
+  const curl = await openStream(t, url);
+  older = true;
+  const streams = [
+    await openStream(t, url),
+    await openStream(t, url, { 'rbee-queen': 'queen-desk' }),
+    await openStream(t, url, { 'rbee-reader': 'keeper-desk' }),
+    curl,
+  ];
+  publish(2);
+  for (const [index, stream] of streams.entries()) {
+    for (const pid of [1, 2]) {
+      const { data } = await stream.waitForEvent(({ data }) => data.workers[0].pid === pid);
+      const expected = index === 0 ? { gpu_util_pct: 0, vram_mb: 0, total_vram_mb: 0 } : measures;
+      t.match(data.workers, [{ ...expected, cpu_pct: null }], `reader ${index}, event ${pid}`);
+    }
+  }
+  t.match(totalStats(doors.streams), { readers: 4, events: 2, delivered: 4 });
 });

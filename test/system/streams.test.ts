@@ -404,7 +404,10 @@ async function neverReads(url: string): Promise<net.Socket> {
 
 t.test('a slow reader of a hive loses its oldest events past a hundred, and is told how many', async (t) => {
   // A hive's own events are too small to fill a socket in a test: its doors, with larger ones.
-  const doors = hiveDoors({ hiveId: 'hive-2', instance: 'i', loopbackOnly: true, send: () => {}, devices: () => [] });
+  const doors = hiveDoors({
+    ...{ hiveId: 'hive-2', instance: 'i', loopbackOnly: true },
+    ...{ send: () => {}, devices: () => [], hasOlderQueen: () => false },
+  });
   const log = { error: () => {}, debug: () => {} };
   const app = createApp({ doors: { tokens: [], allowHosts: [], allowOrigins: [] }, routes: doors.routes, log });
   const listener = await listen({ bind: '127.0.0.1', ports: [0], tls: null });

@@ -50,7 +50,7 @@ export class SimHive implements Host {
       sim.say(`${this.name} announces itself to ${input.queenUrl}`);
       const queen = world.queenAt(input.queenUrl);
       const answer = await world.network.request(this, queen, () => queen.ready(this));
-      return { queenId: answer.queenId, hiveUrl: this.url, run: answer.run };
+      return { queenId: answer.queenId, hiveUrl: this.url, address: this.name, run: answer.run };
     });
     const checkHealth = fromPromise<HealthOutput, QueenHealthInput>(({ input }) => {
       const queen = world.queenAt(input.queenUrl);
