@@ -25,7 +25,7 @@ export function WorkerHeads() {
 export function WorkerCells({ worker, children }: { worker: WorkerStats; children?: ComponentChildren }) {
   return (
     <>
-      <td>
+      <td class="status">
         <Chip tone={workerTone(worker)}>{worker.status ?? NONE}</Chip>
         {worker.reason && <p class="said">{worker.reason}</p>}
         {known(worker.restarts) && worker.restarts > 0 && (
@@ -41,12 +41,22 @@ export function WorkerCells({ worker, children }: { worker: WorkerStats; childre
         {worker.model ?? NONE}
         {settings(worker) !== '' && <p class="said">{settings(worker)}</p>}
       </td>
-      <td>{worker.device ?? NONE}</td>
-      <td class="number">{rate(worker.tokens_per_s)}</td>
-      <td class="number">{percent(worker.cpu_pct)}</td>
-      <td class="number">{mib(worker.rss_mb)}</td>
-      <td class="number">{mib(worker.vram_mb)}</td>
-      <td class="number">{known(worker.uptime_s) ? duration(worker.uptime_s * 1000) : NONE}</td>
+      <td data-label="on">{worker.device ?? NONE}</td>
+      <td class="number" data-label="Tokens/s">
+        {rate(worker.tokens_per_s)}
+      </td>
+      <td class="number" data-label="CPU">
+        {percent(worker.cpu_pct)}
+      </td>
+      <td class="number" data-label="RAM">
+        {mib(worker.rss_mb)}
+      </td>
+      <td class="number" data-label="VRAM">
+        {mib(worker.vram_mb)}
+      </td>
+      <td class="number" data-label="Up">
+        {known(worker.uptime_s) ? duration(worker.uptime_s * 1000) : NONE}
+      </td>
     </>
   );
 }

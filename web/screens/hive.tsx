@@ -168,7 +168,7 @@ function Workers({ hive }: { hive: Hive }) {
         <p class="none">No worker runs here.</p>
       ) : (
         <Scroll label="Workers, as a table">
-          <table>
+          <table class="worker-table">
             <thead>
               <tr>
                 <th>Worker</th>

@@ -72,7 +72,7 @@ function Table() {
         <p class="none">{onlineWorkers.value === null ? `Asking the ${host} …` : 'No worker runs yet.'}</p>
       ) : (
         <Scroll label="Workers, as a table">
-          <table>
+          <table class="worker-table">
             <thead>
               <tr>
                 <th>Worker</th>
