@@ -105,6 +105,7 @@ t.test('spawning', { skip }, async (t) => {
     );
     const { x = 0, width = 390 } = (await stop.boundingBox()) ?? {};
     t.ok(x > 0 && x + width < 390, 'and what can be done stays in view');
+    t.same(await axeViolations(page), []);
     await page.setViewportSize({ width: 1440, height: 900 });
     await stop.click();
     await page.getByRole('button', { name: 'Keep it' }).click();

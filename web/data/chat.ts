@@ -25,14 +25,14 @@ let held: Conversation = restored();
 export const messages = signal<readonly Message[]>(held.messages);
 /** Which one this tab has open; of a new one nothing is kept yet. */
 export const openId = signal(held.id);
-export const draft = signal(kept('browser', 'chat.draft', isString, ''));
+export const draft = signal(kept('tab', 'chat.draft', isString, ''));
 export const model = signal(kept('browser', 'chat.model', isString, ''));
 /** An answer is coming. */
 export const answering = signal(false);
 
 let stopper: AbortController | null = null;
 
-effect(() => void keep('browser', 'chat.draft', draft.value));
+effect(() => void keep('tab', 'chat.draft', draft.value));
 effect(() => void keep('browser', 'chat.model', model.value));
 effect(() => void keep('tab', 'chat.open', openId.value));
 // What was chosen stays chosen while no worker offers it.

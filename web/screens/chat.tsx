@@ -184,8 +184,8 @@ function Composer() {
   };
   // From anywhere on the page.
   useEffect(() => {
-    const onKey = ({ key }: KeyboardEvent) => {
-      if (key === 'Escape') stop();
+    const onKey = ({ key, isComposing }: KeyboardEvent) => {
+      if (key === 'Escape' && !isComposing) stop();
     };
     addEventListener('keydown', onKey);
     return () => removeEventListener('keydown', onKey);
