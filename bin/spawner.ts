@@ -259,7 +259,7 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
   function takeUp(key: string, request: WorkerRequest, pid: number, had: string | null): WorkerRef {
     const { workerId = null, established = false } = wishes.get(key) ?? {};
     actor.send({ type: 'worker.adopt', id: key, request, pid, workerId: had ?? workerId, established });
-    log.info(`adopted process ${pid}, a worker of ${modelName(request.model)}, from the previous run`);
+    log.info(`adopted process ${pid}, a worker of ${modelName(request.model)}`);
     return follow(key);
   }
 
@@ -356,6 +356,7 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
         wishes.remove(orphan.spawn);
         await orphans.end(orphan.process.pid, report);
         records.remove(orphan.spawn);
+        ended({ lastWorkerId: orphan.door?.workerId ?? null });
         return orphanView(orphan, id);
       }
       const found = list().find((worker) => ('pid' in which ? worker.pid === which.pid : worker.id === which.id));
