@@ -98,7 +98,7 @@ async function read(
     if (!heartbeat.ok) {
       const { pointer, detail } = heartbeat.errors[0] ?? { pointer: '', detail: 'not understood' };
       invalid += 1;
-      const what = `${pointer || 'the event'}: ${detail}`;
+      const what = printable(`${pointer || 'the event'}: ${detail}`);
       if (first && invalid === 1) sendBack({ type: 'misread', detail: what });
       onInvalid(hiveId, what, invalid);
       return;
@@ -139,5 +139,8 @@ async function read(
 
 function reasonOf({ data }: ServerEvent): string {
   const { reason } = (readJson(data) ?? {}) as { reason?: unknown };
-  return typeof reason === 'string' ? reason.replace(/[^\x20-\x7e]/g, '').slice(0, 100) : 'no reason given';
+  return typeof reason === 'string' ? printable(reason) : 'no reason given';
 }
+
+/** Words of a hive, for people: one short line. */
+const printable = (text: string): string => text.slice(0, 200).replace(/[^\x20-\x7e]/g, '?');

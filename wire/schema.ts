@@ -15,6 +15,8 @@ export type Parsed<T> = { ok: true; value: T } | { ok: false; errors: FieldError
 
 /** A body with more wrong fields than this is described by its first ones only. */
 const FIELD_ERRORS_MAX = 20;
+/** Names of fields may be the sender's own, and as long as the whole body. */
+const POINTER_CHARS_MAX = 512;
 
 /**
  * A function that checks a value against `schema`. The check is compiled on first use, so that a process pays only
@@ -27,7 +29,8 @@ export function parser<S extends TSchema>(schema: S): (value: unknown) => Parsed
     if (check.Check(value)) return { ok: true, value };
     const errors = new Map<string, string>();
     for (const error of check.Errors(value)) {
-      if (!errors.has(error.path)) errors.set(error.path, error.schema.errorMessage ?? error.message);
+      const pointer = error.path.slice(0, POINTER_CHARS_MAX);
+      if (!errors.has(pointer)) errors.set(pointer, error.schema.errorMessage ?? error.message);
       if (errors.size === FIELD_ERRORS_MAX) break;
     }
     return { ok: false, errors: [...errors].map(([pointer, detail]) => ({ pointer, detail })) };

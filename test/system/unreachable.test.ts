@@ -79,6 +79,19 @@ t.test('a stream that opens and carries no event is never fresh, is lost with th
   swarm.close();
 });
 
+t.test('what is wrong with an event is said in one short line', async (t) => {
+  const swarm = await openStream(t, `${queen.url}/v1/heartbeats/stream`);
+  const hive = await fakeHive(t, { hiveId: 'wordy', announcesWhenAsked: false });
+  await hive.announce(queen.url);
+  await waitFor('a reader', () => hive.subscribers.length === 1);
+  const labels = { [`line\nbreak${'x'.repeat(100_000)}`]: 7 };
+  hive.emit({ type: 'telemetry', hive_id: 'wordy', workers: [], hive_info: { labels } });
+  const { data } = await swarm.waitForEvent((one) => one.data.hive_id === 'wordy' && one.data.state === 'lost');
+  t.match(data.reason, /^its events are not understood: \/hive_info\/labels\/line\?break/);
+  t.ok(data.reason.length < 300, `${data.reason.length} characters`);
+  swarm.close();
+});
+
 t.test('a queen whose own address is announced as that of a hive takes itself for none', async (t) => {
   const swarm = await openStream(t, `${queen.url}/v1/heartbeats/stream`);
   const ready = { hive_id: 'itself', hive_url: queen.url };

@@ -73,6 +73,13 @@ t.test('a label whose name is too long, or whose value is no word, is refused', 
   for (const wrong of [{ 'a\nb': [[1]] }, { ['x'.repeat(65)]: 'y' }, { '': 'y' }]) t.notOk(event(wrong));
 });
 
+t.test('a wrong field with a long name is named by its beginning', async (t) => {
+  const labels = { ['x'.repeat(100_000)]: 7 };
+  const parsed = parseHiveHeartbeat({ type: 'telemetry', hive_id: 'a', workers: [], hive_info: { labels } });
+  t.equal(parsed.ok, false);
+  if (!parsed.ok) t.ok(parsed.errors.every(({ pointer }) => pointer.length <= 512));
+});
+
 t.test('an interval outside its bounds is refused: it would hide a dead hive', async (t) => {
   const event = (interval_ms: unknown) =>
     parseHiveHeartbeat({ type: 'telemetry', hive_id: 'a', workers: [], interval_ms }).ok;
