@@ -1,9 +1,9 @@
 /** Telemetry from end to end: what a hive streams, what its queen makes of it, and what slow readers are told. */
-import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import { setImmediate as turn } from 'node:timers/promises';
 import t, { type Test } from 'tap';
+import { version } from '../../bin/version.js';
 import { createApp } from '../../server/app.js';
 import { hiveDoors } from '../../server/hive.js';
 import { listen } from '../../server/listen.js';
@@ -14,7 +14,6 @@ import { waitFor } from '../helpers/wait.js';
 
 const STREAM = '/v1/heartbeats/stream';
 const RFC3339_MS = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
-const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'));
 
 const queen = await startProcess(t, { name: 'queen', args: ['--queen-id', 'queen-1'] });
 const [hive, idle] = await Promise.all([
