@@ -45,9 +45,20 @@ export interface Sight {
 /** A worker that never spoke for itself, nor anybody for it but its hive. */
 export function unheard(id: string, hiveId: string | null, heardAt: number): WorkerRecord {
   return {
-    ...{ id, hiveId, info: null, seenAt: null, seenAtIso: null, heardAt, reason: null },
-    ...{ registeredAt: null, askedAt: Number.NEGATIVE_INFINITY },
-    ...{ workerType: undefined, spawnedBy: undefined, capabilities: null, toldBy: null, run: null },
+    id,
+    hiveId,
+    info: null,
+    seenAt: null,
+    seenAtIso: null,
+    heardAt,
+    reason: null,
+    registeredAt: null,
+    askedAt: Number.NEGATIVE_INFINITY,
+    workerType: undefined,
+    spawnedBy: undefined,
+    capabilities: null,
+    toldBy: null,
+    run: null,
   };
 }
 

@@ -245,12 +245,11 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
   function sightOf(id: string): Sight | undefined {
     const known = workers.get(id);
     const ours = own.get(id);
-    if (ours) return { record: { ...(known ?? unheard(id, null, 0)), hiveId: null }, stats: ours };
+    if (ours) return { record: belongingTo(null, id, known), stats: ours };
     const holder = listings.holderOf(id);
     const stats = listings.statsOf(id);
     // A worker belongs to the hive that measures it, whatever it says of itself.
-    if (holder !== undefined && stats)
-      return { record: { ...(known ?? unheard(id, holder, 0)), hiveId: holder }, stats };
+    if (holder !== undefined && stats) return { record: belongingTo(holder, id, known), stats };
     if (!known) return undefined;
     const hive = known.hiveId === null ? undefined : hives.get(known.hiveId);
     // One that only an earlier measurement knew is gone when its hive, streaming, does not list it.
@@ -464,7 +463,10 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
       if (!sight || url === null || offlineReason(sight, now) !== null || !isAvailable(sight)) return null;
       const { record, stats } = sight;
       return {
-        ...{ id, hiveId: record.hiveId, url, worker: expectedWorker(id, keyOf(sight)) },
+        id,
+        hiveId: record.hiveId,
+        url,
+        worker: expectedWorker(id, keyOf(sight)),
         status: stats?.status ?? infoOf(sight)?.status ?? null,
         usePct: stats?.gpu_util_pct ?? stats?.cpu_pct ?? 0,
         models: modelsOf(sight),
@@ -489,6 +491,12 @@ function capacityOf(measured: WorkerStats, info: WorkerInfo | null): Pick<Worker
   const context = measured.context ?? info?.context;
   const slots = measured.slots ?? info?.slots;
   return { ...(context === undefined ? {} : { context }), ...(slots === undefined ? {} : { slots }) };
+}
+
+/** Made for each worker in each look at all of them: without a copy where none is needed. */
+function belongingTo(hiveId: string | null, id: string, known: WorkerRecord | undefined): WorkerRecord {
+  if (!known) return unheard(id, hiveId, 0);
+  return known.hiveId === hiveId ? known : { ...known, hiveId };
 }
 
 /** It said that it ends, and now it does not answer. */
