@@ -147,7 +147,7 @@ function Away() {
   const since = useComputed(() => duration(nowMs.value - (awaySince ?? nowMs.value)));
   const next = useComputed(() => {
     const left = retryAt === null ? 0 : retryAt - nowMs.value;
-    return left <= 0 ? 'trying now' : `next attempt in ${duration(left + 999)}`;
+    return left <= 0 ? 'Retrying now' : `Retrying in ${duration(left + 999)}`;
   });
   return (
     <div class="banner" role="alert">
@@ -155,7 +155,7 @@ function Away() {
         <strong>The {host} is away</strong>
         {reason ? `: ${reason}. ` : ': it said goodbye. '}
         <span aria-hidden="true">
-          What you see is from {since} ago; {next}.
+          What you see is from {since} ago. {next}.
         </span>
       </p>
       <button type="button" onClick={connect}>

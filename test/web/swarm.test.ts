@@ -222,6 +222,20 @@ t.test('the page', { skip }, async (t) => {
     t.equal((await getJson(`${queen.url}/v1/hives/gone`)).status, 404);
   });
 
+  t.test('a hive that is lost again and again needs attention while it is online, too', async (t) => {
+    const body = (await getJson(`${queen.url}/v1/hives`)).body as { hives: { hive_id: string }[] };
+    const hives = body.hives.map((hive) => (hive.hive_id === 'blind' ? hive : { ...hive, losses_10m: 3 }));
+    await page.route('**/v1/hives', (route) => route.fulfill({ json: { ...body, hives } }));
+    await page.reload();
+    const trouble = page.locator('[data-trouble="real"]');
+    await trouble.waitFor();
+    t.match(await trouble.innerText(), /unstable[\s\S]*It went offline 3 times in the last ten minutes/);
+    t.same(await axeViolations(page), []);
+    await page.unroute('**/v1/hives');
+    await page.reload();
+    await trouble.waitFor({ state: 'detached' });
+  });
+
   t.test('a hive that calls and cannot be reached is shown with what to do about it', async (t) => {
     await fetch(`${queen.url}/v1/hive/ready`, {
       method: 'POST',

@@ -28,6 +28,8 @@ export interface LogLine {
 export type Tone = 'good' | 'warn' | 'bad' | 'calm';
 
 const LOG_MAX = 200;
+/** A hive that was lost so often in ten minutes needs somebody, though it is online now. */
+const LOSSES_MIN = 3;
 const UNKNOWN: Tie = { url: '', state: null, stale: false, reason: null, since: null, nextAttemptAt: null };
 
 export const isCrashed = ({ status }: WorkerStats): boolean => /crash|fail|error/i.test(status ?? '');
@@ -72,6 +74,7 @@ export class Hive {
 
   readonly stateWords = computed(() => wordsOf(this.tie.value));
 
+  readonly isUnstable = computed(() => this.losses.value >= LOSSES_MIN);
   readonly troubled = computed(() => this.workers.value.filter(needsSomebody));
 
   /** What the filter looks through. */

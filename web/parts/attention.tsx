@@ -14,7 +14,8 @@ import { countsOf, TroubledWorkers } from './troubled.js';
 const SHOWN_MAX = 6;
 const RANK = { bad: 0, warn: 1, good: 2, calm: 3 } as const;
 /** A crash is as bad as a lost hive, however its own hive fares. */
-const rankOf = ({ tone, troubled }: Hive) => (troubled.value.length > 0 ? RANK.bad : RANK[tone.value]);
+const rankOf = ({ tone, troubled }: Hive) =>
+  troubled.value.length > 0 ? RANK.bad : Math.min(RANK.warn, RANK[tone.value]);
 
 export function Attention() {
   const all = useSignal(false);
@@ -119,15 +120,20 @@ function Trouble({ hive }: { hive: Hive }) {
   const why = state === 'lost' ? reason : stale ? staleWords(reason) : (health?.reason ?? null);
   const remedy = state === 'lost' ? remedyOf(reason) : null;
   const words = state === 'lost' || stale ? hive.stateWords.value : '';
-  const what = words || (troubled.length > 0 ? countsOf(troubled) : (health?.status ?? ''));
+  const isIll = health !== null && health.status !== 'healthy';
+  const lossWords = hive.isUnstable.value ? `It went offline ${hive.losses.value} times in the last ten minutes.` : '';
+  const what =
+    words || (troubled.length > 0 ? countsOf(troubled) : lossWords && !isIll ? 'unstable' : (health?.status ?? ''));
+  const tone = troubled.length > 0 ? 'bad' : hive.tone.value === 'good' ? 'warn' : hive.tone.value;
   return (
-    <li class={troubled.length > 0 ? 'bad' : hive.tone.value} data-trouble={hive.id}>
+    <li class={tone} data-trouble={hive.id}>
       <span class="what">
         <a href={hivePath(hive.id)}>{hive.id}</a> {what}
       </span>
       <span class="why">
         {why}
         {remedy && <> · {remedy}</>}
+        {lossWords && <> {lossWords}</>}
         {troubled.length > 0 && <TroubledWorkers workers={troubled} hiveId={hive.id} awake={state === 'streaming'} />}
       </span>
       <span class="when">
