@@ -63,3 +63,17 @@ t.test('the end of silence is told once, and nothing after the end', async (t) =
   pass(60_000);
   t.equal(told.length, 2);
 });
+
+t.test('time in which nobody listens is no silence', async (t) => {
+  const { silence, told, pass } = watch();
+  pass(2_000);
+  silence.hold();
+  pass(60_000);
+  t.same(told, [], 'while it is held');
+  silence.release();
+  pass(2_900);
+  t.same(told, [], 'and counted from its release');
+  pass(200);
+  t.same(told, [{ type: 'silent', ms: 3_000 }]);
+  silence.stop();
+});
