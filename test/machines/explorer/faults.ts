@@ -106,8 +106,11 @@ const visitor: Fault = ({ sim, hives }) => {
   });
 };
 
+/** Another lease of its DHCP server. */
+const move: Fault = ({ sim, hives }) => sim.pick(hives).move();
+
 const FAULTS: Fault[] = [
-  ...[cut, cut, cut, restart, restart, breakStream, vanish, flap],
+  ...[cut, cut, cut, restart, restart, breakStream, move, vanish, flap],
   ...[ask, ask, ask, list, stranger, stranger, visitor],
 ];
 

@@ -16,7 +16,8 @@ export class SimHive implements Host {
   clock: CountingClock;
   readonly name: string;
   readonly id: string;
-  readonly url: string;
+  /** How often its machine has moved to another address. */
+  private moves = 0;
   readonly instance: string;
   /** Streams whose end here is open, by the reader's id. */
   readonly streams = new Map<string, Stream>();
@@ -32,9 +33,23 @@ export class SimHive implements Host {
   ) {
     this.name = `h${n}`;
     this.id = `hive-${n}`;
-    this.url = `http://h${n}`;
     this.instance = `instance-${n}`;
     this.clock = world.sim.clock();
+  }
+
+  private get address(): string {
+    return `${this.name}-${this.moves}`;
+  }
+  get url(): string {
+    return `http://${this.address}`;
+  }
+
+  /** Its machine has another address: streams to the one before are dead, and nobody is told. */
+  move(): void {
+    this.moves += 1;
+    this.world.sim.say(`${this.name} moves to ${this.url}`);
+    for (const stream of this.streams.values()) stream.vanished = true;
+    this.actor?.send({ type: 'addresses.changed', present: [this.address], added: [this.address] });
   }
 
   start(): void {
@@ -49,8 +64,9 @@ export class SimHive implements Host {
       this.announcements.push({ at: sim.now, url: input.queenUrl });
       sim.say(`${this.name} announces itself to ${input.queenUrl}`);
       const queen = world.queenAt(input.queenUrl);
-      const answer = await world.network.request(this, queen, () => queen.ready(this));
-      return { queenId: answer.queenId, hiveUrl: this.url, address: this.name, run: answer.run };
+      const { url, address } = this;
+      const answer = await world.network.request(this, queen, () => queen.ready(this, url));
+      return { queenId: answer.queenId, hiveUrl: url, address, run: answer.run };
     });
     const checkHealth = fromPromise<HealthOutput, QueenHealthInput>(({ input }) => {
       const queen = world.queenAt(input.queenUrl);

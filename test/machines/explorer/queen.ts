@@ -190,13 +190,13 @@ export class SimQueen implements Host {
   }
 
   /** A hive announces itself. */
-  ready(hive: SimHive): { queenId: string | null; run: string | null } {
+  ready(hive: SimHive, hiveUrl: string): { queenId: string | null; run: string | null } {
     const run = this.old ? null : `run-${this.runs}`;
     if (this.keeps && this.health(hive).reads) return { queenId: this.told, run };
     let said: ReadyAnswer | undefined;
     this.actor?.send({
       type: 'hive.ready',
-      ...{ hiveId: hive.id, hiveUrl: hive.url, instance: hive.instance, trusted: false },
+      ...{ hiveId: hive.id, hiveUrl, instance: hive.instance, trusted: false },
       at: this.clock.now(),
       respond: (answer) => (said = answer),
     });

@@ -60,7 +60,11 @@ export class World {
   }
 
   hiveAt(url: string): SimHive {
-    return this.hives.find((hive) => hive.url === url) as SimHive;
+    const hive = this.hives.find((one) => one.url === url);
+    if (hive) return hive;
+    const nowhere = new SimHive(this, 99, [], 1_000);
+    nowhere.powered = false;
+    return nowhere;
   }
 
   /** Where packets go that are for nobody. */
