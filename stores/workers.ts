@@ -16,6 +16,7 @@ import {
 import type { ListedComponent } from './directory.js';
 import { createHeartbeatRegistry } from './heartbeat-registry.js';
 import { createModelIndex } from './model-index.js';
+import { createTwins } from './twins.js';
 import { createListings, type RefusedWorker } from './worker-listings.js';
 import {
   capabilitiesOf,
@@ -144,7 +145,10 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
     dropped(record);
   }
 
+  const twins = createTwins();
+
   function dropped(record: WorkerRecord): void {
+    twins.forget(record.id);
     unindex(record);
     index.touch(record.id);
     const url = record.info?.url ?? '';
@@ -228,7 +232,7 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
       status: measured.status ?? info?.status ?? null,
       online: reason === null,
       available: reason === null && isAvailable(sight),
-      reason: reason ?? failureOf(sight) ?? failed ?? told,
+      reason: reason ?? failureOf(sight) ?? failed ?? told ?? twins.reasonOf(id, now),
       ...capacityOf(measured, info),
       last_seen_at: seenAtIso ?? (hiveId === null ? null : (hives.get(hiveId)?.last_telemetry_at ?? null)),
       ...(info?.implementation === undefined ? {} : { implementation: info.implementation }),
@@ -314,6 +318,7 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
     seen: ({ id, hiveId, info }: WorkerSighting, now: Now): boolean => {
       const known = knownOr(id, now);
       if (info) byUrl.set(info.url, id);
+      if (info && known.hiveId === null && hiveId === null) twins.heard(id, info.url, now.ms);
       return keep({
         ...known,
         hiveId,

@@ -353,3 +353,18 @@ t.test('a worker has one hive: another that lists it is not believed, and is nam
   );
   t.equal(workers.list(0).length, 2, 'each is listed once');
 });
+
+t.test('two workers of one name are told, and one that moved is not taken for two', async (t) => {
+  const { beat, workers } = create();
+  const reason = (s: number) => workers.get('w', s * 1000)?.reason;
+  beat('w', 0, null, 'http://a:8080');
+  beat('w', 10, null, 'http://b:8080');
+  for (const s of [40, 70, 100]) beat('w', s, null, 'http://b:8080');
+  t.equal(reason(100), null, 'it moved');
+  beat('w', 105, null, 'http://a:8080');
+  beat('w', 130, null, 'http://b:8080');
+  beat('w', 135, null, 'http://a:8080');
+  t.match(reason(135), /two workers call themselves w, at http:\/\/a:8080 and http:\/\/b:8080: .* --worker-id/);
+  for (const s of [165, 195, 225]) beat('w', s, null, 'http://a:8080');
+  t.equal(reason(225), null, 'one of them is gone');
+});
