@@ -20,10 +20,11 @@ const connectedIn = (fleet: Fleet, trustsHive: (hiveId: string) => boolean) => (
 export function passingOn(ground: Ground, { fleet, trustsHive }: QueenJobsParts, jobs: Jobs) {
   const connected = connectedIn(fleet, trustsHive);
   return createPassOn({
-    // When this process ends, an operation goes on at its hive, and the next run knows it; nobody reads an answer any more.
+    // When this process ends, an operation goes on at its hive, and the next run knows it. Of an answer that was asked for
+    // here nobody is left to read it; one that was asked for elsewhere is none of ours.
     cancels: (jobId) => {
       const { state, operation } = jobs.get(jobId) ?? {};
-      return state === 'cancelled' || operation === 'infer';
+      return state === 'cancelled' || (operation === 'infer' && !jobs.isTakenUp(jobId));
     },
     outgoing: ground.outgoing,
     hive: connected,

@@ -42,7 +42,7 @@ interface JobsParts {
 export function buildHiveJobs(ground: Ground, spawner: Spawner): BuiltJobs {
   const { id } = ground;
   const now = () => ({ ms: performance.now(), iso: ground.now() });
-  const jobs = createJobs();
+  const jobs = createJobs(ground.report);
   const own = ownWork(ground, { who: `hive ${id}`, hiveId: id, spawner, jobs });
   const { post, ...built } = build(ground, {
     ...{ name: `hive ${id}`, jobs, laneOf: kindOf, now },
@@ -60,7 +60,7 @@ export function buildHiveJobs(ground: Ground, spawner: Spawner): BuiltJobs {
 
 export function buildQueenJobs(ground: Ground, parts: QueenJobsParts): BuiltJobs {
   const { fleet, now } = parts;
-  const jobs = createJobs();
+  const jobs = createJobs(ground.report);
   const passOn = passingOn(ground, parts, jobs);
   const { post, ...built } = build(ground, {
     ...{ name: `queen ${ground.id}`, jobs, laneOf: laneOfHive, now },
@@ -83,7 +83,7 @@ export function buildQueenJobs(ground: Ground, parts: QueenJobsParts): BuiltJobs
 export function buildKeeperJobs(ground: Ground, parts: QueenJobsParts & { spawner: Spawner }): BuiltJobs {
   const { fleet, now, spawner } = parts;
   const { id } = ground;
-  const jobs = createJobs();
+  const jobs = createJobs(ground.report);
   const passOn = passingOn(ground, parts, jobs);
   const own = ownWork(ground, { who: `keeper ${id}`, hiveId: null, spawner, jobs });
   const { post, ...built } = build(ground, {
@@ -193,7 +193,13 @@ function build({ inspect, fail }: Ground, { name, jobs, run, laneOf, check, now 
       actor.start();
       stopTick = tick(EXPIRE_MS, () => jobs.expire(now()));
     },
-    answering: () => jobs.list().filter(({ operation, state }) => operation === 'infer' && state === 'running').length,
+    // What was asked for elsewhere goes on there without us.
+    answering: () =>
+      jobs
+        .list()
+        .filter(
+          ({ job_id: id, operation, state }) => operation === 'infer' && state === 'running' && !jobs.isTakenUp(id),
+        ).length,
     stop: () => {
       stopTick();
       bye('shutdown');

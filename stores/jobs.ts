@@ -5,6 +5,7 @@
 import { linesDropped } from '../wire/job-replay.js';
 import { ENDING, JOB_ID, type JobEntry, type JobState, type Operation } from '../wire/jobs.js';
 import { createJobLines, type JobLines } from './job-lines.js';
+import { createListeners, type Listeners, type Report } from './listeners.js';
 import type { Now } from './workers.js';
 
 /** How long a job is kept after its end, and for how long a key names the job that it began. */
@@ -42,7 +43,7 @@ interface Job {
   /** Why it is about to fail. */
   because: string | null;
   endedAt: number | null;
-  listeners: Set<() => void>;
+  listeners: Listeners<void>;
 }
 
 export interface JobRead {
@@ -58,7 +59,8 @@ export type Jobs = ReturnType<typeof createJobs>;
 
 const encoder = new TextEncoder();
 
-export function createJobs() {
+/** @param report told what a reader threw */
+export function createJobs(report: Report = () => {}) {
   const jobs = new Map<string, Job>();
   const keys = new Map<string, { jobId: string; at: number }>();
   const cancelledEarly = new Map<string, number>();
@@ -72,7 +74,7 @@ export function createJobs() {
     job.lines.push(encoder.encode(text));
     cost += job.lines.cost() - before;
     while (cost > LINES_COST_MAX && relieve());
-    for (const listener of [...job.listeners]) listener();
+    job.listeners.tell();
   }
 
   /** Drops what is oldest of the job that holds most, and whole jobs only when nothing else is left. */
@@ -119,7 +121,7 @@ export function createJobs() {
       lines: createJobLines(LINES_BYTES_MAX),
       telling: before ? before.telling + 1 : 0,
       // A slow reader may still be at what it told before.
-      listeners: before?.listeners ?? new Set(),
+      listeners: before?.listeners ?? createListeners(report),
     });
   }
 
@@ -134,7 +136,7 @@ export function createJobs() {
     push(jobId, `data: ${ENDING[state]}${why}\n\n`);
     job.endedAt = now.ms;
     forgetInput(job);
-    for (const listener of [...job.listeners]) listener();
+    job.listeners.tell();
   }
 
   /** Why no job of this operation is taken now, or null. */
@@ -247,9 +249,7 @@ export function createJobs() {
     },
     /** Called when there is more to read. */
     follow: (jobId: string, listener: () => void): (() => void) => {
-      const listeners = jobs.get(jobId)?.listeners;
-      listeners?.add(listener);
-      return () => listeners?.delete(listener);
+      return jobs.get(jobId)?.listeners.add(listener) ?? (() => {});
     },
     expire: (now: Now): void => {
       for (const [id, { endedAt }] of jobs) if (endedAt !== null && now.ms - endedAt >= KEPT_MS) drop(id);

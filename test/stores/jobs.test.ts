@@ -31,6 +31,24 @@ t.test('lines are kept for whoever comes late, and the last one says how it ende
   t.notMatch(textOf(jobs.read('one', 0).lines), 'too late');
 });
 
+t.test('a reader that throws is reported, and keeps no line from anybody', async (t) => {
+  const thrown: unknown[] = [];
+  const jobs = createJobs((error) => thrown.push(error));
+  jobs.add('one', status, null, at(0));
+  let heard = 0;
+  jobs.follow('one', () => {
+    throw new Error('a broken reader');
+  });
+  jobs.follow('one', () => {
+    heard += 1;
+  });
+  jobs.narrate('one', 'first');
+  jobs.state('one', 'done', null, at(1));
+  t.ok(heard >= 2);
+  t.match(thrown[0], { message: 'a broken reader' });
+  t.match(jobs.get('one'), { state: 'done' });
+});
+
 t.test('each end has its own last line', async (t) => {
   for (const [state, line] of [
     ['done', '[DONE]'],

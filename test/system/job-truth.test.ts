@@ -84,6 +84,26 @@ t.test('a job that told more than is kept is taken up after a break, and ends as
   }
 });
 
+t.test('a queen that ends leaves alone what another one asked of the hive', async (t) => {
+  const { hive, seen } = await hiveOfJobs(t, 'shared');
+  await run(t, hive.url, { operation: 'worker_spawn', model: 'tiny', worker: 'cpu' });
+  const infer = { operation: 'infer', hive_id: 'shared', model: 'tiny', prompt: 'a', max_tokens: 1_000_000 };
+  const jobId = await post(queen.url, infer);
+  const stream = await openJob(t, queen.url, jobId);
+  await stream.waitForEvent(({ raw }) => raw === ' t3');
+  const other = await startProcess(t, { name: 'queen', args: ['--queen-id', 'queen-other'] });
+  await seen.announce(other.url);
+  await isOver(other.url, jobId, 'running');
+  const theirs = await openJob(t, other.url, jobId);
+  await theirs.waitForEvent(({ raw }) => raw === ' t3');
+  await other.kill();
+  await theirs.closed;
+  const soFar = stream.events.length;
+  await waitFor('more of the answer', () => stream.events.length > soFar + 50);
+  t.equal(await stateOf(hive.url, jobId), 'running');
+  t.equal((await fetch(`${queen.url}/v1/jobs/${jobId}`, { method: 'DELETE' })).status, 200);
+});
+
 /** A real hive, a queen of its own, and a worker that is being started until its engine comes. */
 async function loading(t: Test, { to }: { to: 'queen' | 'hive' }) {
   const engine = await fakeEngine(t);
