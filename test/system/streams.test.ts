@@ -256,7 +256,7 @@ t.test('many events a second arrive in order and without loss, and nobody is cal
 t.test('every change of a hive’s state is an event that says since when and why', async (t) => {
   const one = await fakeHive(t, { hiveId: 'moody' });
   const seen = () => statesOf('moody');
-  const beat = () => one.emit({ type: 'telemetry', hive_id: 'moody', interval_ms: 200, workers: [] });
+  const beat = () => one.emit({ type: 'telemetry', hive_id: 'moody', interval_ms: 500, workers: [] });
   const until = (what: string, test: (change: { state: string; stale: boolean }) => boolean) =>
     waitFor(what, () => test(seen().at(-1)) && seen().at(-1));
 
