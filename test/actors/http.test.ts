@@ -94,12 +94,20 @@ t.test('an exchange that is late, too large or broken off is named', async (t) =
 });
 
 t.test('an aborted exchange ends at once, whatever it was doing', async (t) => {
+  let asked = 0;
   let closed = 0;
-  const { url } = await serve(t, (_, response) => response.on('close', () => (closed += 1)));
+  const { url } = await serve(t, (_, response) => {
+    asked += 1;
+    response.on('close', () => {
+      closed += 1;
+    });
+  });
   const controller = new AbortController();
-  const asked = ask(outgoing, `${url}/`, { trusted: false, signal: controller.signal });
-  setTimeout(() => controller.abort(), 50);
-  await t.rejects(asked);
+  const asking = ask(outgoing, `${url}/`, { trusted: false, signal: controller.signal, timeoutMs: 60_000 });
+  const refused = t.rejects(asking);
+  await waitFor('the question', () => asked === 1);
+  controller.abort();
+  await refused;
   await waitFor('the connection to be closed', () => closed === 1);
   await t.rejects(ask(outgoing, `${url}/`, { trusted: false, signal: controller.signal }));
 });
