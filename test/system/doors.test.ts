@@ -153,7 +153,8 @@ t.test('without the token every route but GET /health is a 401 that says what is
         const what = `${method} ${path} of ${id} with ${JSON.stringify(headers)}`;
         t.equal(status, 401, what);
         t.equal(said['www-authenticate'], 'Bearer realm="rbee"', what);
-        const openai = /^\/v1\/(models|chat\/completions|completions|embeddings)$/.test(path) && url === queen.url;
+        const openai =
+          /^\/v1\/(models(\/.*)?|chat\/completions|completions|embeddings)$/.test(path) && url === queen.url;
         t.match(said['content-type'], openai ? /^application\/json/ : /^application\/problem\+json/, what);
         const words = { status: 401, title: 'Unauthorized' };
         t.match(body, openai ? { error: { type: 'authentication_error' } } : words, what);
