@@ -35,6 +35,7 @@ export function createOpenAiEngine({ model, url, apiKey, ca, log }: OpenAiEngine
   const agent = url.startsWith('https:')
     ? new https.Agent(ca === null ? {} : { ca: [...tls.rootCertificates, ca] })
     : new http.Agent();
+  refuseUpgrades(agent);
   let name = model;
 
   async function request(path: string, signal: AbortSignal, body?: object): Promise<Response> {
@@ -137,6 +138,19 @@ export function createOpenAiEngine({ model, url, apiKey, ca, log }: OpenAiEngine
       Number(response.headers.get('retry-after')) || (status === 503 || status === 429 ? RETRY_S : null);
     return new InferenceRefused(status, message ?? `the engine answered ${status}`, { param, code, retryAfterS });
   }
+}
+
+/** An answer 101 reaches nobody who does not listen for it: node-fetch would wait for ever. */
+function refuseUpgrades(agent: http.Agent): void {
+  const adding = agent as unknown as { addRequest: (request: http.ClientRequest, ...more: unknown[]) => void };
+  const add = adding.addRequest.bind(agent);
+  adding.addRequest = (request, ...more) => {
+    request.once('upgrade', (_, socket) => {
+      socket.destroy();
+      request.emit('error', new Error('it answered 101, which nobody asked for'));
+    });
+    add(request, ...more);
+  };
 }
 
 function unreachable(url: string, error: unknown): InferenceRefused {

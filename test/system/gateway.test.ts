@@ -633,7 +633,7 @@ t.test('connections to a worker are kept, and one that it closed meanwhile costs
 });
 
 t.test('a queen that ends says so in the answers that she carries', async (t) => {
-  const ending = await startProcess(t, { name: 'queen' });
+  const ending = await startProcess(t, { name: 'queen', args: ['--grace', '0s'] });
   const worker = await fakeWorker(t, { workerId: 'worker-x@nobody', model: 'tiny', mode: 'hold' });
   await worker.heartbeat(ending.url);
   const stream = openChat(t, 'tiny', { url: ending.url });

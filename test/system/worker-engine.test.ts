@@ -222,6 +222,12 @@ t.test('errors of the engine are told in OpenAI’s shape, whatever shape they h
     ],
     ['its key', (_, r) => answer(r, 401, {}), 502, { message: /RBEE_ENGINE_API_KEY/ }],
     ['a cut', (r) => r.socket.destroy(), 502, { code: 'engine_broken' }],
+    [
+      '101',
+      (r) => void r.socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n'),
+      502,
+      { code: 'engine_broken', message: /101/ },
+    ],
   ];
   for (const [what, respond, status, error] of cases) {
     engine.respond = respond;

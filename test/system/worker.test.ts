@@ -162,6 +162,36 @@ t.test('texts become vectors, the same for the same text, in either encoding', a
   for (const [i, value] of (data[0]?.embedding ?? []).entries()) {
     t.ok(Math.abs(value - (asNumbers.data[0]?.embedding[i] ?? 0)) < 1e-5);
   }
+  const length = Math.hypot(...(asNumbers.data[0]?.embedding ?? []));
+  t.ok(Math.abs(length - 1) < 1e-5, `of length ${length}`);
+  await client.embeddings.create({ model: 'tiny', input: 'Hello', dimensions: 64 });
+  const fewer = await client.embeddings
+    .create({ model: 'tiny', input: 'Hello', dimensions: 32 })
+    .catch((error: unknown) => error);
+  t.match(fewer, { status: 400, param: 'dimensions', message: /64 dimensions/ });
+});
+
+t.test('special tokens in a prompt that is completed are tokens, not text', async (t) => {
+  const tokensOf = async (prompt: string) =>
+    (await client.completions.create({ model: 'tiny', prompt, max_tokens: 1 })).usage?.prompt_tokens ?? 0;
+  t.equal((await tokensOf('a<|im_end|>')) - (await tokensOf('a')), 1);
+});
+
+t.test('what is out of range is refused with the range in words', async (t) => {
+  const cases: [body: object, words: RegExp][] = [
+    [{ temperature: 3 }, /temperature: .*2/],
+    [{ max_tokens: 0 }, /max_tokens: .*1/],
+    [{ top_p: 1.5 }, /top_p: .*1/],
+    [{ stop: [''] }, /stop.*1/],
+    [{ stop: Array.from({ length: 17 }, () => 'x') }, /stop.*16/],
+    [{ stop: 7 }, /stop: .*string/],
+    [{ response_format: { type: 'xml' } }, /json_object/],
+  ];
+  for (const [body, words] of cases) {
+    const { status, body: said } = await postJson(`${worker.url}/v1/chat/completions`, { ...ASK, ...body });
+    t.equal(status, 400, JSON.stringify(body));
+    t.match(said.error.message, words);
+  }
 });
 
 t.test('an answer can be held to a JSON schema', async (t) => {
