@@ -4,6 +4,7 @@
  */
 import type { Static, TSchema } from '@sinclair/typebox';
 import { type TypeCheck, TypeCompiler } from '@sinclair/typebox/compiler';
+import { Errors } from '@sinclair/typebox/errors';
 
 /** One wrong field: a JSON pointer (RFC 6901) to it and one sentence on what was expected. */
 export interface FieldError {
@@ -29,13 +30,41 @@ export function parser<S extends TSchema>(schema: S): (value: unknown) => Parsed
     if (check.Check(value)) return { ok: true, value };
     const errors = new Map<string, string>();
     for (const error of check.Errors(value)) {
-      const pointer = error.path.slice(0, POINTER_CHARS_MAX);
-      if (!errors.has(pointer)) errors.set(pointer, error.schema.errorMessage ?? error.message);
+      const { pointer: path, detail } = meant(error);
+      const pointer = path.slice(0, POINTER_CHARS_MAX);
+      if (!errors.has(pointer)) errors.set(pointer, detail);
       if (errors.size === FIELD_ERRORS_MAX) break;
     }
     return { ok: false, errors: [...errors].map(([pointer, detail]) => ({ pointer, detail })) };
   };
 }
+
+interface Wrong {
+  path: string;
+  message: string;
+  schema: TSchema;
+  value: unknown;
+}
+
+/** Of a field that may be one of several things, what is wrong with the one that was meant, as its type tells. */
+function meant({ path, message, schema, value }: Wrong): FieldError {
+  const given = { pointer: path, detail: schema.errorMessage ?? message };
+  if (!schema.anyOf || schema.errorMessage !== undefined) return given;
+  const members = membersOf(schema).filter(({ type }) => type !== 'null');
+  if (members.every((member) => 'const' in member)) {
+    return { pointer: path, detail: `Expected ${members.map((member) => JSON.stringify(member.const)).join(' or ')}` };
+  }
+  const same = members.find(({ type }) => type === typeOf(value) || (type === 'integer' && typeof value === 'number'));
+  const first = same && Errors(same, value).First();
+  if (first) return { ...meant(first), pointer: path + meant(first).pointer };
+  const types = members.map(({ type }) => type);
+  return types.includes(undefined) ? given : { pointer: path, detail: `Expected ${types.join(' or ')}` };
+}
+
+const membersOf = (schema: TSchema): TSchema[] =>
+  schema.anyOf ? (schema.anyOf as TSchema[]).flatMap(membersOf) : [schema];
+
+const typeOf = (value: unknown): string => (Array.isArray(value) ? 'array' : typeof value);
 
 /** As `parser`, for what is kept: fields that the schema does not name are taken out of the value. */
 export function knownParser<S extends TSchema>(schema: S): (value: unknown) => Parsed<Static<S>> {

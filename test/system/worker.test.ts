@@ -304,7 +304,7 @@ t.test('what is wrong is told in the shape that clients parse', async (t) => {
     status: 400,
     body: { error: { param: 'input' } },
   });
-  const nowhere = await getJson(`${worker.url}/v1/chat/nothing`);
+  const nowhere = await getJson(`${worker.url}/nothing`);
   t.match(nowhere, { status: 404, body: { title: 'Not Found' } }, 'elsewhere an error is a problem');
   const raw = await rawRequest({
     port: Number(new URL(url).port),
