@@ -33,6 +33,9 @@ export function checkOrigin({ allowHosts, allowOrigins }: OriginRules): Middlewa
     return addresses.has(unmapped(host));
   };
   const isOwn = (host: string) => isLoopback(host) || names.has(host) || allowed.has(host) || isOwnAddress(host);
+  // Own for certain, though the address may be seconds old.
+  const isArrivedAt = ({ req }: Context, host: string) =>
+    host === unmapped(req.socket.localAddress ?? '').toLowerCase();
 
   return async (ctx, next) => {
     if (hostsOf(ctx) > 1) throw new HttpProblem(400, 'a request has one Host header');
@@ -40,7 +43,7 @@ export function checkOrigin({ allowHosts, allowOrigins }: OriginRules): Middlewa
     const name = hostName(host);
     // HTTP/1.0 knows no Host, and no browser speaks it.
     if (host === '' && ctx.req.httpVersion !== '1.0') throw new HttpProblem(400, 'HTTP/1.1 wants a Host header');
-    if (host !== '' && (name === null || !isOwn(name))) {
+    if (host !== '' && (name === null || !(isArrivedAt(ctx, name) || isOwn(name)))) {
       throw new HttpProblem(403, `this process is not called ${host.slice(0, 100)}: --allow-host adds a name`);
     }
     const origin = ctx.get('origin');
