@@ -224,14 +224,21 @@ t.test('the page', { skip }, async (t) => {
 
   t.test('a hive that is lost again and again needs attention while it is online, too', async (t) => {
     const body = (await getJson(`${queen.url}/v1/hives`)).body as { hives: { hive_id: string }[] };
-    const hives = body.hives.map((hive) => (hive.hive_id === 'blind' ? hive : { ...hive, losses_10m: 3 }));
+    const refused_workers = [{ worker_id: 'worker-llm-8080@gpu-0', holder: 'gpu-0' }];
+    const hives = body.hives.map((hive) =>
+      hive.hive_id === 'blind' ? hive : { ...hive, losses_10m: 3, refused_workers },
+    );
     await page.route('**/v1/hives', (route) => route.fulfill({ json: { ...body, hives } }));
     await page.reload();
     const trouble = page.locator('[data-trouble="real"]');
     await trouble.waitFor();
     t.match(await trouble.innerText(), /unstable[\s\S]*It went offline 3 times in the last ten minutes/);
     t.same(await axeViolations(page), []);
+    await trouble.getByRole('link', { name: 'real' }).click();
+    await page.getByText('It lists worker-llm-8080@gpu-0, which is a worker of gpu-0').waitFor();
+    t.same(await axeViolations(page), []);
     await page.unroute('**/v1/hives');
+    await page.goto(`${queen.url}/#/`);
     await page.reload();
     await trouble.waitFor({ state: 'detached' });
   });

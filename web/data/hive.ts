@@ -52,6 +52,8 @@ export class Hive {
   readonly labels = signal<Readonly<Record<string, string>>>({});
   readonly health = signal<HealthStatus | null>(null);
   readonly devices = signal<readonly Device[] | null>(null);
+  /** Workers that it lists and that are another hive's. */
+  readonly refused = signal<NonNullable<HiveEntry['refused_workers']>>([]);
   /** How often it was lost in the last ten minutes. */
   readonly losses = signal(0);
   readonly log = signal<readonly LogLine[]>([]);
@@ -122,6 +124,8 @@ export class Hive {
   listed(entry: HiveEntry): void {
     this.devices.value = entry.devices;
     this.losses.value = entry.losses_10m ?? 0;
+    const refused = entry.refused_workers ?? [];
+    if (!same(refused, this.refused.peek())) this.refused.value = refused;
     if (this.telemetryAt !== null) return;
     this.node.value = entry.node;
     this.workers.value = entry.workers;

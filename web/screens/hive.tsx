@@ -21,6 +21,7 @@ import { Age, Retrying, State } from '../parts/small.js';
 import { Statechart } from '../parts/statechart.js';
 import { Decide } from '../parts/troubled.js';
 import { WorkerCells, WorkerHeads } from '../parts/worker-cells.js';
+import { hivePath } from '../route.js';
 
 export function HiveScreen({ id }: { id: string }) {
   const hive = hiveOf(id);
@@ -71,6 +72,14 @@ function Known({ hive }: { hive: Hive }) {
             </span>
           </p>
         ))}
+      {hive.refused.value.map(({ worker_id, holder }) => (
+        <p key={worker_id} class="callout warn">
+          <span>
+            It lists {worker_id}, which is a worker of <a href={hivePath(holder)}>{holder}</a>: that one keeps it. Start
+            one of the two hives with another <code class="flag">--hive-id</code>.
+          </span>
+        </p>
+      ))}
       {state === 'lost' && (
         <div class="callout bad">
           <p>
