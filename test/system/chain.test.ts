@@ -46,9 +46,9 @@ t.test("OpenAI's own client chats through the queen, whole and streamed", async 
   const models = await client.models.list();
   t.ok(models.data.some(({ id }) => id === 'tiny'));
   await t.rejects(client.chat.completions.create({ ...ASK, model: 'nothing' }), {
-    status: 503,
-    code: 'model_not_available',
-    message: /available now: tiny/,
+    status: 404,
+    code: 'model_not_found',
+    message: /tiny/,
   });
 });
 
