@@ -15,10 +15,9 @@ function files(t: Test) {
     elsewhere: { 'c.gguf': 'GGUF', shadow: 'root:$6$secret', 'secret.gguf': 'root:$6$secret' },
   });
   const models = path.join(root, 'models');
-  symlinkSync(
-    '../blobs/b',
-    path.join((mkdirSync(path.join(models, 'hub', 'snapshots')), models), 'hub', 'snapshots', 'b.gguf'),
-  );
+  const snapshots = path.join(models, 'hub', 'snapshots');
+  mkdirSync(snapshots);
+  symlinkSync('../blobs/b', path.join(snapshots, 'b.gguf'));
   symlinkSync(path.join(root, 'elsewhere', 'c.gguf'), path.join(models, 'out.gguf'));
   writeFileSync(path.join(models, 'empty.gguf'), '');
   return { root, models, elsewhere: path.join(root, 'elsewhere') };
