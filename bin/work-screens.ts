@@ -23,6 +23,7 @@ const WORKERS: readonly Column[] = [
   { title: 'URL', drop: 9 },
   { title: 'CONTEXT', align: 'right', drop: 11 },
   { title: 'SLOTS', align: 'right', drop: 12 },
+  { title: 'SETTINGS', drop: 13 },
   { title: 'RESTARTS', align: 'right', drop: 10 },
   { title: 'REASON', drop: 1 },
 ];
@@ -42,12 +43,21 @@ export function workersScreen({ workers }: WorkerList, { color, width }: Screen)
       String(worker.pid ?? NONE),
     ];
     const where = [worker.hive_id ?? NONE, worker.device ?? NONE];
-    const takes = [worker.context ?? NONE, worker.slots ?? NONE, worker.restarts ?? NONE].map(String);
+    const takes = [worker.context ?? NONE, worker.slots ?? NONE, settingsOf(worker), worker.restarts ?? NONE].map(
+      String,
+    );
     const model = worker.model ?? NONE;
     const rest = [worker.url ?? NONE, ...takes, whyOf(worker)];
     return [worker.worker_id, model, statusCell(worker, c), ...where, ...use, ...rest];
   });
   return table(WORKERS, rows, c.dim, width);
+}
+
+/** What it was spawned with, beside context and slots. */
+function settingsOf({ threads, gpu_layers, kv_type }: WorkerEntry): string {
+  const counted = (count: number | undefined, what: string) => (count === undefined ? [] : [`${count} ${what}`]);
+  const all = [...counted(threads, 'threads'), ...counted(gpu_layers, 'GPU layers'), ...(kv_type ? [kv_type] : [])];
+  return all.join(', ') || NONE;
 }
 
 /** Why it does not do well; of one that runs again, why it ended the last time. */

@@ -1,6 +1,6 @@
 /** What a hive tells of its workers each tick, beside what is measured of them. Pure. */
 
-import { telemetryStatus } from '../machines/worker.js';
+import { telemetryStatus, type WorkerRequest } from '../machines/worker.js';
 import type { OrphanedWorker, SpawnedWorker } from '../machines/workers.js';
 import type { WorkerName } from '../stores/latest.js';
 import { hostForUrl, hostOf } from '../wire/url.js';
@@ -24,6 +24,7 @@ export function tellWorkers(workers: readonly SpawnedWorker[], hiveUrl: string |
       ...{ worker_id: name, pid, group, instance, port, url: urlFor(worker, hiveUrl), model, device, status },
       tokens_per_s: tokensPerS,
       ...capacity,
+      ...settingsOf(worker.request),
       ...(worker.key === null ? {} : { key: worker.key }),
       ...(worker.restartsEver ? { restarts: worker.restartsEver } : {}),
       ...(worker.lastReason ? { last_reason: worker.lastReason.slice(0, REASON_CHARS_MAX) } : {}),
@@ -34,6 +35,13 @@ export function tellWorkers(workers: readonly SpawnedWorker[], hiveUrl: string |
     };
   });
 }
+
+/** What it was asked to be started with; what was left out it chose itself. */
+const settingsOf = ({ threads, gpuLayers, kvType }: WorkerRequest) => ({
+  ...(threads === undefined ? {} : { threads }),
+  ...(gpuLayers === undefined ? {} : { gpu_layers: gpuLayers }),
+  ...(kvType === undefined ? {} : { kv_type: kvType }),
+});
 
 /** Of those that no spawner looks after any more; they are told under a name of ours, and offered no work because of it. */
 export function tellOrphans(orphans: readonly OrphanedWorker[], spawnerId: string): WorkerName[] {

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** rbee worker: one model, answering inference. */
 import { Command } from 'commander';
-import { createActor, fromPromise } from 'xstate';
+import { createActor, fromPromise, waitFor } from 'xstate';
 import { createBeat } from '../actors/beat.js';
 import { urlTowards } from '../actors/door.js';
 import type { Engine } from '../actors/engines/engine.js';
@@ -16,7 +16,7 @@ import { createInferenceStats } from '../stores/inference.js';
 import { modelName } from '../wire/infer.js';
 import { HEADER } from '../wire/status.js';
 import type { WorkerInfo } from '../wire/worker.js';
-import { type KeptLease, keepLease } from './lease.js';
+import { keepLease } from './lease.js';
 import { addProcessOptions, UsageError } from './options.js';
 import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';
 import { version } from './version.js';
@@ -48,6 +48,8 @@ const ENGINE_URL = 'http://127.0.0.1:11434';
 const QUEUE_MAX = 64;
 /** An engine that does not end by then ends with the process. */
 const CLOSE_MS = 2_000;
+/** What queens get to hear that a worker ends, in ms. */
+const LEAVE_MS = 500;
 
 export function workerCommand(): Command {
   const command = new Command('worker').description('Runs one model, and answers inference with it.');
@@ -93,6 +95,7 @@ function buildWorker(ground: Ground, options: WorkerOptions, engine: Engine): Bu
   const stats = createInferenceStats();
   const identity = createWorkerKey();
   let stopping = false;
+  let announced = false;
   const model = createActor(
     modelMachine.provide({
       actors: {
@@ -184,7 +187,13 @@ function buildWorker(ground: Ground, options: WorkerOptions, engine: Engine): Bu
     };
   }
 
-  model.subscribe({ next: follow(ground, queens, lease), error: fail });
+  /** The model can answer for the first time. */
+  const announce = (): void => {
+    announced = true;
+    queens.start();
+    lease.start();
+  };
+  model.subscribe({ next: follow(ground, queens, announce), error: fail });
 
   return {
     routes: doors.routes,
@@ -210,12 +219,20 @@ function buildWorker(ground: Ground, options: WorkerOptions, engine: Engine): Bu
       stopping = true;
       const left = lease.leave();
       doors.stop();
-      queens.stop();
       model.stop();
       await Promise.race([engine.close(), new Promise((resolve) => setTimeout(resolve, CLOSE_MS).unref())]);
-      await left;
+      await Promise.all([left, announced ? leaveQueens(queens) : undefined]);
+      queens.stop();
     },
   };
+}
+
+/** Tells the queens that this worker ends, so that they list it no more; one that does not answer soon is not waited for. */
+async function leaveQueens(queens: Queens): Promise<void> {
+  queens.send({ type: 'leave' });
+  const done = ({ children }: ReturnType<Queens['getSnapshot']>) =>
+    Object.values(children).every((child) => child?.getSnapshot().status !== 'active');
+  await waitFor(queens, done, { timeout: LEAVE_MS }).catch(() => {});
 }
 
 type Model = ReturnType<typeof createActor<typeof modelMachine>>;
@@ -225,7 +242,7 @@ type Queens = ReturnType<typeof createActor<typeof workerQueensMachine>>;
  * What follows from a change of the model. Everybody who is told that this worker is there is told when the model can
  * answer for the first time, and not before: the registry, which names further queens, and the queens.
  */
-function follow({ id, log, fail }: Ground, queens: Queens, lease: KeptLease) {
+function follow({ id, log, fail }: Ground, queens: Queens, announce: () => void) {
   let told: unknown;
   let reasonTold: string | null = null;
   let announced = false;
@@ -244,8 +261,7 @@ function follow({ id, log, fail }: Ground, queens: Queens, lease: KeptLease) {
     if (now === 'ready') log.info(`${id} answers with ${facts?.models.map((one) => one.id).join(', ')}`);
     if (now === 'ready' && !announced) {
       announced = true;
-      queens.start();
-      lease.start();
+      announce();
     } else if (announced) queens.send({ type: 'status.changed' });
   };
 }

@@ -15,8 +15,11 @@ export interface QueenHeartbeatContext extends BeatInput {
   reason: string | null;
 }
 
-/** The status of the worker, or what its model can do, is another than what was told. */
-export type QueenHeartbeatEvent = { type: 'status.changed' };
+export type QueenHeartbeatEvent =
+  /** The status of the worker, or what its model can do, is another than what was told. */
+  | { type: 'status.changed' }
+  /** The worker ends: the queen is told so once, and then no more. */
+  | { type: 'leave' };
 
 export const queenHeartbeatMachine = setup({
   types: {
@@ -39,6 +42,7 @@ export const queenHeartbeatMachine = setup({
   id: 'queen-heartbeat',
   context: ({ input }) => ({ ...input, failures: 0, changed: false, reason: null }),
   initial: 'beating',
+  on: { leave: '.leaving' },
   states: {
     beating: {
       entry: assign({ changed: false }),
@@ -69,5 +73,15 @@ export const queenHeartbeatMachine = setup({
     },
     settling: { after: { settle: 'beating' } },
     backoff: { after: { retry: 'beating' } },
+    leaving: {
+      on: { leave: {} },
+      invoke: {
+        src: 'beat',
+        input: ({ context }) => ({ queenUrl: context.queenUrl }),
+        onDone: 'left',
+        onError: 'left',
+      },
+    },
+    left: { type: 'final' },
   },
 });

@@ -1,6 +1,6 @@
 /** Whom a worker tells of itself, and whom a keeper looks at: the queens it was configured with, and those that somebody else knows of. */
 import { setup } from 'xstate';
-import { queenHeartbeatMachine } from './queen-heartbeat.js';
+import { type QueenHeartbeatEvent, queenHeartbeatMachine } from './queen-heartbeat.js';
 
 /** Up to so many queens are told. */
 export const QUEENS_MAX = 8;
@@ -18,7 +18,7 @@ export interface WorkerQueensContext {
 
 export type WorkerQueensEvent =
   /** Every queen there is now. One that is not listed any more is not told any more; a configured one always is. */
-  { type: 'queens.listed'; urls: string[] } | { type: 'status.changed' };
+  { type: 'queens.listed'; urls: string[] } | QueenHeartbeatEvent;
 
 const s = setup({
   types: {
@@ -41,6 +41,11 @@ const follow = s.enqueueActions(({ context, event, enqueue }) => {
   enqueue.assign({ ties: [...stay, ...ties], made: context.made + ties.length });
 });
 
+const passOn = s.enqueueActions(({ context, event, enqueue }) => {
+  if (event.type === 'queens.listed') return;
+  for (const { id } of context.ties) enqueue.sendTo(id, event);
+});
+
 export const workerQueensMachine = s.createMachine({
   id: 'worker-queens',
   context: ({ input }) => ({
@@ -52,10 +57,7 @@ export const workerQueensMachine = s.createMachine({
   }),
   on: {
     'queens.listed': { actions: follow },
-    'status.changed': {
-      actions: s.enqueueActions(({ context, enqueue, event }) => {
-        for (const { id } of context.ties) enqueue.sendTo(id, event);
-      }),
-    },
+    'status.changed': { actions: passOn },
+    leave: { actions: passOn },
   },
 });

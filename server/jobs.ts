@@ -104,6 +104,7 @@ export function jobDoors({ jobs, send, laneOf, check, now }: JobDoorsInput): Job
           'The id under which the job is to run: by it a queen passes jobs on to hives. The same id is the same job.',
       },
       body: Operation,
+      work: true,
       answers: {
         200: { description: 'It runs.', schema: JobPosted },
         404: { description: 'No such hive.' },

@@ -27,6 +27,8 @@ export interface Route {
   answers: Record<number, AnswerDoc>;
   /** Errors in the shape that OpenAI's clients parse, from the door on: also those of a request that never gets here. */
   errors?: 'openai';
+  /** Begins work that lasts: refused by a process that is ending. */
+  work?: true;
   /** It answers with a model, or has one answer: a process that ends takes no more of these, and lets those that run finish. */
   model?: true;
   handle: (ctx: Context, params: Record<string, string>) => void | Promise<void>;

@@ -39,6 +39,16 @@ t.test('what it takes is told as it says itself, and not before it says so', asy
   t.match(engine, { context: null, slots: null }, 'an engine elsewhere decides by itself');
 });
 
+t.test('what it was spawned with is told, and nothing that was left out', async (t) => {
+  const request = { model: 'tiny', worker: 'cuda', device: 0, engineUrl: null } as const;
+  const told = tellWorkers(
+    [worker({ request: { ...request, threads: 2, gpuLayers: 0, kvType: 'q8_0' } }), worker({})],
+    null,
+  );
+  t.match(told[0], { threads: 2, gpu_layers: 0, kv_type: 'q8_0' });
+  t.notOk(['threads', 'gpu_layers', 'kv_type'].some((name) => name in (told[1] ?? {})));
+});
+
 t.test('what it says of its work is told, and it is busy only while it can answer', async (t) => {
   const told = tellWorkers(
     [

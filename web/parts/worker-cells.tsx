@@ -62,7 +62,13 @@ export function WorkerCells({ worker, children }: { worker: WorkerStats; childre
 }
 
 /** How it was started, as it says itself. */
-const settings = ({ context, slots }: WorkerStats): string =>
-  [known(context) && `context ${context}`, known(slots) && (slots === 1 ? '1 slot' : `${slots} slots`)]
+const settings = ({ context, slots, threads, gpu_layers, kv_type }: WorkerStats): string =>
+  [
+    known(context) && `context ${context}`,
+    known(slots) && (slots === 1 ? '1 slot' : `${slots} slots`),
+    known(threads) && (threads === 1 ? '1 thread' : `${threads} threads`),
+    known(gpu_layers) && `${gpu_layers} GPU layers`,
+    kv_type && `KV cache ${kv_type}`,
+  ]
     .filter(Boolean)
     .join(', ');
