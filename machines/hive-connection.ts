@@ -3,6 +3,7 @@
  * queen"). It only says yes or no to what happened; who reads which stream is decided by its parent, `hive`.
  */
 import { assign, cancel, fromPromise, raise, sendParent, setup } from 'xstate';
+import { isLoopback } from '../wire/url.js';
 import { announceDelayMs, lostDelayMs, otherProtocolDelayMs, STEADY_MS } from './backoff.js';
 import { asFailure, type FailureKind, notProvided } from './failure.js';
 import { queenHealthMachine } from './queen-health.js';
@@ -154,6 +155,13 @@ const restartAway = s.enqueueActions(({ enqueue }) => {
   enqueue.raise({ type: 'away' }, { id: 'away', delay: 'awayTimeout' });
 });
 
+/**
+ * Whether the queen must be called from another address: ours is gone, and there is one from which it may be reached. With
+ * none, as when a cable is pulled, the stream may well outlast it.
+ */
+const mustMove = (address: string | null, { present }: AddressesChanged): boolean =>
+  (address === null || !present.includes(address)) && present.some((one) => !isLoopback(one));
+
 export const hiveConnectionMachine = s.createMachine({
   id: 'hive-connection',
   context: ({ input }) => ({
@@ -183,7 +191,7 @@ export const hiveConnectionMachine = s.createMachine({
     'reader.closed': { actions: assign({ readers: ({ context }) => Math.max(0, context.readers - 1) }) },
     // What the queen was told, or the connection over which it reads, may lead nowhere now.
     'addresses.changed': {
-      guard: ({ context, event }) => context.address === null || !event.present.includes(context.address),
+      guard: ({ context, event }) => mustMove(context.address, event),
       target: '.announcing',
     },
     alias: {
