@@ -21,7 +21,9 @@ import t, { type Test } from 'tap';
 import { type FakeHive, fakeHive } from '../fakes/hive.js';
 import { fakeQueen } from '../fakes/queen.js';
 import { fakeRegistry } from '../fakes/registry.js';
+import { isAlive } from '../helpers/alive.js';
 import { getJson, openStream, postJson, rawRequest, type Stream } from '../helpers/http.js';
+import { run } from '../helpers/jobs.js';
 import { type Exit, type RbeeProcess, restart, StartFailed, startProcess } from '../helpers/process.js';
 import { startSpawner } from '../helpers/spawner-process.js';
 import { waitFor } from '../helpers/wait.js';
@@ -410,9 +412,16 @@ t.test('the environment variables of a hive work', async (t) => {
   const registry = await fakeRegistry(t, { token: 'a-token' });
   const before = await startSpawner(t, { stateDir: path.join(dir, 'state'), id: 'from-env' });
   const left = await before.spawn('tiny');
+  const dead = await before.spawn('gone');
   await before.kill('SIGKILL');
+  process.kill(-(dead.pid as number), 'SIGKILL');
+  await waitFor('its end', () => !isAlive(dead.pid));
+  const models = path.join(dir, 'my models');
+  mkdirSync(models);
   const env = {
     RBEE_KEEP_WORKERS: '1',
+    RBEE_NO_RESTORE: '1',
+    RBEE_MODELS_DIR: models,
     RBEE_REGISTRY_URL: registry.url,
     RBEE_PORT: String(port),
     RBEE_HIVE_ID: 'from-env',
@@ -447,6 +456,16 @@ t.test('the environment variables of a hive work', async (t) => {
     hive_info: { hostname: 'gpu-box.example', port, labels: { rack: 'b', row: '7' } },
     node: { gpus: [{ name: 'A stand-in', vram_total_mb: 16_384 }] },
   });
+  const { data: adopted } = await stream.waitForEvent(({ data }) => data.workers?.length > 0);
+  t.match(adopted.workers, [{ pid: left.pid }]);
+  t.equal(adopted.workers.length, 1, 'the one that is gone is not started again');
+  const refused = await run(
+    t,
+    url,
+    { operation: 'worker_spawn', model: '/etc/hostname', worker: 'cpu' },
+    authorization,
+  );
+  t.ok(refused.ending.includes(models), `the allowed directories are named: ${refused.ending}`);
   for (const one of [desk, attic]) {
     const callback = await waitFor('the callback', () => one.callbacks[0]);
     t.match(callback.body, { hive_id: 'from-env', hive_url: 'http://gpu-box.example:7000' });
@@ -508,6 +527,7 @@ t.test('what a variable wrongly holds is refused as a flag is, and no variable i
     [{ RBEE_TLS_CA: nowhere }, `--tls-ca ${nowhere} cannot be used`],
     [{ RBEE_INTERVAL: 'soon' }, /RBEE_INTERVAL.*duration/],
     [{ RBEE_GRACE: 'later' }, /RBEE_GRACE.*duration/],
+    [{ RBEE_LOAD_TIMEOUT: 'patient' }, /RBEE_LOAD_TIMEOUT.*duration/],
   ];
   await Promise.all(
     wrong.map(async ([env, says]) => {
