@@ -15,6 +15,8 @@ import { createSpawner } from '../../bin/spawner.js';
 import type { WorkerRequest } from '../../machines/worker.js';
 import type { OrphanedWorker, SpawnedWorker } from '../../machines/workers.js';
 import { createMachineLog } from '../../stores/machine-log.js';
+import { isAlive } from './alive.js';
+import { waitFor } from './wait.js';
 
 const THIS = fileURLToPath(import.meta.url);
 const STAND_IN = fileURLToPath(new URL('../fakes/worker-process.js', import.meta.url));
@@ -83,6 +85,8 @@ export async function startSpawner(t: Pick<Test, 'teardown'>, settings: SpawnerS
         // It is gone.
       }
     }
+    // Until then they may write into the state directory, which goes next.
+    await waitFor('the end of its workers', () => ![...seen].some(isAlive));
   });
   const reports: string[] = [];
   const waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
