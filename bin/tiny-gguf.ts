@@ -17,9 +17,11 @@ export interface TinyOptions {
   endless?: boolean;
   /** Width of its hidden state; 64. Larger makes it slower, and nothing else. */
   width?: number;
+  /** Its chat template; ChatML. */
+  template?: string;
 }
 
-const TEMPLATE =
+export const TEMPLATE =
   "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}" +
   "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
@@ -35,7 +37,12 @@ export function writeTinyModel(file: string, options: TinyOptions = {}): string 
   return file;
 }
 
-export function tinyGguf({ contextTokens = 512, endless = false, width = 64 }: TinyOptions = {}): Buffer {
+export function tinyGguf({
+  contextTokens = 512,
+  endless = false,
+  width = 64,
+  template = TEMPLATE,
+}: TinyOptions = {}): Buffer {
   const vocabulary = makeVocabulary();
   const metadata: Field[] = [
     ['general.architecture', 'string', 'llama'],
@@ -60,7 +67,7 @@ export function tinyGguf({ contextTokens = 512, endless = false, width = 64 }: T
     ['tokenizer.ggml.unknown_token_id', 'uint32', 0],
     ['tokenizer.ggml.add_bos_token', 'bool', true],
     ['tokenizer.ggml.add_eos_token', 'bool', false],
-    ['tokenizer.chat_template', 'string', TEMPLATE],
+    ['tokenizer.chat_template', 'string', template],
   ];
   return fileOf(metadata, makeTensors(vocabulary, width, endless));
 }

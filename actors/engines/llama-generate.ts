@@ -32,7 +32,8 @@ export async function prepareChat(loaded: Loaded, body: ChatRequest, call: Infer
   const { library, model, chatWrapper } = loaded;
   const history = historyOf(body.messages);
   const grammar = await grammarOf(body, loaded);
-  const { contextText } = chatWrapper.generateContextState({ chatHistory: history });
+  const asked: typeof history = [...history, { type: 'model', response: [] }];
+  const { contextText } = chatWrapper.generateContextState({ chatHistory: asked });
   const promptTokens = contextText.tokenize(model.tokenizer);
   const drawing = drawingOf(body, roomBehind(loaded, promptTokens.length, 'messages'));
   return {

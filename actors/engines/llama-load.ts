@@ -7,6 +7,7 @@ import type { KvType } from '../../wire/jobs.js';
 import { cpuDevice } from '../list-devices.js';
 import { EngineFailed, type EngineInput, type Progress } from './engine.js';
 import { checkFile, isUri, type Library, modelFile } from './llama-file.js';
+import { withGenerationPrompt } from './llama-template.js';
 
 /** How keys and values of a context are kept; the bits are those of one number. */
 const KV_BITS = { f16: 16, q8_0: 8.5, q4_0: 4.5 } as const satisfies Record<KvType, number>;
@@ -78,7 +79,8 @@ export async function loadModel(
       threads,
       createSignal: signal,
     });
-    const chatWrapper = library.resolveChatWrapper(model);
+    const template = model.fileInfo.metadata.tokenizer?.chat_template;
+    const chatWrapper = withGenerationPrompt(library, template, library.resolveChatWrapper(model));
     const devices = await devicesOf(llama, input);
     const vocabulary = model.fileInfo.metadata.tokenizer?.ggml?.tokens?.length ?? 0;
     const name = modelName(input.model);

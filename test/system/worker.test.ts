@@ -2,7 +2,7 @@
 import OpenAI from 'openai';
 import t from 'tap';
 import { isProof, newChallenge } from '../../actors/worker-proof.js';
-import { SENTENCE, SENTENCE_TOKENS } from '../../bin/tiny-gguf.js';
+import { SENTENCE, SENTENCE_TOKENS, TEMPLATE } from '../../bin/tiny-gguf.js';
 import { getJson, openStream, postJson, rawRequest } from '../helpers/http.js';
 import { clientOf, isReady, metric, startReadyWorker, startWorker, tinyModel } from '../helpers/worker.js';
 
@@ -339,4 +339,12 @@ t.test('what it did is counted', async (t) => {
 t.test('its machines are a stream like everybody’s', async (t) => {
   const stream = await openStream(t, `${worker.url}/v1/machines/stream`);
   await stream.waitForEvent(({ data }) => data.machine === 'model');
+});
+
+t.test('text that a template writes in front of answers reaches the model, and is no part of the answer', async (t) => {
+  const [first = '', second = ''] = SENTENCE.split(' ');
+  const template = TEMPLATE.replace("'<|im_start|>assistant\\n'", `'<|im_start|>assistant\\n${first} ${second}'`);
+  const { url } = await startReadyWorker(t, { model: tinyModel(t, { template }), args: ['--slots', '1'] });
+  const { choices } = await clientOf({ url }).chat.completions.create(ASK);
+  t.equal(choices[0]?.message.content?.trim(), SENTENCE.split(' ').slice(2).join(' '));
 });
