@@ -48,8 +48,15 @@ async function isKnown(ctx: Context, { tokens, sessions, guesses }: Access): Pro
     return known;
   }
   const cookie = ctx.cookies.get(cookieOf(ctx));
-  ctx.state.session = cookie !== undefined && sessions?.isOpen(cookie) === true;
-  return ctx.state.session;
+  if (cookie === undefined || sessions?.isOpen(cookie) !== true) return false;
+  ctx.state.session = true;
+  // Streams last longer than a session may.
+  if (ctx.method === 'GET')
+    ctx.res.once(
+      'close',
+      sessions.reading(cookie, () => ctx.res.destroy()),
+    );
+  return true;
 }
 
 /**

@@ -32,7 +32,10 @@ export interface Sessions {
   /** Gives the id of a new one. */
   begin: (token: string) => string;
   isOpen: (id: string) => boolean;
+  /** Ends it, and what it still reads. */
   end: (id: string) => void;
+  /** `cut` is called when the session ends first. @returns to be called when the answer is over */
+  reading: (id: string, cut: () => void) => () => void;
 }
 
 export interface SessionsInput {
@@ -44,6 +47,7 @@ export interface SessionsInput {
 }
 
 export function createSessions({ tokens, kept, keep, now = Date.now }: SessionsInput): Sessions {
+  const readers = new Map<string, Set<() => void>>();
   const sessions = new Map((kept?.sessions ?? []).map((one) => [one.digest, one]));
 
   function changed(): void {
@@ -66,7 +70,18 @@ export function createSessions({ tokens, kept, keep, now = Date.now }: SessionsI
       return found !== undefined && found.expires_at > now() && tokens.some((one) => proofOf(id, one) === found.proof);
     },
     end: (id) => {
-      if (sessions.delete(digestOf(id))) changed();
+      const digest = digestOf(id);
+      if (sessions.delete(digest)) changed();
+      for (const cut of [...(readers.get(digest) ?? [])]) cut();
+    },
+    reading: (id, cut) => {
+      const digest = digestOf(id);
+      const cuts = readers.get(digest) ?? new Set();
+      readers.set(digest, cuts.add(cut));
+      return () => {
+        cuts.delete(cut);
+        if (cuts.size === 0 && readers.get(digest) === cuts) readers.delete(digest);
+      };
     },
   };
 }

@@ -292,7 +292,10 @@ t.test(
           401,
           'a wrong token is not made right by a cookie',
         );
+        const stream = await openStream(t, `${url}/v1/machines/stream`, { cookie: pair });
+        t.equal(stream.status, 200);
         t.equal((await ask(`${url}/v1/session`, { method: 'DELETE', headers: { cookie: pair } })).status, 204);
+        await stream.closed; // with the session
         t.equal(await withCookie(pair), 401, 'and not valid once somebody has logged out');
       }
     }
