@@ -187,6 +187,14 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
   const publish = () => doors.publish(latest.heartbeat(identity(), now(), told(), spawner.stopped()));
   const stops: (() => void)[] = [];
   let hadWorkers = false;
+  let endPublished = false;
+  /** Once, whether answers are waited for before the end or not. */
+  const publishEnd = (): void => {
+    if (endPublished) return;
+    endPublished = true;
+    latest.status('stopping');
+    publish();
+  };
 
   return {
     routes: [...doors.routes, ...jobs.routes],
@@ -223,20 +231,19 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
     },
     close: (graceMs) => {
       hadWorkers = spawner.list().length > 0;
-      latest.status('stopping');
-      publish();
+      publishEnd();
       if (!options.keepWorkers) void spawner.finish(graceMs);
     },
     unfinished: () => jobs.answering() + (options.keepWorkers ? 0 : spawner.running()),
     stop: async ({ failed }) => {
       const left = lease.leave();
-      latest.status('stopping');
-      publish();
+      publishEnd();
       jobs.stop();
       hadWorkers ||= spawner.list().length > 0;
       // What failed in us is no reason to take them along: the next run has them again.
-      await spawner.end({ keep: options.keepWorkers || failed });
-      if (hadWorkers) publish();
+      const keep = options.keepWorkers || failed;
+      await spawner.end({ keep });
+      if (hadWorkers && !keep) publish();
       actor.stop();
       for (const stop of stops) stop();
       await left;

@@ -3,7 +3,6 @@
  * queen"). It only says yes or no to what happened; who reads which stream is decided by its parent, `hive`.
  */
 import { assign, cancel, fromPromise, raise, sendParent, setup } from 'xstate';
-import { isLoopback } from '../wire/url.js';
 import { announceDelayMs, lostDelayMs, otherProtocolDelayMs, STEADY_MS } from './backoff.js';
 import { asFailure, type FailureKind, notProvided } from './failure.js';
 import { queenHealthMachine } from './queen-health.js';
@@ -156,11 +155,11 @@ const restartAway = s.enqueueActions(({ enqueue }) => {
 });
 
 /**
- * Whether the queen must be called from another address: ours is gone, and there is one from which it may be reached. With
- * none, as when a cable is pulled, the stream may well outlast it.
+ * Whether the queen must be called from another address: ours is gone, and there is a new one. With none, as when a cable is
+ * pulled, the stream may well outlast it.
  */
-const mustMove = (address: string | null, { present }: AddressesChanged): boolean =>
-  (address === null || !present.includes(address)) && present.some((one) => !isLoopback(one));
+const mustMove = (address: string | null, { present, added }: AddressesChanged): boolean =>
+  (address === null || !present.includes(address)) && added.length > 0;
 
 export const hiveConnectionMachine = s.createMachine({
   id: 'hive-connection',

@@ -294,6 +294,8 @@ for (const [way, endIt] of Object.entries(ENDINGS)) {
     }
     t.equal(readers[0]?.events.filter(({ data }) => data.hive_id === 'Hive.1_a').at(-1)?.data.state, 'lost');
     t.match(queen.stderr(), /hive Hive\.1_a .*lost.*bye/, 'the queen says why the hive went');
+    const last = ofHive[1]?.events.filter(({ data }) => data.hive_info?.operational_status === 'stopping');
+    t.equal(last?.length, 1, 'the hive tells that it stops once');
   });
 }
 
