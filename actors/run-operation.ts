@@ -42,7 +42,7 @@ export function createOperations({ outgoing: ours, who, hiveId, spawner }: Opera
     const { narrate, result } = telling;
     const { model, worker } = operation;
     const request = requestOf(operation);
-    narrate(`spawning a ${worker} worker for ${model}`);
+    narrate(`spawning ${worker === 'openai' ? 'an' : 'a'} ${worker} worker for ${model}`);
     result('worker_spawn', wireOf(await spawner.spawn(request, { id: workerOf(jobId), report: narrate, signal })));
   }
 

@@ -1,4 +1,5 @@
 /** The socket under the application: HTTP or HTTPS, with bounds on everything that a stranger could stretch. */
+import { once } from 'node:events';
 import http from 'node:http';
 import https from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
@@ -91,13 +92,10 @@ export async function listen({ bind, ports, tls }: ListenInput): Promise<Listene
 async function listenFirst(server: http.Server | https.Server, host: string, ports: number[]): Promise<void> {
   for (const [i, port] of ports.entries()) {
     try {
-      await new Promise<void>((resolve, reject) => {
-        server.once('error', reject);
-        server.listen({ port, host }, () => {
-          server.off('error', reject);
-          resolve();
-        });
-      });
+      // Not by a callback of `listen`: Node would keep one for each port that was taken.
+      const listening = once(server, 'listening');
+      server.listen({ port, host });
+      await listening;
       return;
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;

@@ -74,6 +74,9 @@ export function createLlamaEngine(input: LlamaInput): Engine {
     });
     const embedder = await embedding;
     const inputs = promptsOf(given, 'input', ready).map((one) => (typeof one === 'string' ? model.tokenize(one) : one));
+    if (inputs.some((tokens) => tokens.length === 0)) {
+      throw new InferenceRefused(400, 'an empty input has no vector', { param: 'input', code: 'invalid_value' });
+    }
     const lengths = inputs.map((tokens) => embedder.calculateInputLength([...tokens] as never));
     for (const length of lengths) {
       if (length < contextSize) continue;

@@ -195,7 +195,7 @@ t.test('rbee spawn --no-wait prints the job, which goes on', async (t) => {
   t.equal(code, 0);
   t.match(stdout, /^job-\S+\n$/);
   const told = await rbee(t, ['jobs', stdout.trim()]);
-  t.match(told, { code: 0, stderr: 'spawning a openai worker for swarm-1' });
+  t.match(told, { code: 0, stderr: 'spawning an openai worker for swarm-1' });
   await waitFor('both models', async () => (await models()).length >= 2);
   t.match(await rbee(t, ['chat', 'Who are you?']), { code: 2, stderr: /say to which model: there are swarm-1, tiny/ });
   t.equal((await rbee(t, ['chat', 'swarm-1', 'Who are you?'])).stdout, 'Hello, swarm\n');

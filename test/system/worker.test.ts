@@ -169,6 +169,10 @@ t.test('texts become vectors, the same for the same text, in either encoding', a
     .create({ model: 'tiny', input: 'Hello', dimensions: 32 })
     .catch((error: unknown) => error);
   t.match(fewer, { status: 400, param: 'dimensions', message: /64 dimensions/ });
+  for (const input of ['', ['Hello', '']]) {
+    const empty = await client.embeddings.create({ model: 'tiny', input }).catch((error: unknown) => error);
+    t.match(empty, { status: 400, param: 'input', message: /an empty input has no vector/ });
+  }
 });
 
 t.test('special tokens in a prompt that is completed are tokens, not text', async (t) => {
