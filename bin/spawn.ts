@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type Client, RbeeUnreachable } from '../client/index.js';
 import { KV_TYPES, type Operation, SPAWN_MAX, WORKER_KINDS, type WorkerProcessDelete } from '../wire/jobs.js';
-import type { WorkerEntry, WorkerStats } from '../wire/worker.js';
+import { ORPHANED, type WorkerEntry, type WorkerStats } from '../wire/worker.js';
 import { act, hasColor, print, QUERY_EXIT, type Query, type QueryOptions, query } from './ask.js';
 import { commandFor } from './command-line.js';
 import { clean, jsonLine } from './format.js';
@@ -146,7 +146,10 @@ async function targetOf(client: Client, name: string, hive?: string): Promise<Ta
   const mine = own.find(({ worker_id, pid }) => worker_id === name || String(pid) === name);
   if (mine) return processOf(mine);
   const workers = (await client.workers()).workers.filter(({ hive_id }) => hive === undefined || hive_id === hive);
-  const named = workers.filter(({ worker_id, pid }) => worker_id === name || (isPid && pid === Number(name)));
+  const named = await oneProcessOnce(
+    client,
+    workers.filter(({ worker_id, pid }) => worker_id === name || (isPid && pid === Number(name))),
+  );
   const [worker, another] = named;
   if (another) {
     const hives = named.map(({ hive_id }) => hive_id ?? 'no hive').join(' and ');
@@ -162,6 +165,19 @@ async function targetOf(client: Client, name: string, hive?: string): Promise<Ta
     throw new Error(`${name} was started by no hive, so none can end it: end its process where it runs`);
   }
   return { hive_id: worker.hive_id, ...processOf(worker) };
+}
+
+/**
+ * An orphaned process is shown by every hive of its machine and state directory, and under its own name as long as its hive is
+ * not forgotten: of those, one that is there can end it.
+ */
+async function oneProcessOnce(client: Client, named: readonly WorkerEntry[]): Promise<readonly WorkerEntry[]> {
+  const { hives } = named.length > 1 ? await client.hives() : { hives: [] };
+  const streaming = new Set(hives.flatMap(({ hive_id, state }) => (state === 'streaming' ? [hive_id] : [])));
+  const orphan = named.find(({ status, hive_id }) => status === ORPHANED && hive_id !== null && streaming.has(hive_id));
+  const reason = orphan?.reason ?? '';
+  const isSame = (one: WorkerEntry) => one.reason === reason || reason.includes(` runs as ${one.worker_id} at `);
+  return orphan && named.every(isSame) ? [orphan] : named;
 }
 
 /** One that crashed has no process: by its name it is put away. */

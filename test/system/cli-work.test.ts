@@ -253,6 +253,32 @@ t.test('rbee spawn and rbee stop work at a hive itself', async (t) => {
   });
 });
 
+t.test('rbee stop ends an orphaned worker that several hives show, by one that is there', async (t) => {
+  const stateDir = mkdtempSync(path.join(tmpdir(), 'rbee-orphans-'));
+  t.teardown(() => rmSync(stateDir, { recursive: true, force: true, maxRetries: 3 }));
+  const other = await startProcess(t, { name: 'queen', args: ['--queen-id', 'other'] });
+  const start = (id: string) =>
+    startProcess(t, { name: 'hive', args: ['--hive-id', id, '--queen-url', other.url], stateDir });
+  const lost = await start('lost');
+  const { code, stderr } = await outcomeOf(t, ['spawn', model, '--url', lost.url]);
+  t.equal(code, 0, stderr);
+  const [{ pid }] = (await getJson(`${other.url}/v1/workers`)).body.workers;
+  pids.add(pid);
+  await lost.kill('SIGKILL');
+  const shown = (id: string) =>
+    waitFor(`the worker as an orphan of ${id}`, async () =>
+      (await getJson(`${other.url}/v1/workers`)).body.workers.some(
+        (one: { status: string; hive_id: string }) => one.status === 'orphaned' && one.hive_id === id,
+      ),
+    );
+  const gone = await start('gone');
+  await shown('gone');
+  await gone.kill('SIGKILL');
+  await start('there');
+  await shown('there');
+  t.match(await outcomeOf(t, ['stop', `${pid}`, '--url', other.url]), { code: 0, stdout: `stopped ${pid}\n` });
+});
+
 t.test('an empty word is no job, no worker, no model and no message', async (t) => {
   for (const word of ['', 'job-']) {
     t.match(await rbee(t, ['jobs', word, '--cancel']), { code: 2, stderr: 'is no id of a job' });
