@@ -12,13 +12,18 @@ const ADDRESSES_MAX = 10_000;
 /** A line for an address once a minute, and so many lines a minute. */
 const LOG = { againMs: 60_000, linesMax: 20 } as const;
 
+const NEVER = Number.NEGATIVE_INFINITY;
+
 interface Guesser {
   /** When the answers that wait will all have left, on our monotonic clock. */
   until: number;
   waiting: number;
   count: number;
-  loggedAt: number;
+  /** Of each kind by itself: who sends no token again and again must not hide wrong ones from the same address. */
+  loggedAt: Record<Kind, number>;
 }
+
+type Kind = 'wrong token' | 'no token';
 
 export interface Guesses {
   /** @throws HttpProblem 429 when so many wrong tokens from there wait that this one is not looked at */
@@ -33,7 +38,7 @@ export function createGuesses(warn: (message: string) => void, now: () => number
   const guessers = new Map<string, Guesser>();
   let untilAll = 0;
   let waitingAll = 0;
-  let lines = { since: Number.NEGATIVE_INFINITY, count: 0 };
+  let lines = { since: NEVER, count: 0 };
 
   /** How long an answer waits that comes after those that wait. */
   const waitOf = (until: number, { burst, everyMs }: { burst: number; everyMs: number }) =>
@@ -44,18 +49,18 @@ export function createGuesses(warn: (message: string) => void, now: () => number
     if (known) return known;
     const [eldest] = guessers.keys();
     if (guessers.size >= ADDRESSES_MAX && eldest !== undefined) guessers.delete(eldest);
-    const guesser = { until: 0, waiting: 0, count: 0, loggedAt: Number.NEGATIVE_INFINITY };
+    const guesser = { until: 0, waiting: 0, count: 0, loggedAt: { 'wrong token': NEVER, 'no token': NEVER } };
     guessers.set(address, guesser);
     return guesser;
   }
 
-  function tell(what: string, guesser: Guesser, ctx: Context): void {
-    if (now() - guesser.loggedAt < LOG.againMs) return;
+  function tell(what: Kind, guesser: Guesser, ctx: Context): void {
+    if (now() - guesser.loggedAt[what] < LOG.againMs) return;
     if (now() - lines.since >= LOG.againMs) lines = { since: now(), count: 0 };
     lines.count += 1;
     if (lines.count > LOG.linesMax) return;
-    guesser.loggedAt = now();
-    const times = guesser.count <= 1 ? '' : `, ${guesser.count} times in all`;
+    guesser.loggedAt[what] = now();
+    const times = what === 'no token' || guesser.count <= 1 ? '' : `, ${guesser.count} times in all`;
     warn(`${what} from ${addressOf(ctx) || 'somewhere'}, with ${ctx.method} ${ctx.path.slice(0, 100)}${times}`);
   }
 

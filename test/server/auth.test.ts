@@ -198,6 +198,8 @@ t.test('a message without a token is named in the log once, a look without one i
   t.same(warned, []);
   for (let n = 0; n < 3; n += 1) t.match(await ask('/v1/hive/ready', {}, 'POST'), { status: 401 });
   t.same(warned, ['no token from 127.0.0.1, with POST /v1/hive/ready']);
+  t.match(await ask('/v1/hive/ready', bearer('guess'), 'POST'), { status: 401 });
+  t.match(warned.slice(1), ['wrong token from 127.0.0.1, with POST /v1/hive/ready'], 'it hides no wrong one');
 });
 
 t.test('many guesses at once are not all looked at', async (t) => {
