@@ -3,7 +3,7 @@
  * must be well within a bound and stay so.
  */
 import type { AnyActorRef, InspectionEvent } from 'xstate';
-import { check, checkQuiet, checkStorm } from './checks.js';
+import { check, checkQuiet, checkStorm, STALL_SOON_MS } from './checks.js';
 import { fault } from './faults.js';
 import { SimHive } from './hive.js';
 import { type Host, Network } from './network.js';
@@ -12,8 +12,11 @@ import { Sim } from './sim.js';
 
 export class ExplorerFailure extends Error {}
 
-/** Within so long after the last fault all is well: a round of the search (60 s), a silent stream found (10 intervals), a backoff of 30 s, a time-out or two. */
-const HEALED_MS = 150_000;
+/**
+ * Within so long after the last fault all is well: a silent stream found (10 intervals of 10 s) and, for a hive that has moved
+ * meanwhile and calls nobody, a round of the search after that (60 s), a backoff of 30 s, a time-out or two.
+ */
+const HEALED_MS = 200_000;
 
 export class World {
   readonly sim: Sim;
@@ -35,7 +38,7 @@ export class World {
     const sim = new Sim(seed);
     this.sim = sim;
     this.network = new Network(sim);
-    this.stallMs = sim.pick([10_000, 900_000]);
+    this.stallMs = sim.pick([STALL_SOON_MS, 900_000]);
     const queens = 1 + Math.floor(sim.chance() * 3);
     const old = sim.chance() < 0.3;
     this.searches = sim.chance() < 0.6;
