@@ -26,8 +26,8 @@ export interface WatchWorkersDeps {
   toAsk: () => WorkerToAsk[];
   onHealthy: (worker: WorkerToAsk, run: string | null) => void;
   onCapabilities: (worker: WorkerToAsk, capabilities: WorkerCapabilities) => void;
-  /** Its /health failed. */
-  onFailed: (worker: WorkerToAsk, reason: string) => void;
+  /** Its /health failed; `answered`: it said so itself. */
+  onFailed: (worker: WorkerToAsk, reason: string, answered: boolean) => void;
   /** Another worker answers there: this one is gone. */
   onReplaced: (worker: WorkerToAsk, reason: string) => void;
 }
@@ -50,8 +50,11 @@ export function watchWorkers(deps: WatchWorkersDeps): WorkerWatch {
     try {
       return await askWorkerHealth(deps.outgoing, worker, { signal, connectMs: CONNECT_MS });
     } catch (error) {
-      const replaced = error instanceof PeerFailure && error.kind === 'identity';
-      if (!signal.aborted) (replaced ? deps.onReplaced : deps.onFailed)(worker, (error as Error).message);
+      if (signal.aborted) return null;
+      const { message } = error as Error;
+      const kind = error instanceof PeerFailure ? error.kind : null;
+      if (kind === 'identity') deps.onReplaced(worker, message);
+      else deps.onFailed(worker, message, kind === 'status');
       return null;
     }
   }

@@ -55,7 +55,8 @@ export function queenDirectory(ground: Ground, input: QueenDirectoryInput): Quee
       workers.healthy(id, url, now(), run);
     },
     onCapabilities: ({ id }, capabilities) => workers.capabilities(id, capabilities),
-    onFailed: ({ id }, reason) => (ended.delete(id) ? workers.unreachable(id, reason) : workers.failed(id, reason)),
+    onFailed: ({ id }, reason, answered) =>
+      ended.delete(id) ? workers.unreachable(id, reason) : workers.failed(id, reason, answered),
     onReplaced: ({ id }, reason) => workers.unreachable(id, reason),
   });
   const askWorker = (id: string, { health, anew = false }: { health: boolean; anew?: boolean }) => {

@@ -44,6 +44,8 @@ const WORKERS_MAX = 20_000;
 const ASK_AFTER_MS = 45_000;
 /** One that is not online is asked so often. */
 const ASK_AGAIN_MS = 30_000;
+/** One that said that it ends is asked soon, and again and again: it goes from the list when it does not answer. */
+const ASK_ENDING_MS = 3_000;
 /** A spawner tells of a worker before its next measurement lists it. */
 const UNLISTED_MS_MAX = 5_000;
 
@@ -408,10 +410,13 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
       const named = run ?? known.run;
       return keep({ ...known, seenAt: now.ms, seenAtIso: now.iso, heardAt: now.ms, reason: null, run: named });
     },
-    /** Its /health failed: offered no work until it answers, online for as long as its last sign of life holds. */
-    failed: (id: string, reason: string): void => {
+    /**
+     * Its /health failed: offered no work until it answers, online for as long as its last sign of life holds.
+     * `answered`: it said that it is not well, as one does that lets its answers finish.
+     */
+    failed: (id: string, reason: string, answered = false): void => {
       const known = workers.get(id);
-      if (hasEnded(known)) forget(id);
+      if (saidItEnds(known) && !answered) forget(id);
       else if (known) keep({ ...known, reason });
     },
     /** Those whose life nobody else watches: no hive streams or looks after them, and they were silent for a while. */
@@ -420,8 +425,9 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
         const { hiveId, info, seenAt, askedAt } = record;
         const hive = hiveId === null ? undefined : hives.get(hiveId);
         if (info === null || hive?.state === 'streaming' || hive?.state === 'lost') return [];
-        const silent = seenAt === null || now - seenAt >= ASK_AFTER_MS;
-        if (!silent || now - askedAt < ASK_AGAIN_MS) return [];
+        const ends = saidItEnds(record);
+        const silent = seenAt === null || now - seenAt >= (ends ? ASK_ENDING_MS : ASK_AFTER_MS);
+        if (!silent || now - askedAt < (ends ? ASK_ENDING_MS : ASK_AGAIN_MS)) return [];
         keep({ ...record, askedAt: now });
         return [toAskOf({ record, stats: statsOf(record) }, now)];
       }),
@@ -439,7 +445,7 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
     /** It is gone: not online until it gives a sign of life. */
     unreachable: (id: string, reason: string): void => {
       const known = workers.get(id);
-      if (hasEnded(known)) forget(id);
+      if (saidItEnds(known)) forget(id);
       else if (known) keep({ ...known, seenAt: null, registeredAt: null, reason });
     },
     /** A request to it failed, whoever measures it: offered no work until `recovered`. */
@@ -504,8 +510,8 @@ function belongingTo(hiveId: string | null, id: string, known: WorkerRecord | un
   return known.hiveId === hiveId ? known : { ...known, hiveId };
 }
 
-/** It said that it ends, and now it does not answer. */
-const hasEnded = (record: WorkerRecord | undefined): boolean => record?.info?.status === 'stopping';
+/** It said that it ends. */
+const saidItEnds = (record: WorkerRecord | undefined): boolean => record?.info?.status === 'stopping';
 
 /** An answer after it was away, or from a worker that is new, may be another's: its capabilities name it. */
 function toAskOf(sight: Sight, now: number): WorkerToAsk {

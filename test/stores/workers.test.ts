@@ -282,8 +282,14 @@ t.test('one that said that it ends is forgotten when it does not answer any more
       status,
     };
     workers.seen({ id: status, hiveId: null, info }, at(0));
-    workers.failed(status, 'connection refused');
   }
+  const asked = (second: number) => workers.toAsk(second * 1000).map(({ id }) => id);
+  t.same(asked(2), []);
+  t.same(asked(5), ['stopping'], 'it is asked soon');
+  workers.failed('stopping', 'it lets its answers finish', true);
+  t.same(asked(10), ['stopping'], 'and again');
+  t.equal(workers.list(10_000).length, 2);
+  for (const id of ['stopping', 'ready']) workers.failed(id, 'connection refused');
   t.same(
     workers.list(0).map(({ worker_id }) => worker_id),
     ['ready'],
