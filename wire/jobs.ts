@@ -6,7 +6,12 @@ import { HttpUrl, Id, nullable, Timestamp, WorkerId } from './status.js';
 import { Context, Slots } from './worker.js';
 
 const hive_id = Type.Optional(Id);
-const Model = Type.String({ minLength: 1, maxLength: 1024, errorMessage: 'expected the name or path of a model' });
+/** It becomes an argument of a process, and part of lines that are told. */
+const Model = Type.String({
+  maxLength: 1024,
+  pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029]+$',
+  errorMessage: 'expected the name or path of a model, of at most 1,024 characters and in one line',
+});
 const Pid = Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1, errorMessage: 'expected a process id' });
 const optional = <S extends Parameters<typeof nullable>[0]>(schema: S) => Type.Optional(nullable(schema));
 

@@ -8,6 +8,9 @@ t.test('an operation is told what is wrong with it, field by field', async (t) =
     [{ operation: 'dance' }, ['/operation']],
     [{ operation: 'worker_spawn' }, ['/model', '/worker']],
     [{ operation: 'worker_spawn', model: 'a', worker: 'abacus', device: -1 }, ['/worker', '/device']],
+    [{ operation: 'worker_spawn', model: 'a\0', worker: 'cpu' }, ['/model']],
+    [{ operation: 'worker_spawn', model: 'a\n[DONE]', worker: 'cpu' }, ['/model']],
+    [{ operation: 'infer', model: '\x1b[2Ja', prompt: 'two\nlines' }, ['/model']],
     [{ operation: 'worker_spawn', model: 'a', worker: 'openai' }, ['/engine_url']],
     [{ operation: 'worker_spawn', model: 'a', worker: 'cpu', engine_url: 'http://a' }, ['/engine_url']],
     [
