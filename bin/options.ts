@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { defaultStateDir } from '../actors/state-dir.js';
-import { parseTokens } from '../server/auth.js';
+import { parseTokens, TOKEN_CHARS_MIN } from '../server/auth.js';
 import { isId } from '../wire/status.js';
 import { hostOf, isLoopback, normaliseUrl } from '../wire/url.js';
 
@@ -187,7 +187,6 @@ export const allowedHosts = ({ allowHost, advertiseUrl }: ProcessOptions): strin
 ];
 
 /** Where others can try. */
-const TOKEN_CHARS_MIN = 16;
 
 /** Reads the files and checks that the door is shut to strangers. @throws UsageError */
 export function securityOf({ bind, token, tlsCert, tlsKey, tlsCa }: ProcessOptions): Security {

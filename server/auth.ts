@@ -7,6 +7,8 @@ import { HttpProblem } from './problem.js';
 import { SESSION_MS, type Sessions } from './sessions.js';
 
 const REALM = 'Bearer realm="rbee"';
+/** A shorter one can be guessed: it is taken on loopback only. */
+export const TOKEN_CHARS_MIN = 16;
 
 export interface Access {
   /** None means that the door is open (to loopback only: the process refuses any other bind). */
@@ -39,13 +41,11 @@ export function requireToken(access: Access, isOpen: (method: string, path: stri
 }
 
 /** Notes for the routes that it was a browser's session, and no token. @throws HttpProblem 429 */
-async function isKnown(ctx: Context, { tokens, sessions, guesses }: Access): Promise<boolean> {
+async function isKnown(ctx: Context, access: Access): Promise<boolean> {
+  const { sessions } = access;
   const [scheme = '', credentials = ''] = ctx.get('authorization').split(/ +/, 2);
   if (scheme.toLowerCase() === 'bearer') {
-    guesses?.enter(ctx);
-    const known = tokens.some((token) => same(token, credentials));
-    if (!known) await guesses?.wrong(ctx);
-    return known;
+    return (await tokenOf(ctx, access, credentials)) !== undefined;
   }
   const cookie = ctx.cookies.get(cookieOf(ctx));
   if (cookie === undefined || sessions?.isOpen(cookie) !== true) return false;
@@ -57,6 +57,15 @@ async function isKnown(ctx: Context, { tokens, sessions, guesses }: Access): Pro
       sessions.reading(cookie, () => ctx.res.destroy()),
     );
   return true;
+}
+
+/** Which of the tokens it is; undefined when it is none, which takes its time. @throws HttpProblem 429 */
+async function tokenOf(ctx: Context, { tokens, guesses }: Access, given: string): Promise<string | undefined> {
+  guesses?.enter(ctx);
+  const token = tokens.find((one) => same(one, given));
+  if (token === undefined) await guesses?.wrong(ctx);
+  else if (tokens.every((one) => one.length >= TOKEN_CHARS_MIN)) guesses?.right(ctx);
+  return token;
 }
 
 /**
@@ -82,14 +91,11 @@ function cookieOf(ctx: Context): string {
 }
 
 /** Gives a browser its cookie. @throws HttpProblem 401 for a wrong token, 429 */
-export async function logIn(ctx: Context, { tokens, sessions, guesses }: Access, given: string): Promise<void> {
+export async function logIn(ctx: Context, access: Access, given: string): Promise<void> {
+  const { tokens, sessions } = access;
   if (tokens.length === 0 || !sessions) return;
-  guesses?.enter(ctx);
-  const token = tokens.find((one) => same(one, given));
-  if (token === undefined) {
-    await guesses?.wrong(ctx);
-    throw refused('this is not the token');
-  }
+  const token = await tokenOf(ctx, access, given);
+  if (token === undefined) throw refused('this is not the token');
   ctx.cookies.set(cookieOf(ctx), sessions.begin(token), {
     httpOnly: true,
     sameSite: 'strict',

@@ -28,14 +28,18 @@ type Kind = 'wrong token' | 'no token';
 export interface Guesses {
   /** @throws HttpProblem 429 when so many wrong tokens from there wait that this one is not looked at */
   enter: (ctx: Context) => void;
+  /** The right token came, and it cannot be guessed: from there tokens are looked at from now on, however many wrong ones come. */
+  right: (ctx: Context) => void;
   /** A message came without any token, such as the callback of a hive that was given none: its sender sees a 401, we say it. */
   missing: (ctx: Context) => void;
-  /** Resolves when the answer may leave. */
+  /** Resolves when the answer may leave. @throws HttpProblem 429 */
   wrong: (ctx: Context) => Promise<void>;
 }
 
 export function createGuesses(warn: (message: string) => void, now: () => number = () => performance.now()): Guesses {
   const guessers = new Map<string, Guesser>();
+  /** From where the right token came: nobody else can keep those out, nor fill this with addresses of his own. */
+  const peers = new Set<string>();
   let untilAll = 0;
   let waitingAll = 0;
   let lines = { since: NEVER, count: 0 };
@@ -64,12 +68,22 @@ export function createGuesses(warn: (message: string) => void, now: () => number
     warn(`${what} from ${addressOf(ctx) || 'somewhere'}, with ${ctx.method} ${ctx.path.slice(0, 100)}${times}`);
   }
 
+  function refuseWhereManyWait(guesser: Guesser | undefined): void {
+    if (!guesser || (guesser.waiting < WAITING_MAX.address && waitingAll < WAITING_MAX.total)) return;
+    throw new HttpProblem(429, 'too many wrong tokens came from this address', { headers: { 'Retry-After': '1' } });
+  }
+
   return {
     enter: (ctx) => {
-      const guesser = guessers.get(addressOf(ctx));
-      if (!guesser) return;
-      if (guesser.waiting < WAITING_MAX.address && waitingAll < WAITING_MAX.total) return;
-      throw new HttpProblem(429, 'too many wrong tokens came from this address', { headers: { 'Retry-After': '1' } });
+      const address = addressOf(ctx);
+      if (!peers.has(address)) refuseWhereManyWait(guessers.get(address));
+    },
+    right: (ctx) => {
+      const address = addressOf(ctx);
+      if (peers.has(address)) return;
+      const [eldest] = peers;
+      if (peers.size >= ADDRESSES_MAX && eldest !== undefined) peers.delete(eldest);
+      peers.add(address);
     },
     missing: (ctx) => {
       if (ctx.method === 'POST') tell('no token', guesserAt(addressOf(ctx)), ctx);
@@ -78,6 +92,7 @@ export function createGuesses(warn: (message: string) => void, now: () => number
       const guesser = guesserAt(addressOf(ctx));
       guesser.count += 1;
       tell('wrong token', guesser, ctx);
+      refuseWhereManyWait(guesser);
       guesser.until = Math.max(now(), guesser.until) + PACE.address.everyMs;
       untilAll = Math.max(now(), untilAll) + PACE.total.everyMs;
       const waitMs = Math.max(waitOf(guesser.until, PACE.address), waitOf(untilAll, PACE.total));

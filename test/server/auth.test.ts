@@ -210,3 +210,28 @@ t.test('many guesses at once are not all looked at', async (t) => {
   t.equal(refused[0]?.retryAfter, '1');
   t.match(await ask('/secret', bearer(TOKEN)), { status: 200 }, 'and then the right one is');
 });
+
+t.test('wrong tokens do not keep out an address from which the right one came', async (t) => {
+  const { ask } = await start(t, { guesses: true });
+  t.match(await ask('/secret', bearer(TOKEN)), { status: 200 });
+  let stopped = false;
+  const said = new Set<number>();
+  const guess = async () => {
+    while (!stopped) said.add((await ask('/secret', bearer('a guess'))).status);
+  };
+  const guessers = Array.from({ length: 40 }, guess);
+  while (!said.has(429)) await new Promise(setImmediate);
+  for (let i = 0; i < 50; i += 1) t.match(await ask('/secret', bearer(TOKEN)), { status: 200 });
+  stopped = true;
+  await Promise.all(guessers);
+  t.same([...said].sort(), [401, 429]);
+});
+
+t.test('where a token can be guessed, its address is as slow as all others', async (t) => {
+  const { ask } = await start(t, { tokens: ['short'], guesses: true });
+  t.match(await ask('/secret', bearer('short')), { status: 200 });
+  const wrong = Array.from({ length: 60 }, () => ask('/secret', bearer('wrong')));
+  const right = Array.from({ length: 10 }, () => ask('/secret', bearer('short')));
+  await Promise.all(wrong);
+  t.ok((await Promise.all(right)).some(({ status }) => status === 429));
+});
