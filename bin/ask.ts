@@ -41,7 +41,7 @@ export function query(program: Command, name: string, description: string, examp
     .addOption(
       option(
         '--token <token>',
-        'what she asks for; flags can be read by others here, the variable cannot',
+        'the token of the swarm; flags can be read by others here, the variable cannot',
         'RBEE_TOKEN',
       ),
     )

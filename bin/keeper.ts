@@ -56,7 +56,7 @@ Examples:
 
 It needs none of them: workers that it spawns run on this machine, and it chats with them directly. It finds hives in the
 registry, at queens, and on the hosts of the SSH config, reads each one's stream, and is nobody's queen: no hive announces
-itself to it. A queen that comes later changes nothing but that she appears.`;
+itself to it. A queen that comes later changes nothing but that it appears.`;
 
 export function keeperCommand(): Command {
   const command = new Command('keeper')

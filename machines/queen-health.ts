@@ -25,7 +25,7 @@ export interface QueenHealthContext extends QueenHealthInput {
 /** Two, so that one lost packet or one long pause does not end a healthy stream. */
 const FAILURES_MAX = 2;
 
-const NOT_READ = 'she is there, but does not read this stream';
+const NOT_READ = 'it is there, but does not read this stream';
 
 export const queenHealthMachine = setup({
   types: { context: {} as QueenHealthContext, input: {} as QueenHealthInput },
@@ -49,7 +49,7 @@ export const queenHealthMachine = setup({
             guard: ({ context, event }) =>
               context.run !== null && event.output.run !== null && event.output.run !== context.run,
             target: 'failed',
-            actions: assign({ reason: 'she was restarted, and has not read this stream since' }),
+            actions: assign({ reason: 'it was restarted, and has not read this stream since' }),
           },
           {
             guard: ({ context, event }) => event.output.reads === false && context.failures + 1 >= FAILURES_MAX,
@@ -76,7 +76,7 @@ export const queenHealthMachine = setup({
             target: 'failed',
             actions: assign({
               failures: ({ context }) => context.failures + 1,
-              reason: ({ event }) => `her /health failed twice running: ${asFailure(event.error).message}`,
+              reason: ({ event }) => `its /health failed twice running: ${asFailure(event.error).message}`,
             }),
           },
           {

@@ -138,7 +138,7 @@ export function hiveDoors({
     summary: 'The devices of this machine; with queen_url, the hive also announces itself to that queen at once.',
     query: {
       queen_url: { description: 'Where the queen can be reached.', schema: HttpUrl },
-      queen_id: { description: 'Her id.', schema: Id },
+      queen_id: { description: 'The id of the queen.', schema: Id },
     },
     answers: {
       200: { description: 'Devices.', schema: Capabilities },

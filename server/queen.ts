@@ -90,7 +90,7 @@ function callbacks({ queenId, loopbackOnly, secured, send, fleet, now }: QueenDo
 
   function refusal(hiveId: string, hiveUrl: string, said: ReadyAnswer | undefined): HttpProblem {
     if (said?.outcome !== 'conflict' && said?.outcome !== 'moving') {
-      return new HttpProblem(503, 'this queen has as many hives as she takes: see --max-hives', {
+      return new HttpProblem(503, 'this queen has as many hives as it takes: see --max-hives', {
         headers: { 'Retry-After': '30' },
       });
     }
@@ -122,7 +122,7 @@ function callbacks({ queenId, loopbackOnly, secured, send, fleet, now }: QueenDo
         200: { description: 'The queen subscribes.', schema: HiveReadyAnswer },
         409: { description: 'Another hive holds the name.' },
         422: { description: 'A field is wrong.' },
-        503: { description: 'As many hives as she takes.' },
+        503: { description: 'As many hives as it takes.' },
       },
       handle: hiveReady,
     },
@@ -146,7 +146,7 @@ function urlOfHost(hostname: string, port: number): { text: string; pointer: str
 }
 
 const tooManyWorkers = () =>
-  new HttpProblem(503, 'this queen knows as many workers as she takes', { headers: { 'Retry-After': '30' } });
+  new HttpProblem(503, 'this queen knows as many workers as it takes', { headers: { 'Retry-After': '30' } });
 
 /** Spawners tell her directly what the registry would tell her later (PROTOCOL, "Registry"). */
 function fastPath(input: QueenDoorsInput): Route[] {
@@ -179,7 +179,7 @@ function fastPath(input: QueenDoorsInput): Route[] {
     answer(ctx, { status: 'ok' });
   }
 
-  const full = { 422: { description: 'A field is wrong.' }, 503: { description: 'As many as she takes.' } };
+  const full = { 422: { description: 'A field is wrong.' }, 503: { description: 'As many as it takes.' } };
   return [
     {
       method: 'POST',

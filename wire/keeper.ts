@@ -10,7 +10,7 @@ export const SeenQueen = Type.Object({
   queen_id: nullable(Id),
   url: HttpUrl,
   state: Type.Union([Type.Literal('connecting'), Type.Literal('online'), Type.Literal('lost')]),
-  reason: nullable(Type.String({ description: 'why she is lost' })),
+  reason: nullable(Type.String({ description: 'why it is lost' })),
   since: Timestamp,
 });
 export type SeenQueen = Static<typeof SeenQueen>;

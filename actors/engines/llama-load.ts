@@ -192,7 +192,7 @@ async function startLlama(library: Library, input: LlamaInput, threads: number):
 function noBuild(gpu: LlamaInput['gpu'], cause?: unknown): EngineFailed {
   const what = gpu === 'auto' ? 'a GPU of this machine' : gpu === false ? 'the CPU' : gpu;
   return fatal(
-    `node-llama-cpp brings no build of llama.cpp for ${what}: a checkout of rbee has those for CUDA and Vulkan only once it is installed (its README, "Use it"); or choose --worker-type cpu, or build one (npx node-llama-cpp source download)`,
+    `node-llama-cpp brings no build of llama.cpp for ${what}: a checkout of rbee has those for CUDA and Vulkan only once it is installed (its README, "Use it"); or choose the worker type cpu, or build one (npx node-llama-cpp source download)`,
     cause,
   );
 }

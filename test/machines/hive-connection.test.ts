@@ -227,7 +227,7 @@ t.test('a queen that was restarted behind a connection that died silently is cal
   t.equal(actor.getSnapshot().value, 'streaming');
   await script.pass(15_050);
   t.match(actor.getSnapshot(), { value: 'ready' });
-  t.ok(script.lines.some((line) => line.includes('lost (she was restarted')));
+  t.ok(script.lines.some((line) => line.includes('lost (it was restarted')));
   actor.stop();
 });
 

@@ -119,9 +119,9 @@ exports[`dist/test/machines/hive-connection.test.js > TAP > two failures of her 
  30.05 s  health of the queen: ok
  45.05 s  health of the queen: fails
  60.05 s  health of the queen: fails
- 60.05 s  connection = lost (her /health failed twice running: no answer within 5 s)
+ 60.05 s  connection = lost (its /health failed twice running: no answer within 5 s)
  60.10 s  announce to http://queen:7833, attempt 1
- 60.10 s  connection = announcing (her /health failed twice running: no answer within 5 s)
+ 60.10 s  connection = announcing (its /health failed twice running: no answer within 5 s)
  60.10 s  connection tells connection.accepted
  60.10 s  connection = ready
 `
