@@ -22,7 +22,7 @@ export async function* wholeLines(body: Readable, { signal, count, refuse }: Pas
   const rest = createBytes();
   let tail = '';
   let pieces = 0;
-  let over = false;
+  const seen: Seen = { over: false, answer: false };
   try {
     for await (const chunk of body as AsyncIterable<Buffer>) {
       const end = rest.length + chunk.length > LINE_BYTES_MAX ? chunk.length : chunk.lastIndexOf(LF) + 1;
@@ -33,7 +33,8 @@ export async function* wholeLines(body: Readable, { signal, count, refuse }: Pas
       if (!whole) continue;
       const text = whole.toString('latin1');
       // Of a line that is passed on in parts nobody can say whether it is JSON.
-      if (text.endsWith('\n')) over = checkEvents(text) || over;
+      if (text.endsWith('\n')) checkEvents(text, seen);
+      else seen.answer = true;
       tail = (tail + text.slice(-TAIL_CHARS)).slice(-TAIL_CHARS);
       const found = text.match(PIECE)?.length ?? 0;
       pieces += found;
@@ -42,10 +43,10 @@ export async function* wholeLines(body: Readable, { signal, count, refuse }: Pas
     }
     if (rest.length > 0) {
       const last = Buffer.from(rest.view());
-      over = checkEvents(last.toString('latin1')) || over;
+      checkEvents(last.toString('latin1'), seen);
       yield last;
     }
-    if (!over) throw broken('the engine ended its stream before the answer was over');
+    if (!seen.over) throw broken('the engine ended its stream before the answer was over');
   } catch (error) {
     if (signal.aborted) throw signal.reason;
     throw error instanceof InferenceRefused ? error : refuse(error);
@@ -57,17 +58,22 @@ export async function* wholeLines(body: Readable, { signal, count, refuse }: Pas
 
 const broken = (message: string) => new InferenceRefused(502, message, { code: 'engine_broken' });
 
-/**
- * Whether these lines end an answer: with `[DONE]`, or with an error, after which some engines say nothing.
- * @throws InferenceRefused 502 for an event that is not JSON
- */
-function checkEvents(lines: string): boolean {
-  let over = false;
+/** What has come of a stream: its end, which is `[DONE]` or an error after which some engines say nothing, and what precedes it. */
+interface Seen {
+  over: boolean;
+  answer: boolean;
+}
+
+/** @throws InferenceRefused 502 for an event that is not JSON, and for an end with nothing before it */
+function checkEvents(lines: string, seen: Seen): void {
   for (const [, data = ''] of lines.matchAll(/^data:[ ]?(.*?)\r?$/gm)) {
-    if (data.trim() === '[DONE]') over = true;
-    else if (data.trim() !== '') over = 'error' in eventOf(data) || over;
+    if (data.trim() === '') continue;
+    if (data.trim() !== '[DONE]') {
+      seen.over = 'error' in eventOf(data) || seen.over;
+      seen.answer = true;
+    } else if (seen.answer) seen.over = true;
+    else throw broken('the engine ended its stream without an answer');
   }
-  return over;
 }
 
 function eventOf(data: string): object {

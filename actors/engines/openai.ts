@@ -123,6 +123,12 @@ export function createOpenAiEngine({ model, url, apiKey, ca, log }: OpenAiEngine
     if (typeof whole !== 'object' || whole === null) {
       throw new InferenceRefused(502, 'the engine answered something that is not JSON', { code: 'engine_broken' });
     }
+    // Some say 200 and mean an error.
+    if (!Array.isArray((whole as Record<string, unknown>)[call.route === 'embeddings' ? 'data' : 'choices'])) {
+      const { message } = errorOf(whole);
+      const detail = `the engine sent no answer of a model${message === null ? '' : `: ${message}`}`;
+      throw new InferenceRefused(502, detail, { code: 'engine_broken' });
+    }
     countUsage(whole, call.count);
     return { kind: 'whole', status, body: whole };
   }

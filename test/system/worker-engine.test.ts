@@ -258,6 +258,7 @@ t.test('a stream that is empty, no JSON, or ends without [DONE] is told as an er
     });
   const streams: [what: string, lines: string, status: number, more?: http.OutgoingHttpHeaders][] = [
     ['empty', '', 502],
+    ['nothing but its end', 'data: [DONE]\n\n', 502],
     ['a page', '<html>\n<p>Hello</p>\n</html>\n', 200],
     ['no JSON', `${chunkLine('one')}data: oops\n\ndata: [DONE]\n\n`, 502],
     ['cut between two events', chunkLine('one'), 200],
@@ -283,6 +284,20 @@ t.test('a stream that is empty, no JSON, or ends without [DONE] is told as an er
   };
   const told = await (await ask('/v1/chat/completions', ASK)).text();
   t.equal(told.split('"error"').length - 1, 1, 'what the engine said of it is enough');
+});
+
+t.test('a whole answer that is none of a model is told as an error', async (t) => {
+  const engine = await fakeEngine(t);
+  const worker = await before(t, engine);
+  for (const whole of ['', 'oops', 'null', '[]', '{}', '{"error":{"message":"out of memory"}}']) {
+    engine.respond = (_, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.end(whole);
+    };
+    const said = await postJson(`${worker.url}/v1/chat/completions`, ASK);
+    t.match(said, { status: 502, body: { error: { code: 'engine_broken' } } }, whole);
+    if (whole.includes('memory')) t.match(said.body.error.message, /: out of memory$/);
+  }
 });
 
 t.test('an engine that is not there yet, goes away and comes back', async (t) => {
@@ -326,7 +341,7 @@ t.test('its key comes from the environment, goes to the engine only, and stands 
     RBEE_ENGINE_API_KEY: 'sk-engine',
     RBEE_TOKEN: 'ours',
   });
-  engine.respond = (request, response) => answer(response, 200, { told: request.headers });
+  engine.respond = (request, response) => answer(response, 200, { choices: [], told: request.headers });
   const { body } = await postJson(`${worker.url}/v1/chat/completions`, ASK, { authorization: 'Bearer ours' });
   t.equal(body.told.authorization, 'Bearer sk-engine', 'not the caller’s token');
   t.notMatch(worker.stderr() + worker.stdout(), /sk-engine/);
