@@ -118,7 +118,7 @@ t.test('a hive that wants a token which the queen has not is told so, by queen a
     async () => {
       const { body } = await machines();
       const tie = body.machines.find(({ machine }: { machine: string }) => machine === 'hive-connection');
-      return /401/.test(tie.context.reason) && tie.context.reason;
+      return /answered 401/.test(tie.context.reason) && tie.context.reason;
     },
     { timeoutMs: 60_000 },
   );
