@@ -48,7 +48,7 @@ interface Wrong {
 
 /** Of a field that may be one of several things, what is wrong with the one that was meant, as its type tells. */
 function meant({ path, message, schema, value }: Wrong): FieldError {
-  const given = { pointer: path, detail: schema.errorMessage ?? message };
+  const given = { pointer: path, detail: schema.errorMessage ?? rangeOf(schema) ?? message };
   if (!schema.anyOf || schema.errorMessage !== undefined) return given;
   const members = membersOf(schema).filter(({ type }) => type !== 'null');
   if (members.every((member) => 'const' in member)) {
@@ -59,6 +59,15 @@ function meant({ path, message, schema, value }: Wrong): FieldError {
   if (first) return { ...meant(first), pointer: path + meant(first).pointer };
   const types = members.map(({ type }) => type);
   return types.includes(undefined) ? given : { pointer: path, detail: `Expected ${types.join(' or ')}` };
+}
+
+/** All that a number may be, whichever of its bounds was crossed. */
+function rangeOf({ type, minimum, maximum }: TSchema): string | null {
+  if (type !== 'number' && type !== 'integer') return null;
+  const what = `Expected ${type === 'integer' ? 'an integer' : 'a number'}`;
+  if (minimum !== undefined && maximum !== undefined) return `${what} from ${minimum} to ${maximum}`;
+  if (minimum !== undefined) return `${what} of at least ${minimum}`;
+  return maximum === undefined ? null : `${what} of at most ${maximum}`;
 }
 
 const membersOf = (schema: TSchema): TSchema[] =>

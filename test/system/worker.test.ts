@@ -183,8 +183,8 @@ t.test('special tokens in a prompt that is completed are tokens, not text', asyn
 
 t.test('what is out of range is refused with the range in words', async (t) => {
   const cases: [body: object, words: RegExp][] = [
-    [{ temperature: 3 }, /temperature: .*2/],
-    [{ max_tokens: 0 }, /max_tokens: .*1/],
+    [{ temperature: 3 }, /temperature: expected a number from 0 to 2/i],
+    [{ max_tokens: 0 }, /max_tokens: expected an integer of at least 1/i],
     [{ top_p: 1.5 }, /top_p: .*1/],
     [{ stop: [''] }, /stop.*1/],
     [{ stop: Array.from({ length: 17 }, () => 'x') }, /stop.*16/],
