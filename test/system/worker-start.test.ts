@@ -106,7 +106,7 @@ t.test('a kind of GPU that is not here is told, with what to do', async (t) => {
   const other = process.platform === 'darwin' ? 'cuda' : 'metal';
   const { code, stderr } = await lastWords(t, tinyModel(t), ['--worker-type', other]);
   t.equal(code, 2);
-  t.match(stderr, /no build of llama\.cpp for (cuda|metal): .*--worker-type/);
+  t.match(stderr, /no build of llama\.cpp for (cuda|metal): .*choose the worker type cpu/);
 });
 
 t.test('without node-llama-cpp it says how to install it, and what else there is', async (t) => {
