@@ -523,9 +523,11 @@ export const workerMachine = s.createMachine({
       entry: [
         s.enqueueActions(({ context, enqueue }) => {
           enqueue.stopChild('run');
-          const reason = context.restore?.refused ?? context.reason;
-          enqueue.assign({ reason });
-          enqueue({ type: 'narrate', params: { line: `it is not started again: ${reason}` } });
+          // Why it crashed was said a moment ago.
+          const refused = context.restore?.refused ?? null;
+          enqueue.assign({ reason: refused ?? context.reason });
+          const why = refused === null ? '' : `: ${refused}`;
+          enqueue({ type: 'narrate', params: { line: `it is not started again${why}` } });
         }),
         settle,
       ],

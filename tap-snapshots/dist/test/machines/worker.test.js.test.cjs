@@ -127,7 +127,7 @@ exports[`dist/test/machines/worker.test.js > TAP > a worker that was healthy is 
  31.35 s  worker = starting.launching (it ended with code 1)
  31.40 s  says: process 12 runs
  31.40 s  says: crashed: it ended with code 1
- 31.40 s  says: it is not started again: it ended with code 1
+ 31.40 s  says: it is not started again
  31.40 s  worker = crashed (it ended with code 1)
 `
 
@@ -190,6 +190,6 @@ exports[`dist/test/machines/worker.test.js > TAP > one that never was healthy is
   3.15 s  says: process 9 runs
   3.15 s  says: crashed: it ended with code 1
   3.15 s  says:   cannot map /models/tiny.gguf
-  3.15 s  says: it is not started again: it ended with code 1
+  3.15 s  says: it is not started again
   3.15 s  worker = crashed (it ended with code 1)
 `
