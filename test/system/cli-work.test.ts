@@ -11,6 +11,7 @@ import { fakeHive } from '../fakes/hive.js';
 import { type CommandOptions, outcomeOf, startCommand } from '../helpers/command.js';
 import { getJson } from '../helpers/http.js';
 import { startProcess } from '../helpers/process.js';
+import { temporary } from '../helpers/temporary.js';
 import { waitFor } from '../helpers/wait.js';
 import { tinyModel } from '../helpers/worker.js';
 
@@ -334,12 +335,6 @@ t.test('with several hives online rbee spawn asks for one of them', async (t) =>
 });
 
 t.test('the hive ends in order', async (t) => t.same(await hive.kill(), { code: 0, signal: null }));
-
-function temporary(t: Test): string {
-  const dir = mkdtempSync(path.join(tmpdir(), 'rbee-cli-'));
-  t.teardown(() => rmSync(dir, { recursive: true, force: true, maxRetries: 3 }));
-  return dir;
-}
 
 const UP = ['up', '--registry-port', '0', '--queen-port', '0', '--hive-port', '0', '--state-dir'];
 

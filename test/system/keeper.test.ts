@@ -8,6 +8,7 @@ import { answer, problem, serve } from '../fakes/serve.js';
 import { isAlive } from '../helpers/alive.js';
 import { getJson, openStream, postJson } from '../helpers/http.js';
 import { type RbeeProcess, restart, startProcess } from '../helpers/process.js';
+import { temporary } from '../helpers/temporary.js';
 import { waitFor } from '../helpers/wait.js';
 import { clientOf, tinyModel } from '../helpers/worker.js';
 
@@ -173,7 +174,7 @@ t.test('hives are found at a queen and in the SSH config, each once and without 
   const [told, written] = [await fakeHive(t, { hiveId: 'told', tickMs: 200 }), await fakeHive(t, { tickMs: 200 })];
   await told.announce(queen.url);
   await waitFor('the queen to read it', async () => (await getJson(`${queen.url}/v1/hives/told`)).body.state);
-  const config = path.join(t.testdir(), 'config');
+  const config = path.join(temporary(t), 'config');
   writeFileSync(config, 'Host here\n  HostName localhost\nHost there\n  HostName 127.0.0.1\n');
   const keeper = await startProcess(t, {
     name: 'keeper',

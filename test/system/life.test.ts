@@ -1,20 +1,9 @@
 /** How a queen and a hive begin, what they keep, and how they end: real processes, real signals, real HTTP. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, openSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import net from 'node:net';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
@@ -26,6 +15,7 @@ import { getJson, openStream, postJson, rawRequest, type Stream } from '../helpe
 import { run } from '../helpers/jobs.js';
 import { type Exit, type RbeeProcess, restart, StartFailed, startProcess } from '../helpers/process.js';
 import { startSpawner } from '../helpers/spawner-process.js';
+import { temporary } from '../helpers/temporary.js';
 import { waitFor } from '../helpers/wait.js';
 
 const ROOT = new URL('../../../', import.meta.url);
@@ -76,13 +66,6 @@ async function listening({ stdout, stderr }: Command): Promise<{ url: string; id
     throw new Error(stderr());
   });
   return JSON.parse(line);
-}
-
-/** A new directory that goes away with the test. */
-function temporary(t: Pick<Test, 'teardown'>): string {
-  const dir = mkdtempSync(path.join(tmpdir(), 'rbee-life-'));
-  t.teardown(() => rmSync(dir, { recursive: true, force: true, maxRetries: 3 }));
-  return dir;
 }
 
 async function refusedStart(starting: Promise<RbeeProcess>): Promise<StartFailed> {

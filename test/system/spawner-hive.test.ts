@@ -8,6 +8,7 @@ import { getJson, openStream } from '../helpers/http.js';
 import { run } from '../helpers/jobs.js';
 import { type RbeeProcess, restart, startProcess } from '../helpers/process.js';
 import { startSpawner } from '../helpers/spawner-process.js';
+import { temporary } from '../helpers/temporary.js';
 import { waitFor } from '../helpers/wait.js';
 import { endGroup, tinyModel } from '../helpers/worker.js';
 
@@ -16,7 +17,7 @@ const onLinux = { skip: !isLinux && 'elsewhere not everything can be measured' }
 
 /** Workers as a hive called gpu-0 leaves them when it is killed: stand-ins, recorded in its state. */
 async function leftWorkers(t: Test, models: string[], cgroups = false) {
-  const stateDir = t.testdir();
+  const stateDir = temporary(t);
   const before = await startSpawner(t, { stateDir, cgroups });
   const workers: SpawnedWorker[] = [];
   for (const model of models) workers.push(await before.spawn(model));

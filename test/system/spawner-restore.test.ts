@@ -6,6 +6,7 @@ import t, { type Test } from 'tap';
 import { isAlive } from '../helpers/alive.js';
 import { getJson } from '../helpers/http.js';
 import { type SpawnerProcess, startSpawner } from '../helpers/spawner-process.js';
+import { temporary } from '../helpers/temporary.js';
 import { waitFor } from '../helpers/wait.js';
 
 const isLinux = process.platform === 'linux';
@@ -19,7 +20,7 @@ t.jobs = 3;
 const test = (name: string, run: (t: Test) => Promise<void>) => t.test(name, { buffered: true }, run);
 
 test('workers that nobody stopped come back after an end in order, those that were stopped do not', async (t) => {
-  const stateDir = t.testdir();
+  const stateDir = temporary(t);
   const first = await startSpawner(t, { stateDir });
   const [a, b, c] = [await first.spawn('a', { context: 512 }), await first.spawn('b'), await first.spawn('c')];
   await first.stop({ pid: b.pid as number });
@@ -47,7 +48,7 @@ test('workers that nobody stopped come back after an end in order, those that we
 });
 
 test('with --no-restore they are forgotten, also by the run after that', async (t) => {
-  const stateDir = t.testdir();
+  const stateDir = temporary(t);
   const first = await startSpawner(t, { stateDir });
   await first.spawn('a');
   await first.end({ keep: false, graceMs: 2_000 });
@@ -61,7 +62,7 @@ test('with --no-restore they are forgotten, also by the run after that', async (
 });
 
 test('one that was loading when all went down twice is shown, and not started a third time', async (t) => {
-  const stateDir = t.testdir();
+  const stateDir = temporary(t);
   const goDownWhileItLoads = async (spawner: SpawnerProcess) => {
     const { pid } = await waitFor('it to load', async () =>
       (await spawner.list()).find(({ state, port }) => state === 'starting' && port !== null),
@@ -84,7 +85,7 @@ test('one that was loading when all went down twice is shown, and not started a 
 });
 
 test('a worker that crashes keeps its id, though its port is taken meanwhile', async (t) => {
-  const spawner = await startSpawner(t, { stateDir: t.testdir() });
+  const spawner = await startSpawner(t, { stateDir: temporary(t) });
   const worker = await spawner.spawn('tiny');
   const port = worker.port as number;
   process.kill(worker.pid as number, 'SIGKILL');
@@ -101,7 +102,7 @@ test('a worker that crashes keeps its id, though its port is taken meanwhile', a
 });
 
 test('a load that comes no further ends the spawn, with the reason', async (t) => {
-  const spawner = await startSpawner(t, { stateDir: t.testdir(), loadTimeoutMs: 2_000 });
+  const spawner = await startSpawner(t, { stateDir: temporary(t), loadTimeoutMs: 2_000 });
   // Progress in steps of a quarter, which is never reached.
   await t.rejects(spawner.spawn('slow?loadMs=86400000'), /came no further within --load-timeout: .*loading slow: 0 %/);
   t.match(await spawner.list(), [{ state: 'crashed', reason: /came no further/ }]);
@@ -112,7 +113,7 @@ for (const [how, change] of [
   ['it has another id', { id: 'gpu-1' }],
 ] as const) {
   test(`workers of a hive that is no more are listed, ended and taken over: ${how}`, async (t) => {
-    const stateDir = t.testdir();
+    const stateDir = temporary(t);
     const first = await startSpawner(t, { stateDir });
     const [a, b] = await Promise.all([first.spawn('a', { context: 512 }), first.spawn('b')]);
     const beside = await startSpawner(t, { stateDir, id: 'gpu-7' });
@@ -150,7 +151,7 @@ for (const [how, change] of [
 }
 
 test('workers whose state was deleted are found by what they hold open', async (t) => {
-  const stateDir = t.testdir();
+  const stateDir = temporary(t);
   const first = await startSpawner(t, { stateDir });
   const worker = await first.spawn('tiny');
   await first.kill('SIGKILL');

@@ -5,6 +5,7 @@ import { fakeQueen } from '../fakes/queen.js';
 import { isAlive } from '../helpers/alive.js';
 import { getJson } from '../helpers/http.js';
 import { startSpawner } from '../helpers/spawner-process.js';
+import { temporary } from '../helpers/temporary.js';
 import { waitFor } from '../helpers/wait.js';
 
 const isLinux = process.platform === 'linux';
@@ -15,7 +16,7 @@ t.jobs = 3;
 const test = (name: string, run: (t: Test) => Promise<void>) => t.test(name, { buffered: true }, run);
 
 test('a worker is spawned, waited for with its progress, listed and stopped', async (t) => {
-  const stateDir = t.testdir();
+  const stateDir = temporary(t);
   const spawner = await startSpawner(t, { stateDir });
   const worker = await spawner.spawn('/models/tiny?loadMs=1500');
   t.match(worker, {
@@ -48,14 +49,14 @@ test('a worker is spawned, waited for with its progress, listed and stopped', as
 });
 
 test('two workers bind different ports, each by itself', async (t) => {
-  const spawner = await startSpawner(t, { stateDir: t.testdir() });
+  const spawner = await startSpawner(t, { stateDir: temporary(t) });
   const [a, b] = await Promise.all([spawner.spawn('a'), spawner.spawn('b')]);
   t.not(a.port, b.port);
   t.not(a.workerId, b.workerId);
 });
 
 test('only workers of this spawner can be stopped by it', async (t) => {
-  const spawner = await startSpawner(t, { stateDir: t.testdir() });
+  const spawner = await startSpawner(t, { stateDir: temporary(t) });
   await t.rejects(spawner.stop({ pid: process.pid }), /is no worker of hive gpu-0/);
   await t.rejects(spawner.stop({ pid: spawner.pid }), /is no worker of hive gpu-0/);
   await t.rejects(spawner.stop({ pid: 1 }), /is no worker of hive gpu-0/);
@@ -63,7 +64,7 @@ test('only workers of this spawner can be stopped by it', async (t) => {
 
 test('the token goes by the environment, never by the command line, and our own settings do not leak', async (t) => {
   const spawner = await startSpawner(t, {
-    stateDir: t.testdir(),
+    stateDir: temporary(t),
     token: 'sesame-1',
     queenUrls: ['http://127.0.0.1:1'],
   });
@@ -86,7 +87,7 @@ test('the token goes by the environment, never by the command line, and our own 
 });
 
 test('what a worker is asked to be configured with reaches its command line, also when it is started again', async (t) => {
-  const spawner = await startSpawner(t, { stateDir: t.testdir() });
+  const spawner = await startSpawner(t, { stateDir: temporary(t) });
   const options = { context: 32_768, slots: 2, threads: 3, gpuLayers: 0, kvType: 'q8_0' } as const;
   const worker = await spawner.spawn('tiny', { worker: 'cuda', ...options });
   const argvOf = async (url: string | null) =>
@@ -104,7 +105,7 @@ test('what a worker is asked to be configured with reaches its command line, als
 
 test('the key of an engine goes to workers before that engine, and to no others', async (t) => {
   const spawner = await startSpawner(t, {
-    stateDir: t.testdir(),
+    stateDir: temporary(t),
     env: { RBEE_ENGINE_API_KEY: 'sk-1', RBEE_ENGINE_URL: 'http://127.0.0.1:11434/v1' },
     advertiseUrl: 'http://gpu.example:7835',
   });
@@ -122,7 +123,7 @@ test('the key of an engine goes to workers before that engine, and to no others'
 
 test('a queen is told at once, and one that is not there does no harm', async (t) => {
   const queen = await fakeQueen(t, { mode: 'accept' });
-  const spawner = await startSpawner(t, { stateDir: t.testdir(), queenUrls: ['http://127.0.0.1:1', queen.url] });
+  const spawner = await startSpawner(t, { stateDir: temporary(t), queenUrls: ['http://127.0.0.1:1', queen.url] });
   const worker = await spawner.spawn('tiny');
   const told = await waitFor('the registration', () => queen.registrations[0]);
   t.strictSame(told, {
@@ -139,7 +140,7 @@ test('a queen is told at once, and one that is not there does no harm', async (t
 });
 
 test('a worker that cannot start is tried three times and then reported with its last words', async (t) => {
-  const stateDir = t.testdir();
+  const stateDir = temporary(t);
   const spawner = await startSpawner(t, { stateDir });
   await t.rejects(spawner.spawn('tiny?exit=1'), /the worker crashed: it ended with code 1/);
   t.strictSame(
@@ -162,13 +163,13 @@ test('a worker that cannot start is tried three times and then reported with its
 });
 
 test('wrong usage is reported at once', async (t) => {
-  const spawner = await startSpawner(t, { stateDir: t.testdir() });
+  const spawner = await startSpawner(t, { stateDir: temporary(t) });
   await t.rejects(spawner.spawn('tiny?exit=2'), /the worker crashed: it ended with code 2/);
   t.equal((await spawner.list())[0]?.restarts, 0);
 });
 
 test('a worker that crashes is started again', async (t) => {
-  const spawner = await startSpawner(t, { stateDir: t.testdir() });
+  const spawner = await startSpawner(t, { stateDir: temporary(t) });
   const worker = await spawner.spawn('tiny?crashMs=1000');
   const again = await waitFor('another process', async () =>
     (await spawner.list()).find(({ state, pid }) => state === 'healthy' && pid !== worker.pid),
@@ -181,7 +182,7 @@ test('a worker that crashes is started again', async (t) => {
 });
 
 test('one that ignores SIGTERM is killed, and all that it started with it', async (t) => {
-  const spawner = await startSpawner(t, { stateDir: t.testdir() });
+  const spawner = await startSpawner(t, { stateDir: temporary(t) });
   const worker = await spawner.spawn('tiny?ignoreTerm=1&childBusyPct=1');
   const family = () => (isLinux ? membersOfSession(worker.pid as number) : []);
   if (isLinux) await waitFor('its child', () => family().length === 2);
@@ -191,7 +192,7 @@ test('one that ignores SIGTERM is killed, and all that it started with it', asyn
 });
 
 test('one that is frozen is stopped all the same', async (t) => {
-  const spawner = await startSpawner(t, { stateDir: t.testdir() });
+  const spawner = await startSpawner(t, { stateDir: temporary(t) });
   const worker = await spawner.spawn('tiny');
   process.kill(worker.pid as number, 'SIGSTOP');
   await spawner.stop({ pid: worker.pid as number });
@@ -199,7 +200,7 @@ test('one that is frozen is stopped all the same', async (t) => {
 });
 
 test('one that answers nothing any more takes no work, though it lives', async (t) => {
-  const spawner = await startSpawner(t, { stateDir: t.testdir() });
+  const spawner = await startSpawner(t, { stateDir: temporary(t) });
   const worker = await spawner.spawn('tiny?muteMs=1000');
   const hung = await waitFor(
     'two checks to fail',
@@ -211,7 +212,7 @@ test('one that answers nothing any more takes no work, though it lives', async (
 });
 
 test('an aborted spawn leaves no process', async (t) => {
-  const spawner = await startSpawner(t, { stateDir: t.testdir() });
+  const spawner = await startSpawner(t, { stateDir: temporary(t) });
   const spawning = spawner.spawn('tiny?loadMs=600000');
   const rejected = t.rejects(spawning, /was stopped before it was ready/);
   const starting = await waitFor('a worker that loads', async () =>
@@ -224,7 +225,7 @@ test('an aborted spawn leaves no process', async (t) => {
 });
 
 test('workers outlive a spawner that is killed, are adopted by the next one, and none is stopped', async (t) => {
-  const stateDir = t.testdir();
+  const stateDir = temporary(t);
   const first = await startSpawner(t, { stateDir });
   const a = await first.spawn('a');
   const b = await first.spawn('b');
@@ -262,7 +263,7 @@ test('workers outlive a spawner that is killed, are adopted by the next one, and
 });
 
 test('nobody adopts the workers of a keeper, of another hive, or of another hive of the same name', async (t) => {
-  const stateDir = t.testdir();
+  const stateDir = temporary(t);
   const keeper = await startSpawner(t, { stateDir, kind: 'keeper', id: 'gpu-0' });
   const theirs = await keeper.spawn('tiny');
   await keeper.kill('SIGKILL');
@@ -286,7 +287,7 @@ test('nobody adopts the workers of a keeper, of another hive, or of another hive
 });
 
 test('a pid that was reused is neither adopted nor signalled', async (t) => {
-  const stateDir = t.testdir();
+  const stateDir = temporary(t);
   const first = await startSpawner(t, { stateDir });
   const worker = await first.spawn('tiny');
   const other = await first.spawn('other');
@@ -307,7 +308,7 @@ test('a pid that was reused is neither adopted nor signalled', async (t) => {
 });
 
 test('a worker whose spawner was killed before it wrote down its pid is found by its environment', async (t) => {
-  const stateDir = t.testdir();
+  const stateDir = temporary(t);
   const first = await startSpawner(t, { stateDir });
   const worker = await first.spawn('tiny?childBusyPct=1');
   await first.kill('SIGKILL');
@@ -321,7 +322,7 @@ test('a worker whose spawner was killed before it wrote down its pid is found by
 });
 
 test('a broken record is set aside, and its worker is found by its environment', async (t) => {
-  const stateDir = t.testdir();
+  const stateDir = temporary(t);
   const first = await startSpawner(t, { stateDir });
   const worker = await first.spawn('tiny');
   await first.kill('SIGKILL');
@@ -332,7 +333,7 @@ test('a broken record is set aside, and its worker is found by its environment',
 });
 
 test('an end in order takes the workers along, the stubborn ones too, or leaves them', async (t) => {
-  const stateDir = t.testdir();
+  const stateDir = temporary(t);
   const first = await startSpawner(t, { stateDir });
   const [good, stubborn] = await Promise.all([first.spawn('good'), first.spawn('stubborn?ignoreTerm=1')]);
   await first.end({ keep: true });
@@ -346,7 +347,7 @@ test('an end in order takes the workers along, the stubborn ones too, or leaves 
 });
 
 test('what a worker prints stays within its bound, though its spawner is dead', async (t) => {
-  const stateDir = t.testdir();
+  const stateDir = temporary(t);
   const first = await startSpawner(t, { stateDir });
   const worker = await first.spawn('tiny?stderrKb=100');
   await first.kill('SIGKILL');
