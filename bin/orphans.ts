@@ -24,15 +24,16 @@ export interface Orphans {
 
 export function createOrphans({ stateDir, spawner, log }: { stateDir: string; spawner: string; log: Logger }): Orphans {
   let found = new Map<number, Stray>();
-  const told = new Set<string>();
   let timer: NodeJS.Timeout | undefined;
 
+  const spawns = () => new Set([...found.values()].map(({ spawn }) => spawn));
+
   function look(): Stray[] {
+    const before = spawns();
     const strays = findStrays({ stateDir, spawner });
     found = new Map(strays.filter((one) => one.spawner !== spawner).map((one) => [one.process.pid, one]));
     for (const stray of found.values()) {
-      if (told.has(stray.spawn)) continue;
-      told.add(stray.spawn);
+      if (before.has(stray.spawn)) continue;
       log.warn(`process ${stray.process.pid}, ${describe(stray)}: ${remedy(stray.process.pid)}`);
     }
     return strays.filter((one) => one.spawner === spawner);
@@ -52,7 +53,7 @@ export function createOrphans({ stateDir, spawner, log }: { stateDir: string; sp
         url: door?.url ?? null,
         model: request && modelName(request.model),
       })),
-    spawns: () => new Set([...found.values()].map(({ spawn }) => spawn)),
+    spawns,
     get: (pid) => found.get(pid),
     remove: (pid) => void found.delete(pid),
     end: async (pid, report) => {
