@@ -5,7 +5,7 @@ BIN := node_modules/.bin
 QUIET := --no-fund --no-audit --no-update-notifier --loglevel=error
 # The compiler keeps its own account of what changed (tsc --incremental).
 WEB = $(shell find web wire client -type f 2>/dev/null)
-SOURCES = $(shell find wire machines stores actors server bin client test bench types -name '*.ts' 2>/dev/null)
+SOURCES = $(shell find wire machines stores actors server wiring cli bin client test bench types -name '*.ts' 2>/dev/null)
 
 .PHONY: help run demo build web test check format bench fuzz chaos explore inspect screenshots chromium clean node
 .DEFAULT_GOAL := help

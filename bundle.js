@@ -42,5 +42,5 @@ function commitOf() {
   }
 }
 
-// Read by bin/version.ts.
+// Read by wiring/version.ts.
 writeFileSync('dist/commit.json', `${JSON.stringify(commitOf())}\n`);

@@ -3,7 +3,7 @@
  * bound of what it prints. RBEE_OUTPUT_DIR names the directory of its stdout and stderr.
  */
 import path from 'node:path';
-import { boundOutput } from '../actors/bound-output.js';
+import { boundOutput } from '../actors/process/bound-output.js';
 
 const directory = process.env.RBEE_OUTPUT_DIR;
 if (directory) boundOutput({ files: ['stdout.log', 'stderr.log'].map((name) => path.join(directory, name)) });

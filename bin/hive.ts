@@ -3,28 +3,28 @@
 import { hostname } from 'node:os';
 import { Command, Option } from 'commander';
 import { createActor } from 'xstate';
-import { createAnnounce } from '../actors/announce.js';
-import { createCheckHealth } from '../actors/check-health.js';
-import { cpuDevice } from '../actors/list-devices.js';
-import { sampleGpus } from '../actors/sample-gpus.js';
-import { sampleHost } from '../actors/sample-host.js';
-import { sampleWorkers } from '../actors/sample-workers.js';
-import { tick } from '../actors/tick.js';
-import { watchAddresses } from '../actors/watch-addresses.js';
+import { createAnnounce } from '../actors/hive/announce.js';
+import { createCheckHealth } from '../actors/hive/check-health.js';
+import { cpuDevice } from '../actors/hive/list-devices.js';
+import { sampleGpus } from '../actors/hive/sample-gpus.js';
+import { sampleHost } from '../actors/hive/sample-host.js';
+import { sampleWorkers } from '../actors/hive/sample-workers.js';
+import { watchAddresses } from '../actors/net/watch-addresses.js';
+import { tick } from '../actors/process/tick.js';
 import { announceDelayMs, LOST_JITTER_MS_MAX, lostDelayMs, otherProtocolDelayMs } from '../machines/backoff.js';
 import { hasOlderQueen, hiveMachine, QUEENS_MAX } from '../machines/hive.js';
 import { hiveConnectionMachine } from '../machines/hive-connection.js';
 import { queenHealthMachine } from '../machines/queen-health.js';
 import { hiveDoors } from '../server/hive.js';
 import { measuredWorkerMetrics } from '../server/hive-worker-metrics.js';
-import { streamMetrics } from '../server/metrics.js';
-import { totalStats } from '../server/sse.js';
+import { streamMetrics } from '../server/http/metrics.js';
+import { totalStats } from '../server/http/sse.js';
 import { createLatest, type HiveIdentity } from '../stores/latest.js';
 import { INTERVAL_MS } from '../wire/heartbeat.js';
 import { LABELS_MAX, PORT, toId } from '../wire/status.js';
 import { hostOf } from '../wire/url.js';
-import { buildHiveJobs } from './jobs.js';
-import { keepLease } from './lease.js';
+import { buildHiveJobs } from '../wiring/jobs.js';
+import { keepLease } from '../wiring/lease.js';
 import {
   addProcessOptions,
   list,
@@ -35,12 +35,12 @@ import {
   parseUrl,
   registryOption,
   UsageError,
-} from './options.js';
-import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';
-import { createSpawner } from './spawner.js';
-import { addSpawnerOptions, type SpawnerOptions, spawnerInputOf } from './spawner-options.js';
-import { version } from './version.js';
-import { tellOrphans, tellWorkers } from './worker-telemetry.js';
+} from '../wiring/options.js';
+import { type Built, type Ground, isMain, runCommand, runProcess } from '../wiring/process.js';
+import { createSpawner } from '../wiring/spawner.js';
+import { addSpawnerOptions, type SpawnerOptions, spawnerInputOf } from '../wiring/spawner-options.js';
+import { version } from '../wiring/version.js';
+import { tellOrphans, tellWorkers } from '../wiring/worker-telemetry.js';
 
 interface HiveOptions extends ProcessOptions, SpawnerOptions {
   hiveId: string;

@@ -3,11 +3,11 @@
 import { hostname } from 'node:os';
 import { Command, Option } from 'commander';
 import { createActor } from 'xstate';
-import { cpuDevice } from '../actors/list-devices.js';
-import { createLookAtQueen } from '../actors/look-at-queen.js';
-import { sampleGpus } from '../actors/sample-gpus.js';
-import { sampleWorkers } from '../actors/sample-workers.js';
-import { tick } from '../actors/tick.js';
+import { cpuDevice } from '../actors/hive/list-devices.js';
+import { sampleGpus } from '../actors/hive/sample-gpus.js';
+import { sampleWorkers } from '../actors/hive/sample-workers.js';
+import { tick } from '../actors/process/tick.js';
+import { createLookAtQueen } from '../actors/queen/look-at-queen.js';
 import type { ListedQueen } from '../machines/lease.js';
 import { queenHeartbeatMachine } from '../machines/queen-heartbeat.js';
 import { QUEENS_MAX, workerQueensMachine } from '../machines/worker-queens.js';
@@ -18,8 +18,8 @@ import { createLatest } from '../stores/latest.js';
 import { createQueens } from '../stores/queens.js';
 import type { KeeperState } from '../wire/keeper.js';
 import { PORT, toId } from '../wire/status.js';
-import { buildKeeperJobs } from './jobs.js';
-import { keepLease } from './lease.js';
+import { buildKeeperJobs } from '../wiring/jobs.js';
+import { keepLease } from '../wiring/lease.js';
 import {
   addProcessOptions,
   list,
@@ -28,13 +28,13 @@ import {
   parseUrl,
   registryOption,
   UsageError,
-} from './options.js';
-import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';
-import { createSpawner } from './spawner.js';
-import { addSpawnerOptions, type SpawnerOptions, spawnerInputOf } from './spawner-options.js';
-import { addSwarmOptions, buildSwarm, type SwarmOptions } from './swarm.js';
-import { version } from './version.js';
-import { tellOrphans, tellWorkers } from './worker-telemetry.js';
+} from '../wiring/options.js';
+import { type Built, type Ground, isMain, runCommand, runProcess } from '../wiring/process.js';
+import { createSpawner } from '../wiring/spawner.js';
+import { addSpawnerOptions, type SpawnerOptions, spawnerInputOf } from '../wiring/spawner-options.js';
+import { addSwarmOptions, buildSwarm, type SwarmOptions } from '../wiring/swarm.js';
+import { version } from '../wiring/version.js';
+import { tellOrphans, tellWorkers } from '../wiring/worker-telemetry.js';
 
 interface KeeperOptions extends ProcessOptions, SwarmOptions, SpawnerOptions {
   keeperId: string;

@@ -4,12 +4,12 @@ import { hostname } from 'node:os';
 import { Command, Option } from 'commander';
 import { queenDoors } from '../server/queen.js';
 import { PORT, toId } from '../wire/status.js';
-import { buildQueenJobs } from './jobs.js';
-import { keepLease } from './lease.js';
-import { addProcessOptions, type ProcessOptions, parseId, registryOption } from './options.js';
-import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';
-import { addSwarmOptions, buildSwarm, type SwarmOptions } from './swarm.js';
-import { version } from './version.js';
+import { buildQueenJobs } from '../wiring/jobs.js';
+import { keepLease } from '../wiring/lease.js';
+import { addProcessOptions, type ProcessOptions, parseId, registryOption } from '../wiring/options.js';
+import { type Built, type Ground, isMain, runCommand, runProcess } from '../wiring/process.js';
+import { addSwarmOptions, buildSwarm, type SwarmOptions } from '../wiring/swarm.js';
+import { version } from '../wiring/version.js';
 
 interface QueenOptions extends ProcessOptions, SwarmOptions {
   queenId: string;

@@ -1,17 +1,17 @@
 #!/usr/bin/env node
 /** rbee: every process and every question, by one name. A command's module is loaded only when it is the one asked for. */
 import { Command } from 'commander';
-import { runCommand } from './process.js';
-import { version } from './version.js';
+import { runCommand } from '../wiring/process.js';
+import { version } from '../wiring/version.js';
 
 const PROCESSES: Record<string, () => Promise<Command>> = {
-  up: async () => (await import('./up.js')).upCommand(),
+  up: async () => (await import('../cli/up.js')).upCommand(),
   registry: async () => (await import('./registry.js')).registryCommand(),
   queen: async () => (await import('./queen.js')).queenCommand(),
   hive: async () => (await import('./hive.js')).hiveCommand(),
   keeper: async () => (await import('./keeper.js')).keeperCommand(),
   worker: async () => (await import('./worker.js')).workerCommand(),
-  demo: async () => (await import('./demo.js')).demoCommand(),
+  demo: async () => (await import('../cli/demo.js')).demoCommand(),
 };
 
 const program = new Command('rbee')
@@ -37,7 +37,7 @@ const only = PROCESSES[asked];
 if (only) {
   program.addCommand(await only());
 } else {
-  const { addQueryCommands } = await import('./queries.js');
+  const { addQueryCommands } = await import('../cli/queries.js');
   const questions = new Command();
   addQueryCommands(questions);
   // Help, and the words that are close to a wrong one, want all of them.

@@ -2,16 +2,23 @@
 /** rbee registry: who exists. Keeps a lease for each component that says it is there, in memory only. */
 import { hostname } from 'node:os';
 import { Command, Option } from 'commander';
-import { createAwakeClock } from '../actors/awake-clock.js';
-import { tick } from '../actors/tick.js';
-import { type Metric, streamMetrics } from '../server/metrics.js';
+import { createAwakeClock } from '../actors/process/awake-clock.js';
+import { tick } from '../actors/process/tick.js';
+import { type Metric, streamMetrics } from '../server/http/metrics.js';
 import { registryDoors } from '../server/registry.js';
 import { type Components, createComponents } from '../stores/components.js';
 import type { Now } from '../stores/workers.js';
 import { LEASE } from '../wire/registry.js';
 import { PORT, toId } from '../wire/status.js';
-import { addProcessOptions, type ProcessOptions, parseCount, parseDuration, parseId, UsageError } from './options.js';
-import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';
+import {
+  addProcessOptions,
+  type ProcessOptions,
+  parseCount,
+  parseDuration,
+  parseId,
+  UsageError,
+} from '../wiring/options.js';
+import { type Built, type Ground, isMain, runCommand, runProcess } from '../wiring/process.js';
 
 interface RegistryOptions extends ProcessOptions {
   registryId: string;

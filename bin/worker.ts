@@ -2,10 +2,10 @@
 /** rbee worker: one model, answering inference. */
 import { Command } from 'commander';
 import { createActor, fromPromise, waitFor } from 'xstate';
-import { createBeat } from '../actors/beat.js';
-import { urlTowards } from '../actors/door.js';
-import type { Engine } from '../actors/engines/engine.js';
-import { createWorkerKey, isChallenge } from '../actors/worker-proof.js';
+import { urlTowards } from '../actors/net/endpoint.js';
+import { createBeat } from '../actors/worker/beat.js';
+import type { Engine } from '../actors/worker/engines/engine.js';
+import { createWorkerKey, isChallenge } from '../actors/worker/worker-proof.js';
 import { engineWatchMachine } from '../machines/engine-watch.js';
 import { modelMachine } from '../machines/model.js';
 import { queenHeartbeatMachine } from '../machines/queen-heartbeat.js';
@@ -16,10 +16,10 @@ import { createInferenceStats } from '../stores/inference.js';
 import { modelName } from '../wire/infer.js';
 import { HEADER } from '../wire/status.js';
 import type { WorkerInfo } from '../wire/worker.js';
-import { keepLease } from './lease.js';
-import { addProcessOptions, UsageError } from './options.js';
-import { type Built, type Ground, isMain, runCommand, runProcess } from './process.js';
-import { version } from './version.js';
+import { keepLease } from '../wiring/lease.js';
+import { addProcessOptions, UsageError } from '../wiring/options.js';
+import { type Built, type Ground, isMain, runCommand, runProcess } from '../wiring/process.js';
+import { version } from '../wiring/version.js';
 import {
   addWorkerOptions,
   checkWorkerOptions,
@@ -29,7 +29,7 @@ import {
   slotsOf,
   type WorkerOptions,
   workerIdOf,
-} from './worker-options.js';
+} from '../wiring/worker-options.js';
 
 const EXAMPLES = `
 Examples:
@@ -73,10 +73,10 @@ export function workerCommand(): Command {
 async function loadEngine(options: WorkerOptions): Promise<(ground: Ground) => Engine> {
   const { model } = options;
   if (engineOf(options) === 'llama') {
-    const { createLlamaEngine } = await import('../actors/engines/llama.js');
+    const { createLlamaEngine } = await import('../actors/worker/engines/llama.js');
     return ({ log }) => createLlamaEngine(llamaInputOf(options, { model, log: plain(log) }));
   }
-  const { createOpenAiEngine } = await import('../actors/engines/openai.js');
+  const { createOpenAiEngine } = await import('../actors/worker/engines/openai.js');
   const url = options.engineUrl ?? ENGINE_URL;
   const apiKey = process.env.RBEE_ENGINE_API_KEY ?? null;
   return ({ log, security }) => createOpenAiEngine({ model, url, apiKey, ca: security.ca, log: plain(log) });

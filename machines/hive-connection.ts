@@ -119,10 +119,10 @@ const s = setup({
     }),
   },
   delays: {
-    /** wait = announceDelayMs(next attempt); `bin/` adds chance from the sixth on. */
+    /** wait = announceDelayMs(next attempt); `wiring/` adds chance from the sixth on. */
     retry: ({ context }) =>
       context.failure === 'protocol' ? otherProtocolDelayMs() : announceDelayMs(context.attempt + 1),
-    /** `bin/` adds up to LOST_JITTER_MS_MAX. */
+    /** `wiring/` adds up to LOST_JITTER_MS_MAX. */
     lostDelay: ({ context }) => lostDelayMs(context.shortStreams),
     steady: STEADY_MS,
     readyTimeout: 10_000,

@@ -127,9 +127,9 @@ const s = setup({
     seek: seekMachine,
   },
   actions: {
-    /** Shows a state to the queen's readers; provided by `bin/`. */
+    /** Shows a state to the queen's readers; provided by `wiring/`. */
     publish: (_, _shown: ShownState) => {},
-    /** A hive that nobody knew called and could not be read; provided by `bin/`. */
+    /** A hive that nobody knew called and could not be read; provided by `wiring/`. */
     unreached: () => {},
     /** A subscription that replaces a live one keeps what readers are shown. */
     adopt: assign(({ context }, { event }: { event: ReadyEvent }) => ({

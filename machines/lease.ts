@@ -90,7 +90,7 @@ const s = setup({
     heartbeat: leaseHeartbeatMachine,
   },
   actions: {
-    /** The registry named its queens; provided by `bin/`. */
+    /** The registry named its queens; provided by `wiring/`. */
     hearQueens: (_, _params: { queens: ListedQueen[] }) => {},
     noteFailure: assign((_, { failure }: { failure: Failure }) => ({
       failure: failure.kind,
@@ -98,7 +98,7 @@ const s = setup({
     })),
   },
   delays: {
-    /** wait = leaseDelayMs(next attempt); `bin/` adds chance to the first, so that not all come in the same millisecond. */
+    /** wait = leaseDelayMs(next attempt); `wiring/` adds chance to the first, so that not all come in the same millisecond. */
     retry: ({ context }) =>
       context.failure === 'protocol' ? otherProtocolDelayMs() : leaseDelayMs(context.attempt + 1),
   },

@@ -2,7 +2,7 @@
  * The workers of one spawner: a `worker` each, up to WORKERS_MAX of them, and how all of them end. Root of its own
  * system in a hive and in a keeper.
  *
- * Whoever spawns, lists or stops workers does so by a `Spawner`, which `bin/spawner.ts` makes of this machine: jobs
+ * Whoever spawns, lists or stops workers does so by a `Spawner`, which `wiring/spawner.ts` makes of this machine: jobs
  * (`worker_spawn`, `worker_process_list`, `worker_process_get`, `worker_process_delete`) as well as the keeper's pages.
  */
 import { enqueueActions, setup } from 'xstate';

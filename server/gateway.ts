@@ -7,10 +7,10 @@ import { GatewayRequest } from '../wire/gateway.js';
 import { InferenceRefused } from '../wire/infer.js';
 import { type Model, ModelList } from '../wire/openai.js';
 import { parser } from '../wire/schema.js';
-import { readJson } from './body.js';
-import type { Metric } from './metrics.js';
-import { HttpProblem } from './problem.js';
-import { answer, type Route } from './route.js';
+import { readJson } from './http/body.js';
+import type { Metric } from './http/metrics.js';
+import { HttpProblem } from './http/problem.js';
+import { answer, type Route } from './http/route.js';
 
 /** Answers at once, all clients together. */
 const IN_FLIGHT_MAX = 4_096;

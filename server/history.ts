@@ -5,9 +5,9 @@ import type { Fleet } from '../stores/fleet.js';
 import type { History } from '../stores/history.js';
 import type { Now } from '../stores/workers.js';
 import { HISTORY, HistoryList, HiveHistory } from '../wire/history.js';
-import { wrongField } from './peer.js';
-import { HttpProblem } from './problem.js';
-import { answer, type Route } from './route.js';
+import { wrongField } from './http/peer.js';
+import { HttpProblem } from './http/problem.js';
+import { answer, type Route } from './http/route.js';
 
 const LAST_S_MAX = (HISTORY.stepMs * HISTORY.pointsMax) / 1000;
 

@@ -1,6 +1,6 @@
 /** What a hive or keeper measures of its workers, for `GET /metrics`: one number for each, by its id. */
 import { CRASHED, ORPHANED, type WorkerStats } from '../wire/worker.js';
-import type { NumberMetric } from './metrics.js';
+import type { NumberMetric } from './http/metrics.js';
 
 const MIB = 2 ** 20;
 

@@ -5,11 +5,11 @@ import type { Device } from '../wire/device.js';
 import { HiveHeartbeat } from '../wire/heartbeat.js';
 import { Capabilities } from '../wire/hive.js';
 import { HEADER, HttpUrl, Id, isId } from '../wire/status.js';
-import { refuseSession } from './auth.js';
-import { idHeader, peerUrl, refuseOtherProtocol, wrongField } from './peer.js';
-import { HttpProblem } from './problem.js';
-import { answer, type Route } from './route.js';
-import { Broadcast, frame, type ReaderHandle } from './sse.js';
+import { refuseSession } from './http/auth.js';
+import { idHeader, peerUrl, refuseOtherProtocol, wrongField } from './http/peer.js';
+import { HttpProblem } from './http/problem.js';
+import { answer, type Route } from './http/route.js';
+import { Broadcast, frame, type ReaderHandle } from './http/sse.js';
 
 /** Past so many events a reader loses the oldest (PROTOCOL, "Telemetry"). */
 const FRAMES_MAX = 100;

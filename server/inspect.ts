@@ -4,9 +4,9 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { AnyActorRef, AnyEventObject, InspectionEvent } from 'xstate';
+import type { Route } from './http/route.js';
+import { Broadcast, frame } from './http/sse.js';
 import { INSPECTOR_ORIGIN, inspectPage } from './inspect-page.js';
-import type { Route } from './route.js';
-import { Broadcast, frame } from './sse.js';
 
 export interface InspectRelay {
   /** Part of `inspect` of the root actor. Never throws: it runs in the middle of transitions. */

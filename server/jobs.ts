@@ -16,12 +16,12 @@ import {
   parseOperation,
 } from '../wire/jobs.js';
 import { HEADER } from '../wire/status.js';
-import { readBody } from './body.js';
+import { readBody } from './http/body.js';
+import type { Metric } from './http/metrics.js';
+import { refuseOtherProtocol } from './http/peer.js';
+import { HttpProblem } from './http/problem.js';
+import { answer, type Route } from './http/route.js';
 import { createJobStreams } from './job-stream.js';
-import type { Metric } from './metrics.js';
-import { refuseOtherProtocol } from './peer.js';
-import { HttpProblem } from './problem.js';
-import { answer, type Route } from './route.js';
 
 /** Visible characters, as many as anybody's keys have. */
 const KEY = /^[\x21-\x7e]{1,256}$/;

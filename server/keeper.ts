@@ -1,6 +1,6 @@
 /** What only a keeper tells: the machine that it runs on, its own workers, and its queens. */
 import { KeeperState } from '../wire/keeper.js';
-import { answer, type Route } from './route.js';
+import { answer, type Route } from './http/route.js';
 
 export function keeperRoutes(state: () => KeeperState): Route[] {
   return [

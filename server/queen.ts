@@ -9,11 +9,11 @@ import { knownParser } from '../wire/schema.js';
 import { HEADER, Ok } from '../wire/status.js';
 import { hostForUrl } from '../wire/url.js';
 import { WorkerHeartbeat, WorkerRegistration } from '../wire/worker.js';
-import { refuseSession } from './auth.js';
-import { readBody } from './body.js';
-import { idHeader, peerUrl, refuseOtherProtocol, wrongField } from './peer.js';
-import { HttpProblem } from './problem.js';
-import { answer, type Route } from './route.js';
+import { refuseSession } from './http/auth.js';
+import { readBody } from './http/body.js';
+import { idHeader, peerUrl, refuseOtherProtocol, wrongField } from './http/peer.js';
+import { HttpProblem } from './http/problem.js';
+import { answer, type Route } from './http/route.js';
 
 const UNREACHABLE = 'this queen listens on loopback only and asks nobody elsewhere: see --bind';
 

@@ -19,12 +19,12 @@ import {
 } from '../wire/registry.js';
 import { type Parsed, parser } from '../wire/schema.js';
 import { isId, Ok } from '../wire/status.js';
-import { refuseSession } from './auth.js';
-import { readBody } from './body.js';
-import { peerUrl, refuseOtherProtocol, wrongField } from './peer.js';
-import { HttpProblem } from './problem.js';
-import { answer, type Route } from './route.js';
-import { Broadcast, frame } from './sse.js';
+import { refuseSession } from './http/auth.js';
+import { readBody } from './http/body.js';
+import { peerUrl, refuseOtherProtocol, wrongField } from './http/peer.js';
+import { HttpProblem } from './http/problem.js';
+import { answer, type Route } from './http/route.js';
+import { Broadcast, frame } from './http/sse.js';
 
 /** As on the queen: what is kept for readers that do not keep up, and what may wait to leave together. */
 const RING_BYTES_MAX = 8 * 1024 * 1024;

@@ -7,9 +7,9 @@ import { type HiveHeartbeat, type HiveTelemetry, QueenHeartbeat } from '../wire/
 import { HiveEntry, HiveList } from '../wire/hive.js';
 import { Ok } from '../wire/status.js';
 import { WorkerEntry, WorkerList } from '../wire/worker.js';
-import { HttpProblem } from './problem.js';
-import { answer, type Route } from './route.js';
-import { Broadcast, frame } from './sse.js';
+import { HttpProblem } from './http/problem.js';
+import { answer, type Route } from './http/route.js';
+import { Broadcast, frame } from './http/sse.js';
 
 /** What is kept for readers that do not keep up (PROTOCOL, "Telemetry"). */
 const RING_BYTES_MAX = 8 * 1024 * 1024;

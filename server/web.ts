@@ -8,8 +8,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Context } from 'koa';
-import { HttpProblem } from './problem.js';
-import type { Route } from './route.js';
+import { HttpProblem } from './http/problem.js';
+import type { Route } from './http/route.js';
 
 /** Where `make web` puts it. */
 const BUILT = fileURLToPath(new URL('../web', import.meta.url));

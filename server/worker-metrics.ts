@@ -1,7 +1,7 @@
 /** What a worker counts, for `GET /metrics`. */
 import type { InferenceStats } from '../stores/inference.js';
 import type { Admission } from './admission.js';
-import type { Metric } from './metrics.js';
+import type { Metric } from './http/metrics.js';
 
 interface WorkerMetricsInput {
   stats: InferenceStats;

@@ -18,9 +18,9 @@ import {
 import type { Parsed } from '../wire/schema.js';
 import { PATH } from '../wire/status.js';
 import { WorkerCapabilities, WorkerInfo } from '../wire/worker.js';
-import { readBody } from './body.js';
+import { readBody } from './http/body.js';
+import { answer, type Route } from './http/route.js';
 import { chatOf, inferAnswerOf, inferLines } from './infer.js';
-import { answer, type Route } from './route.js';
 import { createServing, type Say, type Serving, type ServingInput } from './serving.js';
 
 export interface WorkerDoorsInput extends ServingInput {

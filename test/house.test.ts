@@ -26,7 +26,7 @@ const samples: [path: string, text: string, reason?: RegExp][] = [
   ['machines/a.ts', "import { b } from '../stores/b.js';\nimport { c } from '../wire/c.js';"],
   ['machines/a.ts', "import os from 'node:os';", /only Node has/],
   ['machines/a.ts', "import Koa from 'koa';", /no packages but xstate and @xstate\/store/],
-  ['machines/a.ts', "import { announce } from '../actors/announce.js';", /of ours only stores, wire/],
+  ['machines/a.ts', "import { announce } from '../actors/hive/announce.js';", /of ours only stores, wire/],
   ['machines/a.ts', "export * from '../server/b.js';", /of ours only stores, wire/],
   ['machines/a.ts', "const b = await import('../bin/b.js');", /nothing imports bin/],
   ['machines/a.ts', 'const b = await import(name);', /nobody can tell/],
@@ -57,6 +57,14 @@ const samples: [path: string, text: string, reason?: RegExp][] = [
   ['web/a.tsx', "import { b } from '../server/b.js';", /of ours only wire, client/],
   ['web/a.tsx', "import os from 'node:os';", /only Node has/],
 
+  ['wiring/a.ts', "import { b } from '../actors/net/b.js';\nimport { c } from '../server/c.js';\nimport './d.js';"],
+  ['wiring/a.ts', "import { b } from '../cli/b.js';", /of ours only wire, machines/],
+  ['wiring/a.ts', "import { b } from '../bin/b.js';", /nothing imports bin/],
+
+  ['cli/a.ts', "import { b } from '../wiring/b.js';\nimport { c } from '../client/c.js';\nimport './d.js';"],
+  ['cli/a.ts', "import { b } from '../bin/b.js';", /nothing imports bin/],
+
+  ['bin/a.ts', "import { b } from '../wiring/b.js';\nimport { c } from '../cli/c.js';\nimport './d.js';"],
   ['bin/a.ts', "import { b } from '../actors/b.js';\nimport { c } from '../server/c.js';\nimport './d.js';"],
   ['bin/a.ts', "import { b } from '../test/helpers/b.js';", /of ours only/],
   ['bin/a.ts', "import { b } from '../bench/b.js';", /of ours only/],

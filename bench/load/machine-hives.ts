@@ -5,9 +5,9 @@
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { createActor } from 'xstate';
-import { createAnnounce } from '../../actors/announce.js';
-import { createCheckHealth } from '../../actors/check-health.js';
-import type { Outgoing } from '../../actors/http.js';
+import { createAnnounce } from '../../actors/hive/announce.js';
+import { createCheckHealth } from '../../actors/hive/check-health.js';
+import type { Outgoing } from '../../actors/net/http.js';
 import { announceDelayMs, LOST_JITTER_MS_MAX } from '../../machines/backoff.js';
 import { hiveMachine, type QueenAskedAnswer } from '../../machines/hive.js';
 import { hiveConnectionMachine } from '../../machines/hive-connection.js';

@@ -1,7 +1,7 @@
 /** The queen's machine with thousands of subscriptions whose hands are stubs: what the machines alone cost. */
 import { createActor, fromCallback, fromPromise } from 'xstate';
-import { createAwakeClock } from '../../actors/awake-clock.js';
-import { isolate } from '../../actors/isolate.js';
+import { createAwakeClock } from '../../actors/process/awake-clock.js';
+import { isolate } from '../../actors/process/isolate.js';
 import { discoveryMachine, type SearchOutput } from '../../machines/discovery.js';
 import {
   hiveSubscriptionMachine,

@@ -16,7 +16,7 @@ import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { createWorkerKey } from '../../actors/worker-proof.js';
+import { createWorkerKey } from '../../actors/worker/worker-proof.js';
 import { answer, bodyOf } from './serve.js';
 
 const PORTS = { first: 8080, last: 8200 };

@@ -5,7 +5,19 @@ import path from 'node:path';
 import ts from 'typescript';
 
 /** Rooms whose imports are checked. Tests may import anything. */
-export const ROOMS = ['wire', 'machines', 'stores', 'actors', 'server', 'bin', 'client', 'web', 'bench'] as const;
+export const ROOMS = [
+  'wire',
+  'machines',
+  'stores',
+  'actors',
+  'server',
+  'wiring',
+  'cli',
+  'bin',
+  'client',
+  'web',
+  'bench',
+] as const;
 export type Room = (typeof ROOMS)[number];
 
 interface Rule {
@@ -24,6 +36,10 @@ const PURE: Pick<Rule, 'packages' | 'browser' | 'pure'> = {
   browser: true,
   pure: true,
 };
+/** What a process is put together from. */
+const PARTS: Rule['rooms'] = {
+  ...{ wire: 'value', machines: 'value', stores: 'value', actors: 'value', server: 'value', client: 'value' },
+};
 const RULES: Record<Room, Rule> = {
   // Browsers and the pure rooms read it too, so it needs nothing that only Node has.
   wire: { rooms: {}, browser: true },
@@ -34,15 +50,10 @@ const RULES: Record<Room, Rule> = {
   client: { rooms: { wire: 'value' } },
   // Schemas are compiled by the parsers that a page may not run: of wire/ it takes types and plain functions.
   web: { rooms: { wire: 'value', client: 'value' }, browser: true },
-  bin: {
-    rooms: { wire: 'value', machines: 'value', stores: 'value', actors: 'value', server: 'value', client: 'value' },
-  },
-  bench: {
-    rooms: {
-      ...{ wire: 'value', machines: 'value', stores: 'value', actors: 'value', server: 'value', client: 'value' },
-      ...{ bin: 'value', test: 'value' },
-    },
-  },
+  wiring: { rooms: PARTS },
+  cli: { rooms: { ...PARTS, wiring: 'value' } },
+  bin: { rooms: { ...PARTS, wiring: 'value', cli: 'value' } },
+  bench: { rooms: { ...PARTS, wiring: 'value', cli: 'value', bin: 'value', test: 'value' } },
 };
 
 export interface SourceFile {

@@ -1,10 +1,10 @@
 /** A process with the spawner and the jobs of a hive and nothing else of it; its workers are stand-ins without a model. */
 import { fileURLToPath } from 'node:url';
 import { Command, Option } from 'commander';
-import { buildHiveJobs } from '../../bin/jobs.js';
-import { addProcessOptions, type ProcessOptions } from '../../bin/options.js';
-import { runCommand, runProcess } from '../../bin/process.js';
-import { createSpawner } from '../../bin/spawner.js';
+import { buildHiveJobs } from '../../wiring/jobs.js';
+import { addProcessOptions, type ProcessOptions } from '../../wiring/options.js';
+import { runCommand, runProcess } from '../../wiring/process.js';
+import { createSpawner } from '../../wiring/spawner.js';
 
 const STAND_IN = fileURLToPath(new URL('../fakes/worker-process.js', import.meta.url));
 const BOUNDED = new URL('../../bin/bounded-output.js', import.meta.url).href;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import OpenAI from 'openai';
 import type { Test } from 'tap';
-import { type TinyOptions, writeTinyModel } from '../../bin/tiny-gguf.js';
+import { type TinyOptions, writeTinyModel } from '../../cli/tiny-gguf.js';
 import { getJson } from './http.js';
 import { run } from './jobs.js';
 import { type RbeeProcess, startProcess } from './process.js';

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { measuredWorkerMetrics } from '../../server/hive-worker-metrics.js';
-import { createMetrics } from '../../server/metrics.js';
+import { createMetrics } from '../../server/http/metrics.js';
 
 t.test('what a hive measures of its workers is in its metrics, and what is not known is not there', async (t) => {
   const metrics = measuredWorkerMetrics(() => [

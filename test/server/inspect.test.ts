@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap';
 import { createActor, enqueueActions, setup } from 'xstate';
-import { createApp } from '../../server/app.js';
+import { createApp } from '../../server/http/app.js';
+import { listen } from '../../server/http/listen.js';
 import { createInspectRelay } from '../../server/inspect.js';
-import { listen } from '../../server/listen.js';
 import { getJson, openStream, postJson, type StreamEvent } from '../helpers/http.js';
 
 const EVENT_BYTES_MAX = 64 * 1024;

@@ -1,7 +1,7 @@
 import t from 'tap';
-import { createApp } from '../../server/app.js';
+import { createApp } from '../../server/http/app.js';
+import { listen } from '../../server/http/listen.js';
 import { createJobStreams } from '../../server/job-stream.js';
-import { listen } from '../../server/listen.js';
 import { createJobs } from '../../stores/jobs.js';
 import { openStream } from '../helpers/http.js';
 import { waitFor } from '../helpers/wait.js';

@@ -1,7 +1,7 @@
 /** The registry's stream under a reader that does not read: its doors alone, over a real socket. */
 import t from 'tap';
-import { createApp } from '../../server/app.js';
-import { listen } from '../../server/listen.js';
+import { createApp } from '../../server/http/app.js';
+import { listen } from '../../server/http/listen.js';
 import { registryDoors } from '../../server/registry.js';
 import { createComponents } from '../../stores/components.js';
 import { REGISTRY_PATH } from '../../wire/registry.js';

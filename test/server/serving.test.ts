@@ -1,7 +1,7 @@
 /** Requests and their places, at an engine that does as it is told. */
 import t, { type Test } from 'tap';
-import { createApp } from '../../server/app.js';
-import { listen } from '../../server/listen.js';
+import { createApp } from '../../server/http/app.js';
+import { listen } from '../../server/http/listen.js';
 import type { Silence } from '../../server/serving.js';
 import { workerDoors } from '../../server/worker.js';
 import { createInferenceStats } from '../../stores/inference.js';

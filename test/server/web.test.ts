@@ -4,9 +4,9 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import t from 'tap';
-import { createApp } from '../../server/app.js';
-import { listen } from '../../server/listen.js';
-import { answer } from '../../server/route.js';
+import { createApp } from '../../server/http/app.js';
+import { listen } from '../../server/http/listen.js';
+import { answer } from '../../server/http/route.js';
 import { webRoutes } from '../../server/web.js';
 import { rawRequest } from '../helpers/http.js';
 

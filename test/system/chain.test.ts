@@ -1,6 +1,6 @@
 /** The whole chain, each link real: a queen passes a job on, a hive spawns a worker, and OpenAI's client talks to it. */
 import t from 'tap';
-import { SENTENCE, SENTENCE_TOKENS } from '../../bin/tiny-gguf.js';
+import { SENTENCE, SENTENCE_TOKENS } from '../../cli/tiny-gguf.js';
 import { getJson } from '../helpers/http.js';
 import { run as runJob } from '../helpers/jobs.js';
 import { startProcess } from '../helpers/process.js';

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
-import { SENTENCE, SENTENCE_TOKENS } from '../../bin/tiny-gguf.js';
+import { SENTENCE, SENTENCE_TOKENS } from '../../cli/tiny-gguf.js';
 import { chunkLine, fakeEngine } from '../fakes/engine.js';
 import { fakeHive } from '../fakes/hive.js';
 import { type CommandOptions, outcomeOf, startCommand } from '../helpers/command.js';

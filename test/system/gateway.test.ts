@@ -1,7 +1,7 @@
 /** The gateway with a real queen and workers that answer, fail, hang and die. */
 import http from 'node:http';
 import t, { type Test } from 'tap';
-import { createWorkerKey } from '../../actors/worker-proof.js';
+import { createWorkerKey } from '../../actors/worker/worker-proof.js';
 import { fakeHive } from '../fakes/hive.js';
 import { type FakeWorker, type FakeWorkerOptions, fakeWorker, TOKENS } from '../fakes/openai-worker.js';
 import { getJson, postJson } from '../helpers/http.js';

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import { SENTENCE } from '../../bin/tiny-gguf.js';
+import { SENTENCE } from '../../cli/tiny-gguf.js';
 import { fakeHive } from '../fakes/hive.js';
 import { answer, problem, serve } from '../fakes/serve.js';
 import { isAlive } from '../helpers/alive.js';

@@ -5,7 +5,7 @@
  */
 import t, { type Test } from 'tap';
 import { createMachine } from 'xstate';
-import { SENTENCE } from '../../bin/tiny-gguf.js';
+import { SENTENCE } from '../../cli/tiny-gguf.js';
 import { isAlive } from '../helpers/alive.js';
 import { getJson } from '../helpers/http.js';
 import { run } from '../helpers/jobs.js';

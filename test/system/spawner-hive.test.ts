@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import { findSlice, removeCgroup } from '../../actors/cgroup.js';
+import { findSlice, removeCgroup } from '../../actors/process/cgroup.js';
 import type { SpawnedWorker } from '../../machines/workers.js';
 import { isAlive } from '../helpers/alive.js';
 import { getJson, openStream } from '../helpers/http.js';

@@ -3,7 +3,7 @@ import type http from 'node:http';
 import { connect } from 'node:net';
 import OpenAI from 'openai';
 import t, { type Test } from 'tap';
-import { SENTENCE, SENTENCE_TOKENS } from '../../bin/tiny-gguf.js';
+import { SENTENCE, SENTENCE_TOKENS } from '../../cli/tiny-gguf.js';
 import { chunkLine, type FakeEngine, fakeEngine } from '../fakes/engine.js';
 import { answer } from '../fakes/serve.js';
 import { getJson, postJson } from '../helpers/http.js';

@@ -1,7 +1,7 @@
 /** A worker with more to do than it can at once, callers that leave, and its end in the midst of it. */
 import OpenAI from 'openai';
 import t from 'tap';
-import { SENTENCE } from '../../bin/tiny-gguf.js';
+import { SENTENCE } from '../../cli/tiny-gguf.js';
 import { getJson, postJson } from '../helpers/http.js';
 import { waitFor } from '../helpers/wait.js';
 import { clientOf, metric, startReadyWorker, tinyModel } from '../helpers/worker.js';

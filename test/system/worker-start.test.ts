@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import { SENTENCE, tinyGguf } from '../../bin/tiny-gguf.js';
+import { SENTENCE, tinyGguf } from '../../cli/tiny-gguf.js';
 import { serve } from '../fakes/serve.js';
 import { getJson, postJson } from '../helpers/http.js';
 import { StartFailed, startProcess } from '../helpers/process.js';

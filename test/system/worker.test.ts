@@ -1,8 +1,8 @@
 /** A worker that runs a model itself: real inference, asked by OpenAI's own client and by hand. */
 import OpenAI from 'openai';
 import t from 'tap';
-import { isProof, newChallenge } from '../../actors/worker-proof.js';
-import { SENTENCE, SENTENCE_TOKENS, TEMPLATE } from '../../bin/tiny-gguf.js';
+import { isProof, newChallenge } from '../../actors/worker/worker-proof.js';
+import { SENTENCE, SENTENCE_TOKENS, TEMPLATE } from '../../cli/tiny-gguf.js';
 import { getJson, openStream, postJson, rawRequest } from '../helpers/http.js';
 import { clientOf, isReady, metric, startReadyWorker, startWorker, tinyModel } from '../helpers/worker.js';
 

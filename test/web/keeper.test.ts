@@ -1,6 +1,6 @@
 /** The keeper's page in a real browser: a worker spawned, spoken with and stopped, with no queen anywhere. */
 import t from 'tap';
-import { SENTENCE } from '../../bin/tiny-gguf.js';
+import { SENTENCE } from '../../cli/tiny-gguf.js';
 import { axeViolations, noChromium, startChromium } from '../helpers/browser.js';
 import { getJson } from '../helpers/http.js';
 import { startProcess } from '../helpers/process.js';

@@ -1,7 +1,7 @@
 /** A simulated machine that runs a queen: the real machines and the real watch of silence. */
 import { type ActorRefFrom, createActor, fromCallback, fromPromise } from 'xstate';
-import { isolate } from '../../../actors/isolate.js';
-import { watchSilence } from '../../../actors/silence.js';
+import { watchSilence } from '../../../actors/net/silence.js';
+import { isolate } from '../../../actors/process/isolate.js';
 import { silenceLimits } from '../../../machines/backoff.js';
 import { discoveryMachine } from '../../../machines/discovery.js';
 import {

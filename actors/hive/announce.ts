@@ -1,0 +1,33 @@
+/** POST /v1/hive/ready: "I exist, connect to me" (PROTOCOL, "Discovery: the handshake"). */
+import { fromPromise } from 'xstate';
+import type { AnnounceInput, AnnounceOutput } from '../../machines/hive-connection.js';
+import { HiveReadyAnswer } from '../../wire/hive.js';
+import { knownParser } from '../../wire/schema.js';
+import { HEADER, PATH } from '../../wire/status.js';
+import { unmapped } from '../../wire/url.js';
+import { type Door, urlTowards } from '../net/endpoint.js';
+import { ask, headerOf, type Outgoing } from '../net/http.js';
+
+const parseAnswer = knownParser(HiveReadyAnswer);
+
+export function createAnnounce(deps: { outgoing: Outgoing; door: Door; hiveId: string; instance: string }) {
+  return fromPromise<AnnounceOutput, AnnounceInput>(async ({ input, signal }) => {
+    let hiveUrl = '';
+    let address: string | null = null;
+    const { body, headers } = await ask(deps.outgoing, input.queenUrl + PATH.hiveReady, {
+      method: 'POST',
+      headers: { [HEADER.instance]: deps.instance },
+      body: (socket) => {
+        hiveUrl = urlTowards(deps.door, socket);
+        address = unmapped(socket.localAddress ?? '').replace(/%.*$/, '') || null;
+        return { hive_id: deps.hiveId, hive_url: hiveUrl };
+      },
+      // Queens are configured, or asked us over a request that presented the token.
+      trusted: true,
+      signal,
+    });
+    const answer = parseAnswer(body);
+    const { queen_id: queenId = null, last_failure: lastFailure = null } = answer.ok ? answer.value : {};
+    return { queenId, hiveUrl, address, run: headerOf(headers, HEADER.run), lastFailure };
+  });
+}

@@ -1,0 +1,103 @@
+/** Measures workers from the operating system, each with all that it started (PROTOCOL, "Telemetry"). */
+import os from 'node:os';
+import { linuxSource } from '../process/sources/linux.js';
+import { psSource } from '../process/sources/ps.js';
+import type { ProcessSource, Target, Usage } from '../process/sources/source.js';
+
+export interface ProcessReading {
+  /** 100 a core, one decimal; null in the first reading, like the rates: there is nothing yet to differ from. */
+  cpu_pct: number | null;
+  rss_mb: number | null;
+  /** MiB a second from and to storage, over the last interval. */
+  io_r_mb_s: number | null;
+  io_w_mb_s: number | null;
+  uptime_s: number | null;
+  /** The worker's process and all that it started. */
+  pids: number[];
+}
+
+export interface SampleProcessesInput {
+  intervalMs: number;
+  /** Asked at each tick; with none nothing is read. */
+  targets: () => Target[];
+  /** By the pid of the target; one that could not be measured is not there, and `errors` says why. */
+  onReading: (readings: Map<number, ProcessReading>, errors: string[]) => void;
+  source?: ProcessSource;
+}
+
+interface Earlier {
+  usage: Usage;
+  atMs: number;
+}
+
+const MIB = 1024 ** 2;
+/** Differences over less than this say more about the clock's ticks of 10 ms than about the worker. */
+const DIFFERENCE_MS_MIN = 50;
+
+/**
+ * Calls `onReading` every `intervalMs` while there are targets, and once more when there are none left, until the
+ * returned function is called. Two collections never run at once. Never throws. No timer keeps the process alive.
+ */
+export function sampleProcesses({ intervalMs, targets, onReading, source: given }: SampleProcessesInput): () => void {
+  let source = given;
+  const before = new Map<number, Earlier>();
+  let collecting = false;
+  let told = 0;
+  let stopped = false;
+
+  const collect = async () => {
+    if (collecting) return;
+    const wanted = targets();
+    if (wanted.length === 0 && told === 0) return;
+    collecting = true;
+    const readings = new Map<number, ProcessReading>();
+    const errors: string[] = [];
+    try {
+      source ??= os.platform() === 'linux' ? linuxSource() : psSource();
+      const usages = await source.read(wanted);
+      const atMs = performance.now();
+      for (const [pid, usage] of usages) {
+        readings.set(pid, readingOf(usage, before.get(pid), atMs));
+        before.set(pid, { usage, atMs });
+      }
+      for (const pid of before.keys()) if (!usages.has(pid)) before.delete(pid);
+    } catch (error) {
+      before.clear();
+      errors.push(`workers cannot be measured: ${(error as Error).message}`.slice(0, 256));
+    }
+    collecting = false;
+    told = wanted.length;
+    if (stopped) source?.close();
+    else onReading(readings, errors);
+  };
+  const timer = setInterval(collect, intervalMs).unref();
+
+  return () => {
+    stopped = true;
+    clearInterval(timer);
+    if (!collecting) source?.close();
+  };
+}
+
+function readingOf(now: Usage, earlier: Earlier | undefined, atMs: number): ProcessReading {
+  const passedMs = earlier ? atMs - earlier.atMs : 0;
+  /** Null without an earlier value. A child that nobody waited for takes its share along: not below 0. */
+  const perMs = (value: number | null, past: number | null | undefined) =>
+    value === null || past === null || past === undefined || passedMs < DIFFERENCE_MS_MIN
+      ? null
+      : Math.max(0, value - past) / passedMs;
+  const cpu = perMs(now.cpuMs, earlier?.usage.cpuMs);
+  const read = perMs(now.readBytes, earlier?.usage.readBytes);
+  const written = perMs(now.writtenBytes, earlier?.usage.writtenBytes);
+  return {
+    cpu_pct: rounded(cpu, 100),
+    rss_mb: Math.round(now.rssBytes / MIB),
+    io_r_mb_s: rounded(read, 1000 / MIB),
+    io_w_mb_s: rounded(written, 1000 / MIB),
+    uptime_s: now.uptimeS === null ? null : Math.round(now.uptimeS),
+    pids: now.pids,
+  };
+}
+
+/** One decimal, as in the example of PROTOCOL. */
+const rounded = (value: number | null, scale: number) => (value === null ? null : Math.round(value * scale * 10) / 10);

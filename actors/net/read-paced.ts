@@ -1,0 +1,64 @@
+/** Reads a stream to its end, no faster than at its pace. */
+import type { Readable } from 'node:stream';
+import type { AwakeClock } from '../process/awake-clock.js';
+
+/**
+ * How fast a hive is read: so much at once (what piled up while we were frozen must not be shown as news for a minute),
+ * and so much a second for as long as it likes. One that sends more takes nothing from the others.
+ */
+const PACE = {
+  bytes: { burst: 4 * 1024 * 1024, perS: 256 * 1024 },
+  events: { burst: 4_000, perS: 200 },
+} as const;
+
+export interface PacedReader {
+  /** Takes a chunk and says how many events were in it. What it throws ends the reading. */
+  take: (chunk: Buffer) => number;
+  onHold: () => void;
+  onRelease: () => void;
+}
+
+/** Resolves when the stream has ended, rejects with its error, or with what `take` threw. */
+export function readPaced(body: Readable, clock: AwakeClock, { take, onHold, onRelease }: PacedReader): Promise<void> {
+  const bytes = createBucket(clock, PACE.bytes);
+  const events = createBucket(clock, PACE.events);
+  return new Promise((resolve, reject) => {
+    let held: NodeJS.Timeout | undefined;
+    body.on('data', (chunk: Buffer) => {
+      try {
+        const count = take(chunk);
+        const waitMs = Math.max(bytes.take(chunk.length), events.take(count));
+        if (waitMs === 0) return;
+        // Not reading fills the sender's buffers: it waits, and its own bound on slow readers takes hold.
+        body.pause();
+        onHold();
+        held = setTimeout(() => {
+          onRelease();
+          body.resume();
+        }, waitMs);
+      } catch (error) {
+        body.destroy(error as Error);
+      }
+    });
+    body.once('error', reject);
+    body.once('end', resolve);
+    body.once('close', () => {
+      clearTimeout(held);
+      resolve();
+    });
+  });
+}
+
+/** A token bucket: says how many ms to wait after taking `amount`; 0 while there is enough. */
+function createBucket(clock: AwakeClock, { burst, perS }: { burst: number; perS: number }) {
+  let level: number = burst;
+  let at = clock.now();
+  return {
+    take: (amount: number): number => {
+      const now = clock.now();
+      level = Math.min(burst, level + ((now - at) * perS) / 1000) - amount;
+      at = now;
+      return level >= 0 ? 0 : (-level / perS) * 1000;
+    },
+  };
+}

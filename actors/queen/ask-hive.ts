@@ -1,0 +1,129 @@
+/**
+ * GET /capabilities of a hive: for its devices, and, with our own URL in the query, to make it announce itself. All
+ * searches share one bound, so that a hundred dead hosts delay no live one.
+ */
+import { Type } from '@sinclair/typebox';
+import pLimit from 'p-limit';
+import { fromPromise } from 'xstate';
+import type { SubscribeInput } from '../../machines/hive-subscription.js';
+import type { AskInput } from '../../machines/seek.js';
+import type { Device } from '../../wire/device.js';
+import { Capabilities } from '../../wire/hive.js';
+import { knownParser } from '../../wire/schema.js';
+import { HEADER, PATH } from '../../wire/status.js';
+import { type Door, urlTowards } from '../net/endpoint.js';
+import { PeerFailure } from '../net/failure.js';
+import { type Ask, ask, headerOf, type Outgoing } from '../net/http.js';
+import type { KeptSockets } from '../net/kept-sockets.js';
+
+/** Asks in flight at once, the time to connect, and the time in all (PROTOCOL, "Discovery"). */
+const IN_FLIGHT_MAX = 256;
+const CONNECT_MS = 1_000;
+const TIMEOUT_MS = 5_000;
+
+export interface HiveAnswer {
+  /** Null for a hive that does not say its name when it is asked: its announcement does. */
+  hive_id: string | null;
+  devices: Device[];
+  /** Its Rbee-Instance, if it says it. */
+  instance: string | null;
+  /** Who answered. */
+  address: string;
+}
+
+export interface HiveAsker {
+  /** Asks a URL for its hive; with `invite`, also to announce itself here. Rejects with a PeerFailure. */
+  capabilities: (
+    hiveUrl: string,
+    options: Pick<Ask, 'trusted' | 'signal'> & { invite: boolean },
+  ) => Promise<HiveAnswer>;
+}
+
+const parseCapabilities = knownParser(Capabilities);
+/** Of a hive of the first implementation. */
+const parseNameless = knownParser(Type.Object({ devices: Type.Array(Type.Unknown(), { maxItems: 256 }) }));
+const parseDevices = knownParser(Capabilities.properties.devices);
+
+export function createHiveAsker(deps: {
+  outgoing: Outgoing;
+  door: Door;
+  /** Null: it asks nobody to announce itself, as a keeper does. */
+  queenId: string | null;
+  keep: KeptSockets;
+}): HiveAsker {
+  const { queenId } = deps;
+  const limit = pLimit(IN_FLIGHT_MAX);
+  return {
+    capabilities: (hiveUrl, { trusted, signal, invite }) =>
+      limit(async () => {
+        signal?.throwIfAborted();
+        const until = performance.now() + TIMEOUT_MS;
+        const askAt = (path: string) =>
+          ask(deps.outgoing, hiveUrl + path, {
+            trusted,
+            ...(signal ? { signal } : {}),
+            ...(invite ? { keep: deps.keep } : {}),
+            ...(invite && queenId !== null
+              ? { query: (socket) => ({ queen_url: urlTowards(deps.door, socket), queen_id: queenId }) }
+              : {}),
+            connectMs: CONNECT_MS,
+            timeoutMs: Math.max(1, until - performance.now()),
+          });
+        const first = await askAt(PATH.capabilities).catch(unlessMissing);
+        const named = parseCapabilities(first?.body);
+        if (first && named.ok) {
+          return { ...named.value, instance: headerOf(first.headers, HEADER.instance), address: first.address };
+        }
+        // A page for every unknown path, or a 404: a hive of the first implementation has it elsewhere.
+        const { body, address } = await askAt(PATH.capabilitiesV1);
+        const nameless = parseNameless(body);
+        if (!nameless.ok) throw new PeerFailure('broken', `${hiveUrl} answers, but not as a hive does`);
+        const devices = parseDevices(nameless.value.devices);
+        return { hive_id: null, devices: devices.ok ? devices.value : [], instance: null, address };
+      }),
+  };
+}
+
+/** @throws what is more than a path that is not there */
+function unlessMissing(error: unknown): null {
+  const status = error instanceof PeerFailure ? error.answer?.status : undefined;
+  if (status === 404 || status === 405) return null;
+  throw error;
+}
+
+export interface AskDeps {
+  asker: HiveAsker;
+  /** Why this URL must not be asked now (another hive that streams holds it, …), or null. */
+  whyNot: (hiveUrl: string, hiveId: string) => string | null;
+  onDevices: (hiveId: string, devices: Device[]) => void;
+}
+
+export type LearnDeps = Omit<AskDeps, 'whyNot'> & { isFresh: (hiveId: string) => boolean };
+
+/** Asks a hive that we know by name. An answer under another name is another hive: ports get reused. */
+export function createAsk({ asker, whyNot, onDevices }: AskDeps) {
+  return fromPromise<void, AskInput>(async ({ input, signal }) => {
+    const reason = whyNot(input.hiveUrl, input.hiveId);
+    if (reason !== null) throw new PeerFailure('identity', reason);
+    const { hive_id, devices } = await asker.capabilities(input.hiveUrl, {
+      trusted: input.trusted,
+      signal,
+      invite: true,
+    });
+    if (hive_id !== null && hive_id !== input.hiveId) {
+      throw new PeerFailure('identity', `${input.hiveUrl} is hive ${hive_id} now`);
+    }
+    onDevices(input.hiveId, devices);
+  });
+}
+
+/** Learns the devices of a hive whose stream is open. What fails is not missed: its next stream asks again. */
+export function createLearnDevices({ asker, onDevices, isFresh }: LearnDeps) {
+  return ({ hiveUrl, trusted, hiveId }: SubscribeInput, signal: AbortSignal): void => {
+    if (isFresh(hiveId)) return;
+    asker
+      .capabilities(hiveUrl, { trusted, signal, invite: false })
+      .then(({ hive_id, devices }) => (hive_id ?? hiveId) === hiveId && onDevices(hiveId, devices))
+      .catch(() => {});
+  };
+}

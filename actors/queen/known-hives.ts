@@ -1,0 +1,111 @@
+/** The hives that a queen has seen, in one small file: what she searches for first after a restart. */
+import { Type } from '@sinclair/typebox';
+import type { KnownHive } from '../../machines/hive-subscription.js';
+import { knownParser } from '../../wire/schema.js';
+import { HttpUrl, Id, nullable, Timestamp } from '../../wire/status.js';
+import { normaliseUrl } from '../../wire/url.js';
+import type { StateDir } from '../process/state-dir.js';
+import { createWriteLater } from '../process/write-later.js';
+
+const FILE = 'hives.json';
+/** A burst of changes is one write. */
+const WRITE_AFTER_MS = 200;
+const FORGOTTEN_MAX = 1_000;
+
+const KnownFile = Type.Object({
+  version: Type.Literal(1),
+  hives: Type.Array(
+    Type.Object({
+      hive_id: Id,
+      hive_url: HttpUrl,
+      instance: nullable(Type.String({ maxLength: 64 })),
+      trusted: Type.Boolean(),
+      last_seen_at: Timestamp,
+    }),
+  ),
+  forgotten: Type.Array(Type.Object({ hive_id: Id, hive_url: HttpUrl }), { maxItems: FORGOTTEN_MAX }),
+});
+const parseFile = knownParser(KnownFile);
+
+export interface RememberedHive extends KnownHive {
+  lastSeenAt: string;
+}
+
+export interface KnownHives {
+  /** As they were at the start, most recently seen first. */
+  atStart: RememberedHive[];
+  remember: (hive: RememberedHive) => void;
+  /** It was seen just now. */
+  touch: (hiveId: string, lastSeenAt: string) => void;
+  /** Not asked for again until it calls by itself. */
+  forget: (hiveId: string, hiveUrl: string) => void;
+  isForgotten: (hiveUrl: string, hiveId: string | null) => boolean;
+  /** Whether any is: then a host of unknown name is asked for its name before it is invited. */
+  anyForgotten: () => boolean;
+  /** Whether the hive of this name is this instance; true where either does not say. */
+  isInstance: (hiveId: string, instance: string) => boolean;
+  /** Whether the hive may be sent our token. */
+  isTrusted: (hiveId: string) => boolean;
+  /** Writes what is not written yet. */
+  flush: () => void;
+}
+
+export function openKnownHives(state: StateDir, warn: (message: string) => void): KnownHives {
+  const file = state.read(FILE, (value) => {
+    const parsed = parseFile(value);
+    return parsed.ok ? parsed.value : null;
+  });
+  const hives = new Map<string, RememberedHive>();
+  for (const one of file?.hives ?? []) {
+    const { hive_id: hiveId, hive_url, instance, trusted, last_seen_at: lastSeenAt } = one;
+    const normal = normaliseUrl(hive_url);
+    if (normal.ok) hives.set(hiveId, { hiveId, hiveUrl: normal.url, instance, trusted, lastSeenAt });
+    else warn(`${FILE}: hive ${hiveId} is left out, its URL is not one: ${normal.detail}`);
+  }
+  const forgotten = new Map((file?.forgotten ?? []).map((one) => [one.hive_id, one.hive_url]));
+  const write = () =>
+    state.write(FILE, {
+      version: 1,
+      hives: [...hives.values()].map(({ hiveId, hiveUrl, instance, trusted, lastSeenAt }) => ({
+        hive_id: hiveId,
+        hive_url: hiveUrl,
+        instance,
+        trusted,
+        last_seen_at: lastSeenAt,
+      })),
+      forgotten: [...forgotten].map(([hive_id, hive_url]) => ({ hive_id, hive_url })),
+    });
+  const { changed: later, flush } = createWriteLater(write, WRITE_AFTER_MS, ({ message }) =>
+    warn(`cannot keep the known hives: ${message}`),
+  );
+
+  return {
+    atStart: [...hives.values()].sort((a, b) => b.lastSeenAt.localeCompare(a.lastSeenAt)),
+    remember: (hive) => {
+      hives.set(hive.hiveId, hive);
+      forgotten.delete(hive.hiveId);
+      later();
+    },
+    touch: (hiveId, lastSeenAt) => {
+      const hive = hives.get(hiveId);
+      if (hive) hives.set(hiveId, { ...hive, lastSeenAt });
+      later();
+    },
+    forget: (hiveId, hiveUrl) => {
+      hives.delete(hiveId);
+      forgotten.set(hiveId, hiveUrl);
+      const [eldest] = forgotten.keys();
+      if (forgotten.size > FORGOTTEN_MAX && eldest !== undefined) forgotten.delete(eldest);
+      later();
+    },
+    isForgotten: (hiveUrl, hiveId) =>
+      hiveId === null ? [...forgotten.values()].includes(hiveUrl) : forgotten.has(hiveId),
+    anyForgotten: () => forgotten.size > 0,
+    isInstance: (hiveId, instance) => {
+      const held = hives.get(hiveId)?.instance ?? '';
+      return held === '' || instance === '' || held === instance;
+    },
+    isTrusted: (hiveId) => hives.get(hiveId)?.trusted ?? false,
+    flush,
+  };
+}

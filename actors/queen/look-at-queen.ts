@@ -1,0 +1,51 @@
+/** Looks at a queen, as a keeper does: who she is, and which hives she reads. */
+import { fromPromise } from 'xstate';
+import type { BeatInput } from '../../machines/queen-heartbeat.js';
+import { QueensHives } from '../../wire/keeper.js';
+import { knownParser } from '../../wire/schema.js';
+import { Info } from '../../wire/status.js';
+import { asSaidBy, normaliseUrl } from '../../wire/url.js';
+import { PeerFailure } from '../net/failure.js';
+import { ask, type Outgoing } from '../net/http.js';
+import { readList } from '../net/read-list.js';
+
+const TIMEOUT_MS = 10_000;
+
+export interface LookDeps {
+  outgoing: Outgoing;
+  onOnline: (queenUrl: string, queenId: string, hives: { id: string; url: string }[]) => void;
+  onLost: (queenUrl: string, reason: string) => void;
+}
+
+const parseInfo = knownParser(Info);
+const parseHives = knownParser(QueensHives);
+
+export function createLookAtQueen({ outgoing, onOnline, onLost }: LookDeps) {
+  async function look(url: string, signal: AbortSignal): Promise<void> {
+    // Queens are configured, or listed by the registry that is.
+    const info = parseInfo((await ask(outgoing, `${url}/v1/info`, { trusted: true, signal })).body);
+    if (!info.ok) throw new PeerFailure('broken', `${url} answers, but not as rbee does`);
+    if (info.value.name !== 'queen') throw new PeerFailure('identity', `${url} is no queen but a ${info.value.name}`);
+    const list = parseHives(await readList(outgoing, `${url}/v1/hives`, signal));
+    if (!list.ok) throw new PeerFailure('broken', `${url} lists its hives in another way than a queen does`);
+    const streaming = list.value.hives.filter(({ state }) => state === 'streaming');
+    onOnline(
+      url,
+      info.value.id,
+      streaming.flatMap(({ hive_id: id, hive_url }) => {
+        // She may know a hive of her own machine by loopback, which is hers and not ours.
+        const hive = normaliseUrl(asSaidBy(url, hive_url));
+        return hive.ok ? [{ id, url: hive.url }] : [];
+      }),
+    );
+  }
+
+  return fromPromise<void, BeatInput>(async ({ input: { queenUrl }, signal }) => {
+    try {
+      await look(queenUrl, AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]));
+    } catch (error) {
+      if (!signal.aborted) onLost(queenUrl, (error as Error).message);
+      throw error;
+    }
+  });
+}

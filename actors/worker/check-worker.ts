@@ -1,0 +1,40 @@
+/** GET /health of a worker of our own, and, once it can serve, by what name it knows its model. */
+import { fromPromise } from 'xstate';
+import type { WorkerHealth, WorkerHealthInput } from '../../machines/worker-health.js';
+import { knownParser } from '../../wire/schema.js';
+import { PATH } from '../../wire/status.js';
+import { WorkerInfo } from '../../wire/worker.js';
+import { PeerFailure } from '../net/failure.js';
+import { ask, type Outgoing } from '../net/http.js';
+
+const parseInfo = knownParser(WorkerInfo);
+const UNAVAILABLE = 503;
+
+export function createCheckWorker({ outgoing: ours }: { outgoing: Outgoing }) {
+  const outgoing: Outgoing = { ...ours, anyName: true };
+  return fromPromise<WorkerHealth, Pick<WorkerHealthInput, 'url' | 'worker'>>(async ({ input, signal }) => {
+    const { url, worker = null } = input;
+    try {
+      await ask(outgoing, url + PATH.health, { trusted: false, worker, signal });
+    } catch (error) {
+      const answer = error instanceof PeerFailure ? error.answer : null;
+      if (answer?.status !== UNAVAILABLE) throw error;
+      return { status: 'loading', progress: answer.detail || null };
+    }
+    const info = await ask(outgoing, url + PATH.workerInfo, { trusted: true, worker, signal }).then(
+      ({ body }) => parseInfo(body),
+      (error: unknown) => {
+        // One that was spawned with an older token refuses everybody: started again it has ours.
+        if (error instanceof PeerFailure && error.kind === 'unauthorized') throw error;
+        // It serves; how it calls its model is then what it was asked for.
+        return null;
+      },
+    );
+    if (info?.ok) {
+      const { model_id: model, device, context, slots } = info.value;
+      const told = { ...(context === undefined ? {} : { context }), ...(slots === undefined ? {} : { slots }) };
+      return { status: 'ok', model, device, ...(Object.keys(told).length > 0 ? { capacity: told } : {}) };
+    }
+    return { status: 'ok', model: null, device: null };
+  });
+}

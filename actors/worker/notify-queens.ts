@@ -1,0 +1,47 @@
+/**
+ * POST /v1/queen/register-worker: the fast path by which a queen knows a worker at once (PROTOCOL, "Registry"). A
+ * failure is no harm: she learns of it from telemetry and from the registry as well.
+ */
+import type { Socket } from 'node:net';
+import type { WorkerDoor } from '../../machines/worker.js';
+import { unmapped } from '../../wire/url.js';
+import type { WorkerRegistration } from '../../wire/worker.js';
+import { type Door, urlTowards } from '../net/endpoint.js';
+import { ask, type Outgoing } from '../net/http.js';
+
+export interface TellQueensInput {
+  outgoing: Outgoing;
+  /** Of the spawner, whose address its workers share. */
+  door: Door;
+  queenUrls: string[];
+  worker: WorkerDoor;
+  /** What is the same towards each queen. */
+  registration: Pick<WorkerRegistration, 'worker_type' | 'model' | 'spawned_by' | 'hive_id'>;
+  log: (message: string) => void;
+}
+
+/** Tells all of them at once. Never rejects. */
+export async function tellQueens({ outgoing, door, queenUrls, worker, registration, log }: TellQueensInput) {
+  const body = (socket: Socket): WorkerRegistration => {
+    // The worker listens where we do, on a port of its own.
+    const { hostname } = new URL(urlTowards(door, socket));
+    const host = unmapped(hostname.replace(/^\[|\]$/g, ''));
+    const { protocol } = new URL(worker.url);
+    return {
+      worker_id: worker.workerId,
+      hostname: host,
+      port: worker.port,
+      url: `${protocol}//${hostname}:${worker.port}`,
+      ...(worker.key === undefined ? {} : { key: worker.key }),
+      ...registration,
+    };
+  };
+  const tell = async (queenUrl: string) => {
+    try {
+      await ask(outgoing, `${queenUrl}/v1/queen/register-worker`, { method: 'POST', trusted: true, body });
+    } catch (error) {
+      log(`worker ${worker.workerId} was not told to ${queenUrl}: ${(error as Error).message}`);
+    }
+  };
+  await Promise.all(queenUrls.map(tell));
+}

@@ -1,0 +1,138 @@
+/**
+ * Workers of a spawner that is no more: its state was deleted or is broken, or it runs under another id now. They are
+ * known by what stands in their environment and command line, belong to our user and to our state directory, and are
+ * touched only when somebody says so.
+ */
+import { readFileSync, readlinkSync } from 'node:fs';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { WorkerDoor, WorkerRequest } from '../../machines/worker.js';
+import {
+  identityOf,
+  isStillThere,
+  type Leader,
+  listLeaders,
+  type ProcessIdentity,
+  signalProcess,
+} from '../process/process-identity.js';
+import { VARIABLE } from './adopt-workers.js';
+import { doorInOutput, isWorkerRequest, OUTPUT, readHead } from './worker-records.js';
+
+export interface Stray {
+  process: ProcessIdentity;
+  /** `<kind>/<id>/<instance>`, as it stood in the environment of all of its workers. */
+  spawner: string;
+  /** By which spawn it was started. */
+  spawn: string;
+  /** Null when its command line is not one of ours. */
+  request: WorkerRequest | null;
+  /** Null while it does not listen, or when what it printed cannot be read any more. */
+  door: WorkerDoor | null;
+}
+
+/** So many are looked at; more are no accident of ours. */
+export const STRAYS_MAX = 128;
+const STOP_GRACE_MS = 5_000;
+const KILLED_MS_MAX = 5_000;
+const LOOK_MS = 100;
+
+/** Processes that carry a spawner's name and are nobody's, and those that carry ours. Never throws. */
+export function findStrays({ stateDir, spawner }: { stateDir: string; spawner: string }): Stray[] {
+  const root = path.resolve(stateDir);
+  return listLeaders()
+    .flatMap((leader): Stray[] => {
+      const { pid, environment, argv } = leader;
+      const by = valueIn(environment, `${VARIABLE.spawner}=`);
+      const spawn = valueIn(environment, `${VARIABLE.spawn}=`);
+      if (by === null || spawn === null || !/^[0-9a-f-]{36}$/.test(spawn)) return [];
+      if (path.resolve(flagIn(argv, '--state-dir') ?? '') !== root) return [];
+      if (by !== spawner && isLookedAfter(leader, by, root)) return [];
+      const process = identityOf(pid);
+      if (process === null) return [];
+      const output = valueIn(environment, 'RBEE_OUTPUT_DIR=');
+      return [{ process, spawner: by, spawn, request: requestIn(argv), door: doorOf(pid, output) }];
+    })
+    .slice(0, STRAYS_MAX);
+}
+
+/** Ends one: SIGTERM, and SIGKILL after 5 s, to all of its group. @throws Error when it outlives that */
+export async function endStray({ process: one, spawn }: Stray, report: (line: string) => void): Promise<void> {
+  const variable: [string, string] = [VARIABLE.spawn, spawn];
+  const isThere = () => isStillThere(one, identityOf(one.pid));
+  const goneWithin = async (ms: number) => {
+    for (let left = ms; left > 0 && isThere(); left -= LOOK_MS) await sleep(LOOK_MS);
+    return !isThere();
+  };
+  report(`process ${one.pid} is asked to end`);
+  signalProcess({ process: one, variable, group: false }, 'SIGTERM');
+  if (await goneWithin(STOP_GRACE_MS)) return;
+  report(`process ${one.pid} is killed`);
+  signalProcess({ process: one, variable, group: true }, 'SIGKILL');
+  if (!(await goneWithin(KILLED_MS_MAX))) throw new Error(`process ${one.pid} outlives SIGKILL: the kernel holds it`);
+}
+
+/** Its spawner lives: it started it and is its parent still, or it holds the lock of its state and was the same then. */
+function isLookedAfter({ pid, parent }: Leader, spawner: string, root: string): boolean {
+  // Whoever takes over orphans is another program.
+  if (parent > 1 && programOf(parent) !== null && programOf(parent) === programOf(pid)) return true;
+  const [kind = '', id = '', instance = ''] = spawner.split('/');
+  const state = path.join(root, kind, id);
+  const holder = jsonIn(path.join(state, 'lock')) as ProcessIdentity | null;
+  if (holder === null || !Number.isInteger(holder.pid) || !isStillThere(holder, identityOf(holder.pid))) return false;
+  return (jsonIn(path.join(state, 'instance.json')) as { instance?: unknown } | null)?.instance === instance;
+}
+
+function programOf(pid: number): string | null {
+  try {
+    return readlinkSync(`/proc/${pid}/exe`);
+  } catch {
+    return null;
+  }
+}
+
+function jsonIn(file: string): unknown {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch {
+    return null;
+  }
+}
+
+/** What it printed when it began to listen: also from a file that was deleted, as long as it holds it open. */
+function doorOf(pid: number, output: string | null): WorkerDoor | null {
+  const files = [`/proc/${pid}/fd/1`, ...(output === null ? [] : [path.join(output, OUTPUT.stdout)])];
+  for (const file of files) {
+    const door = doorInOutput(readHead(file));
+    if (door) return door;
+  }
+  return null;
+}
+
+const valueIn = (words: readonly string[], prefix: string): string | null =>
+  words.find((word) => word.startsWith(prefix))?.slice(prefix.length) ?? null;
+
+/** `--name value` or `--name=value`. */
+function flagIn(argv: readonly string[], name: string): string | null {
+  const at = argv.indexOf(name);
+  return (at < 0 ? valueIn(argv, `${name}=`) : argv[at + 1]) ?? null;
+}
+
+function requestIn(argv: readonly string[]): WorkerRequest | null {
+  const number = (name: string, key: string) => {
+    const value = flagIn(argv, name);
+    return value === null ? {} : { [key]: Number(value) };
+  };
+  const kvType = flagIn(argv, '--kv-type');
+  const request = {
+    model: flagIn(argv, '--model'),
+    worker: flagIn(argv, '--worker-type'),
+    device: Number(/\d+$/.exec(flagIn(argv, '--device') ?? '')?.[0] ?? 0),
+    engineUrl: flagIn(argv, '--engine-url'),
+    ...number('--context', 'context'),
+    ...number('--slots', 'slots'),
+    ...number('--threads', 'threads'),
+    ...number('--gpu-layers', 'gpuLayers'),
+    ...(kvType === null ? {} : { kvType }),
+  };
+  return isWorkerRequest(request) ? request : null;
+}

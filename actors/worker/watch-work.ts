@@ -1,0 +1,79 @@
+/**
+ * Asks each healthy worker of a spawner's own, once a second, what it does: that it is busy, and how many tokens it
+ * makes, no operating system tells. Not whether it lives: `machines/worker-health.ts` asks that.
+ */
+import type { WorkerDoor } from '../../machines/worker.js';
+import { knownParser } from '../../wire/schema.js';
+import { PATH } from '../../wire/status.js';
+import { expectedWorker, WorkerInfo } from '../../wire/worker.js';
+import { ask, type Outgoing } from '../net/http.js';
+
+const EVERY_MS = 1_000;
+
+/** What a worker said of its work a moment ago. */
+export interface Work {
+  busy: boolean;
+  /** Tokens generated a second, over the last 10 s; null when it does not tell. */
+  tokensPerS: number | null;
+  /** Why it does not do well, as it says. */
+  reason: string | null;
+}
+
+export interface WorkWatch {
+  /** Undefined when the worker there has not answered, or does not any more. */
+  of: (url: string | null) => Work | undefined;
+  /** Asks all of them now; resolves when they have answered, after `ms` at the latest. */
+  askAll: (ms: number) => Promise<void>;
+  start: () => void;
+  stop: () => void;
+}
+
+const parseInfo = knownParser(WorkerInfo);
+
+/** @param doors of the healthy workers; asked at each round, and with none nothing is sent */
+export function watchWork({ outgoing: ours, doors }: { outgoing: Outgoing; doors: () => WorkerDoor[] }): WorkWatch {
+  const outgoing: Outgoing = { ...ours, anyName: true };
+  const works = new Map<string, Work>();
+  const inFlight = new Set<string>();
+  const controller = new AbortController();
+  const { signal } = controller;
+  let timer: NodeJS.Timeout | undefined;
+
+  async function askOne({ url, workerId, key }: WorkerDoor): Promise<void> {
+    inFlight.add(url);
+    try {
+      const worker = expectedWorker(workerId, key);
+      const { body } = await ask(outgoing, url + PATH.workerInfo, { trusted: true, worker, signal });
+      const info = parseInfo(body);
+      if (!info.ok) throw new Error(`${url} says nonsense of itself`);
+      const { status, tokens_per_s = null, reason = null } = info.value;
+      works.set(url, { busy: status === 'busy', tokensPerS: tokens_per_s, reason });
+    } catch {
+      // What it said before is not true for ever.
+      works.delete(url);
+    } finally {
+      inFlight.delete(url);
+    }
+  }
+
+  function round(): void {
+    const now = new Map(doors().map((door) => [door.url, door]));
+    for (const url of works.keys()) if (!now.has(url)) works.delete(url);
+    for (const [url, door] of now) if (!inFlight.has(url)) void askOne(door);
+  }
+
+  return {
+    of: (url) => (url === null ? undefined : works.get(url)),
+    askAll: async (ms) => {
+      const limit = new Promise((resolve) => setTimeout(resolve, ms));
+      await Promise.race([Promise.all(doors().map(askOne)), limit]);
+    },
+    start: () => {
+      timer = setInterval(round, EVERY_MS).unref();
+    },
+    stop: () => {
+      clearInterval(timer);
+      controller.abort();
+    },
+  };
+}

@@ -1,0 +1,168 @@
+/** How a command asks a running queen: its flags, its client, its exit code, and the words for what goes wrong. */
+import { readFileSync } from 'node:fs';
+import { type Command, Option } from 'commander';
+import { type Client, createClient, type FetchLike, RbeeProblem, RbeeUnreachable } from '../client/index.js';
+import { PORT } from '../wire/status.js';
+import { parseUrl, UsageError } from '../wiring/options.js';
+import { clean } from '../wiring/terminal-text.js';
+import { createFetch } from './fetch.js';
+
+/** 0 in order, 1 the queen said no or something failed, 2 wrong usage, 3 nobody answers, 130 Ctrl-C. */
+export const QUERY_EXIT = { ok: 0, failed: 1, usage: 2, unreachable: 3, interrupted: 130 } as const;
+
+export interface QueryOptions {
+  url: string;
+  token?: string;
+  tlsCa?: string;
+  json?: boolean;
+}
+
+export interface Query {
+  client: Client;
+  json: boolean;
+  color: boolean;
+  /** Columns of the terminal; undefined when it is none. */
+  width: number | undefined;
+  /** The queen's clock, from the Date header of her latest answer: ages are told by her clock alone. */
+  queenNowMs(): number;
+}
+
+/** A command that asks a queen, with the flags that all of them have. */
+export function query(program: Command, name: string, description: string, examples: readonly string[]): Command {
+  const option = (flags: string, about: string, env: string) => new Option(flags, about).env(env);
+  return program
+    .command(name)
+    .description(description)
+    .addOption(
+      option('--url <url>', 'where the queen listens', 'RBEE_URL')
+        .argParser(parseUrl)
+        .default(`http://127.0.0.1:${PORT.queen}`),
+    )
+    .addOption(
+      option(
+        '--token <token>',
+        'the token of the swarm; flags can be read by others here, the variable cannot',
+        'RBEE_TOKEN',
+      ),
+    )
+    .addOption(option('--tls-ca <file>', 'PEM authority to trust beside the usual ones', 'RBEE_TLS_CA'))
+    .option('--json', name === 'watch' ? 'one event a line, as JSON' : 'the answer as JSON', false)
+    .addHelpText('after', `\nExamples:\n${examples.map((line) => `  ${line}`.trimEnd()).join('\n')}`)
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 in order, 1 it failed or the queen said no, 2 wrong usage, 3 nobody answers.',
+    )
+    .exitOverride((error) => process.exit(error.exitCode === 0 ? QUERY_EXIT.ok : QUERY_EXIT.usage));
+}
+
+/** Runs it, and says in one sentence what went wrong. */
+export function act(run: (query: Query) => Promise<void>): (options: QueryOptions) => Promise<void> {
+  return async (options) => {
+    // Whoever read our messages is gone: what was asked for goes on.
+    process.stderr.on('error', () => {});
+    let asking: Query | undefined;
+    try {
+      asking = await openQuery(options);
+      await run(asking);
+    } catch (error) {
+      const { message, exitCode } = explain((asking && (await otherKind(error, asking.client))) ?? error, options.url);
+      process.stderr.write(`${clean(message)}\n`);
+      process.exitCode = exitCode;
+    }
+  };
+}
+
+/** A route that is missing says that another kind of process was asked; null for all other errors. */
+async function otherKind(error: unknown, client: Client): Promise<UsageError | null> {
+  if (!(error instanceof RbeeProblem) || error.status !== 404 || !error.detail.startsWith('there is nothing at'))
+    return null;
+  const info = await client.info().catch(() => null);
+  return info && new UsageError(`${client.url} is a ${info.name}, which does not know that: ask a queen with --url`);
+}
+
+/** The client that the flags describe. @throws UsageError */
+export async function openQuery({ url, token, tlsCa, json }: QueryOptions): Promise<Query> {
+  const base = createFetch(tlsCa && url.startsWith('https:') ? readAuthority(tlsCa) : null);
+  let aheadMs = 0;
+  const timed: FetchLike = async (target, init) => {
+    const response = await base(target, init);
+    const date = Date.parse(response.headers.get('date') ?? '');
+    if (!Number.isNaN(date)) aheadMs = date - Date.now();
+    return response;
+  };
+  let client: Client;
+  try {
+    client = createClient({ url, token, fetch: timed });
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+  const { isTTY, columns } = process.stdout;
+  const width = isTTY === true ? columns || 80 : undefined;
+  return {
+    client,
+    json: json === true,
+    color: hasColor(process.stdout),
+    width,
+    queenNowMs: () => Date.now() + aheadMs,
+  };
+}
+
+/** Colours are for terminals, and for those who want them. */
+export const hasColor = (stream: { isTTY?: boolean }): boolean =>
+  stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
+
+function readAuthority(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new UsageError(`--tls-ca ${file} cannot be read: ${(error as Error).message}`);
+  }
+}
+
+export function print(lines: readonly string[]): void {
+  endWithReader();
+  process.stdout.write(`${lines.join('\n')}\n`);
+}
+
+let endsWithReader = false;
+/** Whoever reads what we print (`| head`) may be gone before the end; a disk that is full is another matter. */
+export function endWithReader(): void {
+  if (!endsWithReader) {
+    process.stdout.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') process.exit(QUERY_EXIT.ok);
+      process.stderr.write(`cannot write the output: ${error.message}\n`);
+      process.exit(QUERY_EXIT.failed);
+    });
+  }
+  endsWithReader = true;
+}
+
+/** There is nobody at that address. What broke off in the middle was there, and is told as it is. */
+const NOBODY = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT']);
+const UNTRUSTED = /CERT|SIGNATURE|ISSUER/;
+
+/** One sentence on what happened and what to do, and the exit code. */
+export function explain(error: unknown, url: string): { message: string; exitCode: number } {
+  if (error instanceof UsageError) return { message: error.message, exitCode: QUERY_EXIT.usage };
+  if (error instanceof RbeeUnreachable) {
+    const { code } = error;
+    const exitCode = QUERY_EXIT.unreachable;
+    if (code === 'TIMEOUT')
+      return { message: `${error.message}: it is overloaded, or this is the wrong port`, exitCode };
+    if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
+      return { message: `the certificate of ${url} is for another name: use that name in --url`, exitCode };
+    }
+    if (code && UNTRUSTED.test(code)) {
+      const message = `the certificate of ${url} is not trusted (${code}): give its authority with --tls-ca or RBEE_TLS_CA`;
+      return { message, exitCode };
+    }
+    if (!NOBODY.has(code ?? '')) return { message: error.message, exitCode };
+    const what = code === 'ECONNREFUSED' ? `nothing answers at ${url}` : error.message;
+    return { message: `${what} — is the queen running? Start it with: rbee queen`, exitCode };
+  }
+  const exitCode = QUERY_EXIT.failed;
+  if (!(error instanceof RbeeProblem))
+    return { message: error instanceof Error ? error.message : String(error), exitCode };
+  const fields = error.errors.map(({ pointer, detail }) => ` ${pointer}: ${detail}.`).join('');
+  return { message: `${error.detail}${fields && `.${fields}`}`, exitCode };
+}

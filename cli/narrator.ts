@@ -1,0 +1,51 @@
+/**
+ * What a job tells, on stderr. On a terminal the last line shows for how long nothing else has happened, and progress
+ * takes the place of the progress before it.
+ */
+
+import { clean } from '../wiring/terminal-text.js';
+import { duration, truncate } from './format.js';
+import { colors } from './table.js';
+
+export interface Narrator {
+  line(text: string): void;
+  /** Leaves the last line as it is. */
+  end(): void;
+}
+
+export interface NarratorIo {
+  stderr: { write(text: string): unknown; isTTY?: boolean; columns?: number };
+  color: boolean;
+}
+
+/** Who waits for longer wants to see that something is alive. */
+const QUIET_S = 2;
+const isProgress = (text: string) => /\d\s?%/.test(text);
+
+export function createNarrator({ stderr, color }: NarratorIo): Narrator {
+  const { dim } = colors(color);
+  if (!stderr.isTTY) return { line: (text) => void stderr.write(`${clean(text)}\n`), end: () => {} };
+  let current: string | null = null;
+  let since = performance.now();
+  const draw = () => {
+    const quietMs = performance.now() - since;
+    const age = quietMs >= QUIET_S * 1000 ? ` (${duration(quietMs)})` : '';
+    const room = (stderr.columns || 80) - 1 - age.length;
+    stderr.write(`\r${dim(truncate(current ?? '', room) + age)}\x1b[K`);
+  };
+  const timer = setInterval(() => current !== null && draw(), 1000);
+  timer.unref();
+  return {
+    line: (text) => {
+      if (current !== null && !(isProgress(current) && isProgress(text))) stderr.write('\n');
+      current = clean(text);
+      since = performance.now();
+      draw();
+    },
+    end: () => {
+      clearInterval(timer);
+      if (current !== null) stderr.write('\n');
+      current = null;
+    },
+  };
+}

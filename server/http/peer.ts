@@ -1,0 +1,37 @@
+/** What is checked of another process that speaks to us: its protocol, its ids, and the URL under which it is reached. */
+import type { Context } from 'koa';
+import { HEADER, isId, PROTOCOL_VERSION } from '../../wire/status.js';
+import { hostOf, isLoopback, normaliseUrl } from '../../wire/url.js';
+import { HttpProblem } from './problem.js';
+
+/** @throws HttpProblem 400 when the request comes from a process that speaks another protocol. */
+export function refuseOtherProtocol(ctx: Context): void {
+  const theirs = ctx.get(HEADER.protocol);
+  if (theirs === '' || theirs === PROTOCOL_VERSION) return;
+  throw new HttpProblem(400, `you speak protocol ${theirs.slice(0, 32)}, this process speaks ${PROTOCOL_VERSION}`);
+}
+
+/** The id in a header; null without one. @throws HttpProblem 400 */
+export function idHeader(ctx: Context, name: string): string | null {
+  const value = ctx.get(name);
+  if (value !== '' && !isId(value)) throw new HttpProblem(400, `${name} is not an id`);
+  return value || null;
+}
+
+/** One wrong field, by its JSON pointer. */
+export function wrongField(pointer: string, detail: string): HttpProblem {
+  const errors = [{ pointer, detail }];
+  return new HttpProblem(422, `${pointer.slice(1) || 'the body'} is not what it must be: ${detail}`, { errors });
+}
+
+/**
+ * The URL of a peer, normalised.
+ * @param unreachable null, or why a peer that is not on this machine is of no use to a process bound to loopback
+ * @throws HttpProblem 422
+ */
+export function peerUrl(text: string, pointer: string, unreachable: string | null): string {
+  const normal = normaliseUrl(text);
+  if (!normal.ok) throw wrongField(pointer, normal.detail);
+  if (unreachable !== null && !isLoopback(hostOf(normal.url))) throw wrongField(pointer, unreachable);
+  return normal.url;
+}

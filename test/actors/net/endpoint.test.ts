@@ -1,0 +1,38 @@
+import type { NetworkInterfaceInfo } from 'node:os';
+import t from 'tap';
+import { type Door, urlTowards } from '../../../actors/net/endpoint.js';
+
+const wildcard: Door = { scheme: 'http', address: '0.0.0.0', port: 7835, advertiseUrl: null };
+
+const info = (address: string) =>
+  ({ address, family: address.includes(':') ? 'IPv6' : 'IPv4' }) as unknown as NetworkInterfaceInfo;
+
+const interfaces = () => ({
+  lo: [info('127.0.0.1'), info('::1')],
+  eth0: [info('fe80::1'), info('2001:db8::7'), info('192.168.1.7')],
+  wg0: [info('fd00::7')],
+});
+
+const told = (door: Partial<Door>, localAddress: string) =>
+  urlTowards({ ...wildcard, ...door }, { localAddress }, interfaces);
+
+t.test(
+  'where only IPv4 is listened on, a peer reached by IPv6 is told the IPv4 address of that interface',
+  async (t) => {
+    t.equal(told({}, '192.168.1.7'), 'http://192.168.1.7:7835');
+    t.equal(told({}, '::ffff:192.168.1.7'), 'http://192.168.1.7:7835');
+    t.equal(told({}, '::1'), 'http://127.0.0.1:7835');
+    t.equal(told({}, '2001:db8::7'), 'http://192.168.1.7:7835');
+    t.equal(told({}, 'fe80::1%eth0'), 'http://192.168.1.7:7835');
+  },
+);
+
+t.test('where there is none, the announcement fails in words that say what to set', async (t) => {
+  t.throws(() => told({}, 'fd00::7'), { kind: 'not-allowed', message: /fd00::7.*--bind ::.*--advertise-url/ });
+});
+
+t.test('other processes are told as before', async (t) => {
+  t.equal(told({ address: '::' }, '2001:db8::7'), 'http://[2001:db8::7]:7835');
+  t.equal(told({ address: '10.0.0.1' }, '::1'), 'http://10.0.0.1:7835');
+  t.equal(told({ advertiseUrl: 'https://hive.example' }, 'fd00::7'), 'https://hive.example');
+});

@@ -1,0 +1,50 @@
+import t from 'tap';
+import { createWholeEvents } from '../../../actors/net/whole-events.js';
+
+const STREAMS = [
+  'data: a\n\ndata: b\n\n: c\n\ndata: [DONE]\n\n',
+  'data: a\r\n\r\ndata: b\r\n\r\ndata: c\r\n\r\n',
+  'data: a\r\rdata: b\r\r',
+];
+
+t.test('however a stream is cut, what is passed on ends with an event, and nothing is lost', async (t) => {
+  for (const stream of STREAMS) {
+    const bytes = Buffer.from(stream);
+    for (let size = 1; size <= bytes.length; size += 1) {
+      const events = createWholeEvents();
+      let passed = '';
+      for (let at = 0; at < bytes.length; at += size) {
+        passed += events.take(bytes.subarray(at, at + size))?.toString() ?? '';
+        if (passed !== '' && !/(\n\n|\n\r\n|\r\r)$/.test(passed)) t.fail(`cut within an event: ${passed}`);
+      }
+      if (passed + (events.rest()?.toString() ?? '') !== stream) t.fail(`chunks of ${size} lose something`);
+    }
+  }
+  t.pass('all cuts');
+});
+
+t.test('what ends within an event is held, and given when the stream ends in order', async (t) => {
+  const events = createWholeEvents();
+  t.equal(events.take(Buffer.from('data: a\n\ndata: b'))?.toString(), 'data: a\n\n');
+  t.equal(events.take(Buffer.from('c')), null);
+  t.equal(events.rest()?.toString(), 'data: bc');
+  t.equal(events.rest(), null);
+});
+
+t.test('an event without an end is not held for ever', async (t) => {
+  const events = createWholeEvents();
+  let passed = 0;
+  for (let i = 0; i < 100; i += 1) passed += events.take(Buffer.alloc(4096, 'x'))?.length ?? 0;
+  t.ok(passed > 300_000);
+});
+
+t.test('an event that comes byte by byte takes linear time', async (t) => {
+  const events = createWholeEvents();
+  const byte = Buffer.from('x');
+  const begun = performance.now();
+  let passed = 0;
+  for (let i = 0; i < 2_000_000; i += 1) passed += events.take(byte)?.length ?? 0;
+  passed += events.rest()?.length ?? 0;
+  t.equal(passed, 2_000_000);
+  t.ok(performance.now() - begun < 10_000);
+});

@@ -1,0 +1,82 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { openStateDir } from '../../../actors/process/state-dir.js';
+import type { LockAnswer, LockRequest } from '../../helpers/lock-process.js';
+
+const RACERS = 8;
+const ROUNDS = 150;
+/** Until all have read the message and stand ready. */
+const SET_MS = 15;
+
+const root = mkdtempSync(path.join(tmpdir(), 'rbee-lock-'));
+t.teardown(() => rmSync(root, { recursive: true, force: true }));
+const dir = path.join(root, 'hive', 'raced');
+const lock = path.join(dir, 'lock');
+mkdirSync(dir, { recursive: true });
+/** Of a process that lives no more: this one, started at another time. */
+const stale = (round: number) => JSON.stringify({ pid: process.pid, started: `never-${round}`, boot: null });
+
+t.test('of many processes that find a stale lock at once, one takes it over', { timeout: 120_000 }, async (t) => {
+  const script = fileURLToPath(new URL('../../helpers/lock-process.js', import.meta.url));
+  const racers = Array.from({ length: RACERS }, () => fork(script));
+  t.teardown(() => {
+    for (const racer of racers) racer.kill('SIGKILL');
+  });
+  const answers = () => Promise.all(racers.map(async (racer) => ((await once(racer, 'message')) as [LockAnswer])[0]));
+  await answers();
+  const tell = (request: LockRequest) => {
+    const told = answers();
+    for (const racer of racers) racer.send(request);
+    return told;
+  };
+  const wrong: string[] = [];
+  for (let round = 0; round < ROUNDS; round += 1) {
+    writeFileSync(lock, stale(round));
+    const said = await tell({ root, atMs: performance.timeOrigin + performance.now() + SET_MS });
+    const taken = said.filter((answer) => answer === 'taken').length;
+    if (taken !== 1) wrong.push(`round ${round}: taken by ${taken}`);
+    else {
+      const { pid } = JSON.parse(readFileSync(lock, 'utf8'));
+      if (pid !== racers[said.indexOf('taken')]?.pid) wrong.push(`round ${round}: the lock names ${pid}`);
+    }
+    await tell('release');
+  }
+  t.strictSame(wrong, []);
+  t.strictSame(readdirSync(dir), [], 'nothing is left over');
+});
+
+t.test('a takeover that broke off in the middle is taken over in its turn', async (t) => {
+  const other = path.join(root, 'broken-off');
+  const open = () => openStateDir({ root: other, process: 'hive', id: 'raced' }, () => {});
+  open().release();
+  const place = path.join(other, 'hive', 'raced');
+  const { createHash } = await import('node:crypto');
+  const after = (held: string) =>
+    path.join(place, `lock.after-${createHash('sha256').update(held).digest('hex').slice(0, 32)}`);
+  writeFileSync(path.join(place, 'lock'), stale(1));
+  // Two that were killed between their link and their lock, one after the other.
+  writeFileSync(after(stale(1)), stale(2));
+  writeFileSync(after(stale(2)), stale(3));
+  const state = open();
+  t.strictSame(readdirSync(place), ['lock']);
+  t.throws(open, { message: /runs already/ });
+  state.release();
+  t.strictSame(readdirSync(place), []);
+});
+
+t.test('a lock that is no lock is taken over', async (t) => {
+  const other = path.join(root, 'garbage');
+  const open = () => openStateDir({ root: other, process: 'hive', id: 'raced' }, () => {});
+  open().release();
+  for (const text of ['', '{', 'null', '{"pid":"x"}']) {
+    writeFileSync(path.join(other, 'hive', 'raced', 'lock'), text);
+    const state = open();
+    t.throws(open, { message: /runs already/ }, text);
+    state.release();
+  }
+});

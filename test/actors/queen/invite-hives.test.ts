@@ -1,0 +1,52 @@
+import t from 'tap';
+import { createInviter } from '../../../actors/queen/invite-hives.js';
+
+const invitation = { hiveUrl: 'http://a:7835', hiveId: null, trusted: false, who: 'SSH host a' };
+
+/** Of a queen who asks one host; `name` is what its hive is called, `asked` whether each question invited it. */
+function create(name: string | null) {
+  const host = { name, asked: [] as boolean[], streaming: new Set<string>() };
+  const inviter = createInviter({
+    asker: {
+      capabilities: async (_, { invite }) => {
+        host.asked.push(invite);
+        return { hive_id: host.name, devices: [], instance: null, address: '10.0.0.1' };
+      },
+    },
+    whyNot: (_, hiveId) => (hiveId !== null && host.streaming.has(hiveId) ? `hive ${hiveId} streams already` : null),
+    namesFirst: () => false,
+    log: { debug: () => {}, info: () => {} },
+  });
+  return { host, invite: () => inviter.invite(invitation) };
+}
+
+t.test(
+  'a host is left in peace while who answered there streams, and asked again whether it still is that one',
+  async (t) => {
+    const { host, invite } = create('gpu-b');
+    t.equal(await invite(), 'answered');
+    // It streams, from another machine: this one's got the name by mistake, and has another now.
+    host.streaming.add('gpu-b');
+    host.name = 'gpu-a';
+    const outcomes = [];
+    for (let round = 1; round <= 11; round += 1) outcomes.push(await invite());
+    t.same(outcomes, [...Array(10).fill(null), 'answered']);
+    t.same(host.asked, [true, false, true], 'first by name, then to announce itself');
+  },
+);
+
+t.test('one that streams all the time is asked for its name, and not invited', async (t) => {
+  const { host, invite } = create('gpu-a');
+  await invite();
+  host.streaming.add('gpu-a');
+  for (let round = 1; round <= 22; round += 1) await invite();
+  t.same(host.asked, [true, false, false]);
+});
+
+t.test('one that does not say its name is asked to announce itself in every eleventh round', async (t) => {
+  const { host, invite } = create(null);
+  const outcomes = [];
+  for (let round = 1; round <= 23; round += 1) outcomes.push(await invite());
+  t.same(outcomes, ['answered', ...Array(10).fill(null), 'answered', ...Array(10).fill(null), 'answered']);
+  t.same(host.asked, [true, false, true, false, true]);
+});

@@ -1,0 +1,14 @@
+import t from 'tap';
+import { generationPrompt } from '../../../../actors/worker/engines/llama-template.js';
+import { TEMPLATE } from '../../../../cli/tiny-gguf.js';
+
+const asking = (text: string) => TEMPLATE.replace("'<|im_start|>assistant\\n'", `'<|im_start|>assistant\\n${text}'`);
+
+t.test('what a template writes only where it asks for an answer is found', async (t) => {
+  t.equal(generationPrompt(TEMPLATE), '', 'the header of an answer is no part of it');
+  t.equal(generationPrompt(asking('Well, ')), 'Well, ');
+  t.equal(generationPrompt(asking('<think>\\n\\n</think>\\n\\n')), '<think>\n\n</think>\n\n');
+  t.equal(generationPrompt('{{ raise_exception("no") }}'), '');
+  t.equal(generationPrompt('{% if'), '', 'no template at all');
+  t.equal(generationPrompt('{{ messages[0].content }}'), '', 'answers are not written');
+});

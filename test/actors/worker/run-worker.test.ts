@@ -1,0 +1,40 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+
+const actors = (name: string) => JSON.stringify(fileURLToPath(new URL(`../../../actors/${name}.js`, import.meta.url)));
+
+/** A worker that runs for ever, is sent `signal` as soon as it runs, and how it ended. */
+const script = (stateDir: string, signal: string) => `
+const { createActor, createMachine, spawnChild, sendTo } = await import('xstate');
+const { createRunWorker } = await import(${actors('worker/run-worker')});
+const { createWorkerRecords } = await import(${actors('worker/worker-records')});
+const { openStateDir } = await import(${actors('process/state-dir')});
+const state = openStateDir({ root: ${JSON.stringify(stateDir)}, process: 'hive', id: 'gpu-0' }, () => {});
+const run = createRunWorker({
+  records: createWorkerRecords(state), spawner: 'hive/gpu-0/i', cgroups: false, log: () => {},
+  commandOf: () => ['/bin/sleep', '600'], environment: () => ({}),
+});
+const request = { model: 'tiny', worker: 'cpu', device: 0, engineUrl: null };
+const machine = createMachine({
+  entry: spawnChild(run, { id: 'run', input: { id: 'spawn-1', request, adopt: null, workerId: null } }),
+  on: {
+    'process.spawned': { actions: sendTo('run', { type: 'signal', signal: '${signal}' }) },
+    'process.exited': { actions: ({ event }) => { console.log(event.exit.message); process.exit(0); } },
+  },
+});
+createActor(machine).start();
+`;
+
+const without = ['-m', '--', 'sh', '-c', 'mount -t tmpfs none /proc && exec "$@"', 'sh', process.execPath];
+const may = spawnSync('unshare', [...without, '-e', '0']).status === 0;
+
+for (const signal of ['SIGTERM', 'SIGKILL']) {
+  t.test(`a worker takes ${signal} from its spawner, also where there is no /proc`, async (t) => {
+    const args = ['--input-type=module', '-e', script(t.testdir(), signal)];
+    const options = { encoding: 'utf8', timeout: 60_000 } as const;
+    t.match(spawnSync(process.execPath, args, options).stdout, new RegExp(`it was ended by ${signal}`));
+    if (!may) return t.comment('no /proc can be taken away here');
+    t.match(spawnSync('unshare', [...without, ...args], options).stdout, new RegExp(`it was ended by ${signal}`));
+  });
+}

@@ -1,0 +1,48 @@
+import t from 'tap';
+import type { Outgoing } from '../../../actors/net/http.js';
+import { watchWork } from '../../../actors/worker/watch-work.js';
+import { answer, serve } from '../../fakes/serve.js';
+import { waitFor } from '../../helpers/wait.js';
+
+const outgoing: Outgoing = { token: 'sesame', ca: null, loopbackOnly: true, family: 0 };
+const info = { id: 'worker-llm-1@gpu-0', model_id: 'tiny', device: 'CPU-0', port: 8080, hive_id: 'gpu-0' };
+
+t.test('what healthy workers say of their work is known, until they do not answer or are not asked', async (t) => {
+  let said: object = { status: 'busy', tokens_per_s: 41.5, reason: 'its engine is silent' };
+  const seen: unknown[] = [];
+  const worker = await serve(t, {}, (request, response) => {
+    seen.push(request.headers.authorization);
+    answer(response, 200, { ...info, url: worker.url, ...said });
+  });
+  const sick = await serve(t, {}, (_, response) => answer(response, 500, {}));
+  let urls = [worker.url, sick.url];
+  const watch = watchWork({
+    outgoing,
+    doors: () => urls.map((url) => ({ url, workerId: 'worker-llm-8080@gpu-0', port: 8080 })),
+  });
+  t.teardown(watch.stop);
+  t.equal(watch.of(worker.url), undefined);
+  watch.start();
+  t.strictSame(await waitFor('its answer', () => watch.of(worker.url)), {
+    busy: true,
+    tokensPerS: 41.5,
+    reason: 'its engine is silent',
+  });
+  t.equal(seen[0], 'Bearer sesame');
+  t.equal(watch.of(sick.url), undefined);
+  t.equal(watch.of(null), undefined);
+
+  said = { status: 'ready' };
+  const ready = await waitFor('its next answer', () => {
+    const work = watch.of(worker.url);
+    return work?.busy === false && work;
+  });
+  t.equal(ready.tokensPerS, null, 'an older worker does not count');
+
+  said = { status: 7 };
+  await waitFor('nonsense to count for nothing', () => watch.of(worker.url) === undefined);
+  said = { status: 'ready', tokens_per_s: 0 };
+  await waitFor('it to be known again', () => watch.of(worker.url)?.tokensPerS === 0);
+  urls = [];
+  await waitFor('it to be known no more', () => watch.of(worker.url) === undefined);
+});

@@ -1,0 +1,107 @@
+/** A conversation, key by key, on streams in the place of a terminal. */
+import { PassThrough } from 'node:stream';
+import t, { type Test } from 'tap';
+import { converse } from '../../cli/converse.js';
+import { type ChatTurn, RbeeProblem } from '../../client/index.js';
+import { waitFor } from '../helpers/wait.js';
+
+function conversation(t: Test, answer: (turns: readonly ChatTurn[], signal: AbortSignal) => Promise<string>) {
+  const stdin = new PassThrough();
+  const stdout = new PassThrough();
+  const said = { stderr: '', stdout: '' };
+  stdout.on('data', (chunk) => {
+    said.stdout += chunk;
+  });
+  const asked: (readonly ChatTurn[])[] = [];
+  let over = false;
+  const ended = converse({
+    stdin,
+    stdout,
+    stderr: {
+      write: (text) => {
+        said.stderr += text;
+      },
+    },
+    color: false,
+    begin: [{ role: 'system', content: 'be kind' }],
+    answer: (turns, signal) => {
+      asked.push(turns);
+      return answer(turns, signal);
+    },
+    explain: (error) => (error as RbeeProblem).detail,
+  }).then(() => {
+    over = true;
+  });
+  t.teardown(() => stdin.end());
+  return { keys: (text: string) => stdin.write(text), asked, said, ended, over: () => over };
+}
+
+const CTRL_C = '\x03';
+const CTRL_D = '\x04';
+const contents = (turns: readonly ChatTurn[] | undefined) => turns?.map(({ content }) => content);
+
+t.test('a conversation is remembered until it is cleared, and Ctrl-D leaves', async (t) => {
+  const { keys, asked, said, ended } = conversation(t, async (turns) => `answer ${turns.length}`);
+  keys('one\r');
+  await waitFor('the first', () => asked.length === 1);
+  keys('\r  two \r');
+  await waitFor('the second', () => asked.length === 2);
+  t.same(contents(asked[1]), ['be kind', 'one', 'answer 2', 'two']);
+  keys('/clear\r');
+  await waitFor('it to be forgotten', () => said.stderr.includes('forgotten'));
+  keys('three\r');
+  await waitFor('the third', () => asked.length === 3);
+  t.same(contents(asked[2]), ['be kind', 'three']);
+  keys(CTRL_D);
+  await waitFor('the end', () => ended.then(() => true));
+});
+
+t.test('/help lists the commands, an unknown one is told as such, and /quit leaves', async (t) => {
+  const { keys, asked, said, ended } = conversation(t, async () => 'yes');
+  keys('/help\r');
+  await waitFor('the help', () => /\/clear .*\n\/help .*\n\/quit /.test(said.stderr));
+  keys('/hepl\r');
+  await waitFor('the refusal', () => said.stderr.includes('there is no /hepl: /help lists what there is'));
+  keys('/etc/passwd is a file?\r');
+  await waitFor('the question', () => asked.length === 1);
+  t.same(contents(asked[0]), ['be kind', '/etc/passwd is a file?']);
+  keys('/quit\r');
+  await waitFor('the end', () => ended.then(() => true));
+});
+
+t.test('Ctrl-C stops the answer, keeps what was said, and leaves only when it comes twice', async (t) => {
+  const { keys, asked, said, ended, over } = conversation(
+    t,
+    (_, signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve('half an'), { once: true })),
+  );
+  keys('one\r');
+  await waitFor('the question', () => asked.length === 1);
+  keys(CTRL_C);
+  await waitFor('it to stop', () => said.stderr.includes('stopped'));
+  keys(`thrown away${CTRL_C}`);
+  await waitFor('the hint', () => said.stderr.includes('Ctrl-C again, or Ctrl-D, leaves'));
+  t.notOk(over());
+  keys('two\r');
+  await waitFor('the next question', () => asked.length === 2);
+  t.same(contents(asked[1]), ['be kind', 'one', 'half an', 'two']);
+  keys(CTRL_C);
+  await waitFor('it to stop again', () => said.stderr.split('stopped').length === 3);
+  keys(CTRL_C);
+  await waitFor('the second hint', () => said.stderr.split('Ctrl-C again').length === 3);
+  keys(CTRL_C);
+  await waitFor('the end', () => ended.then(() => true));
+});
+
+t.test('a refusal is told, and the question is not remembered', async (t) => {
+  let refuse = true;
+  const { keys, asked, said } = conversation(t, async () => {
+    if (refuse) throw new RbeeProblem('http://q', 503, 'no', 'no worker can answer');
+    return 'yes';
+  });
+  keys('one\r');
+  await waitFor('the refusal', () => said.stderr.includes('no worker can answer\n'));
+  refuse = false;
+  keys('two\r');
+  await waitFor('the second', () => asked.length === 2);
+  t.same(contents(asked[1]), ['be kind', 'two']);
+});
