@@ -15,7 +15,7 @@ import { announceDelayMs, LOST_JITTER_MS_MAX, lostDelayMs, otherProtocolDelayMs 
 import { hasOlderQueen, hiveMachine, QUEENS_MAX } from '../machines/hive.js';
 import { hiveConnectionMachine } from '../machines/hive-connection.js';
 import { queenHealthMachine } from '../machines/queen-health.js';
-import { hiveDoors } from '../server/hive.js';
+import { hiveRoutes } from '../server/hive.js';
 import { measuredWorkerMetrics } from '../server/hive-worker-metrics.js';
 import { streamMetrics } from '../server/http/metrics.js';
 import { totalStats } from '../server/http/sse.js';
@@ -36,11 +36,11 @@ import {
   registryOption,
   UsageError,
 } from '../wiring/options.js';
-import { type Built, type Ground, isMain, runCommand, runProcess } from '../wiring/process.js';
+import { isMain, type ProcessContext, runCommand, runProcess, type Service } from '../wiring/process.js';
 import { createSpawner } from '../wiring/spawner.js';
 import { addSpawnerOptions, type SpawnerOptions, spawnerInputOf } from '../wiring/spawner-options.js';
 import { version } from '../wiring/version.js';
-import { tellOrphans, tellWorkers } from '../wiring/worker-telemetry.js';
+import { orphansToTelemetry, workersToTelemetry } from '../wiring/worker-telemetry.js';
 
 interface HiveOptions extends ProcessOptions, SpawnerOptions {
   hiveId: string;
@@ -109,19 +109,19 @@ export function hiveCommand(): Command {
         name: 'hive',
         id: options.hiveId,
         options,
-        build: (ground) => buildHive(ground, { ...options, queenUrl: queenUrls }),
+        build: (processContext) => buildHive(processContext, { ...options, queenUrl: queenUrls }),
       });
     });
 }
 
-function buildHive(ground: Ground, options: HiveOptions): Built {
-  const { id, log, door, outgoing, now, fail } = ground;
+function buildHive(processContext: ProcessContext, options: HiveOptions): Service {
+  const { id, log, endpoint, outgoing, now, fail } = processContext;
   const latest = createLatest(cpuDevice());
   const connection = hiveConnectionMachine.provide({
     actors: {
-      announce: createAnnounce({ outgoing, door, hiveId: id, instance: ground.instance }),
+      announce: createAnnounce({ outgoing, endpoint, hiveId: id, instance: processContext.instance }),
       queenHealth: queenHealthMachine.provide({
-        actors: { checkHealth: createCheckHealth({ outgoing, hiveId: id, instance: ground.instance }) },
+        actors: { checkHealth: createCheckHealth({ outgoing, hiveId: id, instance: processContext.instance }) },
       }),
     },
     delays: {
@@ -134,24 +134,24 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
     hiveMachine.provide({
       actors: { connection },
       actions: {
-        closeReaders: (_, { readerIds, reason }) => doors.closeReaders(readerIds, reason),
+        closeReaders: (_, { readerIds, reason }) => api.closeReaders(readerIds, reason),
         warnOfTwins: (_, { queenId }) =>
           log.warn(`two queens call themselves ${queenId}: give one of them another name with --queen-id`),
       },
     }),
-    { id: 'hive', input: { queenUrls: options.queenUrl }, inspect: ground.inspect },
+    { id: 'hive', input: { queenUrls: options.queenUrl }, inspect: processContext.inspect },
   );
   actor.subscribe({ error: fail });
-  const doors = hiveDoors({
+  const api = hiveRoutes({
     hiveId: id,
-    instance: ground.instance,
+    instance: processContext.instance,
     loopbackOnly: outgoing.loopbackOnly,
     send: (event) => actor.send(event),
     devices: latest.devices,
     hasOlderQueen: () => hasOlderQueen(actor.getSnapshot().context),
   });
-  tellConnections(ground);
-  const lease = keepLease(ground, {
+  logConnections(processContext);
+  const lease = keepLease(processContext, {
     registryUrl: options.registryUrl,
     kind: 'hive',
     about: () => ({ version, labels: Object.fromEntries(options.label) }),
@@ -160,31 +160,31 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
 
   const identity = (): HiveIdentity => ({
     id,
-    hostname: addressToTell(options, door.address),
-    port: door.port,
+    hostname: addressToTell(options, endpoint.address),
+    port: endpoint.port,
     version,
     labels: Object.fromEntries(options.label),
     intervalMs: options.interval,
-    shortages: ground.shortages(),
+    shortages: processContext.shortages(),
   });
   const connections = () =>
     Object.values(actor.getSnapshot().children).flatMap((child) => child?.getSnapshot().context ?? []);
   const spawner = createSpawner({
-    ground,
+    processContext,
     options,
     kind: 'hive',
     hiveId: id,
     registryUrl: options.registryUrl,
     queenUrls: options.queenUrl,
-    ...spawnerInputOf(options, ground),
+    ...spawnerInputOf(options, processContext),
     queensNow: () => connections().map(({ queenUrl }) => queenUrl),
     // Whoever asked for it may send it work now: that is not kept for the next tick.
     onChange: () => publish(),
   });
-  const jobs = buildHiveJobs(ground, spawner);
+  const jobs = buildHiveJobs(processContext, spawner);
   const hiveUrl = () => connections().find((tie) => tie.hiveUrl !== null)?.hiveUrl ?? null;
-  const told = () => [...tellWorkers(spawner.list(), hiveUrl()), ...tellOrphans(spawner.orphans(), id)];
-  const publish = () => doors.publish(latest.heartbeat(identity(), now(), told(), spawner.stopped()));
+  const told = () => [...workersToTelemetry(spawner.list(), hiveUrl()), ...orphansToTelemetry(spawner.orphans(), id)];
+  const publish = () => api.publish(latest.heartbeat(identity(), now(), told(), spawner.stopped()));
   const stops: (() => void)[] = [];
   let hadWorkers = false;
   let endPublished = false;
@@ -197,10 +197,10 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
   };
 
   return {
-    routes: [...doors.routes, ...jobs.routes],
-    streams: doors.streams,
+    routes: [...api.routes, ...jobs.routes],
+    streams: api.streams,
     metrics: [
-      ...streamMetrics('heartbeat_stream', () => totalStats(doors.streams)),
+      ...streamMetrics('heartbeat_stream', () => totalStats(api.streams)),
       ...lease.metrics,
       ...jobs.metrics,
       ...measuredWorkerMetrics(() => latest.measured(told())),
@@ -252,7 +252,7 @@ function buildHive(ground: Ground, options: HiveOptions): Built {
 }
 
 /** A line a change; why an attempt failed is said once, until it fails for another reason or streams. */
-function tellConnections({ machineLog, log }: Ground): void {
+function logConnections({ machineLog, log }: ProcessContext): void {
   const told = new Map<string, string | null>();
   machineLog.follow((event) => {
     if (event.type !== 'transition' || event.machine !== 'hive-connection') return;

@@ -29,12 +29,12 @@ import {
   registryOption,
   UsageError,
 } from '../wiring/options.js';
-import { type Built, type Ground, isMain, runCommand, runProcess } from '../wiring/process.js';
+import { isMain, type ProcessContext, runCommand, runProcess, type Service } from '../wiring/process.js';
 import { createSpawner } from '../wiring/spawner.js';
 import { addSpawnerOptions, type SpawnerOptions, spawnerInputOf } from '../wiring/spawner-options.js';
 import { addSwarmOptions, buildSwarm, type SwarmOptions } from '../wiring/swarm.js';
 import { version } from '../wiring/version.js';
-import { tellOrphans, tellWorkers } from '../wiring/worker-telemetry.js';
+import { orphansToTelemetry, workersToTelemetry } from '../wiring/worker-telemetry.js';
 
 interface KeeperOptions extends ProcessOptions, SwarmOptions, SpawnerOptions {
   keeperId: string;
@@ -87,24 +87,24 @@ export function keeperCommand(): Command {
         name: 'keeper',
         id: options.keeperId,
         options,
-        build: (ground) => buildKeeper(ground, { ...options, queenUrl }),
+        build: (processContext) => buildKeeper(processContext, { ...options, queenUrl }),
       });
     });
 }
 
-function buildKeeper(ground: Ground, options: KeeperOptions): Built {
+function buildKeeper(processContext: ProcessContext, options: KeeperOptions): Service {
   const { registryUrl } = options;
   const latest = createLatest(cpuDevice());
   const state = (): KeeperState => ({
     type: 'keeper',
-    timestamp: ground.now(),
+    timestamp: processContext.now(),
     devices: latest.devices(),
     gpus: latest.gpus(),
     workers: own(),
     queens: queens.list(),
   });
-  const swarm = buildSwarm(ground, { kind: 'keeper', options, more: () => [state()] });
-  const queens = watchQueens(ground, options.queenUrl, ({ id, hives }) => {
+  const swarm = buildSwarm(processContext, { kind: 'keeper', options, more: () => [state()] });
+  const queens = watchQueens(processContext, options.queenUrl, ({ id, hives }) => {
     for (const hive of hives) {
       const known = swarm.fleet.hive(hive.id);
       if (known?.state === 'streaming' || known?.hive_url === hive.url) continue;
@@ -112,7 +112,7 @@ function buildKeeper(ground: Ground, options: KeeperOptions): Built {
       void swarm.inviter.invite({ hiveUrl: hive.url, hiveId: hive.id, trusted: true, who: `${id}'s hive ${hive.id}` });
     }
   });
-  const lease = keepLease(ground, {
+  const lease = keepLease(processContext, {
     registryUrl,
     kind: 'keeper',
     about: () => ({ version }),
@@ -120,18 +120,18 @@ function buildKeeper(ground: Ground, options: KeeperOptions): Built {
   });
 
   const spawner = createSpawner({
-    ...{ ground, options, kind: 'keeper', hiveId: null, registryUrl, queenUrls: options.queenUrl },
-    ...spawnerInputOf(options, ground),
+    ...{ processContext, options, kind: 'keeper', hiveId: null, registryUrl, queenUrls: options.queenUrl },
+    ...spawnerInputOf(options, processContext),
     queensNow: queens.urls,
   });
   const own = () =>
     latest.measured([
-      ...tellWorkers(spawner.list(), options.advertiseUrl ?? null),
-      ...tellOrphans(spawner.orphans(), ground.id),
+      ...workersToTelemetry(spawner.list(), options.advertiseUrl ?? null),
+      ...orphansToTelemetry(spawner.orphans(), processContext.id),
     ]);
   const tell = () => {
     swarm.fleet.workers.measured(own());
-    swarm.doors.publish(state);
+    swarm.api.publish(state);
   };
   /** Whoever asks after a job has ended sees what it has done. */
   const told: Spawner = {
@@ -140,7 +140,7 @@ function buildKeeper(ground: Ground, options: KeeperOptions): Built {
     stop: (...args) => spawner.stop(...args).finally(tell),
   };
   const { fleet, now, known } = swarm;
-  const jobs = buildKeeperJobs(ground, { fleet, now, trustsHive: known.isTrusted, spawner: told });
+  const jobs = buildKeeperJobs(processContext, { fleet, now, trustsHive: known.isTrusted, spawner: told });
   const stops: (() => void)[] = [];
 
   return {
@@ -149,7 +149,7 @@ function buildKeeper(ground: Ground, options: KeeperOptions): Built {
     metrics: [...swarm.metrics, ...lease.metrics, ...jobs.metrics, ...measuredWorkerMetrics(own)],
     start: () => {
       spawner.start();
-      const log = (message: string) => ground.log.debug(message);
+      const log = (message: string) => processContext.log.debug(message);
       stops.push(
         sampleWorkers({ intervalMs: INTERVAL_MS, targets: spawner.targets, onReading: latest.workers, log }),
         sampleGpus({ intervalMs: INTERVAL_MS, onReading: latest.gpu, log }),
@@ -179,7 +179,7 @@ function buildKeeper(ground: Ground, options: KeeperOptions): Built {
 
 /** The queens that were named or are listed in the registry: whether each is there, and which hives she reads. */
 function watchQueens(
-  { outgoing, log, now, inspect, fail }: Ground,
+  { outgoing, log, now, inspect, fail }: ProcessContext,
   queenUrls: string[],
   onHives: (queen: { id: string; hives: { id: string; url: string }[] }) => void,
 ) {

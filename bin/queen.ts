@@ -2,12 +2,12 @@
 /** rbee queen: finds hives, subscribes to each one's stream, and serves the whole swarm. */
 import { hostname } from 'node:os';
 import { Command, Option } from 'commander';
-import { queenDoors } from '../server/queen.js';
+import { queenRoutes } from '../server/queen.js';
 import { PORT, toId } from '../wire/status.js';
 import { buildQueenJobs } from '../wiring/jobs.js';
 import { keepLease } from '../wiring/lease.js';
 import { addProcessOptions, type ProcessOptions, parseId, registryOption } from '../wiring/options.js';
-import { type Built, type Ground, isMain, runCommand, runProcess } from '../wiring/process.js';
+import { isMain, type ProcessContext, runCommand, runProcess, type Service } from '../wiring/process.js';
 import { addSwarmOptions, buildSwarm, type SwarmOptions } from '../wiring/swarm.js';
 import { version } from '../wiring/version.js';
 
@@ -44,17 +44,21 @@ export function queenCommand(): Command {
         name: 'queen',
         id: options.queenId,
         options,
-        build: (ground) => buildQueen(ground, options),
+        build: (processContext) => buildQueen(processContext, options),
       });
     });
 }
 
-function buildQueen(ground: Ground, options: QueenOptions): Built {
-  const { id, security, outgoing } = ground;
-  const swarm = buildSwarm(ground, { kind: 'queen', options });
+function buildQueen(processContext: ProcessContext, options: QueenOptions): Service {
+  const { id, security, outgoing } = processContext;
+  const swarm = buildSwarm(processContext, { kind: 'queen', options });
   const { fleet, now, known, inviter, directory, send } = swarm;
-  const lease = keepLease(ground, { registryUrl: options.registryUrl, kind: 'queen', about: () => ({ version }) });
-  const doors = queenDoors({
+  const lease = keepLease(processContext, {
+    registryUrl: options.registryUrl,
+    kind: 'queen',
+    about: () => ({ version }),
+  });
+  const api = queenRoutes({
     queenId: id,
     loopbackOnly: outgoing.loopbackOnly,
     secured: security.tokens.length > 0,
@@ -65,11 +69,11 @@ function buildQueen(ground: Ground, options: QueenOptions): Built {
     hint: (hive) => inviter.hint(hive),
     onWorkerRegistered: directory.askCapabilities,
   });
-  const jobs = buildQueenJobs(ground, { fleet, now, trustsHive: known.isTrusted });
+  const jobs = buildQueenJobs(processContext, { fleet, now, trustsHive: known.isTrusted });
 
   return {
-    routes: [...doors.routes, ...swarm.routes, ...jobs.routes],
-    onHealth: doors.onHealth,
+    routes: [...api.routes, ...swarm.routes, ...jobs.routes],
+    onHealth: api.onHealth,
     streams: swarm.streams,
     metrics: [...swarm.metrics, ...lease.metrics, ...jobs.metrics],
     start: () => {

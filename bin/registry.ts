@@ -5,7 +5,7 @@ import { Command, Option } from 'commander';
 import { createAwakeClock } from '../actors/process/awake-clock.js';
 import { tick } from '../actors/process/tick.js';
 import { type Metric, streamMetrics } from '../server/http/metrics.js';
-import { registryDoors } from '../server/registry.js';
+import { registryRoutes } from '../server/registry.js';
 import { type Components, createComponents } from '../stores/components.js';
 import type { Now } from '../stores/workers.js';
 import { LEASE } from '../wire/registry.js';
@@ -18,7 +18,7 @@ import {
   parseId,
   UsageError,
 } from '../wiring/options.js';
-import { type Built, type Ground, isMain, runCommand, runProcess } from '../wiring/process.js';
+import { isMain, type ProcessContext, runCommand, runProcess, type Service } from '../wiring/process.js';
 
 interface RegistryOptions extends ProcessOptions {
   registryId: string;
@@ -78,22 +78,22 @@ export function registryCommand(): Command {
         name: 'registry',
         id: options.registryId,
         options,
-        build: (ground) => buildRegistry(ground, options),
+        build: (processContext) => buildRegistry(processContext, options),
       });
     });
 }
 
-function buildRegistry(ground: Ground, options: RegistryOptions): Built {
-  const { log } = ground;
+function buildRegistry(processContext: ProcessContext, options: RegistryOptions): Service {
+  const { log } = processContext;
   const intervalMs = options.heartbeatInterval;
   const leaseMs = intervalMs * LEASE.intervals;
   const clock = createAwakeClock((ms) =>
     log.warn(`this process was not awake for ${(ms / 1000).toFixed(1)} s: that time counts for no lease`),
   );
-  const now = (): Now => ({ ms: clock.now(), iso: ground.now() });
+  const now = (): Now => ({ ms: clock.now(), iso: processContext.now() });
   const components = createComponents({
     ...{ leaseMs, componentsMax: options.maxComponents, bytesMax: BYTES_MAX },
-    report: ground.report,
+    report: processContext.report,
   });
   const counts = { registered: 0, unregistered: 0, expired: 0 };
   components.follow(({ type }) => {
@@ -101,8 +101,8 @@ function buildRegistry(ground: Ground, options: RegistryOptions): Built {
     else if (type === 'unregister') counts.unregistered += 1;
     else counts.expired += 1;
   });
-  tellChanges(components, log, leaseMs);
-  const doors = registryDoors({
+  logChanges(components, log, leaseMs);
+  const api = registryRoutes({
     lease: { lease_ttl_s: leaseMs / 1000, heartbeat_interval_s: intervalMs / 1000 },
     components,
     now,
@@ -111,10 +111,10 @@ function buildRegistry(ground: Ground, options: RegistryOptions): Built {
   let stopExpiry = () => {};
 
   return {
-    routes: doors.routes,
-    streams: [doors.stream],
+    routes: api.routes,
+    streams: [api.stream],
     metrics: [
-      ...streamMetrics('registry_stream', () => doors.stream.stats()),
+      ...streamMetrics('registry_stream', () => api.stream.stats()),
       {
         name: 'rbee_registry_components',
         help: 'Registered components by kind.',
@@ -122,7 +122,7 @@ function buildRegistry(ground: Ground, options: RegistryOptions): Built {
         label: 'kind',
         read: components.counts,
       },
-      counter('rbee_registry_heartbeats_total', 'Heartbeats that renewed a lease.', doors.heartbeats),
+      counter('rbee_registry_heartbeats_total', 'Heartbeats that renewed a lease.', api.heartbeats),
       counter('rbee_registry_registrations_total', 'Registrations, renewals included.', () => counts.registered),
       counter('rbee_registry_unregistrations_total', 'Leases that were given up.', () => counts.unregistered),
       counter('rbee_registry_leases_expired_total', 'Leases that lapsed.', () => counts.expired),
@@ -138,7 +138,7 @@ function buildRegistry(ground: Ground, options: RegistryOptions): Built {
 }
 
 /** A line a change: who comes, moves, goes, and who was not heard of. */
-function tellChanges(components: Components, log: Ground['log'], leaseMs: number): void {
+function logChanges(components: Components, log: ProcessContext['log'], leaseMs: number): void {
   components.follow((change) => {
     const { kind, id, url } = change.component;
     const who = `${kind} ${id} at ${url}`;

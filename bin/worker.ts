@@ -10,7 +10,7 @@ import { engineWatchMachine } from '../machines/engine-watch.js';
 import { modelMachine } from '../machines/model.js';
 import { queenHeartbeatMachine } from '../machines/queen-heartbeat.js';
 import { workerQueensMachine } from '../machines/worker-queens.js';
-import { workerDoors } from '../server/worker.js';
+import { workerRoutes } from '../server/worker.js';
 import { workerMetrics } from '../server/worker-metrics.js';
 import { createInferenceStats } from '../stores/inference.js';
 import { modelName } from '../wire/infer.js';
@@ -18,7 +18,7 @@ import { HEADER } from '../wire/status.js';
 import type { WorkerInfo } from '../wire/worker.js';
 import { keepLease } from '../wiring/lease.js';
 import { addProcessOptions, UsageError } from '../wiring/options.js';
-import { type Built, type Ground, isMain, runCommand, runProcess } from '../wiring/process.js';
+import { isMain, type ProcessContext, runCommand, runProcess, type Service } from '../wiring/process.js';
 import { version } from '../wiring/version.js';
 import {
   addWorkerOptions,
@@ -64,13 +64,13 @@ export function workerCommand(): Command {
         id: options.workerId ?? workerIdOf(options),
         options: { ...options, port: ports[0] ?? 0 },
         ports,
-        build: (ground) => buildWorker(ground, options, engine(ground)),
+        build: (processContext) => buildWorker(processContext, options, engine(processContext)),
       });
     });
 }
 
 /** Only the engine that is asked for is loaded. */
-async function loadEngine(options: WorkerOptions): Promise<(ground: Ground) => Engine> {
+async function loadEngine(options: WorkerOptions): Promise<(processContext: ProcessContext) => Engine> {
   const { model } = options;
   if (engineOf(options) === 'llama') {
     const { createLlamaEngine } = await import('../actors/worker/engines/llama.js');
@@ -82,7 +82,7 @@ async function loadEngine(options: WorkerOptions): Promise<(ground: Ground) => E
   return ({ log, security }) => createOpenAiEngine({ model, url, apiKey, ca: security.ca, log: plain(log) });
 }
 
-function plain(log: Ground['log']) {
+function plain(log: ProcessContext['log']) {
   return {
     debug: (message: string) => log.debug(message),
     info: (message: string) => log.info(message),
@@ -90,8 +90,8 @@ function plain(log: Ground['log']) {
   };
 }
 
-function buildWorker(ground: Ground, options: WorkerOptions, engine: Engine): Built {
-  const { id, log, door, outgoing, fail } = ground;
+function buildWorker(processContext: ProcessContext, options: WorkerOptions, engine: Engine): Service {
+  const { id, log, endpoint, outgoing, fail } = processContext;
   const stats = createInferenceStats();
   const identity = createWorkerKey();
   let stopping = false;
@@ -105,20 +105,20 @@ function buildWorker(ground: Ground, options: WorkerOptions, engine: Engine): Bu
         }),
       },
     }),
-    { id: 'model', input: { watched: engine.probe !== null }, inspect: ground.inspect },
+    { id: 'model', input: { watched: engine.probe !== null }, inspect: processContext.inspect },
   );
   const queens = createActor(
     workerQueensMachine.provide({
       actors: {
         heartbeat: queenHeartbeatMachine.provide({
-          actors: { beat: createBeat({ outgoing, info: (socket) => infoTowards(socket), now: ground.now }) },
+          actors: { beat: createBeat({ outgoing, info: (socket) => infoTowards(socket), now: processContext.now }) },
         }),
       },
     }),
-    { id: 'queens', input: { queenUrls: [...new Set(options.queenUrl)] }, inspect: ground.inspect },
+    { id: 'queens', input: { queenUrls: [...new Set(options.queenUrl)] }, inspect: processContext.inspect },
   );
   queens.subscribe({ error: fail });
-  const lease = keepLease(ground, {
+  const lease = keepLease(processContext, {
     registryUrl: options.registryUrl,
     kind: 'worker',
     about: () => about(),
@@ -127,7 +127,7 @@ function buildWorker(ground: Ground, options: WorkerOptions, engine: Engine): Bu
 
   const state = () => model.getSnapshot().value;
   const facts = () => model.getSnapshot().context.facts;
-  const doors = workerDoors({
+  const api = workerRoutes({
     workerId: id,
     info: (socket) => infoTowards(socket),
     facts,
@@ -145,7 +145,7 @@ function buildWorker(ground: Ground, options: WorkerOptions, engine: Engine): Bu
   function status(): 'starting' | 'ready' | 'busy' | 'stopping' {
     if (stopping) return 'stopping';
     if (state() !== 'ready') return 'starting';
-    return doors.admission.running > 0 ? 'busy' : 'ready';
+    return api.admission.running > 0 ? 'busy' : 'ready';
   }
 
   /** @param known whether the caller may hear more than anybody: the reason may name addresses */
@@ -164,7 +164,7 @@ function buildWorker(ground: Ground, options: WorkerOptions, engine: Engine): Bu
     return {
       model_id: facts()?.models[0]?.id ?? modelName(options.model),
       device: options.device ?? facts()?.devices[0]?.id ?? null,
-      port: door.port,
+      port: endpoint.port,
       hive_id: options.hiveId ?? null,
       implementation: engine.implementation,
       version,
@@ -176,10 +176,10 @@ function buildWorker(ground: Ground, options: WorkerOptions, engine: Engine): Bu
   }
 
   function infoTowards(socket: Parameters<typeof urlTowards>[1]): WorkerInfo {
-    const reason = doors.silent();
+    const reason = api.silent();
     return {
       id,
-      url: urlTowards(door, socket),
+      url: urlTowards(endpoint, socket),
       status: status(),
       tokens_per_s: stats.tokensPerS(performance.now()),
       ...(reason === null ? {} : { reason }),
@@ -193,13 +193,13 @@ function buildWorker(ground: Ground, options: WorkerOptions, engine: Engine): Bu
     queens.start();
     lease.start();
   };
-  model.subscribe({ next: follow(ground, queens, announce), error: fail });
+  model.subscribe({ next: follow(processContext, queens, announce), error: fail });
 
   return {
-    routes: doors.routes,
+    routes: api.routes,
     streams: [],
     metrics: [
-      ...workerMetrics({ stats, admission: doors.admission, ready: () => state() === 'ready' }),
+      ...workerMetrics({ stats, admission: api.admission, ready: () => state() === 'ready' }),
       ...lease.metrics,
     ],
     unwell: whyNot,
@@ -212,13 +212,13 @@ function buildWorker(ground: Ground, options: WorkerOptions, engine: Engine): Bu
     start: () => model.start(),
     close: () => {
       stopping = true;
-      doors.close();
+      api.close();
       queens.send({ type: 'status.changed' });
     },
     stop: async () => {
       stopping = true;
       const left = lease.leave();
-      doors.stop();
+      api.stop();
       model.stop();
       await Promise.race([engine.close(), new Promise((resolve) => setTimeout(resolve, CLOSE_MS).unref())]);
       await Promise.all([left, announced ? leaveQueens(queens) : undefined]);
@@ -242,7 +242,7 @@ type Queens = ReturnType<typeof createActor<typeof workerQueensMachine>>;
  * What follows from a change of the model. Everybody who is told that this worker is there is told when the model can
  * answer for the first time, and not before: the registry, which names further queens, and the queens.
  */
-function follow({ id, log, fail }: Ground, queens: Queens, announce: () => void) {
+function follow({ id, log, fail }: ProcessContext, queens: Queens, announce: () => void) {
   let told: unknown;
   let reasonTold: string | null = null;
   let announced = false;

@@ -30,7 +30,7 @@ const s = setup({
   actors: { job: jobMachine },
   actions: {
     /** Tells that a job waits: so many of its lane wait before it. */
-    tellWaiting: (_, _params: { jobId: string; lane: string; ahead: number }) => {},
+    notifyWaiting: (_, _params: { jobId: string; lane: string; ahead: number }) => {},
   },
 });
 
@@ -48,7 +48,7 @@ const post = s.enqueueActions(({ context, event, enqueue }) => {
   enqueue.spawnChild('job', { id: jobId, input: { jobId } });
   if (running.length >= RUNNING_MAX) {
     enqueue.assign({ lanes: { ...context.lanes, [name]: { running, waiting: [...waiting, jobId] } } });
-    enqueue({ type: 'tellWaiting', params: { jobId, lane: name, ahead: waiting.length } });
+    enqueue({ type: 'notifyWaiting', params: { jobId, lane: name, ahead: waiting.length } });
     return;
   }
   enqueue.assign({ lanes: { ...context.lanes, [name]: { running: [...running, jobId], waiting } } });

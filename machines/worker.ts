@@ -34,7 +34,7 @@ export interface WorkerCapacity {
 }
 
 /** Where a worker answers, as it said when it began to listen. */
-export interface WorkerDoor {
+export interface WorkerEndpoint {
   workerId: string;
   url: string;
   port: number;
@@ -66,7 +66,7 @@ export interface WorkerContext {
   request: WorkerRequest;
   adopt: { pid: number } | null;
   pid: number | null;
-  door: WorkerDoor | null;
+  endpoint: WorkerEndpoint | null;
   /** Its id when it listened last: it is known by that while it is started again, and when it crashed. */
   lastWorkerId: string | null;
   /** The model and device as the worker names them, once it is healthy. */
@@ -110,7 +110,7 @@ export interface WorkerExit {
 
 export type WorkerEvent =
   | { type: 'process.spawned'; pid: number }
-  | { type: 'process.listening'; door: WorkerDoor }
+  | { type: 'process.listening'; endpoint: WorkerEndpoint }
   | { type: 'process.exited'; exit: WorkerExit }
   /** It ignores SIGKILL, or cannot be signalled; the message says why. */
   | { type: 'process.stuck'; message: string }
@@ -165,7 +165,7 @@ const s = setup({
   actions: {
     narrate: emit((_, { line }: { line: string }): WorkerEmitted => ({ type: 'narration', line })),
     /** The fast path: tells queens of a worker that is healthy now. */
-    tellQueens: (_, _params: { door: WorkerDoor; request: WorkerRequest; model: string | null }) => {},
+    notifyQueens: (_, _params: { endpoint: WorkerEndpoint; request: WorkerRequest; model: string | null }) => {},
   },
   delays: {
     restartDelay: ({ context }) => restartDelayMs(context.restarts),
@@ -188,9 +188,9 @@ const s = setup({
   },
 });
 
-const healthInput = (door: WorkerDoor | null, pace: 'loading' | 'healthy') => ({
-  url: door?.url ?? '',
-  worker: door && expectedWorker(door.workerId, door.key),
+const healthInput = (endpoint: WorkerEndpoint | null, pace: 'loading' | 'healthy') => ({
+  url: endpoint?.url ?? '',
+  worker: endpoint && expectedWorker(endpoint.workerId, endpoint.key),
   pace,
 });
 /** How far a load is, without why it is not further: that may change without any progress. */
@@ -198,10 +198,10 @@ const stepOf = (progress: string | null) => progress?.replace(/ \([\s\S]*\)$/, '
 
 const progressOf = (health: WorkerHealth) => (health.status === 'loading' ? health.progress : null);
 
-const nobody = { pid: null, door: null, adopt: null, failures: 0, progress: null } as const;
+const nobody = { pid: null, endpoint: null, adopt: null, failures: 0, progress: null } as const;
 
-const noteDoor = s.assign(({ event }) =>
-  event.type === 'process.listening' ? { door: event.door, lastWorkerId: event.door.workerId } : {},
+const noteEndpoint = s.assign(({ event }) =>
+  event.type === 'process.listening' ? { endpoint: event.endpoint, lastWorkerId: event.endpoint.workerId } : {},
 );
 
 const noteCrash = s.assign(({ event }) =>
@@ -358,11 +358,11 @@ export const workerMachine = s.createMachine({
             'process.listening': {
               target: 'loading',
               actions: [
-                noteDoor,
+                noteEndpoint,
                 {
                   type: 'narrate',
                   params: ({ event }) => ({
-                    line: `${event.door.workerId} listens at ${event.door.url}, its model is being loaded`,
+                    line: `${event.endpoint.workerId} listens at ${event.endpoint.url}, its model is being loaded`,
                   }),
                 },
               ],
@@ -379,7 +379,7 @@ export const workerMachine = s.createMachine({
             }),
           ],
           exit: [cancel('hung'), cancel('stalled')],
-          invoke: { src: 'health', input: ({ context }) => healthInput(context.door, 'loading') },
+          invoke: { src: 'health', input: ({ context }) => healthInput(context.endpoint, 'loading') },
           on: {
             health: [
               {
@@ -421,18 +421,18 @@ export const workerMachine = s.createMachine({
       entry: [
         assign({ wasHealthy: true, failures: 0, reason: null, progress: null, lastLines: [] }),
         settle,
-        { type: 'narrate', params: ({ context }) => ({ line: `${context.door?.workerId} is ready` }) },
+        { type: 'narrate', params: ({ context }) => ({ line: `${context.endpoint?.workerId} is ready` }) },
         {
-          type: 'tellQueens',
+          type: 'notifyQueens',
           params: ({ context }) => ({
-            door: context.door as WorkerDoor,
+            endpoint: context.endpoint as WorkerEndpoint,
             request: context.request,
             model: context.model,
           }),
         },
       ],
       after: { steady: { actions: assign({ restarts: 0 }) } },
-      invoke: { src: 'health', input: ({ context }) => healthInput(context.door, 'healthy') },
+      invoke: { src: 'health', input: ({ context }) => healthInput(context.endpoint, 'healthy') },
       on: {
         'process.exited': [...crash],
         stop: { target: 'stopping', actions: askedToStop },
@@ -463,7 +463,7 @@ export const workerMachine = s.createMachine({
       initial: 'ending',
       on: {
         stop: { actions: askedToStop },
-        'process.listening': { actions: noteDoor },
+        'process.listening': { actions: noteEndpoint },
         'process.spawned': { actions: assign({ pid: ({ event }) => event.pid }) },
         'process.stuck': { actions: assign({ reason: ({ event }) => event.message }) },
         'process.exited': [

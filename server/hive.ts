@@ -1,4 +1,4 @@
-/** The doors of a hive: its telemetry stream, and the capabilities by which a queen finds it. */
+/** The routes of a hive: its telemetry stream, and the capabilities by which a queen finds it. */
 import type { Context } from 'koa';
 import type { HiveEvent, QueenAskedAnswer } from '../machines/hive.js';
 import type { Device } from '../wire/device.js';
@@ -28,7 +28,7 @@ export interface HiveDoorsInput {
   hasOlderQueen: () => boolean;
 }
 
-export interface HiveDoors {
+export interface HiveRoutes {
   routes: Route[];
   /** For all readers, and for those of queens of the first documents. */
   streams: [Broadcast, Broadcast];
@@ -48,14 +48,14 @@ function olderFrame(heartbeat: HiveHeartbeat): Buffer {
   return frame('heartbeat', JSON.stringify({ ...heartbeat, workers }));
 }
 
-export function hiveDoors({
+export function hiveRoutes({
   hiveId,
   instance: own,
   loopbackOnly,
   send,
   devices,
   hasOlderQueen,
-}: HiveDoorsInput): HiveDoors {
+}: HiveDoorsInput): HiveRoutes {
   let heartbeat: HiveHeartbeat | null = null;
   let latest: Buffer | null = null;
   const readers = new Map<string, ReaderHandle>();

@@ -133,7 +133,7 @@ async function begin() {
     setTimeout(() => { if (!stately) at('#note').textContent = UNREACHABLE; }, STATELY_MS);
   }
   table = follow('/v1/machines/stream', { open: clear, lagged: clear, machine: (event) => hear(JSON.parse(event.data)) });
-  if (stately) tellStately();
+  if (stately) notifyStately();
 }
 function later() {
   say('reconnecting');
@@ -151,7 +151,7 @@ function follow(path, listeners) {
 }
 
 /** Each time the frame says that it is there we ask again: the process then begins with all that lives. */
-function tellStately() {
+function notifyStately() {
   relay?.close();
   relay = follow('/v1/inspect/stream', {
     inspect: (event) => {
@@ -167,7 +167,7 @@ addEventListener('message', (event) => {
   stately = true;
   at('section').className = 'connected';
   at('#note').textContent = 'Stately Inspector is a page of stately.ai. It is told what these machines do.';
-  if (table) tellStately();
+  if (table) notifyStately();
 });
 
 function clear() {

@@ -1,4 +1,4 @@
-/** The doors of jobs: posted, listed, told as they happen, cancelled. The same on a hive and on a queen. */
+/** The routes of jobs: posted, listed, told as they happen, cancelled. The same on a hive and on a queen. */
 import { randomUUID } from 'node:crypto';
 import { Type } from '@sinclair/typebox';
 import type { Context } from 'koa';
@@ -37,14 +37,14 @@ export interface JobDoorsInput {
   now: () => Now;
 }
 
-export interface JobDoors {
+export interface JobRoutes {
   routes: Route[];
   metrics: Metric[];
   /** Says bye to all readers. */
   bye: (reason: string) => void;
 }
 
-export function jobDoors({ jobs, send, laneOf, check, now }: JobDoorsInput): JobDoors {
+export function jobRoutes({ jobs, send, laneOf, check, now }: JobDoorsInput): JobRoutes {
   const streams = createJobStreams(jobs);
 
   async function post(ctx: Context): Promise<void> {

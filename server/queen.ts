@@ -33,7 +33,7 @@ export interface QueenDoorsInput {
   onWorkerRegistered: (workerId: string) => void;
 }
 
-export interface QueenDoors {
+export interface QueenRoutes {
   routes: Route[];
   /** Tells a hive that asks for our health whether we read it. */
   onHealth: (ctx: Context, known: boolean) => void;
@@ -43,7 +43,7 @@ const parseReady = knownParser(HiveReady);
 const parseWorkerHeartbeat = knownParser(WorkerHeartbeat);
 const parseWorkerRegistration = knownParser(WorkerRegistration);
 
-export function queenDoors(input: QueenDoorsInput): QueenDoors {
+export function queenRoutes(input: QueenDoorsInput): QueenRoutes {
   return {
     routes: [...callbacks(input), ...fastPath(input)],
     onHealth: (ctx, known) => {

@@ -1,4 +1,4 @@
-/** The doors of the registry: leases in, who exists out. */
+/** The routes of the registry: leases in, who exists out. */
 import type { Static, TSchema } from '@sinclair/typebox';
 import type { Context } from 'koa';
 import { type Components, eventOf } from '../stores/components.js';
@@ -36,7 +36,7 @@ export interface RegistryDoorsInput {
   now: () => Now;
 }
 
-export interface RegistryDoors {
+export interface RegistryRoutes {
   routes: Route[];
   stream: Broadcast;
   /** Heartbeats that found their lease. */
@@ -46,7 +46,7 @@ export interface RegistryDoors {
 const parseRegistration = parser(Registration) as (value: unknown) => Parsed<Registration>;
 const parseLeaseName = parser(LeaseName) as (value: unknown) => Parsed<LeaseName>;
 
-export function registryDoors(input: RegistryDoorsInput): RegistryDoors {
+export function registryRoutes(input: RegistryDoorsInput): RegistryRoutes {
   const stream = registryStream(input.components);
   let heartbeats = 0;
   const routes = [...leaseRoutes(input, () => (heartbeats += 1)), ...listRoutes(input.components), streamRoute(stream)];

@@ -1,4 +1,4 @@
-/** The doors behind which the swarm is seen: its stream and its lists. The same on a queen and on a keeper. */
+/** The routes by which the swarm is read: its stream and its lists. The same on a queen and on a keeper. */
 import type { ForgetAnswer } from '../machines/hive-subscription.js';
 import type { QueenEvent } from '../machines/queen.js';
 import type { Fleet } from '../stores/fleet.js';
@@ -24,7 +24,7 @@ export interface SwarmDoorsInput {
   more: () => QueenHeartbeat[];
 }
 
-export interface SwarmDoors {
+export interface SwarmRoutes {
   routes: Route[];
   stream: Broadcast;
   /** Puts the swarm in numbers on the stream. */
@@ -33,7 +33,7 @@ export interface SwarmDoors {
   publish: (event: () => QueenHeartbeat) => void;
 }
 
-export function swarmDoors(input: SwarmDoorsInput): SwarmDoors {
+export function swarmRoutes(input: SwarmDoorsInput): SwarmRoutes {
   const { stream, ...publishers } = swarmStream(input);
   return { stream, ...publishers, routes: [...queries(input), streamRoute(stream)] };
 }
@@ -41,7 +41,7 @@ export function swarmDoors(input: SwarmDoorsInput): SwarmDoors {
 const heartbeat = (data: QueenHeartbeat) => frame('heartbeat', JSON.stringify(data));
 
 /** Feeds the stream from the fleet: each event serialised once, the latest of each hive kept for new readers. */
-function swarmStream({ fleet, now, more }: SwarmDoorsInput): Omit<SwarmDoors, 'routes'> {
+function swarmStream({ fleet, now, more }: SwarmDoorsInput): Omit<SwarmRoutes, 'routes'> {
   /** Framed when somebody first wants it: where nobody watches nothing is serialised. */
   const latest = new Map<string, { telemetry: HiveTelemetry; framed: Buffer | null }>();
   const framedOf = (hiveId: string): Buffer[] => {

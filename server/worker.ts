@@ -1,4 +1,4 @@
-/** The doors of a worker: what it is, and what its model answers. */
+/** The routes of a worker: what it is, and what its model answers. */
 import type { Socket } from 'node:net';
 import type { Context } from 'koa';
 import { InferAnswer, InferenceRefused, type InferenceRoute, InferRequest, parseInferRequest } from '../wire/infer.js';
@@ -29,7 +29,7 @@ export interface WorkerDoorsInput extends ServingInput {
   info: (socket: Socket) => WorkerInfo;
 }
 
-export interface WorkerDoors extends Pick<Serving, 'admission' | 'silent' | 'close' | 'stop'> {
+export interface WorkerRoutes extends Pick<Serving, 'admission' | 'silent' | 'close' | 'stop'> {
   routes: Route[];
 }
 
@@ -38,7 +38,7 @@ const AS_IT_IS: Say = {
   lines: (lines) => lines,
 };
 
-export function workerDoors(input: WorkerDoorsInput): WorkerDoors {
+export function workerRoutes(input: WorkerDoorsInput): WorkerRoutes {
   const { admission, checkModel, serve, silent, close, stop } = createServing(input);
 
   async function inferPlainly(ctx: Context): Promise<void> {

@@ -6,7 +6,7 @@ import { createStore } from '@xstate/store';
 import type { Device } from '../wire/device.js';
 import type { HiveHeartbeat, HiveStateChange, QueenSnapshot } from '../wire/heartbeat.js';
 import type { HiveConflict, HiveEntry, HiveUnreachable } from '../wire/hive.js';
-import { asSaidBy, isLoopbackUrl } from '../wire/url.js';
+import { isLoopbackUrl, resolvePeerUrl } from '../wire/url.js';
 import type { WorkerStats } from '../wire/worker.js';
 import { createListeners, type Report } from './listeners.js';
 import { createWorkers, type Now } from './workers.js';
@@ -259,7 +259,7 @@ function named({ hive_id, workers }: HiveHeartbeat, hiveUrl: string): WorkerStat
   // It tells all its readers the same, and not each of them is on its machine.
   const isElsewhere = !isLoopbackUrl(hiveUrl);
   return workers.map((said) => {
-    const worker = isElsewhere && said.url ? { ...said, url: asSaidBy(hiveUrl, said.url) } : said;
+    const worker = isElsewhere && said.url ? { ...said, url: resolvePeerUrl(hiveUrl, said.url) } : said;
     if (worker.worker_id !== undefined) return worker;
     const own = worker.group && worker.instance ? `${worker.group}-${worker.instance}` : `pid-${worker.pid ?? 0}`;
     return { ...worker, worker_id: `worker-${own.replace(/[^A-Za-z0-9._-]/g, '-')}@${hive_id}` };

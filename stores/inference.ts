@@ -1,4 +1,4 @@
-/** What a worker has answered so far, and how fast: fed by its doors, read by its metrics. */
+/** What a worker has answered so far, and how fast: fed by its endpoints, read by its metrics. */
 import type { TokenCount } from '../wire/infer.js';
 
 /** How requests ended: answered whole, refused before the first byte, broken off after it, or the caller left. */

@@ -37,7 +37,7 @@ export interface Run {
 }
 
 /** One worker as it is known now: by its hive's measurement, by what it said itself, or both. */
-export interface Sight {
+export interface WorkerView {
   record: WorkerRecord;
   stats: WorkerStats | undefined;
 }
@@ -63,15 +63,15 @@ export function unheard(id: string, hiveId: string | null, heardAt: number): Wor
 }
 
 /** What it said of itself, unless that was another run than its hive measures now. */
-export function infoOf({ record: { info }, stats }: Sight): WorkerInfo | null {
+export function infoOf({ record: { info }, stats }: WorkerView): WorkerInfo | null {
   return info?.key && stats?.key && info.key !== stats.key ? null : info;
 }
 
-export const keyOf = (sight: Sight): string | null => sight.stats?.key ?? infoOf(sight)?.key ?? null;
+export const keyOf = (sight: WorkerView): string | null => sight.stats?.key ?? infoOf(sight)?.key ?? null;
 
-export const modelOf = (sight: Sight): string | null => sight.stats?.model ?? infoOf(sight)?.model_id ?? null;
+export const modelOf = (sight: WorkerView): string | null => sight.stats?.model ?? infoOf(sight)?.model_id ?? null;
 
-export function runOf(sight: Sight): Run {
+export function runOf(sight: WorkerView): Run {
   return { key: keyOf(sight), pid: sight.stats?.pid ?? null, model: modelOf(sight), run: sight.record.run };
 }
 
@@ -82,20 +82,20 @@ export function mayBeSame(a: Run, b: Run): boolean {
 }
 
 /** What it can do, as this run of it told. */
-export function capabilitiesOf(sight: Sight): WorkerRecord['capabilities'] {
+export function capabilitiesOf(sight: WorkerView): WorkerRecord['capabilities'] {
   const { capabilities, toldBy } = sight.record;
   return toldBy !== null && mayBeSame(toldBy, runOf(sight)) ? capabilities : null;
 }
 
 /** All models of a worker: the one that it was started for, and those that its engine has beside it. */
-export function modelsOf(sight: Sight): readonly string[] {
+export function modelsOf(sight: WorkerView): readonly string[] {
   const model = modelOf(sight);
   const more = capabilitiesOf(sight)?.models ?? [];
   return model === null || model === '' ? more : [model, ...more.filter((name) => name !== model)];
 }
 
 /** Where it answers. One that is being started again does not answer where the run before did. */
-export function urlOf(sight: Sight): string | null {
+export function urlOf(sight: WorkerView): string | null {
   if (sight.stats?.url) return sight.stats.url;
   return sight.stats && !isStarted(sight.stats) ? null : (infoOf(sight)?.url ?? null);
 }

@@ -30,11 +30,11 @@ import {
   portOf,
   type Run,
   runOf,
-  type Sight,
   unheard,
   urlOf,
   WORKER_SILENCE_MS_MAX,
   type WorkerRecord,
+  type WorkerView,
 } from './worker-record.js';
 
 /** Forgotten entirely after so long. */
@@ -177,7 +177,7 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
   }
 
   /** Why a worker is not online; null when it is. */
-  function offlineReason({ record, stats }: Sight, now: number): string | null {
+  function offlineReason({ record, stats }: WorkerView, now: number): string | null {
     if (stats?.status === ORPHANED) return stats.reason ?? 'its spawner is no more';
     if (own.has(record.id)) return null;
     const hive = record.hiveId === null ? undefined : hives.get(record.hiveId);
@@ -195,13 +195,13 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
   }
 
   /** Why its last request failed, as long as this run of it has not answered since. */
-  function failureOf(sight: Sight): string | null {
+  function failureOf(sight: WorkerView): string | null {
     const failed = failing.get(sight.record.id);
     return failed && (failed.run === null || mayBeSame(failed.run, runOf(sight))) ? failed.reason : null;
   }
 
   /** Of one that is online. One without a URL cannot be asked for anything. */
-  function isAvailable(sight: Sight): boolean {
+  function isAvailable(sight: WorkerView): boolean {
     const { record, stats } = sight;
     return (
       urlOf(sight) !== null &&
@@ -212,7 +212,7 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
     );
   }
 
-  function entryOf(sight: Sight, now: number): WorkerEntry {
+  function entryOf(sight: WorkerView, now: number): WorkerEntry {
     const { hiveId, id, seenAtIso, workerType, spawnedBy } = sight.record;
     const info = infoOf(sight);
     const capabilities = capabilitiesOf(sight);
@@ -248,7 +248,7 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
   }
 
   /** A worker, by whoever knows of it: this process itself, the hive that measures it, or what it said of itself. */
-  function sightOf(id: string): Sight | undefined {
+  function sightOf(id: string): WorkerView | undefined {
     const known = workers.get(id);
     const ours = own.get(id);
     if (ours) return { record: belongingTo(null, id, known), stats: ours };
@@ -273,7 +273,7 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>) {
     for (const { id } of workers.listAll()) yield id;
   }
 
-  const sightsOf = (ids: Iterable<string>): Sight[] => [...new Set(ids)].flatMap((id) => sightOf(id) ?? []);
+  const sightsOf = (ids: Iterable<string>): WorkerView[] => [...new Set(ids)].flatMap((id) => sightOf(id) ?? []);
 
   /**
    * Whose a worker is, where nobody says: of the hive behind the "@" of its name, or of the one that spawned it (`x` or
@@ -514,7 +514,7 @@ function belongingTo(hiveId: string | null, id: string, known: WorkerRecord | un
 const saidItEnds = (record: WorkerRecord | undefined): boolean => record?.info?.status === 'stopping';
 
 /** An answer after it was away, or from a worker that is new, may be another's: its capabilities name it. */
-function toAskOf(sight: Sight, now: number): WorkerToAsk {
+function toAskOf(sight: WorkerView, now: number): WorkerToAsk {
   const { id, seenAt, run } = sight.record;
   const away = seenAt === null || now - seenAt >= WORKER_SILENCE_MS_MAX;
   const worker = expectedWorker(id, keyOf(sight));

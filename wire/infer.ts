@@ -1,4 +1,4 @@
-/** Inference: what is asked of a worker, and what passes between its doors and its engine. */
+/** Inference: what is asked of a worker, and what passes between its endpoints and its engine. */
 import { type Static, Type } from '@sinclair/typebox';
 import type { Device } from './device.js';
 import type { Model } from './openai.js';

@@ -30,7 +30,7 @@ export const OWN_FIELDS = { bytesMax: 16 * 1024, levelsMax: 32 } as const;
 /** A heartbeat is answered with no more queens than this, the earliest ones. */
 export const QUEENS_LISTED_MAX = 256;
 
-/** What a lease is about. Any id may be as long as a worker's here; the door checks it by kind. */
+/** What a lease is about. Any id may be as long as a worker's here; the route checks it by kind. */
 const Named = { kind: ComponentKind, id: WorkerId };
 
 /**

@@ -56,7 +56,7 @@ export function isLoopbackUrl(url: string): boolean {
  * A URL that the process at `saidBy` told of, as its reader must take it: loopback means the machine of who said it, and
  * that is where it was reached.
  */
-export function asSaidBy(saidBy: string, url: string): string {
+export function resolvePeerUrl(saidBy: string, url: string): string {
   if (isLoopbackUrl(saidBy) || !isLoopbackUrl(url) || !URL.canParse(url)) return url;
   const there = new URL(url);
   there.hostname = new URL(saidBy).hostname;

@@ -10,7 +10,7 @@ import type { Fleet } from '../stores/fleet.js';
 import { createGateway } from '../stores/gateway.js';
 import type { Now } from '../stores/workers.js';
 import { expectedWorker } from '../wire/worker.js';
-import type { Ground } from './process.js';
+import type { ProcessContext } from './process.js';
 
 export interface GatewayParts {
   fleet: Fleet;
@@ -30,7 +30,7 @@ export interface BuiltGateway {
   stop: () => void;
 }
 
-export function buildGateway({ outgoing, log }: Ground, parts: GatewayParts): BuiltGateway {
+export function buildGateway({ outgoing, log }: ProcessContext, parts: GatewayParts): BuiltGateway {
   const { fleet, now, trustsHive, askCapabilities, kind } = parts;
   const { workers } = fleet;
   const gateway = createGateway({

@@ -4,7 +4,7 @@ import { cancelAt, createPassOn } from '../actors/job/pass-on.js';
 import type { Fleet } from '../stores/fleet.js';
 import type { Jobs } from '../stores/jobs.js';
 import type { Now } from '../stores/workers.js';
-import type { Ground } from './process.js';
+import type { ProcessContext } from './process.js';
 
 export interface QueenJobsParts {
   fleet: Fleet;
@@ -17,7 +17,7 @@ const connectedIn = (fleet: Fleet, trustsHive: (hiveId: string) => boolean) => (
   return hive?.state === 'streaming' ? { url: hive.hive_url, trusted: trustsHive(hiveId) } : null;
 };
 
-export function passingOn(ground: Ground, { fleet, trustsHive }: QueenJobsParts, jobs: Jobs) {
+export function passingOn(processContext: ProcessContext, { fleet, trustsHive }: QueenJobsParts, jobs: Jobs) {
   const connected = connectedIn(fleet, trustsHive);
   return createPassOn({
     // When this process ends, an operation goes on at its hive, and the next run knows it. Of an answer that was asked for
@@ -26,7 +26,7 @@ export function passingOn(ground: Ground, { fleet, trustsHive }: QueenJobsParts,
       const { state, operation } = jobs.get(jobId) ?? {};
       return state === 'cancelled' || (operation === 'infer' && !jobs.isTakenUp(jobId));
     },
-    outgoing: ground.outgoing,
+    outgoing: processContext.outgoing,
     hive: connected,
     onLost: (hiveId, listener) =>
       fleet.follow((event) => {
@@ -37,7 +37,7 @@ export function passingOn(ground: Ground, { fleet, trustsHive }: QueenJobsParts,
 
 /** A queen knows the jobs of its hives, also after a restart of either. */
 export function readJobsOfHives(
-  { outgoing, log }: Ground,
+  { outgoing, log }: ProcessContext,
   { fleet, trustsHive }: QueenJobsParts,
   jobs: Jobs,
   post: (jobId: string, lane: string) => void,

@@ -9,7 +9,7 @@ import { jobsMachine, RUNNING_MAX } from '../machines/jobs.js';
 import type { Spawner } from '../machines/workers.js';
 import { wrongField } from '../server/http/peer.js';
 import { HttpProblem } from '../server/http/problem.js';
-import { type JobDoors, jobDoors } from '../server/jobs.js';
+import { type JobRoutes, jobRoutes } from '../server/jobs.js';
 import type { Fleet } from '../stores/fleet.js';
 import { createJobs, type Jobs } from '../stores/jobs.js';
 import type { Now } from '../stores/workers.js';
@@ -17,12 +17,12 @@ import type { Operation } from '../wire/jobs.js';
 import { otherOperation } from '../wire/other-operations.js';
 import { passingOn, type QueenJobsParts, readJobsOfHives } from './hive-jobs.js';
 import { kindOf, ownWork, type Work } from './own-jobs.js';
-import type { Ground } from './process.js';
+import type { ProcessContext } from './process.js';
 
 /** How often jobs that are over long enough are dropped. */
 const EXPIRE_MS = 30_000;
 
-export interface BuiltJobs extends Omit<JobDoors, 'bye'> {
+export interface BuiltJobs extends Omit<JobRoutes, 'bye'> {
   start: () => void;
   /** Answers of models that run as jobs. */
   answering: () => number;
@@ -39,12 +39,12 @@ interface JobsParts {
   now: () => Now;
 }
 
-export function buildHiveJobs(ground: Ground, spawner: Spawner): BuiltJobs {
-  const { id } = ground;
-  const now = () => ({ ms: performance.now(), iso: ground.now() });
-  const jobs = createJobs(ground.report);
-  const own = ownWork(ground, { who: `hive ${id}`, hiveId: id, spawner, jobs });
-  const { post, ...built } = build(ground, {
+export function buildHiveJobs(processContext: ProcessContext, spawner: Spawner): BuiltJobs {
+  const { id } = processContext;
+  const now = () => ({ ms: performance.now(), iso: processContext.now() });
+  const jobs = createJobs(processContext.report);
+  const own = ownWork(processContext, { who: `hive ${id}`, hiveId: id, spawner, jobs });
+  const { post, ...built } = build(processContext, {
     ...{ name: `hive ${id}`, jobs, laneOf: kindOf, now },
     run: own.run,
     check: ({ hive_id }) => {
@@ -58,40 +58,43 @@ export function buildHiveJobs(ground: Ground, spawner: Spawner): BuiltJobs {
   return { ...built, start };
 }
 
-export function buildQueenJobs(ground: Ground, parts: QueenJobsParts): BuiltJobs {
+export function buildQueenJobs(processContext: ProcessContext, parts: QueenJobsParts): BuiltJobs {
   const { fleet, now } = parts;
-  const jobs = createJobs(ground.report);
-  const passOn = passingOn(ground, parts, jobs);
-  const { post, ...built } = build(ground, {
-    ...{ name: `queen ${ground.id}`, jobs, laneOf: laneOfHive, now },
+  const jobs = createJobs(processContext.report);
+  const passOn = passingOn(processContext, parts, jobs);
+  const { post, ...built } = build(processContext, {
+    ...{ name: `queen ${processContext.id}`, jobs, laneOf: laneOfHive, now },
     run: async (work) => {
       const { hiveId, telling } = work;
       if (hiveId !== null) await passOn({ ...work, hiveId });
       else if (work.operation?.operation === 'other') throw new Error(otherOperation(work.operation.name));
-      else tellSwarm(fleet, now(), telling);
+      else reportSwarm(fleet, now(), telling);
     },
     check: (operation) => checkHive(operation, fleet),
   });
   const start = () => {
     built.start();
-    readJobsOfHives(ground, parts, jobs, post);
+    readJobsOfHives(processContext, parts, jobs, post);
   };
   return { ...built, start };
 }
 
 /** What names no hive is done here, with the keeper's own workers. */
-export function buildKeeperJobs(ground: Ground, parts: QueenJobsParts & { spawner: Spawner }): BuiltJobs {
+export function buildKeeperJobs(
+  processContext: ProcessContext,
+  parts: QueenJobsParts & { spawner: Spawner },
+): BuiltJobs {
   const { fleet, now, spawner } = parts;
-  const { id } = ground;
-  const jobs = createJobs(ground.report);
-  const passOn = passingOn(ground, parts, jobs);
-  const own = ownWork(ground, { who: `keeper ${id}`, hiveId: null, spawner, jobs });
-  const { post, ...built } = build(ground, {
+  const { id } = processContext;
+  const jobs = createJobs(processContext.report);
+  const passOn = passingOn(processContext, parts, jobs);
+  const own = ownWork(processContext, { who: `keeper ${id}`, hiveId: null, spawner, jobs });
+  const { post, ...built } = build(processContext, {
     ...{ name: `keeper ${id}`, jobs, laneOf: laneOfHive, now },
     run: async (work) => {
       const { hiveId, operation, telling } = work;
       if (hiveId !== null) await passOn({ ...work, hiveId });
-      else if (operation?.operation === 'status') tellSwarm(fleet, now(), telling);
+      else if (operation?.operation === 'status') reportSwarm(fleet, now(), telling);
       else await own.run(work);
     },
     check: (operation) => {
@@ -101,7 +104,7 @@ export function buildKeeperJobs(ground: Ground, parts: QueenJobsParts & { spawne
   const start = () => {
     built.start();
     own.takeUp(post);
-    readJobsOfHives(ground, parts, jobs, post);
+    readJobsOfHives(processContext, parts, jobs, post);
   };
   return { ...built, start };
 }
@@ -125,7 +128,7 @@ function checkHive({ operation, hive_id: hiveId }: Operation, fleet: Fleet): voi
 }
 
 /** `status` without a hive: the whole swarm. */
-function tellSwarm(fleet: Fleet, now: Now, { narrate, result }: Telling): void {
+function reportSwarm(fleet: Fleet, now: Now, { narrate, result }: Telling): void {
   const { workers_online, workers_available, hives_online, hives_available } = fleet.snapshot(now);
   narrate(`${hives_online} hives online, ${hives_available} of them available`);
   narrate(`${workers_online} workers online, ${workers_available} of them available`);
@@ -146,7 +149,7 @@ const tellingOf =
 const laneOfHive = (operation: Operation): string =>
   operation.hive_id === undefined ? kindOf(operation) : `${kindOf(operation)} on ${operation.hive_id}`;
 
-function build({ inspect, fail }: Ground, { name, jobs, run, laneOf, check, now }: JobsParts) {
+function build({ inspect, fail }: ProcessContext, { name, jobs, run, laneOf, check, now }: JobsParts) {
   const tell = tellingOf(jobs);
   const job = jobMachine.provide({
     actors: {
@@ -170,7 +173,7 @@ function build({ inspect, fail }: Ground, { name, jobs, run, laneOf, check, now 
   const machine = jobsMachine.provide({
     actors: { job },
     actions: {
-      tellWaiting: (_, { jobId, lane, ahead }) => {
+      notifyWaiting: (_, { jobId, lane, ahead }) => {
         const before = ahead === 0 ? '' : `, and ${ahead} ${ahead === 1 ? 'waits' : 'wait'} before this one`;
         jobs.narrate(jobId, `waiting: ${RUNNING_MAX} ${lane} run already${before}`);
       },
@@ -178,7 +181,7 @@ function build({ inspect, fail }: Ground, { name, jobs, run, laneOf, check, now 
   });
   const actor = createActor(machine, { id: 'jobs', inspect });
   actor.subscribe({ error: fail });
-  const { routes, metrics, bye } = jobDoors({
+  const { routes, metrics, bye } = jobRoutes({
     ...{ jobs, send: (event) => actor.send(event), laneOf, now },
     check: (operation) => {
       if (operation.operation !== 'other') check(operation);

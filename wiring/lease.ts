@@ -6,7 +6,7 @@ import { type LeaseContext, type ListedQueen, leaseHeartbeatMachine, leaseMachin
 import type { Metric } from '../server/http/metrics.js';
 import type { ComponentKind } from '../wire/registry.js';
 import { hostOf, isLoopback } from '../wire/url.js';
-import type { Ground } from './process.js';
+import type { ProcessContext } from './process.js';
 
 export interface LeaseInput {
   /** Undefined keeps no lease. */
@@ -26,10 +26,13 @@ export interface KeptLease {
   leave: () => Promise<void>;
 }
 
-export function keepLease(ground: Ground, { registryUrl, kind, about, onQueens }: LeaseInput): KeptLease {
+export function keepLease(
+  processContext: ProcessContext,
+  { registryUrl, kind, about, onQueens }: LeaseInput,
+): KeptLease {
   if (registryUrl === undefined) return { start: () => {}, metrics: [], leave: async () => {} };
-  const { id, door, outgoing, inspect, fail } = ground;
-  const { register, heartbeat, unregister } = createLeaseActors({ outgoing, door, registryUrl, kind, id, about });
+  const { id, endpoint, outgoing, inspect, fail } = processContext;
+  const { register, heartbeat, unregister } = createLeaseActors({ outgoing, endpoint, registryUrl, kind, id, about });
   const actor = createActor(
     leaseMachine.provide({
       actors: { register, unregister, heartbeat: leaseHeartbeatMachine.provide({ actors: { heartbeat } }) },
@@ -50,7 +53,7 @@ export function keepLease(ground: Ground, { registryUrl, kind, about, onQueens }
   return {
     start: () => {
       started = true;
-      tellLease(ground, registryUrl);
+      logLease(processContext, registryUrl);
       actor.start();
     },
     metrics: [
@@ -69,13 +72,13 @@ export function keepLease(ground: Ground, { registryUrl, kind, about, onQueens }
   };
 }
 
-/** Which of its doors failed is for the machine's own history: here it would make one reason several. */
+/** Which of its endpoints failed is for the machine's own history: here it would make one reason several. */
 export function withoutPath(reason: string | null): string | null {
   return reason?.replace(/\/v1\/registry\/[a-z]+/, '') ?? null;
 }
 
 /** A line a change; why an attempt failed is said once, until it fails for another reason or succeeds. */
-function tellLease({ machineLog, log, door }: Ground, registryUrl: string): void {
+function logLease({ machineLog, log, endpoint }: ProcessContext, registryUrl: string): void {
   let told: string | null = null;
   let warned = false;
   machineLog.follow((event) => {
@@ -86,7 +89,7 @@ function tellLease({ machineLog, log, door }: Ground, registryUrl: string): void
     if (to === 'registered') {
       told = null;
       log.info(`registered with ${registryUrl} as ${url}`);
-      if (!warned && url !== null && !isLoopback(door.address) && isLoopback(hostOf(url))) {
+      if (!warned && url !== null && !isLoopback(endpoint.address) && isLoopback(hostOf(url))) {
         warned = true;
         log.warn(
           `others are told ${url}, which only this machine can reach: name the registry by its address in --registry-url, or set --advertise-url`,

@@ -188,7 +188,7 @@ export const allowedHosts = ({ allowHost, advertiseUrl }: ProcessOptions): strin
 
 /** Where others can try. */
 
-/** Reads the files and checks that the door is shut to strangers. @throws UsageError */
+/** Reads the files and checks that strangers cannot connect. @throws UsageError */
 export function securityOf({ bind, token, tlsCert, tlsKey, tlsCa }: ProcessOptions): Security {
   const tokens = parseTokens(token);
   if (!isLoopback(bind) && tokens.length === 0) {

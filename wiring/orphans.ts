@@ -46,11 +46,11 @@ export function createOrphans({ stateDir, spawner, log }: { stateDir: string; sp
     },
     stop: () => clearInterval(timer),
     list: () =>
-      [...found.values()].map(({ process: { pid }, spawner, door, request }) => ({
+      [...found.values()].map(({ process: { pid }, spawner, endpoint, request }) => ({
         pid,
         spawner: nameOf(spawner),
-        workerId: door?.workerId ?? null,
-        url: door?.url ?? null,
+        workerId: endpoint?.workerId ?? null,
+        url: endpoint?.url ?? null,
         model: request && modelName(request.model),
       })),
     spawns,

@@ -4,7 +4,7 @@ import { createOperations, type Work as OwnWork } from '../actors/job/run-operat
 import type { Spawner } from '../machines/workers.js';
 import type { Jobs } from '../stores/jobs.js';
 import type { Operation } from '../wire/jobs.js';
-import type { Ground } from './process.js';
+import type { ProcessContext } from './process.js';
 
 export interface Work extends Omit<OwnWork, 'operation'> {
   /** Null for a job that its hive has already. */
@@ -21,7 +21,7 @@ export function kindOf({ operation }: Operation): string {
 
 /** What a process does itself; what a crash interrupts is told by the next run. */
 export function ownWork(
-  { state, outgoing, log, now }: Ground,
+  { state, outgoing, log, now }: ProcessContext,
   { who, hiveId, spawner, jobs }: { who: string; hiveId: string | null; spawner: Spawner; jobs: Jobs },
 ) {
   const records = createJobRecords(state, (message) => log.warn(message));

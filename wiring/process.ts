@@ -4,7 +4,7 @@ import { realpathSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import type { Command } from 'commander';
 import type { InspectionEvent } from 'xstate';
-import type { Door } from '../actors/net/endpoint.js';
+import type { Endpoint } from '../actors/net/endpoint.js';
 import { familyOf, isLoopbackOnly, localUrl } from '../actors/net/endpoint.js';
 import type { Outgoing } from '../actors/net/http.js';
 import { openStateDir, type StateDir, StateInUse, StateUnusable } from '../actors/process/state-dir.js';
@@ -37,7 +37,7 @@ const LAST_WORDS_MS = 1_000;
 const END_MS = 4_000;
 
 /** What a kind of process is given to build itself from. */
-export interface Ground {
+export interface ProcessContext {
   id: string;
   log: Logger;
   state: StateDir;
@@ -45,7 +45,7 @@ export interface Ground {
   instance: string;
   security: Security;
   /** Complete once the process listens; actors read it later than that. */
-  door: Door;
+  endpoint: Endpoint;
   outgoing: Outgoing;
   machineLog: MachineLog;
   /** Told of errors that must stop nothing. */
@@ -60,7 +60,7 @@ export interface Ground {
 }
 
 /** What it builds. */
-export interface Built {
+export interface Service {
   routes: Route[];
   streams: Broadcast[];
   metrics: Metric[];
@@ -85,7 +85,7 @@ export interface ProcessInput {
   options: ProcessOptions;
   /** The first free one of these, where no `--port` was given. */
   ports?: number[];
-  build: (ground: Ground) => Built;
+  build: (processContext: ProcessContext) => Service;
 }
 
 export async function runProcess(input: ProcessInput): Promise<void> {
@@ -106,7 +106,7 @@ export async function runProcess(input: ProcessInput): Promise<void> {
   const now = () => new Date().toISOString();
   const report = createReporter(log);
   const machineLog = createMachineLog(now, report);
-  const door: Door = {
+  const endpoint: Endpoint = {
     scheme: security.tls ? 'https' : 'http',
     address: bind,
     port: options.port,
@@ -115,8 +115,8 @@ export async function runProcess(input: ProcessInput): Promise<void> {
   const outgoing: Outgoing = {
     token: security.tokens[0] ?? null,
     ca: security.ca,
-    loopbackOnly: isLoopbackOnly(door),
-    family: familyOf(door),
+    loopbackOnly: isLoopbackOnly(endpoint),
+    family: familyOf(endpoint),
   };
 
   const finishing = createFinishing(name);
@@ -167,7 +167,7 @@ export async function runProcess(input: ProcessInput): Promise<void> {
     state,
     instance,
     security,
-    door,
+    endpoint,
     outgoing,
     machineLog,
     report,
@@ -190,7 +190,7 @@ export async function runProcess(input: ProcessInput): Promise<void> {
         version,
         uptime_s: Math.round((performance.now() - startedMs) / 1000),
         started_at: startedAt.toISOString(),
-        url: localUrl(door),
+        url: localUrl(endpoint),
       }),
       shutdown: (reason) => void end(reason, EXIT.ok),
       ...(built.onHealth ? { onHealth: built.onHealth } : {}),
@@ -200,7 +200,7 @@ export async function runProcess(input: ProcessInput): Promise<void> {
   );
   const streams = [...built.streams, ...common.streams, ...(relay ? [relay.stream] : [])];
   const app = createApp({
-    doors: {
+    access: {
       ...access,
       allowHosts: allowedHosts(options),
       allowOrigins: options.allowOrigin,
@@ -218,11 +218,11 @@ export async function runProcess(input: ProcessInput): Promise<void> {
     state.release();
     throw error;
   }
-  door.address = listener.address;
-  door.port = listener.port;
+  endpoint.address = listener.address;
+  endpoint.port = listener.port;
   listener.serve(app);
 
-  const url = localUrl(door);
+  const url = localUrl(endpoint);
   built.start();
   const { key } = built;
   const line: Listening = { event: 'listening', process: name, id, url, ...(key === undefined ? {} : { key }) };

@@ -12,7 +12,7 @@ import { createDirectory, type ListedComponent, listedOf } from '../stores/direc
 import type { Fleet } from '../stores/fleet.js';
 import type { Now } from '../stores/workers.js';
 import { withoutPath } from './lease.js';
-import type { Ground } from './process.js';
+import type { ProcessContext } from './process.js';
 
 /** Workers that are listed are kept in the queen's list for as long as they are. */
 const KEEP_MS = 60_000;
@@ -40,9 +40,9 @@ export interface QueenDirectory {
   stop: () => void;
 }
 
-export function queenDirectory(ground: Ground, input: QueenDirectoryInput): QueenDirectory {
+export function queenDirectory(processContext: ProcessContext, input: QueenDirectoryInput): QueenDirectory {
   const { registryUrl, fleet, clock, now, inviter, inviteAfterMs } = input;
-  const { outgoing, log, inspect, fail } = ground;
+  const { outgoing, log, inspect, fail } = processContext;
   const { workers } = fleet;
 
   /** Workers whose lease has ended: one that does not answer then is gone, and not merely out of reach for now. */
@@ -79,11 +79,11 @@ export function queenDirectory(ground: Ground, input: QueenDirectoryInput): Quee
   }
 
   const known = openKnownComponents(
-    ground.state,
+    processContext.state,
     () => [...directory.hives(), ...directory.workers()],
     (message) => log.warn(message),
   );
-  const directory = createDirectory(known.atStart, ground.report);
+  const directory = createDirectory(known.atStart, processContext.report);
   /** A hive that has a subscription at its URL is searched for by that. */
   const isSought = ({ id, url }: ListedComponent) => fleet.hive(id)?.hive_url === url;
   const invite = (hive: ListedComponent) => void inviter.invite(invitationOf(hive));
@@ -153,7 +153,7 @@ export function queenDirectory(ground: Ground, input: QueenDirectoryInput): Quee
       },
     ],
     start: () => {
-      tellDirectory(ground, registryUrl);
+      logDirectory(processContext, registryUrl);
       for (const worker of directory.workers()) takeWorker(worker);
       reader.start();
       watch.start();
@@ -173,7 +173,7 @@ export function queenDirectory(ground: Ground, input: QueenDirectoryInput): Quee
 }
 
 /** A line a change; why it cannot be read is said once, until it fails for another reason or is read. */
-function tellDirectory({ machineLog, log }: Ground, registryUrl: string): void {
+function logDirectory({ machineLog, log }: ProcessContext, registryUrl: string): void {
   let told: string | null = null;
   machineLog.follow((event) => {
     if (event.type !== 'transition' || event.machine !== 'directory') return;

@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import { createCheckModel } from '../actors/models/model-access.js';
 import { LOAD_TIMEOUT_MS } from '../machines/worker.js';
 import { list, parseDuration } from './options.js';
-import type { Ground } from './process.js';
+import type { ProcessContext } from './process.js';
 
 export interface SpawnerOptions {
   keepWorkers: boolean;
@@ -13,7 +13,7 @@ export interface SpawnerOptions {
 }
 
 /** What the flags mean to a spawner. */
-export function spawnerInputOf({ restore, loadTimeout, modelsDir }: SpawnerOptions, { security }: Ground) {
+export function spawnerInputOf({ restore, loadTimeout, modelsDir }: SpawnerOptions, { security }: ProcessContext) {
   const checkModel = createCheckModel({ dirs: modelsDir, anyModelFile: security.tokens.length === 0 });
   return { restore, loadTimeoutMs: loadTimeout, checkModel };
 }

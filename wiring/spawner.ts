@@ -8,7 +8,7 @@ import { type AwakeClock, createAwakeClock } from '../actors/process/awake-clock
 import { removeCgroup } from '../actors/process/cgroup.js';
 import { adoptWorkers, isOfAnother } from '../actors/worker/adopt-workers.js';
 import { createCheckWorker } from '../actors/worker/check-worker.js';
-import { tellQueens } from '../actors/worker/notify-queens.js';
+import { notifyQueens } from '../actors/worker/notify-queens.js';
 import { cgroupName, createRunWorker } from '../actors/worker/run-worker.js';
 import type { Stray } from '../actors/worker/strays.js';
 import { type Work, watchWork } from '../actors/worker/watch-work.js';
@@ -27,7 +27,7 @@ import { STOPPED_MAX } from '../wire/heartbeat.js';
 import { modelName } from '../wire/infer.js';
 import { allowedHosts, type ProcessOptions } from './options.js';
 import { createOrphans, orphanName } from './orphans.js';
-import type { Ground } from './process.js';
+import type { ProcessContext } from './process.js';
 
 /** What a worker is run by when nobody says otherwise: this very rbee, bounded in what it prints. */
 export const WORKER_COMMAND = [
@@ -39,7 +39,7 @@ export const WORKER_COMMAND = [
 ];
 
 export interface SpawnerInput {
-  ground: Ground;
+  processContext: ProcessContext;
   options: ProcessOptions;
   /** `hive` or `keeper`. */
   kind: string;
@@ -101,11 +101,11 @@ type Clock = NonNullable<ActorOptions<AnyActorLogic>['clock']>;
 type WorkerRef = ActorRefFrom<typeof workerMachine>;
 
 export function createSpawner(input: SpawnerInput): OwnSpawner {
-  const { ground, kind, hiveId } = input;
-  const { id, log, outgoing, door } = ground;
-  const records = createWorkerRecords(ground.state);
-  const wishes = createWorkerWishes(ground.state, (message) => log.warn(message));
-  const spawner = `${kind}/${id}/${ground.instance}`;
+  const { processContext, kind, hiveId } = input;
+  const { id, log, outgoing, endpoint } = processContext;
+  const records = createWorkerRecords(processContext.state);
+  const wishes = createWorkerWishes(processContext.state, (message) => log.warn(message));
+  const spawner = `${kind}/${id}/${processContext.instance}`;
   /** The workers live on without us: what is kept of them stays as it is. */
   const orphans = createOrphans({ stateDir: input.options.stateDir, spawner, log });
   let left = false;
@@ -146,7 +146,7 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
             health: workerHealthMachine.provide({ actors: { checkHealth: createCheckWorker({ outgoing }) } }),
           },
           actions: {
-            tellQueens: (_, { door: worker, request, model }) => {
+            notifyQueens: (_, { endpoint: worker, request, model }) => {
               const registration = {
                 worker_type: request.worker,
                 model: model ?? modelName(request.model),
@@ -156,25 +156,32 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
               // Once the worker stands in its new state.
               if (input.onChange) queueMicrotask(input.onChange);
               const queenUrls = input.queensNow();
-              void tellQueens({ outgoing, door, queenUrls, worker, registration, log: (line) => log.debug(line) });
+              void notifyQueens({
+                outgoing,
+                endpoint,
+                queenUrls,
+                worker,
+                registration,
+                log: (line) => log.debug(line),
+              });
             },
           },
           delays: { loadTimeout: input.loadTimeoutMs ?? LOAD_TIMEOUT_MS },
         }),
       },
     }),
-    { id: 'workers', inspect: ground.inspect, clock },
+    { id: 'workers', inspect: processContext.inspect, clock },
   );
-  actor.subscribe({ error: ground.fail });
+  actor.subscribe({ error: processContext.fail });
 
   const refOf = (key: string): WorkerRef | undefined => actor.getSnapshot().children[key] as WorkerRef | undefined;
   const refsNow = (): WorkerRef[] => Object.keys(actor.getSnapshot().children).flatMap((key) => refOf(key) ?? []);
   const work = watchWork({
     outgoing,
-    doors: () =>
+    endpoints: () =>
       refsNow().flatMap((ref) => {
         const { value, context } = ref.getSnapshot();
-        return stateOf(value) === 'healthy' && context.door ? [context.door] : [];
+        return stateOf(value) === 'healthy' && context.endpoint ? [context.endpoint] : [];
       }),
   });
   const viewOf = (ref: WorkerRef) => viewWith(ref, work.of);
@@ -304,7 +311,7 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
       const recorded = adoptWorkers({ records, spawner, onLost, isStray });
       const lives = new Set(recorded.map((record) => record.id));
       wishes.load();
-      for (const { id: key, request, process: found, door: was } of recorded) {
+      for (const { id: key, request, process: found, endpoint: was } of recorded) {
         if (found) takeUp(key, request, found.pid, was?.workerId ?? null);
       }
       // Their records are lost, not they.
@@ -313,12 +320,12 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
         if (lives.has(stray.spawn) || request === null) continue;
         lives.add(stray.spawn);
         try {
-          records.write({ id: stray.spawn, request, process: stray.process, door: stray.door, cgroup: null });
+          records.write({ id: stray.spawn, request, process: stray.process, endpoint: stray.endpoint, cgroup: null });
         } catch (error) {
           log.warn(`process ${stray.process.pid} is ours, and cannot be recorded: ${(error as Error).message}`);
           continue;
         }
-        takeUp(stray.spawn, request, stray.process.pid, stray.door?.workerId ?? null);
+        takeUp(stray.spawn, request, stray.process.pid, stray.endpoint?.workerId ?? null);
       }
       restore((key) => lives.has(key) || isStray(key));
       records.sweep(orphans.spawns());
@@ -356,7 +363,7 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
         wishes.remove(orphan.spawn);
         await orphans.end(orphan.process.pid, report);
         records.remove(orphan.spawn);
-        ended({ lastWorkerId: orphan.door?.workerId ?? null });
+        ended({ lastWorkerId: orphan.endpoint?.workerId ?? null });
         return orphanView(orphan, id);
       }
       const found = list().find((worker) => ('pid' in which ? worker.pid === which.pid : worker.id === which.id));
@@ -381,16 +388,23 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
     adopt: async (pid, report) => {
       const orphan = orphans.get(pid);
       if (!orphan) throw new Error(`process ${pid} is no orphaned worker`);
-      const { spawn: key, request, process: found, door, spawner: by } = orphan;
+      const { spawn: key, request, process: found, endpoint, spawner: by } = orphan;
       if (request === null)
         throw new Error(`process ${pid} does not say what it was started for: it can only be ended`);
-      if (door === null) throw new Error(`process ${pid} does not say where it listens: it can only be ended`);
+      if (endpoint === null) throw new Error(`process ${pid} does not say where it listens: it can only be ended`);
       if (list().length >= WORKERS_MAX) throw new Error(`there are ${WORKERS_MAX} workers here already: stop one`);
       // First: a crash in between must not make it an orphan again.
-      wishes.write({ id: key, request, workerId: door.workerId, established: true, loading: false, interrupted: 0 });
-      records.write({ id: key, request, process: found, door, cgroup: null, spawner: by });
+      wishes.write({
+        id: key,
+        request,
+        workerId: endpoint.workerId,
+        established: true,
+        loading: false,
+        interrupted: 0,
+      });
+      records.write({ id: key, request, process: found, endpoint, cgroup: null, spawner: by });
       orphans.remove(pid);
-      return until(takeUp(key, request, pid, door.workerId), ['healthy', 'crashed', 'gone'], report);
+      return until(takeUp(key, request, pid, endpoint.workerId), ['healthy', 'crashed', 'gone'], report);
     },
     finish: async (graceMs) => {
       await work.askAll(ASK_MS);
@@ -430,10 +444,17 @@ function stateOf(value: unknown): SpawnedWorker['state'] {
 }
 
 /** One that was ended, in the words of those that are ours. */
-function orphanView({ process: { pid }, spawn: id, door, request }: Stray, spawnerId: string): SpawnedWorker {
+function orphanView({ process: { pid }, spawn: id, endpoint, request }: Stray, spawnerId: string): SpawnedWorker {
   return {
-    ...{ id, state: 'gone', pid, workerId: door?.workerId ?? null, url: door?.url ?? null, port: door?.port ?? null },
-    ...{ name: door?.workerId ?? orphanName(pid, spawnerId), group: null, instance: null, device: null, key: null },
+    ...{
+      id,
+      state: 'gone',
+      pid,
+      workerId: endpoint?.workerId ?? null,
+      url: endpoint?.url ?? null,
+      port: endpoint?.port ?? null,
+    },
+    ...{ name: endpoint?.workerId ?? orphanName(pid, spawnerId), group: null, instance: null, device: null, key: null },
     ...{ request: request ?? { model: '', worker: 'cpu', device: 0, engineUrl: null }, model: request?.model ?? '' },
     ...{ busy: false, tokensPerS: null, restarts: 0, reason: null, lastLines: [] },
   };
@@ -462,24 +483,24 @@ function named(views: WorkerView[], spawnerId: string): SpawnedWorker[] {
 
 function viewWith(ref: WorkerRef, workOf: (url: string | null) => Work | undefined): WorkerView {
   const { value, context } = ref.getSnapshot();
-  const { id, request, pid, door, lastWorkerId, model, device, capacity, progress, restarts, reason, lastLines } =
+  const { id, request, pid, endpoint, lastWorkerId, model, device, capacity, progress, restarts, reason, lastLines } =
     context;
-  const work = workOf(door?.url ?? null);
+  const work = workOf(endpoint?.url ?? null);
   return {
     id,
     state: stateOf(value),
     pid,
-    workerId: door?.workerId ?? null,
+    workerId: endpoint?.workerId ?? null,
     lastId: lastWorkerId,
-    url: door?.url ?? null,
-    port: door?.port ?? null,
-    key: door?.key ?? null,
+    url: endpoint?.url ?? null,
+    port: endpoint?.port ?? null,
+    key: endpoint?.key ?? null,
     request,
     model: model ?? modelName(request.model),
     device: device ?? deviceName(request),
     capacity,
-    group: door ? cgroupName(door.workerId, door.port).group : null,
-    instance: door ? String(door.port) : null,
+    group: endpoint ? cgroupName(endpoint.workerId, endpoint.port).group : null,
+    instance: endpoint ? String(endpoint.port) : null,
     busy: work?.busy ?? false,
     tokensPerS: work?.tokensPerS ?? null,
     restarts,
@@ -503,7 +524,8 @@ function originOf(url: string | null | undefined): string | null {
 /** It keeps the id that it had, unless another has that now; and takes no port whose name another has. */
 function nameFlags(refs: WorkerRef[], spawnerId: string, workerId: string | null): string[] {
   const views = refs.map((ref) => ref.getSnapshot().context);
-  if (workerId !== null && !views.some(({ door }) => door?.workerId === workerId)) return ['--worker-id', workerId];
+  if (workerId !== null && !views.some(({ endpoint }) => endpoint?.workerId === workerId))
+    return ['--worker-id', workerId];
   const ports = views.flatMap(({ lastWorkerId }) => {
     const [, port, by] = /-(\d{1,5})@(.+)$/.exec(lastWorkerId ?? '') ?? [];
     return by === spawnerId && port !== undefined ? [port] : [];
@@ -512,7 +534,10 @@ function nameFlags(refs: WorkerRef[], spawnerId: string, workerId: string | null
 }
 
 /** All but secrets: `ps` shows them to everybody. */
-function workerFlags({ ground, options, hiveId, registryUrl, queenUrls }: SpawnerInput, request: WorkerRequest) {
+function workerFlags(
+  { processContext, options, hiveId, registryUrl, queenUrls }: SpawnerInput,
+  request: WorkerRequest,
+) {
   const device = deviceName(request);
   const flag = (name: string, value: string | number | null | undefined) =>
     value === undefined || value === null || value === '' ? [] : [name, String(value)];
@@ -528,7 +553,7 @@ function workerFlags({ ground, options, hiveId, registryUrl, queenUrls }: Spawne
     ...flag('--threads', request.threads),
     ...flag('--gpu-layers', request.gpuLayers),
     ...flag('--kv-type', request.kvType),
-    ...['--spawned-by', ground.id],
+    ...['--spawned-by', processContext.id],
     ...flag('--hive-id', hiveId),
     ...['--grace', `${options.grace}ms`],
     ...['--bind', options.bind, '--state-dir', options.stateDir],

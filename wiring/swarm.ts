@@ -33,7 +33,7 @@ import { type QueenEvent, queenMachine, subscriptionName, supervisorMachine } fr
 import { seekMachine } from '../machines/seek.js';
 import { historyRoutes } from '../server/history.js';
 import { streamMetrics } from '../server/http/metrics.js';
-import { type SwarmDoors, swarmDoors } from '../server/swarm.js';
+import { type SwarmRoutes, swarmRoutes } from '../server/swarm.js';
 import { webRoutes } from '../server/web.js';
 import { createFleet, type Fleet } from '../stores/fleet.js';
 import { createHistory } from '../stores/history.js';
@@ -45,7 +45,7 @@ import { hostForUrl, unmapped } from '../wire/url.js';
 import { buildGateway } from './gateway.js';
 import { type LinesOfHives, linesOfHives } from './lines-of-hives.js';
 import { parseCount, parsePort } from './options.js';
-import type { Built, Ground } from './process.js';
+import type { ProcessContext, Service } from './process.js';
 import { type QueenDirectory, queenDirectory } from './queen-directory.js';
 
 /** Hives that a metric tells one by one. */
@@ -94,26 +94,26 @@ export interface SwarmInput {
   more?: () => QueenHeartbeat[];
 }
 
-export interface Swarm extends Pick<Built, 'routes' | 'streams' | 'metrics'> {
+export interface Swarm extends Pick<Service, 'routes' | 'streams' | 'metrics'> {
   fleet: Fleet;
   now: () => Now;
   known: KnownHives;
   inviter: Inviter;
   directory: QueenDirectory;
-  doors: SwarmDoors;
+  api: SwarmRoutes;
   send: (event: QueenEvent) => void;
   start: () => void;
   stop: () => void;
 }
 
-export function buildSwarm(ground: Ground, { kind, options, more = () => [] }: SwarmInput): Swarm {
-  const { id, log, state, security, door, outgoing, fail } = ground;
+export function buildSwarm(processContext: ProcessContext, { kind, options, more = () => [] }: SwarmInput): Swarm {
+  const { id, log, state, security, endpoint, outgoing, fail } = processContext;
   const clock = createAwakeClock((ms) =>
     log.warn(`this process was not awake for ${(ms / 1000).toFixed(1)} s: that time counts as nobody's silence`),
   );
-  const now = (): Now => ({ ms: clock.now(), iso: ground.now() });
+  const now = (): Now => ({ ms: clock.now(), iso: processContext.now() });
   const known = openKnownHives(state, (message) => log.warn(message));
-  const fleet = createFleet(ground.report);
+  const fleet = createFleet(processContext.report);
   const history = createHistory();
   const counts = { telemetry: 0, invalid: 0 };
   const lines = linesOfHives(log);
@@ -169,7 +169,7 @@ export function buildSwarm(ground: Ground, { kind, options, more = () => [] }: S
     if (said && said.outcome !== 'subscribed') refuse('holderUrl' in said ? said.holderUrl : null);
   }
 
-  const plain = createHiveAsker({ outgoing, door, queenId: kind === 'queen' ? id : null, keep });
+  const plain = createHiveAsker({ outgoing, endpoint, queenId: kind === 'queen' ? id : null, keep });
   const asker: HiveAsker = {
     capabilities: async (hiveUrl, asked) => {
       const answer = await plain.capabilities(hiveUrl, asked);
@@ -187,7 +187,7 @@ export function buildSwarm(ground: Ground, { kind, options, more = () => [] }: S
       info: (message) => (kind === 'queen' ? log.info(message) : log.debug(message)),
     },
   });
-  const directory = queenDirectory(ground, {
+  const directory = queenDirectory(processContext, {
     ...{ registryUrl: options.registryUrl, fleet, clock, now, inviter },
     inviteAfterMs: kind === 'queen' ? ANNOUNCES_WITHIN_MS : 0,
   });
@@ -205,13 +205,13 @@ export function buildSwarm(ground: Ground, { kind, options, more = () => [] }: S
         }),
         headers: {
           [kind === 'queen' ? HEADER.queen : HEADER.reader]: id,
-          [HEADER.instance]: ground.instance,
+          [HEADER.instance]: processContext.instance,
         },
         clock,
         silenceLimits,
         onTelemetry: (heartbeat, first) => {
           counts.telemetry += 1;
-          fleet.telemetry({ heartbeat, receivedAt: ground.now(), first });
+          fleet.telemetry({ heartbeat, receivedAt: processContext.now(), first });
           if (fleet.hive(heartbeat.hive_id)) history.record(heartbeat.hive_id, heartbeat.node ?? null, clock.now());
         },
         onInvalid: (hiveId, detail, count) => {
@@ -243,7 +243,7 @@ export function buildSwarm(ground: Ground, { kind, options, more = () => [] }: S
         if (shown === 'streaming') {
           streamingAt.set(hiveUrl, hiveId);
           // To be found silent is not to be seen.
-          if (!stale) known.remember({ hiveId, hiveUrl, instance, trusted, lastSeenAt: ground.now() });
+          if (!stale) known.remember({ hiveId, hiveUrl, instance, trusted, lastSeenAt: processContext.now() });
         }
         if (shown === 'forgotten') {
           known.forget(hiveId, hiveUrl);
@@ -284,7 +284,7 @@ export function buildSwarm(ground: Ground, { kind, options, more = () => [] }: S
       subscription: isolate({
         machine: subscription,
         clock,
-        inspect: ground.inspect,
+        inspect: processContext.inspect,
         nameOf: ({ hiveId }) => subscriptionName(hiveId),
         onError: (error) => log.error({ err: error }, 'a subscription failed'),
       }),
@@ -294,23 +294,23 @@ export function buildSwarm(ground: Ground, { kind, options, more = () => [] }: S
     id: kind,
     clock,
     input: { known: known.atStart, hivesMax: options.maxHives },
-    inspect: ground.inspect,
+    inspect: processContext.inspect,
   });
   actor.subscribe({ error: fail });
   const send = (event: QueenEvent) => actor.send(event);
 
-  const doors = swarmDoors({ send, fleet, now, more });
+  const api = swarmRoutes({ send, fleet, now, more });
   const { askCapabilitiesAnew: askCapabilities } = directory;
-  const gateway = buildGateway(ground, { fleet, now, trustsHive: known.isTrusted, askCapabilities, kind });
-  tellChanges(fleet, lines);
+  const gateway = buildGateway(processContext, { fleet, now, trustsHive: known.isTrusted, askCapabilities, kind });
+  logChanges(fleet, lines);
   const stops: (() => void)[] = [];
 
   return {
-    ...{ fleet, now, known, inviter, directory, doors, send },
-    routes: [...doors.routes, ...historyRoutes({ fleet, history, now }), ...gateway.routes, ...webRoutes()],
-    streams: [doors.stream],
+    ...{ fleet, now, known, inviter, directory, api, send },
+    routes: [...api.routes, ...historyRoutes({ fleet, history, now }), ...gateway.routes, ...webRoutes()],
+    streams: [api.stream],
     metrics: [
-      ...streamMetrics('heartbeat_stream', () => doors.stream.stats()),
+      ...streamMetrics('heartbeat_stream', () => api.stream.stats()),
       ...directory.metrics,
       ...gateway.metrics,
       { name: 'rbee_hives', help: 'Hives by state.', type: 'gauge', label: 'state', read: () => countStates(fleet) },
@@ -353,15 +353,15 @@ export function buildSwarm(ground: Ground, { kind, options, more = () => [] }: S
         tick(SNAPSHOT_MS, () => {
           fleet.expire(clock.now());
           gateway.expire();
-          doors.publishSnapshot();
+          api.publishSnapshot();
         }),
-        tick(REMEMBER_MS, () => rememberStreaming(fleet, known, ground.now())),
+        tick(REMEMBER_MS, () => rememberStreaming(fleet, known, processContext.now())),
       );
     },
     stop: () => {
       for (const stop of stops) stop();
       gateway.stop();
-      rememberStreaming(fleet, known, ground.now());
+      rememberStreaming(fleet, known, processContext.now());
       directory.stop();
       actor.stop();
       clock.stop();
@@ -400,7 +400,7 @@ function lossesOf(fleet: Fleet): Record<string, number> {
 }
 
 /** A line a change: a lost hive's next attempts are not changes. */
-function tellChanges(fleet: Fleet, log: LinesOfHives): void {
+function logChanges(fleet: Fleet, log: LinesOfHives): void {
   const told = new Map<string, string>();
   fleet.follow((event) => {
     if (event.type === 'refused') {

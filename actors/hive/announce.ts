@@ -5,12 +5,12 @@ import { HiveReadyAnswer } from '../../wire/hive.js';
 import { knownParser } from '../../wire/schema.js';
 import { HEADER, PATH } from '../../wire/status.js';
 import { unmapped } from '../../wire/url.js';
-import { type Door, urlTowards } from '../net/endpoint.js';
+import { type Endpoint, urlTowards } from '../net/endpoint.js';
 import { ask, headerOf, type Outgoing } from '../net/http.js';
 
 const parseAnswer = knownParser(HiveReadyAnswer);
 
-export function createAnnounce(deps: { outgoing: Outgoing; door: Door; hiveId: string; instance: string }) {
+export function createAnnounce(deps: { outgoing: Outgoing; endpoint: Endpoint; hiveId: string; instance: string }) {
   return fromPromise<AnnounceOutput, AnnounceInput>(async ({ input, signal }) => {
     let hiveUrl = '';
     let address: string | null = null;
@@ -18,7 +18,7 @@ export function createAnnounce(deps: { outgoing: Outgoing; door: Door; hiveId: s
       method: 'POST',
       headers: { [HEADER.instance]: deps.instance },
       body: (socket) => {
-        hiveUrl = urlTowards(deps.door, socket);
+        hiveUrl = urlTowards(deps.endpoint, socket);
         address = unmapped(socket.localAddress ?? '').replace(/%.*$/, '') || null;
         return { hive_id: deps.hiveId, hive_url: hiveUrl };
       },

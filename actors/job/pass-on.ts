@@ -185,7 +185,7 @@ export function createPassOn({ outgoing, hive, onLost, cancels }: PassOnDeps) {
         await readEvents(body, at.url, ({ event, data }) => {
           if (event === 'bye' || ending !== null || !replay.isNew(event, data)) return;
           broken = 0;
-          if (event === 'data') tellResult(telling, data);
+          if (event === 'data') forwardResult(telling, data);
           else if (isEnding(data)) ending = data;
           else telling.narrate(data);
         });
@@ -212,7 +212,7 @@ const isUnclear = (error: unknown): boolean =>
   error instanceof PeerFailure &&
   (error.kind === 'timeout' || error.kind === 'closed' || error.answer?.status === 502 || error.answer?.status === 504);
 
-function tellResult(telling: Telling, data: string): void {
+function forwardResult(telling: Telling, data: string): void {
   const parsed = parseData(readJson(data));
   if (parsed.ok) telling.result(parsed.value.action, parsed.value.payload);
 }

@@ -4,7 +4,7 @@ import { networkInterfaces } from 'node:os';
 import { hostForUrl, isLoopback, unmapped } from '../../wire/url.js';
 import { PeerFailure } from './failure.js';
 
-export interface Door {
+export interface Endpoint {
   scheme: 'http' | 'https';
   /** The address bound: a specific one, or 0.0.0.0 or ::. */
   address: string;
@@ -18,11 +18,15 @@ const isWildcard = (address: string) => address === '0.0.0.0' || address === '::
  * `--advertise-url`, else the address bound, else the local address of the socket to that peer.
  * @throws PeerFailure when that is an IPv6 address, and the process listens on IPv4 only
  */
-export function urlTowards(door: Door, socket: Pick<Socket, 'localAddress'>, interfaces = networkInterfaces): string {
-  if (door.advertiseUrl !== null) return door.advertiseUrl;
-  let address = isWildcard(door.address) ? unmapped(socket.localAddress ?? door.address) : door.address;
-  if (door.address === '0.0.0.0' && isIPv6(address)) address = ipv4Beside(address, interfaces());
-  return `${door.scheme}://${hostForUrl(address)}:${door.port}`;
+export function urlTowards(
+  endpoint: Endpoint,
+  socket: Pick<Socket, 'localAddress'>,
+  interfaces = networkInterfaces,
+): string {
+  if (endpoint.advertiseUrl !== null) return endpoint.advertiseUrl;
+  let address = isWildcard(endpoint.address) ? unmapped(socket.localAddress ?? endpoint.address) : endpoint.address;
+  if (endpoint.address === '0.0.0.0' && isIPv6(address)) address = ipv4Beside(address, interfaces());
+  return `${endpoint.scheme}://${hostForUrl(address)}:${endpoint.port}`;
 }
 
 /** The IPv4 address of the interface that has this IPv6 address. */
@@ -37,20 +41,20 @@ function ipv4Beside(address: string, interfaces: ReturnType<typeof networkInterf
   );
 }
 
-/** The URL under which this very machine reaches the door: what the process prints when it listens. */
-export function localUrl(door: Door): string {
-  if (door.advertiseUrl !== null) return door.advertiseUrl;
-  const address = door.address === '0.0.0.0' ? '127.0.0.1' : door.address === '::' ? '::1' : door.address;
-  return `${door.scheme}://${hostForUrl(address)}:${door.port}`;
+/** The URL under which this very machine reaches the endpoint: what the process prints when it listens. */
+export function localUrl(endpoint: Endpoint): string {
+  if (endpoint.advertiseUrl !== null) return endpoint.advertiseUrl;
+  const address = endpoint.address === '0.0.0.0' ? '127.0.0.1' : endpoint.address === '::' ? '::1' : endpoint.address;
+  return `${endpoint.scheme}://${hostForUrl(address)}:${endpoint.port}`;
 }
 
 /** A process that only this machine can reach speaks with this machine only, unless told under which URL it is reached. */
-export function isLoopbackOnly(door: Door): boolean {
-  return isLoopback(door.address) && door.advertiseUrl === null;
+export function isLoopbackOnly(endpoint: Endpoint): boolean {
+  return isLoopback(endpoint.address) && endpoint.advertiseUrl === null;
 }
 
-/** The family of addresses under which the door can be reached: 0 for both. */
-export function familyOf(door: Door): 0 | 4 | 6 {
-  if (door.advertiseUrl !== null || door.address === '::') return 0;
-  return door.address === '0.0.0.0' ? 4 : 0;
+/** The family of addresses under which the endpoint can be reached: 0 for both. */
+export function familyOf(endpoint: Endpoint): 0 | 4 | 6 {
+  if (endpoint.advertiseUrl !== null || endpoint.address === '::') return 0;
+  return endpoint.address === '0.0.0.0' ? 4 : 0;
 }

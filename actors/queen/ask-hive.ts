@@ -11,7 +11,7 @@ import type { Device } from '../../wire/device.js';
 import { Capabilities } from '../../wire/hive.js';
 import { knownParser } from '../../wire/schema.js';
 import { HEADER, PATH } from '../../wire/status.js';
-import { type Door, urlTowards } from '../net/endpoint.js';
+import { type Endpoint, urlTowards } from '../net/endpoint.js';
 import { PeerFailure } from '../net/failure.js';
 import { type Ask, ask, headerOf, type Outgoing } from '../net/http.js';
 import type { KeptSockets } from '../net/kept-sockets.js';
@@ -46,7 +46,7 @@ const parseDevices = knownParser(Capabilities.properties.devices);
 
 export function createHiveAsker(deps: {
   outgoing: Outgoing;
-  door: Door;
+  endpoint: Endpoint;
   /** Null: it asks nobody to announce itself, as a keeper does. */
   queenId: string | null;
   keep: KeptSockets;
@@ -64,7 +64,7 @@ export function createHiveAsker(deps: {
             ...(signal ? { signal } : {}),
             ...(invite ? { keep: deps.keep } : {}),
             ...(invite && queenId !== null
-              ? { query: (socket) => ({ queen_url: urlTowards(deps.door, socket), queen_id: queenId }) }
+              ? { query: (socket) => ({ queen_url: urlTowards(deps.endpoint, socket), queen_id: queenId }) }
               : {}),
             connectMs: CONNECT_MS,
             timeoutMs: Math.max(1, until - performance.now()),

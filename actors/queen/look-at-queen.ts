@@ -4,7 +4,7 @@ import type { BeatInput } from '../../machines/queen-heartbeat.js';
 import { QueensHives } from '../../wire/keeper.js';
 import { knownParser } from '../../wire/schema.js';
 import { Info } from '../../wire/status.js';
-import { asSaidBy, normaliseUrl } from '../../wire/url.js';
+import { normaliseUrl, resolvePeerUrl } from '../../wire/url.js';
 import { PeerFailure } from '../net/failure.js';
 import { ask, type Outgoing } from '../net/http.js';
 import { readList } from '../net/read-list.js';
@@ -34,7 +34,7 @@ export function createLookAtQueen({ outgoing, onOnline, onLost }: LookDeps) {
       info.value.id,
       streaming.flatMap(({ hive_id: id, hive_url }) => {
         // She may know a hive of her own machine by loopback, which is hers and not ours.
-        const hive = normaliseUrl(asSaidBy(url, hive_url));
+        const hive = normaliseUrl(resolvePeerUrl(url, hive_url));
         return hive.ok ? [{ id, url: hive.url }] : [];
       }),
     );

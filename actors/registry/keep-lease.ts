@@ -3,8 +3,8 @@ import { fromPromise } from 'xstate';
 import type { HeartbeatInput, ListedQueen, RegisterOutput } from '../../machines/lease.js';
 import { type ComponentKind, Lease, QueenList, REGISTRY_PATH } from '../../wire/registry.js';
 import { knownParser, type Parsed } from '../../wire/schema.js';
-import { asSaidBy, hostOf, isLoopback, normaliseUrl } from '../../wire/url.js';
-import { type Door, urlTowards } from '../net/endpoint.js';
+import { hostOf, isLoopback, normaliseUrl, resolvePeerUrl } from '../../wire/url.js';
+import { type Endpoint, urlTowards } from '../net/endpoint.js';
 import { PeerFailure } from '../net/failure.js';
 import { type Ask, ask, type Outgoing } from '../net/http.js';
 import { checkRegistry } from './check-registry.js';
@@ -14,7 +14,7 @@ const UNREGISTER_MS = 1_000;
 
 export interface LeaseDeps {
   outgoing: Outgoing;
-  door: Door;
+  endpoint: Endpoint;
   registryUrl: string;
   kind: ComponentKind;
   id: string;
@@ -25,7 +25,7 @@ export interface LeaseDeps {
 const parseLease = knownParser(Lease);
 const parseQueens = knownParser(QueenList);
 
-export function createLeaseActors({ outgoing, door, registryUrl, kind, id, about }: LeaseDeps) {
+export function createLeaseActors({ outgoing, endpoint, registryUrl, kind, id, about }: LeaseDeps) {
   // The registry is configured: it may be told our token.
   const tell = async (path: string, options: Omit<Ask, 'trusted'>) =>
     (await ask(outgoing, registryUrl + path, { ...options, trusted: true })).body;
@@ -37,7 +37,7 @@ export function createLeaseActors({ outgoing, door, registryUrl, kind, id, about
       const body = await tell(REGISTRY_PATH.register, {
         method: 'POST',
         body: (socket) => {
-          url = urlTowards(door, socket);
+          url = urlTowards(endpoint, socket);
           return { ...about(), kind, id, url };
         },
         signal,
@@ -51,7 +51,7 @@ export function createLeaseActors({ outgoing, door, registryUrl, kind, id, about
       const body = await tell(REGISTRY_PATH.heartbeat, {
         method: 'POST',
         body: (socket) => {
-          url = urlTowards(door, socket);
+          url = urlTowards(endpoint, socket);
           return { kind, id };
         },
         signal,
@@ -59,7 +59,7 @@ export function createLeaseActors({ outgoing, door, registryUrl, kind, id, about
       if (url !== input.url)
         throw new PeerFailure('identity', `our address is ${url} now, ${input.url} was registered`);
       return understood(parseQueens(body), registryUrl).queens.flatMap((queen) => {
-        const normal = normaliseUrl(asSaidBy(registryUrl, queen.url));
+        const normal = normaliseUrl(resolvePeerUrl(registryUrl, queen.url));
         // A process on loopback speaks with loopback peers only.
         if (!normal.ok || (outgoing.loopbackOnly && !isLoopback(hostOf(normal.url)))) return [];
         return [{ id: queen.id, url: normal.url }];

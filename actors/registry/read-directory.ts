@@ -11,7 +11,7 @@ import {
   RegistryEvent,
 } from '../../wire/registry.js';
 import { parser } from '../../wire/schema.js';
-import { asSaidBy } from '../../wire/url.js';
+import { resolvePeerUrl } from '../../wire/url.js';
 import { eventFeed } from '../net/event-feed.js';
 import { PeerFailure, peerFailure } from '../net/failure.js';
 import { type Outgoing, openStream } from '../net/http.js';
@@ -68,7 +68,7 @@ async function read(
   ]);
   const both = [parseHives(hives), parseWorkers(workers)] as const;
   if (!both[0].ok || !both[1].ok) throw new PeerFailure('broken', `${registryUrl} answers, but not as a registry does`);
-  const here = <T extends { url: string }>(one: T): T => ({ ...one, url: asSaidBy(registryUrl, one.url) });
+  const here = <T extends { url: string }>(one: T): T => ({ ...one, url: resolvePeerUrl(registryUrl, one.url) });
   onList(([...both[0].value.hives, ...both[1].value.workers] as Component[]).map(here));
   if (opened instanceof Error) throw opened;
   sendBack({ type: 'opened' });

@@ -3,28 +3,28 @@
  * failure is no harm: she learns of it from telemetry and from the registry as well.
  */
 import type { Socket } from 'node:net';
-import type { WorkerDoor } from '../../machines/worker.js';
+import type { WorkerEndpoint } from '../../machines/worker.js';
 import { unmapped } from '../../wire/url.js';
 import type { WorkerRegistration } from '../../wire/worker.js';
-import { type Door, urlTowards } from '../net/endpoint.js';
+import { type Endpoint, urlTowards } from '../net/endpoint.js';
 import { ask, type Outgoing } from '../net/http.js';
 
-export interface TellQueensInput {
+export interface NotifyQueensInput {
   outgoing: Outgoing;
   /** Of the spawner, whose address its workers share. */
-  door: Door;
+  endpoint: Endpoint;
   queenUrls: string[];
-  worker: WorkerDoor;
+  worker: WorkerEndpoint;
   /** What is the same towards each queen. */
   registration: Pick<WorkerRegistration, 'worker_type' | 'model' | 'spawned_by' | 'hive_id'>;
   log: (message: string) => void;
 }
 
 /** Tells all of them at once. Never rejects. */
-export async function tellQueens({ outgoing, door, queenUrls, worker, registration, log }: TellQueensInput) {
+export async function notifyQueens({ outgoing, endpoint, queenUrls, worker, registration, log }: NotifyQueensInput) {
   const body = (socket: Socket): WorkerRegistration => {
     // The worker listens where we do, on a port of its own.
-    const { hostname } = new URL(urlTowards(door, socket));
+    const { hostname } = new URL(urlTowards(endpoint, socket));
     const host = unmapped(hostname.replace(/^\[|\]$/g, ''));
     const { protocol } = new URL(worker.url);
     return {

@@ -40,7 +40,7 @@ export function createRunWorker(deps: RunWorkerDeps) {
     const { id, request, adopt, workerId } = input;
     /** Our own child: its number is nobody else's until we have heard of its end. */
     let child: ChildProcess | null = null;
-    let record: WorkerRecord = { id, request, process: null, door: null, cgroup: null };
+    let record: WorkerRecord = { id, request, process: null, endpoint: null, cgroup: null };
     /** The process has ended. */
     let over = false;
     /** Nobody listens any more. */
@@ -76,13 +76,13 @@ export function createRunWorker(deps: RunWorkerDeps) {
       for (const timer of timers) clearInterval(timer);
     }
 
-    const awaitDoor = () => {
+    const awaitEndpoint = () => {
       const timer = setInterval(() => {
-        const door = records.door(id);
-        if (!door) return;
+        const endpoint = records.endpoint(id);
+        if (!endpoint) return;
         clearInterval(timer);
-        keep({ door, cgroup: enter(door) });
-        tell({ type: 'process.listening', door });
+        keep({ endpoint, cgroup: enter(endpoint) });
+        tell({ type: 'process.listening', endpoint });
       }, LISTENING_EVERY_MS);
       timers.push(timer);
     };
@@ -122,7 +122,7 @@ export function createRunWorker(deps: RunWorkerDeps) {
         if (child?.pid === undefined) return;
         keep({ process: identityOf(child.pid) });
         tell({ type: 'process.spawned', pid: child.pid });
-        awaitDoor();
+        awaitEndpoint();
       } catch (error) {
         setImmediate(() =>
           ended({ code: null, signal: null, message: `cannot be started: ${(error as Error).message}` }),
@@ -138,8 +138,8 @@ export function createRunWorker(deps: RunWorkerDeps) {
       }, ALIVE_EVERY_MS);
       timers.push(timer);
       tell({ type: 'process.spawned', pid });
-      if (record.door) tell({ type: 'process.listening', door: record.door });
-      else awaitDoor();
+      if (record.endpoint) tell({ type: 'process.listening', endpoint: record.endpoint });
+      else awaitEndpoint();
     }
 
     receive(({ signal }) => {

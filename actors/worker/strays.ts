@@ -6,7 +6,7 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { WorkerDoor, WorkerRequest } from '../../machines/worker.js';
+import type { WorkerEndpoint, WorkerRequest } from '../../machines/worker.js';
 import {
   identityOf,
   isStillThere,
@@ -16,7 +16,7 @@ import {
   signalProcess,
 } from '../process/process-identity.js';
 import { VARIABLE } from './adopt-workers.js';
-import { doorInOutput, isWorkerRequest, OUTPUT, readHead } from './worker-records.js';
+import { endpointInOutput, isWorkerRequest, OUTPUT, readHead } from './worker-records.js';
 
 export interface Stray {
   process: ProcessIdentity;
@@ -27,7 +27,7 @@ export interface Stray {
   /** Null when its command line is not one of ours. */
   request: WorkerRequest | null;
   /** Null while it does not listen, or when what it printed cannot be read any more. */
-  door: WorkerDoor | null;
+  endpoint: WorkerEndpoint | null;
 }
 
 /** So many are looked at; more are no accident of ours. */
@@ -50,7 +50,7 @@ export function findStrays({ stateDir, spawner }: { stateDir: string; spawner: s
       const process = identityOf(pid);
       if (process === null) return [];
       const output = valueIn(environment, 'RBEE_OUTPUT_DIR=');
-      return [{ process, spawner: by, spawn, request: requestIn(argv), door: doorOf(pid, output) }];
+      return [{ process, spawner: by, spawn, request: requestIn(argv), endpoint: endpointOf(pid, output) }];
     })
     .slice(0, STRAYS_MAX);
 }
@@ -99,11 +99,11 @@ function jsonIn(file: string): unknown {
 }
 
 /** What it printed when it began to listen: also from a file that was deleted, as long as it holds it open. */
-function doorOf(pid: number, output: string | null): WorkerDoor | null {
+function endpointOf(pid: number, output: string | null): WorkerEndpoint | null {
   const files = [`/proc/${pid}/fd/1`, ...(output === null ? [] : [path.join(output, OUTPUT.stdout)])];
   for (const file of files) {
-    const door = doorInOutput(readHead(file));
-    if (door) return door;
+    const endpoint = endpointInOutput(readHead(file));
+    if (endpoint) return endpoint;
   }
   return null;
 }

@@ -2,7 +2,7 @@
  * Asks each healthy worker of a spawner's own, once a second, what it does: that it is busy, and how many tokens it
  * makes, no operating system tells. Not whether it lives: `machines/worker-health.ts` asks that.
  */
-import type { WorkerDoor } from '../../machines/worker.js';
+import type { WorkerEndpoint } from '../../machines/worker.js';
 import { knownParser } from '../../wire/schema.js';
 import { PATH } from '../../wire/status.js';
 import { expectedWorker, WorkerInfo } from '../../wire/worker.js';
@@ -30,8 +30,14 @@ export interface WorkWatch {
 
 const parseInfo = knownParser(WorkerInfo);
 
-/** @param doors of the healthy workers; asked at each round, and with none nothing is sent */
-export function watchWork({ outgoing: ours, doors }: { outgoing: Outgoing; doors: () => WorkerDoor[] }): WorkWatch {
+/** @param endpoints of the healthy workers; asked at each round, and with none nothing is sent */
+export function watchWork({
+  outgoing: ours,
+  endpoints,
+}: {
+  outgoing: Outgoing;
+  endpoints: () => WorkerEndpoint[];
+}): WorkWatch {
   const outgoing: Outgoing = { ...ours, anyName: true };
   const works = new Map<string, Work>();
   const inFlight = new Set<string>();
@@ -39,7 +45,7 @@ export function watchWork({ outgoing: ours, doors }: { outgoing: Outgoing; doors
   const { signal } = controller;
   let timer: NodeJS.Timeout | undefined;
 
-  async function askOne({ url, workerId, key }: WorkerDoor): Promise<void> {
+  async function askOne({ url, workerId, key }: WorkerEndpoint): Promise<void> {
     inFlight.add(url);
     try {
       const worker = expectedWorker(workerId, key);
@@ -57,16 +63,16 @@ export function watchWork({ outgoing: ours, doors }: { outgoing: Outgoing; doors
   }
 
   function round(): void {
-    const now = new Map(doors().map((door) => [door.url, door]));
+    const now = new Map(endpoints().map((endpoint) => [endpoint.url, endpoint]));
     for (const url of works.keys()) if (!now.has(url)) works.delete(url);
-    for (const [url, door] of now) if (!inFlight.has(url)) void askOne(door);
+    for (const [url, endpoint] of now) if (!inFlight.has(url)) void askOne(endpoint);
   }
 
   return {
     of: (url) => (url === null ? undefined : works.get(url)),
     askAll: async (ms) => {
       const limit = new Promise((resolve) => setTimeout(resolve, ms));
-      await Promise.race([Promise.all(doors().map(askOne)), limit]);
+      await Promise.race([Promise.all(endpoints().map(askOne)), limit]);
     },
     start: () => {
       timer = setInterval(round, EVERY_MS).unref();

@@ -5,7 +5,7 @@
 import { closeSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
-import type { WorkerDoor, WorkerRequest } from '../../machines/worker.js';
+import type { WorkerEndpoint, WorkerRequest } from '../../machines/worker.js';
 import { KV_TYPES, WORKER_KINDS } from '../../wire/jobs.js';
 import { readJson } from '../../wire/json.js';
 import { isId, WorkerId } from '../../wire/status.js';
@@ -20,7 +20,7 @@ export interface WorkerRecord {
   /** Null from just before the start of the process to just after it. */
   process: ProcessIdentity | null;
   /** Null until it said where it listens. */
-  door: WorkerDoor | null;
+  endpoint: WorkerEndpoint | null;
   /** Where its cgroup is, if it has one. */
   cgroup: string | null;
   /** The name that stands in its environment, where that is not ours: it was taken over. */
@@ -91,7 +91,7 @@ export function createWorkerRecords(state: StateDir) {
       }
     },
     /** Where the worker of this record listens, once its stdout says so. */
-    door: (id: string): WorkerDoor | null => doorInOutput(readHead(file(id, OUTPUT.stdout))),
+    endpoint: (id: string): WorkerEndpoint | null => endpointInOutput(readHead(file(id, OUTPUT.stdout))),
     /** The last lines that it printed on stderr, without colours. */
     lastLines: (id: string): string[] => {
       const text = stripVTControlCharacters(readPart(file(id, OUTPUT.stderr), 'tail', TAIL_BYTES));
@@ -119,12 +119,13 @@ function namesIn(root: string): string[] {
 }
 
 function check(id: string, value: unknown): WorkerRecord | null {
-  const { id: named, request, process, door, cgroup, spawner } = (value ?? {}) as Partial<WorkerRecord>;
+  const { id: named, request, process, endpoint, cgroup, spawner } = (value ?? {}) as Partial<WorkerRecord>;
   const sound =
     named === id &&
     isWorkerRequest(request) &&
     (process === null || (typeof process === 'object' && Number.isInteger(process.pid) && process.pid > 1)) &&
-    (door === null || (typeof door === 'object' && doorOf(door.workerId, door.url, door.key) !== null)) &&
+    (endpoint === null ||
+      (typeof endpoint === 'object' && endpointOf(endpoint.workerId, endpoint.url, endpoint.key) !== null)) &&
     (cgroup === null || typeof cgroup === 'string') &&
     (spawner === undefined || typeof spawner === 'string');
   return sound ? (value as WorkerRecord) : null;
@@ -148,25 +149,25 @@ export function isWorkerRequest(value: unknown): value is WorkerRequest {
 export const readHead = (name: string): string => readPart(name, 'head', HEAD_BYTES);
 
 /** Where the worker that printed this listens, once it says so. */
-export function doorInOutput(text: string): WorkerDoor | null {
+export function endpointInOutput(text: string): WorkerEndpoint | null {
   for (const line of text.split('\n')) {
-    const door = doorIn(line);
-    if (door) return door;
+    const endpoint = endpointIn(line);
+    if (endpoint) return endpoint;
   }
   return null;
 }
 
 /** `{"event":"listening","process":"worker","id":…,"url":…}` */
-function doorIn(line: string): WorkerDoor | null {
+function endpointIn(line: string): WorkerEndpoint | null {
   if (!line.startsWith('{')) return null;
   const { event, id, url, key } = (readJson(line) ?? {}) as Record<string, unknown>;
-  return event === 'listening' ? doorOf(id, url, key) : null;
+  return event === 'listening' ? endpointOf(id, url, key) : null;
 }
 
 const WORKER_ID = new RegExp(WorkerId.pattern as string);
 const KEY = new RegExp(WorkerKey.pattern as string);
 
-function doorOf(workerId: unknown, told: unknown, key: unknown): WorkerDoor | null {
+function endpointOf(workerId: unknown, told: unknown, key: unknown): WorkerEndpoint | null {
   if (typeof workerId !== 'string' || !WORKER_ID.test(workerId) || typeof told !== 'string') return null;
   if (key !== undefined && (typeof key !== 'string' || !KEY.test(key))) return null;
   const url = normaliseUrl(told);

@@ -32,14 +32,14 @@ async function startHive(hiveId: string, queenUrl: string): Promise<Hive> {
   const readers = new Map<string, Socket>();
   const hive: Hive = { openedAt: [], readers, emit };
   let made = 0;
-  const door = { scheme: 'http' as const, address: '127.0.0.1', port: 0, advertiseUrl: null };
+  const endpoint = { scheme: 'http' as const, address: '127.0.0.1', port: 0, advertiseUrl: null };
   const server = http.createServer(answer).listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));
-  door.port = (server.address() as AddressInfo).port;
+  endpoint.port = (server.address() as AddressInfo).port;
 
   const connection = hiveConnectionMachine.provide({
     actors: {
-      announce: createAnnounce({ outgoing, door, hiveId, instance: `instance-${hiveId}` }),
+      announce: createAnnounce({ outgoing, endpoint, hiveId, instance: `instance-${hiveId}` }),
       queenHealth: queenHealthMachine.provide({
         actors: { checkHealth: createCheckHealth({ outgoing, hiveId, instance: `instance-${hiveId}` }) },
       }),

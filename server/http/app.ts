@@ -1,4 +1,4 @@
-/** The Koa application of a process: its doors, in order, and its routes. */
+/** The Koa application of a process: its endpoints, in order, and its routes. */
 import { randomUUID } from 'node:crypto';
 import cors from '@koa/cors';
 import Router from '@koa/router';
@@ -10,15 +10,15 @@ import { checkOrigin, type OriginRules } from './origin.js';
 import { HttpProblem, problems } from './problem.js';
 import type { Route } from './route.js';
 
-export interface Doors extends OriginRules, Access {}
+export interface AccessRules extends OriginRules, Access {}
 
 export interface AppInput {
-  doors: Doors;
+  access: AccessRules;
   routes: Route[];
   log: { error: (fields: object, message: string) => void; debug: (fields: object, message: string) => void };
 }
 
-export function createApp({ doors, routes, log }: AppInput): Koa {
+export function createApp({ access, routes, log }: AppInput): Koa {
   const app = new Koa();
   // Readers that hang up in the middle of a stream are ordinary.
   app.on('error', (error: Error & { code?: string }) => {
@@ -31,9 +31,9 @@ export function createApp({ doors, routes, log }: AppInput): Koa {
     ),
   );
   app.use(speakProtocol);
-  app.use(checkOrigin(doors));
-  if (doors.allowOrigins.length > 0) app.use(allowOrigins(doors.allowOrigins));
-  app.use(requireToken(doors, openOf(routes)));
+  app.use(checkOrigin(access));
+  if (access.allowOrigins.length > 0) app.use(allowOrigins(access.allowOrigins));
+  app.use(requireToken(access, openOf(routes)));
   app.use(routerOf(routes));
   return app;
 }

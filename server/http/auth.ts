@@ -11,7 +11,7 @@ const REALM = 'Bearer realm="rbee"';
 export const TOKEN_CHARS_MIN = 16;
 
 export interface Access {
-  /** None means that the door is open (to loopback only: the process refuses any other bind). */
+  /** None means that no token is asked for (to loopback only: the process refuses any other bind). */
   tokens: string[];
   /** Without them no browser logs in. */
   sessions?: Sessions;

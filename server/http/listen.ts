@@ -44,7 +44,7 @@ export async function listen({ bind, ports, tls }: ListenInput): Promise<Listene
     requestTimeout: REQUEST_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
     connectionsCheckingInterval: CHECK_MS,
-    // Node would refuse a request without Host in words of its own; our doors refuse it in ours.
+    // Node would refuse a request without Host in words of its own; our own check refuses it, and says why.
     requireHostHeader: false,
   };
   let serve: Listener['serve'] = () => {};

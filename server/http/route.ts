@@ -25,7 +25,7 @@ export interface Route {
   headers?: Record<string, string>;
   query?: Record<string, QueryDoc>;
   answers: Record<number, AnswerDoc>;
-  /** Errors in the shape that OpenAI's clients parse, from the door on: also those of a request that never gets here. */
+  /** Errors in the shape that OpenAI's clients parse, from the first check on: also those of a request that never gets here. */
   errors?: 'openai';
   /** Begins work that lasts: refused by a process that is ending. */
   work?: true;

@@ -17,13 +17,13 @@ const command = addProcessOptions(new Command('jobs'), 0)
       name: 'hive',
       id: options.hiveId,
       options,
-      build: (ground) => {
+      build: (processContext) => {
         const spawner = createSpawner({
-          ...{ ground, options, kind: 'hive', hiveId: ground.id, queenUrls: [], queensNow: () => [] },
+          ...{ processContext, options, kind: 'hive', hiveId: processContext.id, queenUrls: [], queensNow: () => [] },
           command: [process.execPath, '--import', BOUNDED, STAND_IN, 'worker'],
           cgroups: false,
         });
-        const jobs = buildHiveJobs(ground, spawner);
+        const jobs = buildHiveJobs(processContext, spawner);
         return {
           ...{ routes: jobs.routes, metrics: jobs.metrics, streams: [] },
           start: () => {

@@ -13,7 +13,7 @@ import type { WorkerRequest } from '../../machines/worker.js';
 import type { OrphanedWorker, SpawnedWorker } from '../../machines/workers.js';
 import { createMachineLog } from '../../stores/machine-log.js';
 import { createLogger } from '../../wiring/logger.js';
-import type { Ground } from '../../wiring/process.js';
+import type { ProcessContext } from '../../wiring/process.js';
 import { createSpawner } from '../../wiring/spawner.js';
 import { isAlive } from './alive.js';
 import { waitFor } from './wait.js';
@@ -150,11 +150,11 @@ function run(settings: SpawnerSettings): void {
   const now = () => new Date().toISOString();
   const failed = (error: unknown) => log.error({ err: error }, 'a listener failed');
   const machineLog = createMachineLog(now, failed);
-  const door: Ground['door'] = { scheme: 'http', address: '127.0.0.1', port: 7835, advertiseUrl: null };
-  const ground: Ground = {
-    ...{ id, log, state, instance, door, machineLog, report: failed, now, shortages: () => [] },
+  const endpoint: ProcessContext['endpoint'] = { scheme: 'http', address: '127.0.0.1', port: 7835, advertiseUrl: null };
+  const processContext: ProcessContext = {
+    ...{ id, log, state, instance, endpoint, machineLog, report: failed, now, shortages: () => [] },
     security: { tokens: token ? [token] : [], tls: null, ca: null },
-    outgoing: { token: token ?? null, ca: null, loopbackOnly: isLoopbackOnly(door), family: 0 },
+    outgoing: { token: token ?? null, ca: null, loopbackOnly: isLoopbackOnly(endpoint), family: 0 },
     inspect: machineLog.observe,
     fail: (error) => {
       log.fatal({ err: error }, 'failed');
@@ -162,7 +162,7 @@ function run(settings: SpawnerSettings): void {
     },
   };
   const spawner = createSpawner({
-    ground,
+    processContext,
     options: {
       ...{ bind: '127.0.0.1', port: 0, allowHost: [], allowOrigin: [], stateDir, logLevel: 'info', logFormat: 'text' },
       inspect: false,

@@ -24,7 +24,7 @@ function start() {
   const machine = jobsMachine.provide({
     actors: { job },
     actions: {
-      tellWaiting: (_, { jobId, lane, ahead }) => lines.push(`${jobId} waits for ${lane}, behind ${ahead}`),
+      notifyWaiting: (_, { jobId, lane, ahead }) => lines.push(`${jobId} waits for ${lane}, behind ${ahead}`),
     },
   });
   const actor = createActor(machine);

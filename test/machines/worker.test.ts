@@ -20,7 +20,7 @@ type Answer = WorkerHealth | Failure | 'hangs';
 const ok: WorkerHealth = { status: 'ok', model: 'tiny', device: 'CPU-0' };
 const loading = (progress: string): WorkerHealth => ({ status: 'loading', progress });
 const refused: Failure = { kind: 'refused', message: 'connection refused' };
-const door = { workerId: 'worker-llm-8080@gpu-0', url: 'http://127.0.0.1:8080', port: 8080 };
+const endpoint = { workerId: 'worker-llm-8080@gpu-0', url: 'http://127.0.0.1:8080', port: 8080 };
 
 /** A worker whose process is a puppet, and whose health is `answers` in turn, the last one for ever. */
 function spawn(
@@ -72,7 +72,7 @@ function spawn(
       }),
     },
     actions: {
-      tellQueens: (_, { door, model }) => script.say(`tells the queens of ${door.workerId} with ${model}`),
+      notifyQueens: (_, { endpoint, model }) => script.say(`tells the queens of ${endpoint.workerId} with ${model}`),
     },
   });
   const actor = act(script, 'worker', machine, {
@@ -91,7 +91,7 @@ function spawn(
 async function healthy(script: Script, worker: ReturnType<typeof spawn>, pid = 7): Promise<void> {
   await script.pass(50);
   worker.puppet.tell({ type: 'process.spawned', pid });
-  worker.puppet.tell({ type: 'process.listening', door });
+  worker.puppet.tell({ type: 'process.listening', endpoint });
   await script.pass(100);
   t.equal(worker.getSnapshot().value, 'healthy');
 }
@@ -106,7 +106,7 @@ t.test('a worker comes up, saying how far it is, and the queens are told once', 
   await script.pass(50);
   worker.puppet.tell({ type: 'process.spawned', pid: 7 });
   await script.pass(300);
-  worker.puppet.tell({ type: 'process.listening', door });
+  worker.puppet.tell({ type: 'process.listening', endpoint });
   await script.pass(40_000);
   t.equal(worker.getSnapshot().context.model, 'tiny');
   worker.stop();
@@ -247,7 +247,7 @@ t.test('a load that says how far it is may take an hour; one that says nothing i
   const worker = spawn(script, { answers: [loading('1 %')] });
   await script.pass(50);
   worker.puppet.tell({ type: 'process.spawned', pid: 7 });
-  worker.puppet.tell({ type: 'process.listening', door });
+  worker.puppet.tell({ type: 'process.listening', endpoint });
   await script.pass(600_000);
   t.match(worker.getSnapshot().value, { starting: 'loading' });
   worker.puppet.answers = ['hangs'];
@@ -265,7 +265,7 @@ t.test('a load that comes no further is ended for good, with what it waited for'
   const worker = spawn(script, { answers: [step('connection refused')], loadTimeoutMs: LOAD_TIMEOUT_MS });
   await script.pass(50);
   worker.puppet.tell({ type: 'process.spawned', pid: 7 });
-  worker.puppet.tell({ type: 'process.listening', door });
+  worker.puppet.tell({ type: 'process.listening', endpoint });
   await script.pass(LOAD_TIMEOUT_MS / 2);
   worker.puppet.answers = [step('no answer within 4 s')];
   await script.pass(LOAD_TIMEOUT_MS / 2 - 1_000);
@@ -284,7 +284,7 @@ t.test('a load that comes further begins its time anew', async (t) => {
   const worker = spawn(script, { answers: [loading('1 %')], loadTimeoutMs: LOAD_TIMEOUT_MS });
   await script.pass(50);
   worker.puppet.tell({ type: 'process.spawned', pid: 7 });
-  worker.puppet.tell({ type: 'process.listening', door });
+  worker.puppet.tell({ type: 'process.listening', endpoint });
   for (const progress of ['2 %', '3 %', '4 %']) {
     await script.pass(LOAD_TIMEOUT_MS - 10_000);
     worker.puppet.answers = [loading(progress)];
@@ -330,14 +330,14 @@ t.test('how often it was started again, and why it ended, is known after it is w
 
 t.test('one that is restored waits for its turn, keeps its id, and tells when the next may begin', async (t) => {
   const script = createScript();
-  const earlier = { workerId: door.workerId, established: true };
+  const earlier = { workerId: endpoint.workerId, established: true };
   const worker = spawn(script, { earlier, restore: { refused: null } });
   await script.pass(60_000);
   t.equal(worker.getSnapshot().value, 'waiting');
   t.equal(worker.puppet.running, 0);
   worker.send({ type: 'turn' });
   await script.pass(50);
-  t.equal(worker.puppet.input?.workerId, door.workerId);
+  t.equal(worker.puppet.input?.workerId, endpoint.workerId);
   worker.puppet.tell({ type: 'process.spawned', pid: 7 });
   // A disk that is mounted late: it has been well before, so that is no reason to give up at once.
   worker.exit('it ended with code 2', 2);
@@ -425,13 +425,13 @@ const plays: Record<string, (script: Script, worker: ReturnType<typeof spawn>) =
   'it listens and loads': async (script, { puppet }) => {
     puppet.answers = [loading('5 %')];
     puppet.tell({ type: 'process.spawned', pid: 7 });
-    puppet.tell({ type: 'process.listening', door });
+    puppet.tell({ type: 'process.listening', endpoint });
     await script.pass(600);
   },
   'it is ready': async (script, { puppet }) => {
     puppet.answers = [ok];
     puppet.tell({ type: 'process.spawned', pid: 7 });
-    puppet.tell({ type: 'process.listening', door });
+    puppet.tell({ type: 'process.listening', endpoint });
     await script.pass(600);
   },
   'it crashes': async (_, { exit }) => exit('it ended with code 1', 1),

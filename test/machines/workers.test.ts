@@ -37,7 +37,7 @@ const request = { model: '/models/tiny.gguf', worker: 'cpu', device: 0, engineUr
 const earlier = { workerId: null, established: true };
 const restore = (id: string, more: object = {}) =>
   ({ type: 'worker.restore', id, request, earlier, refused: null, ...more }) as const;
-const door = (port: number) => ({ workerId: `worker-llm-${port}@gpu-0`, url: `http://127.0.0.1:${port}`, port });
+const endpoint = (port: number) => ({ workerId: `worker-llm-${port}@gpu-0`, url: `http://127.0.0.1:${port}`, port });
 
 t.test('those that are restored are started one at a time, in order, past those that are refused', async (t) => {
   const script = createScript();
@@ -46,7 +46,7 @@ t.test('those that are restored are started one at a time, in order, past those 
   actor.send(restore('never', { refused: 'it was loading when all went down, twice' }));
   await script.pass(600);
   t.strictSame(states(), { a: 'starting', b: 'waiting', c: 'waiting', never: 'crashed' });
-  runs.get('a')?.tell({ type: 'process.listening', door: door(8080) });
+  runs.get('a')?.tell({ type: 'process.listening', endpoint: endpoint(8080) });
   await script.pass(100);
   t.strictSame(states(), { a: 'healthy', b: 'starting', c: 'waiting', never: 'crashed' });
   // One that cannot run holds up nobody for longer than it is tried.
@@ -83,7 +83,7 @@ t.test('a worker before an engine elsewhere holds up nobody while that is away',
   actor.send(restore('b'));
   await script.pass(100);
   t.strictSame(states(), { engine: 'starting', b: 'waiting' });
-  runs.get('engine')?.tell({ type: 'process.listening', door: door(8080) });
+  runs.get('engine')?.tell({ type: 'process.listening', endpoint: endpoint(8080) });
   await script.pass(100);
   t.match(states(), { b: 'starting' });
   actor.stop();

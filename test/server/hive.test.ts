@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import net from 'node:net';
 import t, { type Test } from 'tap';
 import type { HiveEvent } from '../../machines/hive.js';
-import { hiveDoors } from '../../server/hive.js';
+import { hiveRoutes } from '../../server/hive.js';
 import { createApp } from '../../server/http/app.js';
 import { readKernelQueues } from '../../server/http/kernel-queues.js';
 import { listen } from '../../server/http/listen.js';
@@ -14,7 +14,7 @@ import { waitFor } from '../helpers/wait.js';
 
 async function serveHive(t: Test, hasOlderQueen = () => false) {
   const events: HiveEvent[] = [];
-  const doors = hiveDoors({
+  const api = hiveRoutes({
     hiveId: 'gpu-0',
     instance: 'instance-1',
     loopbackOnly: true,
@@ -23,18 +23,18 @@ async function serveHive(t: Test, hasOlderQueen = () => false) {
     hasOlderQueen,
   });
   const log = { error: (_: object, message: string) => void t.fail(message), debug: () => {} };
-  const app = createApp({ doors: { tokens: [], allowHosts: [], allowOrigins: [] }, routes: doors.routes, log });
+  const app = createApp({ access: { tokens: [], allowHosts: [], allowOrigins: [] }, routes: api.routes, log });
   const listener = await listen({ bind: '127.0.0.1', ports: [0], tls: null });
   listener.serve(app);
   t.teardown(() => {
-    for (const stream of doors.streams) stream.end('shutdown');
+    for (const stream of api.streams) stream.end('shutdown');
     return listener.close(0);
   });
-  return { doors, events, port: listener.port, url: `http://127.0.0.1:${listener.port}/v1/heartbeats/stream` };
+  return { api, events, port: listener.port, url: `http://127.0.0.1:${listener.port}/v1/heartbeats/stream` };
 }
 
 t.test('a reader whose connection breaks off right after its request leaves none behind', async (t) => {
-  const { doors, events, port, url } = await serveHive(t);
+  const { api, events, port, url } = await serveHive(t);
   for (let n = 0; n < 200; n += 1) {
     await new Promise<void>((resolve) => {
       const socket = net.connect(port, '127.0.0.1', () => {
@@ -50,7 +50,7 @@ t.test('a reader whose connection breaks off right after its request leaves none
   const closed = () => events.filter(({ type }) => type === 'reader.closed').length;
   await waitFor(
     'the end of all but the last',
-    () => totalStats(doors.streams).readers === 1 && opened() === closed() + 1,
+    () => totalStats(api.streams).readers === 1 && opened() === closed() + 1,
   );
   const open = new Set<string>();
   for (const event of events) {
@@ -68,15 +68,15 @@ t.test(
   'a reader that takes nothing of small events is closed, though the kernel would keep them for it',
   onLinux,
   async (t) => {
-    const { doors, events, port, url } = await serveHive(t);
+    const { api, events, port, url } = await serveHive(t);
     const brisk = await openStream(t, url, { 'rbee-queen': 'brisk' });
     const stuck = net.connect(port, '127.0.0.1').on('error', () => {});
     t.teardown(() => stuck.destroy());
     await once(stuck.pause(), 'connect');
     stuck.write('GET /v1/heartbeats/stream HTTP/1.1\r\nHost: localhost\r\nRbee-Queen: stuck\r\n\r\n');
-    await waitFor('both readers', () => totalStats(doors.streams).readers === 2);
+    await waitFor('both readers', () => totalStats(api.streams).readers === 2);
     let n = 0;
-    const timer = setInterval(() => doors.publish(telemetry(++n)), 500);
+    const timer = setInterval(() => api.publish(telemetry(++n)), 500);
     t.teardown(() => clearInterval(timer));
     await waitFor('the end of the one', () => events.some(({ type }) => type === 'reader.closed'), {
       timeoutMs: 60_000,
@@ -88,7 +88,7 @@ t.test(
     );
     const before = brisk.events.length;
     await brisk.waitForEvent((_, index) => index > before);
-    t.equal(totalStats(doors.streams).readers, 1);
+    t.equal(totalStats(api.streams).readers, 1);
   },
 );
 
@@ -118,11 +118,11 @@ t.test('what the kernel keeps of a connection is told, whichever family of addre
 
 t.test('an older queen, which drops a worker for nulls, gets zeros, and nobody else does', async (t) => {
   let older = false;
-  const { doors, url } = await serveHive(t, () => older);
+  const { api, url } = await serveHive(t, () => older);
   const measures = { gpu_util_pct: null, vram_mb: null, total_vram_mb: null };
   const publish = (pid: number) => {
     const worker = { worker_id: 'worker-llm-8080@gpu-0', pid, cpu_pct: null, ...measures };
-    doors.publish({ type: 'telemetry', hive_id: 'gpu-0', workers: [worker] });
+    api.publish({ type: 'telemetry', hive_id: 'gpu-0', workers: [worker] });
   };
   publish(1);
   const curl = await openStream(t, url);
@@ -141,5 +141,5 @@ t.test('an older queen, which drops a worker for nulls, gets zeros, and nobody e
       t.match(data.workers, [{ ...expected, cpu_pct: null }], `reader ${index}, event ${pid}`);
     }
   }
-  t.match(totalStats(doors.streams), { readers: 4, events: 2, delivered: 4 });
+  t.match(totalStats(api.streams), { readers: 4, events: 2, delivered: 4 });
 });

@@ -35,7 +35,7 @@ const house = setup({
 async function inspected(t: Test, tokens: string[] = []) {
   const relay = await createInspectRelay({ title: 'hive <test>' });
   const app = createApp({
-    doors: { tokens, allowHosts: [], allowOrigins: [] },
+    access: { tokens, allowHosts: [], allowOrigins: [] },
     routes: relay.routes,
     log: { error: (fields, message) => t.fail(message, fields), debug: () => {} },
   });

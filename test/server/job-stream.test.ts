@@ -12,7 +12,7 @@ t.test('a job that is silent sends comments between its lines, and none after it
   const jobs = createJobs();
   const streams = createJobStreams(jobs, 20);
   const app = createApp({
-    doors: { tokens: [], allowHosts: [], allowOrigins: [] },
+    access: { tokens: [], allowHosts: [], allowOrigins: [] },
     routes: [
       {
         ...{ method: 'GET', path: '/v1/jobs/:id/stream', summary: 'The stream.', answers: {} },

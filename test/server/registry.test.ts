@@ -1,8 +1,8 @@
-/** The registry's stream under a reader that does not read: its doors alone, over a real socket. */
+/** The registry's stream under a reader that does not read: its endpoints alone, over a real socket. */
 import t from 'tap';
 import { createApp } from '../../server/http/app.js';
 import { listen } from '../../server/http/listen.js';
-import { registryDoors } from '../../server/registry.js';
+import { registryRoutes } from '../../server/registry.js';
 import { createComponents } from '../../stores/components.js';
 import { REGISTRY_PATH } from '../../wire/registry.js';
 import { openStream } from '../helpers/http.js';
@@ -14,13 +14,13 @@ t.test('a reader that does not keep up is told how much it missed, and then who 
     ...{ leaseMs: 45_000, componentsMax: 100, bytesMax: 10_000_000 },
     report: (error) => t.fail(String(error)),
   });
-  const doors = registryDoors({ lease: { lease_ttl_s: 45, heartbeat_interval_s: 15 }, components, now });
+  const api = registryRoutes({ lease: { lease_ttl_s: 45, heartbeat_interval_s: 15 }, components, now });
   const log = { error: (_: object, message: string) => void t.fail(message), debug: () => {} };
-  const app = createApp({ doors: { tokens: [], allowHosts: [], allowOrigins: [] }, routes: doors.routes, log });
+  const app = createApp({ access: { tokens: [], allowHosts: [], allowOrigins: [] }, routes: api.routes, log });
   const listener = await listen({ bind: '127.0.0.1', ports: [0], tls: null });
   listener.serve(app);
   t.teardown(() => {
-    doors.stream.end('shutdown');
+    api.stream.end('shutdown');
     return listener.close(0);
   });
 
@@ -33,7 +33,7 @@ t.test('a reader that does not keep up is told how much it missed, and then who 
     components.register({ ...name, own: { n, fat }, bytes: 16_010 }, now());
   }
   components.unregister({ kind: 'hive', id: 'hive-0' });
-  t.ok(doors.stream.stats().bytes <= 8 * 1024 * 1024, 'what is kept for it is bounded');
+  t.ok(api.stream.stats().bytes <= 8 * 1024 * 1024, 'what is kept for it is bounded');
   stream.resume();
   const lagged = await stream.waitForEvent(({ event }) => event === 'lagged');
   t.ok(lagged.data.missed > 1_000, `${lagged.data.missed} missed`);

@@ -3,7 +3,7 @@ import t, { type Test } from 'tap';
 import { createApp } from '../../server/http/app.js';
 import { listen } from '../../server/http/listen.js';
 import type { Silence } from '../../server/serving.js';
-import { workerDoors } from '../../server/worker.js';
+import { workerRoutes } from '../../server/worker.js';
 import { createInferenceStats } from '../../stores/inference.js';
 import type { InferenceAnswer, InferenceCall } from '../../wire/infer.js';
 import { postJson } from '../helpers/http.js';
@@ -14,11 +14,11 @@ type Infer = (call: InferenceCall) => Promise<InferenceAnswer>;
 const facts = { models: [{ id: 'm' }], devices: [], context_tokens: null };
 const ASK = { messages: [{ role: 'user', content: 'Hi' }] };
 
-/** A worker's doors at a real port, before `infer`. */
+/** A worker's routes at a real port, before `infer`. */
 async function doorsTo(t: Test, infer: Infer, more: { silence?: Silence; slots?: number | null } = {}) {
   const warnings: string[] = [];
   const stats = createInferenceStats();
-  const doors = workerDoors({
+  const api = workerRoutes({
     workerId: 'w',
     info: () => {
       throw new Error('nobody asks');
@@ -38,12 +38,12 @@ async function doorsTo(t: Test, infer: Infer, more: { silence?: Silence; slots?:
   const log = { error: () => {}, debug: () => {} };
   const rules = { tokens: [], allowHosts: [], allowOrigins: [] };
   const listener = await listen({ bind: '127.0.0.1', ports: [0], tls: null });
-  listener.serve(createApp({ doors: rules, routes: doors.routes, log }));
+  listener.serve(createApp({ access: rules, routes: api.routes, log }));
   t.teardown(async () => {
-    doors.stop();
+    api.stop();
     await listener.close(0);
   });
-  return { ...doors, stats, warnings, url: `http://127.0.0.1:${listener.port}` };
+  return { ...api, stats, warnings, url: `http://127.0.0.1:${listener.port}` };
 }
 
 /** Settles when the request is aborted, and not before. */

@@ -15,7 +15,7 @@ const ASSETS = readdirSync(path.join(BUILT, 'assets'));
 const script = ASSETS.find((name) => name.endsWith('.js')) ?? '';
 
 const app = createApp({
-  doors: { tokens: ['a-token'], allowHosts: [], allowOrigins: [] },
+  access: { tokens: ['a-token'], allowHosts: [], allowOrigins: [] },
   routes: [
     ...webRoutes(),
     { method: 'GET', path: '/v1/data', summary: '', answers: {}, handle: (ctx) => answer(ctx, { some: 'data' }) },
@@ -112,7 +112,7 @@ t.test('no unknown path is answered with the page', async (t) => {
 
 t.test('a page that was not built is a clear 404', async (t) => {
   const bare = createApp({
-    doors: { tokens: [], allowHosts: [], allowOrigins: [] },
+    access: { tokens: [], allowHosts: [], allowOrigins: [] },
     routes: webRoutes(t.testdir()),
     log: { error: () => {}, debug: () => {} },
   });

@@ -469,7 +469,7 @@ t.test('unknown fields and headers are ignored, however strange', async (t) => {
   t.equal((await getJson(`${hive.url}/capabilities`, headers)).status, 200);
 });
 
-t.test('a body that is nested deeper than 64 levels is refused at every door, and ends nobody', async (t) => {
+t.test('a body that is nested deeper than 64 levels is refused by every endpoint, and ends no process', async (t) => {
   for (const levels of [65, 5_000, 200_000]) {
     const deep = `${'['.repeat(levels)}${']'.repeat(levels)}`;
     for (const [url, body] of [

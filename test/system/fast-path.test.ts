@@ -35,9 +35,9 @@ const workerIs = (id: string, expected: Record<string, unknown>, at = queen) =>
   );
 const hiveStreams = (id: string, { url } = queen) =>
   waitFor(`${id} to stream`, async () => (await getJson(`${url}/v1/hives/${id}`)).body.state === 'streaming');
-const tellHive = (hive_id: string, hive_url: string) =>
+const postHive = (hive_id: string, hive_url: string) =>
   postJson(`${queen.url}/v1/queen/register-hive`, { hive_id, hive_url });
-const tellWorker = (more: Record<string, unknown>) =>
+const postWorker = (more: Record<string, unknown>) =>
   postJson(`${queen.url}/v1/queen/register-worker`, {
     ...{ worker_id: 'w', hostname: '127.0.0.1', port: 1, worker_type: 'llm', model: null, spawned_by: 'gui' },
     ...more,
@@ -96,7 +96,7 @@ t.test(
       ['plain-3', { spawned_by: 'gui' }, null],
     ];
     for (const [worker_id, said, hiveId] of cases) {
-      t.match(await tellWorker({ worker_id, ...said }), { status: 200 }, worker_id);
+      t.match(await postWorker({ worker_id, ...said }), { status: 200 }, worker_id);
       t.match(await workersNamed(worker_id), [{ hive_id: hiveId }], worker_id);
     }
   },
@@ -109,7 +109,7 @@ t.test('where a worker answers is its url, or made of its host and port', async 
     [{ hostname: '[::1]', port: 8080 }, 'http://[::1]:8080'],
     [{ hostname: 'elsewhere', port: 1, url: 'https://127.0.0.1:9/base/' }, 'https://127.0.0.1:9/base'],
   ] as const) {
-    t.match(await tellWorker({ worker_id: 'where', ...said }), { status: 200 }, url);
+    t.match(await postWorker({ worker_id: 'where', ...said }), { status: 200 }, url);
     t.match(await workersNamed('where'), [{ url, port: said.port }]);
   }
 });
@@ -133,7 +133,7 @@ t.test('wrong words are refused by their pointers, and a queen on loopback is se
     ['/model', { model: 5 }],
     ['/spawned_by', { spawned_by: null }],
   ] as const) {
-    const { status, body } = await tellWorker({ ...wrong, ...said });
+    const { status, body } = await postWorker({ ...wrong, ...said });
     t.equal(status, 422, JSON.stringify(said));
     t.match(body.errors?.[0], { pointer }, JSON.stringify(said));
   }
@@ -143,7 +143,7 @@ t.test('wrong words are refused by their pointers, and a queen on loopback is se
     ['/hive_url', 'a', 'http://192.168.1.5:7835'],
     ['/hive_url', 'a', 'nonsense'],
   ] as const) {
-    t.match(await tellHive(id, url), { status: 422, body: { errors: [{ pointer }] } });
+    t.match(await postHive(id, url), { status: 422, body: { errors: [{ pointer }] } });
   }
   t.match(await postJson(`${queen.url}/v1/queen/register-worker`, '{'), { status: 400 });
   t.match(await getJson(`${queen.url}/v1/queen/register-hive`), { status: 405 });
@@ -151,21 +151,21 @@ t.test('wrong words are refused by their pointers, and a queen on loopback is se
 
 t.test('a hive that somebody tells of is asked to announce itself; one that streams is left in peace', async (t) => {
   const hive = await fakeHive(t, { hiveId: 'hinted', tickMs: 200 });
-  t.match(await tellHive('hinted', hive.url), { status: 200, body: { status: 'ok' } });
+  t.match(await postHive('hinted', hive.url), { status: 200, body: { status: 'ok' } });
   await hiveStreams('hinted');
   t.match(hive.queries, [{ queenUrl: queen.url, queenId: 'queen-desk' }]);
-  t.match(await tellHive('hinted', hive.url), { status: 200 });
-  t.match(await tellHive('hinted', `${hive.url}/`), { status: 200 });
+  t.match(await postHive('hinted', hive.url), { status: 200 });
+  t.match(await postHive('hinted', `${hive.url}/`), { status: 200 });
   // A later hint was heard after them.
   const other = await fakeHive(t, { hiveId: 'hinted-too', tickMs: 200 });
-  await tellHive('hinted-too', other.url);
+  await postHive('hinted-too', other.url);
   await hiveStreams('hinted-too');
   t.equal(hive.queries.filter(({ queenUrl }) => queenUrl !== null).length, 1);
 });
 
 t.test('thousands of hints of hives that are nowhere cost nobody his place', async (t) => {
   const queen = await startProcess(t, { name: 'queen', args: ['--queen-id', 'queen-flooded'] });
-  // A door that takes connections and never answers.
+  // A listener that takes connections and never answers.
   const dead = await serve(t, {}, () => {});
   // Fifty at a time: what waits is with the queen, and others are tested in this process.
   const limit = pLimit(50);

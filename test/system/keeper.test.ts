@@ -78,8 +78,8 @@ t.test('without a queen', async (t) => {
   });
 
   t.test('what hives and workers tell queens it does not take', async (t) => {
-    for (const door of ['hive/ready', 'worker-heartbeat', 'queen/register-worker', 'queen/register-hive']) {
-      t.equal((await postJson(`${keeper.url}/v1/${door}`, {})).status, 404, door);
+    for (const name of ['hive/ready', 'worker-heartbeat', 'queen/register-worker', 'queen/register-hive']) {
+      t.equal((await postJson(`${keeper.url}/v1/${name}`, {})).status, 404, name);
     }
   });
 
@@ -244,14 +244,14 @@ t.test('a worker is told to the queens that are named, at once', async (t) => {
   t.throws(() => process.kill(payload.pid, 0), 'a keeper that ends in order ends its workers');
 });
 
-t.test('with a token its doors are shut to strangers, and hives are read with it', async (t) => {
+t.test('with a token it refuses who has none, and hives are read with it', async (t) => {
   const env = { RBEE_TOKEN: 'secret' };
   const registry = await startProcess(t, { name: 'registry', env });
   await startProcess(t, { name: 'hive', args: ['--hive-id', 'gpu-0', '--registry-url', registry.url], env });
   const keeper = await startProcess(t, { name: 'keeper', args: ['--registry-url', registry.url], env });
   t.equal((await getJson(`${keeper.url}/health`)).status, 200);
-  for (const door of ['keeper', 'hives', 'workers', 'models', 'jobs', 'heartbeats/stream', 'machines', 'history']) {
-    t.equal((await getJson(`${keeper.url}/v1/${door}`)).status, 401, door);
+  for (const name of ['keeper', 'hives', 'workers', 'models', 'jobs', 'heartbeats/stream', 'machines', 'history']) {
+    t.equal((await getJson(`${keeper.url}/v1/${name}`)).status, 401, name);
   }
   t.equal((await postJson(`${keeper.url}/v1/jobs`, { operation: 'status' })).status, 401);
   const known = { authorization: 'Bearer secret' };

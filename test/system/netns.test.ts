@@ -14,7 +14,7 @@ const BACK_MS_MAX = 10_000;
 
 const impossible = cannotPlug();
 
-/** What the swarm is asked for: by doors of its own, which do not go by the cable. */
+/** What the swarm is asked for: by proxies of its own, which do not go by the cable. */
 interface Swarm {
   queen: string;
   hive: string;

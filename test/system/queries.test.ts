@@ -87,7 +87,7 @@ async function countsAgree(t: Test) {
   return result;
 }
 
-/** A worker's door: /health with the status it is set to, or nothing until `release`. */
+/** A worker's endpoint: /health with the status it is set to, or nothing until `release`. */
 async function fakeWorker(t: Pick<Test, 'teardown'>, status: number | 'hang' = 200) {
   const waiting: (() => void)[] = [];
   const served = await serve(t, {}, (_, response) => {

@@ -83,8 +83,8 @@ async function seeWorker(swarm: Swarm, fits: (pid: number) => boolean): Promise<
       const { machines } = (await getJson(`${swarm.hive.url}/v1/machines`)).body;
       const found = machines.filter(({ machine }: { machine: string }) => machine === 'worker');
       if (found.length !== 1 || found[0].state !== 'healthy') throw new Error(JSON.stringify(found));
-      const { pid, door } = found[0].context;
-      return fits(pid) && { id: door.workerId, pid, url: door.url };
+      const { pid, endpoint } = found[0].context;
+      return fits(pid) && { id: endpoint.workerId, pid, url: endpoint.url };
     },
     { timeoutMs: NOTICED_MS_MAX },
   );

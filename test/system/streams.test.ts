@@ -3,7 +3,7 @@ import net from 'node:net';
 import os from 'node:os';
 import { setImmediate as turn } from 'node:timers/promises';
 import t, { type Test } from 'tap';
-import { hiveDoors } from '../../server/hive.js';
+import { hiveRoutes } from '../../server/hive.js';
 import { createApp } from '../../server/http/app.js';
 import { listen } from '../../server/http/listen.js';
 import { version } from '../../wiring/version.js';
@@ -402,13 +402,13 @@ async function neverReads(url: string): Promise<net.Socket> {
 }
 
 t.test('a slow reader of a hive loses its oldest events past a hundred, and is told how many', async (t) => {
-  // A hive's own events are too small to fill a socket in a test: its doors, with larger ones.
-  const doors = hiveDoors({
+  // A hive's own events are too small to fill a socket in a test: its endpoints, with larger ones.
+  const api = hiveRoutes({
     ...{ hiveId: 'hive-2', instance: 'i', loopbackOnly: true },
     ...{ send: () => {}, devices: () => [], hasOlderQueen: () => false },
   });
   const log = { error: () => {}, debug: () => {} };
-  const app = createApp({ doors: { tokens: [], allowHosts: [], allowOrigins: [] }, routes: doors.routes, log });
+  const app = createApp({ access: { tokens: [], allowHosts: [], allowOrigins: [] }, routes: api.routes, log });
   const listener = await listen({ bind: '127.0.0.1', ports: [0], tls: null });
   listener.serve(app);
   t.teardown(() => listener.close(0));
@@ -417,7 +417,7 @@ t.test('a slow reader of a hive loses its oldest events past a hundred, and is t
   let published = 0;
   const publish = (): void => {
     published += 1;
-    doors.publish({ type: 'telemetry', hive_id: 'hive-2', workers: [{ pid: published, model }] });
+    api.publish({ type: 'telemetry', hive_id: 'hive-2', workers: [{ pid: published, model }] });
   };
   publish();
   const [slow, brisk] = await Promise.all([openStream(t, url), openStream(t, url)]);

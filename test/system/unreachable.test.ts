@@ -15,24 +15,24 @@ const metric = async (line: RegExp) => line.exec((await getJson(`${queen.url}/me
 await t.test(
   'a hive that called and could not be read is listed with reason and remedy until it is read',
   async (t) => {
-    const hive = await fakeHive(t, { hiveId: 'closed-door', mode: 401, announcesWhenAsked: false, tickMs: 300 });
+    const hive = await fakeHive(t, { hiveId: 'refused', mode: 401, announcesWhenAsked: false, tickMs: 300 });
     t.notOk('last_failure' in (await hive.announce(queen.url)).body, 'nothing is known yet');
-    const entry = await waitFor('an entry', () => entryOf('closed-door'));
+    const entry = await waitFor('an entry', () => entryOf('refused'));
     t.match(entry, { hive_url: hive.url, reason: /answered 401/, remedy: /--token/, since: String });
     t.same((await list()).hives, [], 'it is no hive of the swarm');
-    t.match(queen.stderr(), /hive closed-door at .* cannot be read: .*401/);
+    t.match(queen.stderr(), /hive refused at .* cannot be read: .*401/);
     t.equal(await metric(/^rbee_hives_unreachable (\d+)$/m), '1');
 
     const status = startCommand(t, ['status', '--url', queen.url]);
     await status.exited;
-    t.match(status.stdout(), /unreachable +closed-door .*answered 401.*--token/);
+    t.match(status.stdout(), /unreachable +refused .*answered 401.*--token/);
 
     hive.mode = 'stream';
     t.match((await hive.announce(queen.url)).body, { status: 'ok', last_failure: /answered 401/ });
     await waitFor('streaming', async () =>
       (await list()).hives.some(({ state }: { state: string }) => state === 'streaming'),
     );
-    t.equal(await entryOf('closed-door'), undefined);
+    t.equal(await entryOf('refused'), undefined);
     hive.mode = 401;
     hive.dropStreams();
     await waitFor('lost', async () => (await list()).hives[0].state === 'lost');
@@ -42,7 +42,7 @@ await t.test(
       return /401/.test(one.reason) && one;
     });
     t.match(lost, { state: 'lost', losses_10m: 1 });
-    t.equal(await metric(/^rbee_hive_losses_10m\{hive="closed-door"\} (\d+)$/m), '1');
+    t.equal(await metric(/^rbee_hive_losses_10m\{hive="refused"\} (\d+)$/m), '1');
     t.match((await hive.announce(queen.url)).body, { last_failure: /answered 401/ });
   },
 );

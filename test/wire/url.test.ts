@@ -1,5 +1,5 @@
 import t from 'tap';
-import { asSaidBy, hostForUrl, hostOf, isLoopback, isPrivate, normaliseUrl, unmapped } from '../../wire/url.js';
+import { hostForUrl, hostOf, isLoopback, isPrivate, normaliseUrl, resolvePeerUrl, unmapped } from '../../wire/url.js';
 
 t.test('two spellings of one peer are one URL', async (t) => {
   for (const [text, url] of [
@@ -69,10 +69,10 @@ t.test('loopback in what a peer says is the machine of that peer', async (t) => 
     ['http://127.0.0.1:', 'http://desk'],
     ['http://127.0.0.1:99999', 'http://127.0.0.1:99999'],
   ] as const) {
-    t.equal(asSaidBy(desk, url), there, url);
-    t.equal(asSaidBy('http://127.0.0.1:7835', url), url, 'it is ours as well');
+    t.equal(resolvePeerUrl(desk, url), there, url);
+    t.equal(resolvePeerUrl('http://127.0.0.1:7835', url), url, 'it is ours as well');
   }
-  t.equal(asSaidBy('http://[fd00::1]:7835', 'http://127.0.0.1:8080'), 'http://[fd00::1]:8080');
+  t.equal(resolvePeerUrl('http://[fd00::1]:7835', 'http://127.0.0.1:8080'), 'http://[fd00::1]:8080');
 });
 
 t.test('addresses become hosts of URLs and back', async (t) => {

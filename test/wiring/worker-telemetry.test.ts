@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { SpawnedWorker } from '../../machines/workers.js';
-import { tellWorkers } from '../../wiring/worker-telemetry.js';
+import { workersToTelemetry } from '../../wiring/worker-telemetry.js';
 
 const worker = (over: Partial<SpawnedWorker>): SpawnedWorker => ({
   ...{ id: 'a', name: 'worker-llm-8080@gpu-0', state: 'healthy', pid: 7, workerId: 'worker-llm-8080@gpu-0' },
@@ -26,22 +26,24 @@ const worker = (over: Partial<SpawnedWorker>): SpawnedWorker => ({
 const down = { pid: null, workerId: null, url: null, port: null, group: null, instance: null } as const;
 
 t.test('a worker is told at the host by which queens reach its hive', async (t) => {
-  t.match(tellWorkers([worker({})], 'http://192.168.1.5:7835'), [{ url: 'http://192.168.1.5:8080', status: 'ready' }]);
-  t.match(tellWorkers([worker({})], 'http://[::1]:7835'), [{ url: 'http://[::1]:8080' }]);
-  t.match(tellWorkers([worker({})], null), [{ url: 'http://127.0.0.1:8080' }]);
+  t.match(workersToTelemetry([worker({})], 'http://192.168.1.5:7835'), [
+    { url: 'http://192.168.1.5:8080', status: 'ready' },
+  ]);
+  t.match(workersToTelemetry([worker({})], 'http://[::1]:7835'), [{ url: 'http://[::1]:8080' }]);
+  t.match(workersToTelemetry([worker({})], null), [{ url: 'http://127.0.0.1:8080' }]);
 });
 
 t.test('what it takes is told as it says itself, and not before it says so', async (t) => {
-  const told = tellWorkers([worker({ capacity: { context: 8192, slots: 4 } }), worker({ capacity: {} })], null);
+  const told = workersToTelemetry([worker({ capacity: { context: 8192, slots: 4 } }), worker({ capacity: {} })], null);
   t.match(told[0], { context: 8192, slots: 4 });
   t.notOk('context' in (told[1] ?? {}) || 'slots' in (told[1] ?? {}));
-  const [engine] = tellWorkers([worker({ capacity: { context: null, slots: null } })], null);
+  const [engine] = workersToTelemetry([worker({ capacity: { context: null, slots: null } })], null);
   t.match(engine, { context: null, slots: null }, 'an engine elsewhere decides by itself');
 });
 
 t.test('what it was spawned with is told, and nothing that was left out', async (t) => {
   const request = { model: 'tiny', worker: 'cuda', device: 0, engineUrl: null } as const;
-  const told = tellWorkers(
+  const told = workersToTelemetry(
     [worker({ request: { ...request, threads: 2, gpuLayers: 0, kvType: 'q8_0' } }), worker({})],
     null,
   );
@@ -50,7 +52,7 @@ t.test('what it was spawned with is told, and nothing that was left out', async 
 });
 
 t.test('what it says of its work is told, and it is busy only while it can answer', async (t) => {
-  const told = tellWorkers(
+  const told = workersToTelemetry(
     [
       worker({ busy: true, tokensPerS: 12.5 }),
       worker({ tokensPerS: 0 }),
@@ -66,7 +68,7 @@ t.test('what it says of its work is told, and it is busy only while it can answe
 });
 
 t.test('one that is started again says why, and none but a crashed one says its last lines', async (t) => {
-  const [starting, healthy] = tellWorkers(
+  const [starting, healthy] = workersToTelemetry(
     [
       worker({ ...down, state: 'absent', reason: 'it ended with code 1', lastLines: ['x'] }),
       worker({ lastLines: ['x'] }),
@@ -82,7 +84,7 @@ t.test('what is told of the crashed is bounded: in lines, in their length, and i
   const crashed = Array.from({ length: 16 }, (_, n) =>
     worker({ ...down, name: `w${n}`, state: 'crashed', reason: 'y'.repeat(9_000), lastLines }),
   );
-  const told = tellWorkers(crashed, null);
+  const told = workersToTelemetry(crashed, null);
   t.same(
     told.filter(({ last_lines }) => last_lines).map(({ worker_id }) => worker_id),
     ['w12', 'w13', 'w14', 'w15'],

@@ -1,8 +1,8 @@
 import type { NetworkInterfaceInfo } from 'node:os';
 import t from 'tap';
-import { type Door, urlTowards } from '../../../actors/net/endpoint.js';
+import { type Endpoint, urlTowards } from '../../../actors/net/endpoint.js';
 
-const wildcard: Door = { scheme: 'http', address: '0.0.0.0', port: 7835, advertiseUrl: null };
+const wildcard: Endpoint = { scheme: 'http', address: '0.0.0.0', port: 7835, advertiseUrl: null };
 
 const info = (address: string) =>
   ({ address, family: address.includes(':') ? 'IPv6' : 'IPv4' }) as unknown as NetworkInterfaceInfo;
@@ -13,8 +13,8 @@ const interfaces = () => ({
   wg0: [info('fd00::7')],
 });
 
-const told = (door: Partial<Door>, localAddress: string) =>
-  urlTowards({ ...wildcard, ...door }, { localAddress }, interfaces);
+const told = (endpoint: Partial<Endpoint>, localAddress: string) =>
+  urlTowards({ ...wildcard, ...endpoint }, { localAddress }, interfaces);
 
 t.test(
   'where only IPv4 is listened on, a peer reached by IPv6 is told the IPv4 address of that interface',

@@ -1,16 +1,16 @@
 /** What goes over the wire between a component and its registry: real HTTP, a fake peer. */
 import t from 'tap';
 import { createActor } from 'xstate';
-import type { Door } from '../../../actors/net/endpoint.js';
+import type { Endpoint } from '../../../actors/net/endpoint.js';
 import type { Outgoing } from '../../../actors/net/http.js';
 import { createLeaseActors } from '../../../actors/registry/keep-lease.js';
 import { fakeRegistry } from '../../fakes/registry.js';
 
 const outgoing: Outgoing = { token: 'a-token', ca: null, loopbackOnly: true, family: 0 };
 
-function actorsFor(registryUrl: string, door: Partial<Door> = {}) {
-  const where: Door = { scheme: 'http', address: '127.0.0.1', port: 7835, advertiseUrl: null, ...door };
-  const deps = { outgoing, door: where, registryUrl, kind: 'hive' as const, id: 'gpu-0' };
+function actorsFor(registryUrl: string, endpoint: Partial<Endpoint> = {}) {
+  const where: Endpoint = { scheme: 'http', address: '127.0.0.1', port: 7835, advertiseUrl: null, ...endpoint };
+  const deps = { outgoing, endpoint: where, registryUrl, kind: 'hive' as const, id: 'gpu-0' };
   const actors = createLeaseActors({ ...deps, about: () => ({ kind: 'queen', id: 'not-me', labels: { rack: 'b' } }) });
   return { where, actors };
 }

@@ -18,7 +18,7 @@ t.test('what healthy workers say of their work is known, until they do not answe
   let urls = [worker.url, sick.url];
   const watch = watchWork({
     outgoing,
-    doors: () => urls.map((url) => ({ url, workerId: 'worker-llm-8080@gpu-0', port: 8080 })),
+    endpoints: () => urls.map((url) => ({ url, workerId: 'worker-llm-8080@gpu-0', port: 8080 })),
   });
   t.teardown(watch.stop);
   t.equal(watch.of(worker.url), undefined);

@@ -53,7 +53,11 @@ async function lookAt({ follower }: Swarm, hive: Hive, entries: Entry[], hers: M
   const expect = (what: string, got: unknown, wanted: unknown) => {
     if (got !== wanted) wrong.push(`${what} is ${got}, not ${wanted}`);
   };
-  expect('its entry', entry && `${entry.hive_url} ${entry.state} ${entry.stale}`, `${hive.door.url} streaming false`);
+  expect(
+    'its entry',
+    entry && `${entry.hive_url} ${entry.state} ${entry.stale}`,
+    `${hive.inbound.url} streaming false`,
+  );
   const mine = hers.filter((machine) => isOf(name, machine)).map(({ machine, state }) => `${machine} ${state}`);
   expect('its subscription', mine.join(), 'hive-subscription streaming');
   const connection = machines.find(({ machine }) => machine === 'hive-connection');

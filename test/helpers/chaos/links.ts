@@ -98,7 +98,7 @@ function drawWay(choice: Choice): Way {
     words: `everything between ${one.name} and the queen`,
     keys: [wayTo(one.name), wayFrom(one.name)].map(linkKey),
     touches: [one.name],
-    proxies: () => [one.door, one.uplink],
+    proxies: () => [one.inbound, one.uplink],
   };
 }
 
@@ -106,7 +106,7 @@ function drawProxy(choice: Choice): Way {
   const one = choice.hive();
   const { front } = choice.swarm;
   const ways: Omit<Way, 'keys'>[] = [
-    { proxies: () => [one.door], words: wayTo(one.name), touches: [one.name] },
+    { proxies: () => [one.inbound], words: wayTo(one.name), touches: [one.name] },
     { proxies: () => [one.uplink], words: wayFrom(one.name), touches: [one.name] },
     ...(front ? [{ proxies: () => [front], words: "the queen's own URL", touches: choice.allHives }] : []),
   ];

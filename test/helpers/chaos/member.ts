@@ -18,7 +18,7 @@ export interface Member {
 
 export interface Hive extends Member {
   /** The queen's way to it, and its way to the queen. */
-  door: TcpProxy;
+  inbound: TcpProxy;
   uplink: TcpProxy;
 }
 

@@ -22,13 +22,13 @@ export function mistakenNames(choice: Choice): Drawers {
               [a, b],
               [b, a],
             ] as const) {
-              at.door.setTarget({ port: to.port });
-              at.door.cut();
+              at.inbound.setTarget({ port: to.port });
+              at.inbound.cut();
             }
             await sleep(ms);
             for (const one of [a, b]) {
-              one.door.setTarget({ port: one.port });
-              one.door.cut();
+              one.inbound.setTarget({ port: one.port });
+              one.inbound.cut();
             }
           },
         };

@@ -66,11 +66,11 @@ export class Swarm {
       const port = await freePort();
       const hive: Hive = {
         ...swarm.member(`hive-${i}`, 'hive', port),
-        door: await proxy(port),
+        inbound: await proxy(port),
         uplink: await proxy(queen.port),
         args: () => [
           ...['--hive-id', hive.name, '--port', String(hive.port)],
-          ...['--queen-url', hive.uplink.url, '--advertise-url', hive.door.url],
+          ...['--queen-url', hive.uplink.url, '--advertise-url', hive.inbound.url],
         ],
       };
       swarm.hives.push(hive);
@@ -90,7 +90,10 @@ export class Swarm {
 
   /** All proxies as they were. */
   async heal(): Promise<void> {
-    const proxies = [...this.hives.flatMap(({ door, uplink }) => [door, uplink]), ...(this.front ? [this.front] : [])];
+    const proxies = [
+      ...this.hives.flatMap(({ inbound, uplink }) => [inbound, uplink]),
+      ...(this.front ? [this.front] : []),
+    ];
     await Promise.all(proxies.map((proxy) => proxy.heal()));
   }
 
@@ -154,17 +157,17 @@ export class Swarm {
     const port = await this.freePort();
     member.port = port;
     const hive = this.hives.find((one) => one === member);
-    for (const proxy of hive ? [hive.door] : [...this.hives.map(({ uplink }) => uplink), this.front]) {
+    for (const proxy of hive ? [hive.inbound] : [...this.hives.map(({ uplink }) => uplink), this.front]) {
       proxy?.setTarget({ port });
     }
   }
 
   /** Another port, and another URL before it. */
   async move(hive: Hive): Promise<void> {
-    await hive.door.close();
-    this.retired.set(hive.door.url, performance.now());
+    await hive.inbound.close();
+    this.retired.set(hive.inbound.url, performance.now());
     hive.port = await this.freePort();
-    hive.door = await tcpProxy(this.t, { target: { port: hive.port }, listenPort: await this.freePort() });
+    hive.inbound = await tcpProxy(this.t, { target: { port: hive.port }, listenPort: await this.freePort() });
   }
 
   /** Another process of this hive's name, for a while. */

@@ -1,4 +1,4 @@
-/** Tokens, sessions and wrong tokens, over real sockets: the doors alone. */
+/** Tokens, sessions and wrong tokens, over real sockets: the routes alone. */
 import http from 'node:http';
 import type { Context } from 'koa';
 import t, { type Test } from 'tap';
@@ -35,7 +35,7 @@ async function start(
     ctx.body = text;
   };
   const app = createApp({
-    doors: { ...access, allowHosts: [], allowOrigins: ['http://ui.example'] },
+    access: { ...access, allowHosts: [], allowOrigins: ['http://ui.example'] },
     routes: [
       { ...route, method: 'GET', path: '/', open: true, handle: say('page') },
       { ...route, method: 'GET', path: '/secret', handle: say('yes') },

@@ -1,4 +1,4 @@
-/** What a body costs while it is read: the doors alone, over real sockets. */
+/** What a body costs while it is read: the routes alone, over real sockets. */
 import net from 'node:net';
 import t from 'tap';
 import { createApp } from '../../../server/http/app.js';
@@ -11,7 +11,7 @@ const MIB = 1024 * 1024;
 t.test('a body that comes byte by byte takes the memory of its bytes', async (t) => {
   let reading = 0;
   const app = createApp({
-    doors: { tokens: [], allowHosts: [], allowOrigins: [] },
+    access: { tokens: [], allowHosts: [], allowOrigins: [] },
     routes: [
       {
         method: 'POST',
