@@ -1,8 +1,8 @@
 /**
  * Runs the compiled tests, each file in a process of its own: `node dist/test/run.js [part of a path …]`.
  * The last line is `N passed, N failed`. What counts is an innermost `t.test`; an assertion outside any counts for
- * itself. `TEST_JOBS` files run at a time (4: most of their time they wait), each for at most `TEST_TIMEOUT_S` seconds (180). `TAP_SNAPSHOT=1` writes the
- * snapshots anew instead of comparing them.
+ * itself. `TEST_JOBS` files run at a time (4: most of their time they wait), each for at most `TEST_TIMEOUT_S` seconds (180). `UPDATE=1` writes the
+ * transcripts of test/machines instead of comparing with them.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';

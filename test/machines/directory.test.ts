@@ -2,6 +2,7 @@ import t from 'tap';
 import { fromCallback } from 'xstate';
 import { type DirectoryEvent, directoryMachine } from '../../machines/directory.js';
 import type { Failure } from '../../machines/failure.js';
+import { matchTranscript } from '../helpers/match-transcript.js';
 import { edgePaths } from '../helpers/paths.js';
 import { directoryModel, REASONS } from '../helpers/registry-models.js';
 import { act, createScript, type Script } from './transcript.js';
@@ -39,7 +40,7 @@ t.test('a registry that is down is looked for as a lost lease is', async (t) => 
   registry.answer = 'ok';
   await script.pass(6_000);
   actor.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('a stream that lasted is opened again at once, one that ends each time with growing waits', async (t) => {
@@ -55,7 +56,7 @@ t.test('a stream that lasted is opened again at once, one that ends each time wi
   t.equal(registry.readers, 1);
   actor.stop();
   t.equal(registry.readers, 0);
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('one that takes the connection and says nothing is given up after 10 s', async (t) => {
@@ -64,7 +65,7 @@ t.test('one that takes the connection and says nothing is given up after 10 s', 
   await script.pass(13_000);
   actor.stop();
   t.equal(registry.readers, 0);
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 const plays: Record<string, Failure | 'ok' | 'hangs'> = {

@@ -4,6 +4,7 @@ import { announceDelayMs, otherProtocolDelayMs, seekDelayMs } from '../../machin
 import type { Failure } from '../../machines/failure.js';
 import { type AnnounceOutput, hiveConnectionMachine } from '../../machines/hive-connection.js';
 import { type HealthOutput, type QueenHealthInput, queenHealthMachine } from '../../machines/queen-health.js';
+import { matchTranscript } from '../helpers/match-transcript.js';
 import { act, createScript, type Script } from './transcript.js';
 
 type Answer = Failure | { queenId: string | null; run?: string } | 'hangs';
@@ -84,7 +85,7 @@ t.test('a queen that is not there is called for ever', async (t) => {
   const actor = connect(script, { answers: [refused] });
   await script.pass(80_000);
   actor.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('she says yes, subscribes, goes, and is called again at once', async (t) => {
@@ -99,7 +100,7 @@ t.test('she says yes, subscribes, goes, and is called again at once', async (t) 
   await script.pass(50);
   t.equal(actor.getSnapshot().context.attempt, 0, 'the attempts start over after streaming');
   actor.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('she says yes and never subscribes: a failed attempt that says why', async (t) => {
@@ -107,7 +108,7 @@ t.test('she says yes and never subscribes: a failed attempt that says why', asyn
   const actor = connect(script, { answers: [yes] });
   await script.pass(14_000);
   actor.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('her subscription outruns her yes', async (t) => {
@@ -118,7 +119,7 @@ t.test('her subscription outruns her yes', async (t) => {
   await script.pass(20_000);
   t.equal(actor.getSnapshot().value, 'streaming');
   actor.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('two failures of her health running end a stream, one does not', async (t) => {
@@ -128,7 +129,7 @@ t.test('two failures of her health running end a stream, one does not', async (t
   actor.send({ type: 'reader.opened', queenId: 'queen-desk' });
   await script.pass(61_000);
   actor.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('a queen that asks is called at once, whatever the hive was doing', async (t) => {
@@ -151,7 +152,7 @@ t.test('a queen that asks is called at once, whatever the hive was doing', async
   await script.pass(50);
   t.match(actor.getSnapshot(), { value: 'streaming', context: { readers: 1 } });
   actor.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('a queen that asks from another port is called there, and at either place afterwards', async (t) => {
@@ -161,7 +162,7 @@ t.test('a queen that asks from another port is called there, and at either place
   actor.send({ type: 'queen.asked', url: 'http://queen:9999', queenId: 'queen-desk' });
   await script.pass(15_000);
   actor.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('a queen of another protocol is not called every few seconds', async (t) => {

@@ -9,6 +9,7 @@ import {
   type SubscriptionInput,
 } from '../../machines/hive-subscription.js';
 import { type AskInput, seekMachine } from '../../machines/seek.js';
+import { matchTranscript } from '../helpers/match-transcript.js';
 import { act, createScript, type Script } from './transcript.js';
 
 const HIVE = { hiveId: 'gpu-0', hiveUrl: 'http://a:7835', instance: 'one', trusted: false };
@@ -95,7 +96,7 @@ t.test('a stream that answers and brings no event is late after 3 s and lost aft
     t.equal(ready(), 'subscribed');
   }
   actor.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('a stream of events that are not understood is lost with what is wrong with them', async (t) => {
@@ -192,7 +193,7 @@ t.test('silence makes stale, then lost, and the search begins', async (t) => {
   actor.send({ type: 'silent', ms: 10_000 });
   await script.pass(20_000);
   actor.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('the limits of silence are three and ten of the hive’s own intervals', async (t) => {
@@ -236,7 +237,7 @@ t.test('a new callback replaces the stream: the old one is closed first, what is
   actor.send({ type: 'opened' });
   t.equal(live(), 1);
   actor.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('a replacement that does not open within 5 s is a loss', async (t) => {
@@ -300,7 +301,7 @@ t.test('a hive from before the restart is connecting, then lost, and is asked fo
   const { actor } = subscribe(script, { origin: 'known' });
   await script.pass(125_000);
   actor.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('a streaming hive cannot be forgotten, a lost one is, and is asked for no more', async (t) => {

@@ -2,6 +2,7 @@ import t from 'tap';
 import { createActor, fromPromise } from 'xstate';
 import { type JobInput, jobMachine } from '../../machines/job.js';
 import { jobsMachine, RUNNING_MAX } from '../../machines/jobs.js';
+import { matchTranscript } from '../helpers/match-transcript.js';
 import { settle } from './transcript.js';
 
 /** Jobs whose work ends when the test says so. */
@@ -50,7 +51,7 @@ t.test('a job runs when it is posted, and ends as its work does', async (t) => {
   works.get('b')?.reject(new Error('no such model'));
   works.get('c')?.reject(Object.assign(new Error('elsewhere'), { kind: 'cancelled' }));
   await settle();
-  t.matchSnapshot(lines.join('\n'), 'transcript');
+  matchTranscript(t, lines);
   t.strictSame(children(), [], 'nothing is left of them');
 });
 
@@ -62,7 +63,7 @@ t.test('a cancelled job stops its work, and cannot be cancelled twice', async (t
   t.equal(cancel('unknown'), false);
   works.get('a')?.resolve();
   await settle();
-  t.matchSnapshot(lines.join('\n'), 'transcript');
+  matchTranscript(t, lines);
   t.strictSame(children(), []);
 });
 
@@ -95,7 +96,7 @@ t.test('so many run at once, and the others wait their turn', async (t) => {
   await settle();
   works.get('early-7')?.reject(new Error('broken'));
   await settle();
-  t.matchSnapshot(lines.join('\n'), 'transcript');
+  matchTranscript(t, lines);
   t.equal(children().length, RUNNING_MAX);
 });
 

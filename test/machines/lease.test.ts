@@ -9,6 +9,7 @@ import {
   leaseMachine,
   type RegisterOutput,
 } from '../../machines/lease.js';
+import { matchTranscript } from '../helpers/match-transcript.js';
 import { edgePaths } from '../helpers/paths.js';
 import { leaseModel, REASONS } from '../helpers/registry-models.js';
 import { act, createScript, type Script } from './transcript.js';
@@ -74,7 +75,7 @@ t.test('a registry that is down from the start is tried for ever', async (t) => 
   registry.register = 'ok';
   await script.pass(10_000);
   actor.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('the first heartbeat comes at once, the others at the interval that the registry names', async (t) => {
@@ -84,7 +85,7 @@ t.test('the first heartbeat comes at once, the others at the interval that the r
   t.same(heard, [queens, queens, queens, queens, queens].slice(0, heard.length));
   t.equal(actor.getSnapshot().context.attempt, 0);
   actor.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('a registry that forgot us is told of us again at once, and it keeps what it said of queens', async (t) => {
@@ -96,7 +97,7 @@ t.test('a registry that forgot us is told of us again at once, and it keeps what
   await script.pass(31_000);
   t.same(actor.getSnapshot().context.queens, queens);
   actor.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('one that takes us and knows us never is not called in a loop', async (t) => {
@@ -104,7 +105,7 @@ t.test('one that takes us and knows us never is not called in a loop', async (t)
   const { actor } = keep(script, { ...working(), heartbeat: unknown });
   await script.pass(30_000);
   actor.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('one of another protocol is asked once a minute', async (t) => {
@@ -113,7 +114,7 @@ t.test('one of another protocol is asked once a minute', async (t) => {
   const { actor } = keep(script, { ...working(), register: other });
   await script.pass(130_000);
   actor.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 for (const how of ['ok', 'hangs', refused] as const) {
@@ -126,7 +127,7 @@ for (const how of ['ok', 'hangs', refused] as const) {
     await script.pass(6_000);
     t.equal(actor.getSnapshot().status, 'done');
     actor.stop();
-    t.matchSnapshot(script.lines.join('\n'));
+    matchTranscript(t, script.lines);
   });
 }
 
@@ -144,7 +145,7 @@ t.test('whoever leaves while it registers unregisters too, and while it is lost 
   second.actor.send({ type: 'leave' });
   t.equal(second.actor.getSnapshot().status, 'done');
   second.actor.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 /** Each event of the model, as what happens to the requests. */

@@ -6,6 +6,7 @@ import { modelMachine } from '../../machines/model.js';
 import { type BeatInput, queenHeartbeatMachine } from '../../machines/queen-heartbeat.js';
 import { workerQueensMachine } from '../../machines/worker-queens.js';
 import type { EngineFacts } from '../../wire/infer.js';
+import { matchTranscript } from '../helpers/match-transcript.js';
 import { act, createScript, type Script } from './transcript.js';
 
 const FACTS: EngineFacts = { models: [{ id: 'tiny' }], devices: [], context_tokens: 512 };
@@ -43,7 +44,7 @@ t.test('an engine that runs elsewhere is waited for, for ever', async (t) => {
   const actor = model(script, { opens: [gone, gone, gone, gone, gone, gone, true] });
   await script.pass(20_000);
   actor.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('a model that cannot be loaded is not tried again', async (t) => {
@@ -63,7 +64,7 @@ t.test('an engine is away after two failures running, and back with its first an
   const actor = model(script, { opens: [true], asks: [true, gone, true, gone, gone, gone, true] });
   await script.pass(40_000);
   actor.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('a request that finds it gone says so at once; an engine of this process is never asked', async (t) => {
@@ -73,7 +74,7 @@ t.test('a request that finds it gone says so at once; an engine of this process 
   elsewhere.send({ type: 'engine.broke', reason: 'connection refused' });
   await script.pass(1_000);
   elsewhere.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 
   const own = createScript();
   const here = model(own, { opens: [true], watched: false });
@@ -101,7 +102,7 @@ t.test('a heartbeat comes every 30 s, and a second after a change, however many 
   }
   await script.pass(40_000);
   actor.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('a queen that is away is tried after 2, 4, 8, 16 s, then every 30 s', async (t) => {
@@ -109,7 +110,7 @@ t.test('a queen that is away is tried after 2, 4, 8, 16 s, then every 30 s', asy
   const actor = heartbeat(script, [gone, gone, gone, gone, gone, gone, true]);
   await script.pass(100_000);
   actor.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('queens come and go as they are listed, and the configured one stays', async (t) => {

@@ -12,6 +12,7 @@ import {
   workerMachine,
 } from '../../machines/worker.js';
 import { type WorkerHealth, type WorkerHealthInput, workerHealthMachine } from '../../machines/worker-health.js';
+import { matchTranscript } from '../helpers/match-transcript.js';
 import { edgePaths } from '../helpers/paths.js';
 import { act, createScript, type Script, settle } from './transcript.js';
 
@@ -110,7 +111,7 @@ t.test('a worker comes up, saying how far it is, and the queens are told once', 
   await script.pass(40_000);
   t.equal(worker.getSnapshot().context.model, 'tiny');
   worker.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('a worker that was healthy is started again five times running, and then not any more', async (t) => {
@@ -127,7 +128,7 @@ t.test('a worker that was healthy is started again five times running, and then 
   t.equal(worker.getSnapshot().value, 'crashed');
   t.equal(worker.puppet.running, 0);
   worker.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('one that never was healthy is started again twice', async (t) => {
@@ -140,7 +141,7 @@ t.test('one that never was healthy is started again twice', async (t) => {
   }
   await script.pass(60_000);
   worker.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('wrong usage is not tried again', async (t) => {
@@ -182,7 +183,7 @@ t.test('a stop is SIGTERM, and SIGKILL after 5 s', async (t) => {
   await settle();
   t.equal(worker.getSnapshot().value, 'gone');
   worker.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('a stop with less grace kills sooner, and one that comes while another waits changes nothing', async (t) => {
@@ -227,7 +228,7 @@ t.test('a healthy worker that stops answering is asked for a minute, ended, and 
   worker.exit('it was ended by SIGKILL');
   await script.pass(1_050);
   worker.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('one pause does not take a worker away', async (t) => {
@@ -345,7 +346,7 @@ t.test('one that is restored waits for its turn, keeps its id, and tells when th
   await script.pass(1_050);
   await healthy(script, worker, 8);
   worker.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('one that is not to be restored is shown with the reason, and can be put away', async (t) => {
@@ -370,7 +371,7 @@ t.test('a process that never listens is ended after a minute', async (t) => {
   await script.pass(1_100);
   t.equal(worker.puppet.mostRunning, 1);
   worker.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('an adopted worker is not started, and is when it ends', async (t) => {
@@ -380,7 +381,7 @@ t.test('an adopted worker is not started, and is when it ends', async (t) => {
   worker.exit('it ended');
   await script.pass(1_100);
   worker.stop();
-  t.matchSnapshot(script.lines.join('\n'));
+  matchTranscript(t, script.lines);
 });
 
 t.test('telemetry says ready only of a healthy one, and of one whose next start is due that it starts', async (t) => {
