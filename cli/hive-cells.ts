@@ -1,7 +1,9 @@
 /** What a hive's cells say, in the one-shot tables and in the live one. Pure. */
 import type { Gpu, HiveState, NodeStats } from '../wire/hive.js';
-import { celsius, mibOf, NONE, percent } from './format.js';
+import { NONE, terminalUnits } from '../wire/units.js';
 import type { Cell, Colors, Column } from './table.js';
+
+const { celsius, mibOf, percent } = terminalUnits;
 
 /** What every table of hives begins with; on a narrow terminal a higher `drop` goes first. */
 export const HIVE_COLUMNS: readonly Column[] = [

@@ -2,13 +2,15 @@
 import type { HiveHeartbeat } from '../wire/heartbeat.js';
 import type { MachineEntry } from '../wire/machines.js';
 import type { Info } from '../wire/status.js';
+import { terminalUnits } from '../wire/units.js';
 import { clean } from '../wiring/terminal-text.js';
-import { duration } from './format.js';
 import { gpuSummary, nodeCells } from './hive-cells.js';
 import type { Screen } from './query-screens.js';
 import { type Cell, type Column, colors, table } from './table.js';
 import { workersScreen } from './work-screens.js';
 import { entryOf } from './worker-rows.js';
+
+const { duration } = terminalUnits;
 
 export interface QueenTie {
   queen_id: string | null;

@@ -1,7 +1,9 @@
 /** The picture of `rbee watch`: a model in, lines out. Pure: no terminal, no clock. */
+
+import { count, NONE, terminalUnits } from '../wire/units.js';
 import type { WorkerEntry } from '../wire/worker.js';
 import { clean } from '../wiring/terminal-text.js';
-import { count, duration, NONE, since, truncate, until } from './format.js';
+import { truncate } from './columns.js';
 import { gpuSummary, HIVE_COLUMNS, nodeCells, rank, stateCell } from './hive-cells.js';
 import type { Model, Row } from './live-model.js';
 import { type Cell, type Column, colors, table } from './table.js';
@@ -9,6 +11,8 @@ import { workersScreen } from './work-screens.js';
 import { entryOf } from './worker-rows.js';
 
 export { applyEvent, applyEvents, emptyModel, type Model, type Row, type WatchEvent } from './live-model.js';
+
+const { duration, since, until } = terminalUnits;
 
 const CONFLICTS_SHOWN = 3;
 const UNREACHABLE_SHOWN = 3;

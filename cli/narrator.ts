@@ -3,9 +3,12 @@
  * takes the place of the progress before it.
  */
 
+import { terminalUnits } from '../wire/units.js';
 import { clean } from '../wiring/terminal-text.js';
-import { duration, truncate } from './format.js';
+import { truncate } from './columns.js';
 import { colors } from './table.js';
+
+const { duration } = terminalUnits;
 
 export interface Narrator {
   line(text: string): void;

@@ -6,13 +6,15 @@ import { type FoundModel, findModels, usualPlaces } from '../actors/models/find-
 import type { Client } from '../client/index.js';
 import { modelName } from '../wire/infer.js';
 import type { WorkerSpawn } from '../wire/jobs.js';
+import { terminalUnits } from '../wire/units.js';
 import { CRASHED, ORPHANED } from '../wire/worker.js';
 import { clean } from '../wiring/terminal-text.js';
 import { openQuery } from './ask.js';
 import { sayAs } from './children.js';
 import { commandFor, commandName } from './command-line.js';
-import { mib } from './format.js';
 import { runJob, spawnedWorker, spawnOperation } from './spawn-worker.js';
+
+const { mib } = terminalUnits;
 
 /** Looking takes so long at most. */
 const SEARCH_MS = 1_500;

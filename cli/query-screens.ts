@@ -1,11 +1,13 @@
 /** What `rbee status` and `rbee hives` print. Pure: answers in, lines out. `queenNowMs` is the queen's own clock. */
 import type { HiveEntry, HiveList } from '../wire/hive.js';
 import type { Info } from '../wire/status.js';
+import { count, NONE, rate, terminalUnits } from '../wire/units.js';
 import { CRASHED, ORPHANED, type WorkerList } from '../wire/worker.js';
 import { clean } from '../wiring/terminal-text.js';
-import { count, duration, mibOf, NONE, rate, since, until } from './format.js';
 import { gpuCells, HIVE_COLUMNS, nodeCells, rank, stateCell, vramOf } from './hive-cells.js';
 import { type Cell, type Column, colors, table } from './table.js';
+
+const { duration, mibOf, since, until } = terminalUnits;
 
 export interface Screen {
   queenNowMs: number;

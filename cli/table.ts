@@ -1,7 +1,7 @@
 /** Rows as aligned lines that fit a width: columns that matter least go first, then the last one is cut. Pure. */
 import pc from 'picocolors';
 import { clean } from '../wiring/terminal-text.js';
-import { displayWidth, pad, truncate } from './format.js';
+import { displayWidth, pad, truncate } from './columns.js';
 
 export type Colors = ReturnType<typeof pc.createColors>;
 export const colors = (on: boolean): Colors => pc.createColors(on);

@@ -1,10 +1,12 @@
 /** What `rbee workers`, `rbee models` and `rbee jobs` print. Pure: answers in, lines out. */
 import type { JobEntry, JobList } from '../wire/jobs.js';
 import type { ModelList } from '../wire/openai.js';
+import { NONE, rate, terminalUnits } from '../wire/units.js';
 import { CRASHED, ORPHANED, type WorkerEntry, type WorkerList } from '../wire/worker.js';
-import { duration, mib, mibOf, NONE, percent, rate, since } from './format.js';
 import type { Screen } from './query-screens.js';
 import { type Cell, type Colors, type Column, colors, table } from './table.js';
+
+const { duration, mib, mibOf, percent, since } = terminalUnits;
 
 const HOW_TO_SPAWN = 'rbee spawn <model> starts one';
 

@@ -2,17 +2,19 @@
 import { useComputed, useSignalEffect } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { isRbeeError } from '../client/errors.js';
+import { count, pageUnits } from '../wire/units.js';
 import { nowMs } from './data/clock.js';
 import { host, queenWords } from './data/keeper.js';
 import { connect, info, link, loggedIn, logOut, outdated } from './data/link.js';
 import { hives, troubles, whole } from './data/swarm.js';
-import { count, duration } from './format.js';
 import { fetchParts, lazy } from './parts/lazy.js';
 import { Notice, notify } from './parts/notice.js';
 import { nextTheme, theme } from './parts/theme.js';
 import { type Route, route } from './route.js';
 import { LoginScreen } from './screens/login.js';
 import { SwarmScreen } from './screens/swarm.js';
+
+const { duration } = pageUnits;
 
 export function App() {
   useTitle();

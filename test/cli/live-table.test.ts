@@ -1,5 +1,5 @@
 import t from 'tap';
-import { displayWidth } from '../../cli/format.js';
+import { displayWidth } from '../../cli/columns.js';
 import { applyEvent, applyEvents, emptyModel, type Model, render, type WatchEvent } from '../../cli/live-table.js';
 import type { HiveHeartbeat, HiveStateChange, HiveTelemetry, QueenSnapshot } from '../../wire/heartbeat.js';
 import type { HiveConflict } from '../../wire/hive.js';

@@ -1,6 +1,6 @@
 /** The swarm in a few numbers: added up once a second, not at each event. */
 import { computed } from '@preact/signals';
-import { known } from '../format.js';
+import { known } from '../../wire/units.js';
 import { nowMs } from './clock.js';
 import { keeper } from './keeper.js';
 import { hives, snapshot, whole } from './swarm.js';

@@ -2,8 +2,9 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
+import { NONE } from '../../wire/units.js';
 import { HISTORY_MS } from '../data/history.js';
-import { clockTime, NONE } from '../format.js';
+import { clockTime } from '../format.js';
 import { colour, palette } from './theme.js';
 
 export interface Series {

@@ -1,12 +1,14 @@
 /** One hive at a glance. Telemetry changes its numbers in place; only a change of what there is draws it anew. */
 import { useComputed } from '@preact/signals';
+import { pageUnits, rate, share } from '../../wire/units.js';
 import type { WorkerStats } from '../../wire/worker.js';
 import { type Hive, needsSomebody, type Tone, workerName } from '../data/hive.js';
-import { celsius, mib, mibOf, percent, rate, share } from '../format.js';
 import { hivePath } from '../route.js';
 import { forget, forgetting } from './forget.js';
 import { Age, Bar, Chip, Retrying, State, Value } from './small.js';
 import { Spark } from './spark.js';
+
+const { celsius, mib, mibOf, percent } = pageUnits;
 
 export function HiveCard({ hive }: { hive: Hive }) {
   const { state } = hive.tie.value;

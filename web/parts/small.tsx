@@ -2,9 +2,11 @@
 import { type ReadonlySignal, useComputed, useSignal, useSignalEffect } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useRef } from 'preact/hooks';
+import { NONE, pageUnits } from '../../wire/units.js';
 import { queenNow } from '../data/clock.js';
 import type { Hive, Tone } from '../data/hive.js';
-import { age, duration, NONE } from '../format.js';
+
+const { since, duration } = pageUnits;
 
 /** How much of a whole is used, 0 to 1. The number beside it says the same in words. */
 export function Bar({ of }: { of: ReadonlySignal<number | null> }) {
@@ -39,7 +41,7 @@ export function State({ hive }: { hive: Hive }) {
 }
 
 export function Age({ of }: { of: string | null }) {
-  const text = useComputed(() => age(of, queenNow.value));
+  const text = useComputed(() => since(of, queenNow.value));
   return (
     <time dateTime={of ?? undefined} title={of ?? undefined}>
       {text}

@@ -1,10 +1,12 @@
 /** What every table of workers shows of one, in the same order: how it fares, what it serves, what it uses. */
 import type { ComponentChildren } from 'preact';
+import { known, NONE, pageUnits, rate } from '../../wire/units.js';
 import type { WorkerStats } from '../../wire/worker.js';
-import { duration, known, mib, NONE, percent, rate } from '../format.js';
 import { workerTone } from './hive-card.js';
 import { Chip } from './small.js';
 import { LastLines } from './troubled.js';
+
+const { duration, mib, percent } = pageUnits;
 
 export function WorkerHeads() {
   return (

@@ -1,16 +1,18 @@
 /** The whole swarm on one page. */
 import { signal, useComputed, useSignal } from '@preact/signals';
 import { useRef } from 'preact/hooks';
+import { count, pageUnits, rate, share } from '../../wire/units.js';
 import { isLoopback } from '../../wire/url.js';
 import { isServing } from '../data/hive.js';
 import { host, keeper } from '../data/keeper.js';
 import { loggedIn } from '../data/link.js';
 import { hives, whole } from '../data/swarm.js';
 import { totals } from '../data/totals.js';
-import { count, mibOf, percent, rate, share } from '../format.js';
 import { Attention } from '../parts/attention.js';
 import { HiveCard } from '../parts/hive-card.js';
 import { Bar, Command } from '../parts/small.js';
+
+const { mibOf, percent } = pageUnits;
 
 /** Kept while other pages are looked at. */
 const filter = signal('');

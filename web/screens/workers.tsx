@@ -5,6 +5,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import { isRbeeError, RbeeProblem } from '../../client/errors.js';
 import type { Device } from '../../wire/device.js';
 import type { Gpu } from '../../wire/hive.js';
+import { known, NONE, pageUnits } from '../../wire/units.js';
 import type { WorkerEntry, WorkerStats } from '../../wire/worker.js';
 import { needsSomebody, workerName } from '../data/hive.js';
 import { cancel, dismiss, type Job, jobs, post } from '../data/jobs.js';
@@ -13,7 +14,6 @@ import { info } from '../data/link.js';
 import { isArray, keep, kept } from '../data/storage.js';
 import { hiveOf, hives, whole } from '../data/swarm.js';
 import { followWorkers, onlineWorkers } from '../data/workers.js';
-import { known, mib, NONE } from '../format.js';
 import { notify } from '../parts/notice.js';
 import { Scroll } from '../parts/scroll.js';
 import { Chip } from '../parts/small.js';
@@ -21,6 +21,8 @@ import { fieldErrors, Settings, settings, settingsFor } from '../parts/spawn-set
 import { Decide } from '../parts/troubled.js';
 import { WorkerCells, WorkerHeads } from '../parts/worker-cells.js';
 import { hivePath } from '../route.js';
+
+const { mib } = pageUnits;
 
 export function WorkersScreen() {
   useEffect(followWorkers, []);

@@ -1,48 +1,9 @@
 import t from 'tap';
-import {
-  celsius,
-  count,
-  displayWidth,
-  duration,
-  mib,
-  mibOf,
-  pad,
-  percent,
-  since,
-  truncate,
-  until,
-} from '../../cli/format.js';
+import { displayWidth, pad, truncate } from '../../cli/columns.js';
 import { table } from '../../cli/table.js';
 import { clean, jsonLine } from '../../wiring/terminal-text.js';
 
 const ESCAPES = '\u001b[31mred\u009b2J\u0007\r\n\u202e';
-
-t.test('memory is told in the unit that fits', (t) => {
-  t.same([0, 512, 1024, 12_345, 2 * 1024 * 1024].map(mib), ['0 MiB', '512 MiB', '1.0 GiB', '12.1 GiB', '2.0 TiB']);
-  t.equal(mibOf(512, 24_564), '0.5/24.0 GiB', 'used takes the unit of the total');
-  t.end();
-});
-
-t.test('what was not measured is a dash, never a zero', (t) => {
-  t.same([mib(null), percent(undefined), celsius(null), duration(Number.NaN)], ['–', '–', '–', '–']);
-  t.same([mibOf(null, 1024), mibOf(1024, null), mibOf(null, null)], ['–/1.0 GiB', '1.0/– GiB', '–']);
-  t.same([since(null, 0), since('2026-01-01T00:00:00.000Z', null), since('soon', 0)], ['–', '–', '–']);
-  t.end();
-});
-
-t.test('a duration shows its two largest units', (t) => {
-  const s = 1000;
-  const cases = [999, 45 * s, 192 * s, 7500 * s, 356_400 * s, -5 * s];
-  t.same(cases.map(duration), ['0s', '45s', '3m 12s', '2h 5m', '4d 3h', '0s']);
-  t.end();
-});
-
-t.test('an age counts from a timestamp, a wait towards it', (t) => {
-  const at = '2026-01-01T00:00:10.000Z';
-  t.equal(since(at, Date.parse('2026-01-01T00:01:10.000Z')), '1m 0s');
-  t.equal(until(at, Date.parse('2026-01-01T00:00:06.000Z')), '4s');
-  t.end();
-});
 
 t.test('nothing that drives a terminal is left in a text', (t) => {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must be gone
@@ -66,14 +27,6 @@ t.test('widths are those of the terminal, not of the string', (t) => {
   t.equal(truncate('abcd', 0), '');
   t.equal(pad('电', 4, 'right'), '  电');
   t.equal(pad('abcdef', 4), 'abc…');
-  t.end();
-});
-
-t.test('counts take their plural', (t) => {
-  t.same(
-    [0, 1, 2].map((n) => count(n, 'hive')),
-    ['0 hives', '1 hive', '2 hives'],
-  );
   t.end();
 });
 
