@@ -9,8 +9,6 @@ import type { Context } from 'koa';
 import type { Jobs } from '../stores/jobs.js';
 import { HEADER } from '../wire/status.js';
 
-/** A reader that takes nothing for so long is closed. */
-const STALL_MS = 60_000;
 /** A comment after so much silence; TCP asks as often whether the reader is there. */
 const COMMENT_MS = 15_000;
 /** A write takes about so much; a reader holds no more than that and what its socket does. */
@@ -38,10 +36,10 @@ export function createJobStreams(jobs: Jobs, commentMs = COMMENT_MS): JobStreams
     response.flushHeaders();
     response.socket?.setKeepAlive(true, COMMENT_MS);
     let cursor = 0;
-    let stall: NodeJS.Timeout | undefined;
+    let full = false;
 
     const pump = (): void => {
-      if (stall || response.writableEnded) return;
+      if (full || response.writableEnded) return;
       for (;;) {
         const { lines, cursor: next, over } = jobs.read(jobId, cursor, WRITE_BYTES_MAX);
         cursor = next;
@@ -49,14 +47,12 @@ export function createJobStreams(jobs: Jobs, commentMs = COMMENT_MS): JobStreams
         if (lines.length > 0) silence.refresh();
         if (over) return void response.end();
         if (lines.length === 0) return;
-        if (!taken) {
-          stall = setTimeout(() => response.destroy(), STALL_MS);
-          return;
-        }
+        full = !taken;
+        if (full) return;
       }
     };
     const silence = setInterval(() => {
-      if (!stall && !response.writableEnded) response.write(`: ${jobs.get(jobId)?.state ?? 'over'}\n\n`);
+      if (!full && !response.writableEnded) response.write(`: ${jobs.get(jobId)?.state ?? 'over'}\n\n`);
     }, commentMs);
     silence.unref();
     const bye = (reason: string): void => {
@@ -66,12 +62,10 @@ export function createJobStreams(jobs: Jobs, commentMs = COMMENT_MS): JobStreams
     const unfollow = jobs.follow(jobId, pump);
     readers.add(bye);
     response.on('drain', () => {
-      clearTimeout(stall);
-      stall = undefined;
+      full = false;
       pump();
     });
     response.once('close', () => {
-      clearTimeout(stall);
       clearInterval(silence);
       unfollow();
       readers.delete(bye);

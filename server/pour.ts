@@ -3,9 +3,6 @@ import type { ServerResponse } from 'node:http';
 import { type InferenceAnswer, InferenceRefused } from '../wire/infer.js';
 import { openAiError } from '../wire/openai.js';
 
-/** A reader that takes nothing for so many checks in a row is cut off: behind it an engine waits. */
-const STALL = { checkMs: 5_000, checksMax: 12 } as const;
-
 /** What a stream says that is ended from here (PROTOCOL, "Life"): it is an error too, for those who only look for that. */
 export class ShuttingDown extends InferenceRefused {
   constructor() {
@@ -35,7 +32,6 @@ export async function pour({ lines, response, signal, onWait }: PourInput): Prom
   let next = reading.next();
   // One that leaves in the midst of a write is ordinary.
   response.on('error', () => {});
-  const unwatch = watchReader(response, () => response.destroy());
   let interrupt = (_reason: unknown): void => {};
   const onAbort = () => interrupt(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });
@@ -61,7 +57,6 @@ export async function pour({ lines, response, signal, onWait }: PourInput): Prom
     if (response.headersSent && !(error instanceof CallerLeft)) response.end(lastWords(error));
     throw error;
   } finally {
-    unwatch();
     signal.removeEventListener('abort', onAbort);
     await Promise.resolve(reading.return?.()).catch(() => {});
   }
@@ -77,18 +72,4 @@ function lastWords(error: unknown): string {
   const body = openAiError(known ? error.status : 502, message, { code: known ? error.code : 'engine_broken' });
   if (error instanceof ShuttingDown) return `event: bye\ndata: ${JSON.stringify({ reason: 'shutdown', ...body })}\n\n`;
   return `data: ${JSON.stringify(body)}\n\n`;
-}
-
-/** Calls `onStall` when the reader takes nothing although there is something to take. @returns a function that ends the watch */
-function watchReader(response: ServerResponse, onStall: () => void): () => void {
-  let checks = 0;
-  let before = -1;
-  const timer = setInterval(() => {
-    const sent = response.socket?.bytesWritten ?? 0;
-    checks = response.writableNeedDrain && sent === before ? checks + 1 : 0;
-    before = sent;
-    if (checks >= STALL.checksMax) onStall();
-  }, STALL.checkMs);
-  timer.unref();
-  return () => clearInterval(timer);
 }

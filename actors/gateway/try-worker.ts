@@ -13,8 +13,6 @@ import type { Opening } from './worker-connections.js';
  * stream comes only when it is whole. OpenAI's own clients wait as long.
  */
 const SILENCE_MS = 600_000;
-/** A client that takes nothing for so long is gone, and the worker is free for others. */
-const STALL_MS = 60_000;
 /** What a client has not taken yet, at most, before its worker is read no further. */
 const UNTAKEN_BYTES_MAX = 128 * 1024;
 /** Of an answer that is an error so much is read, for so long, to know what it says. */
@@ -85,7 +83,6 @@ export function attempt({ call, worker, opening, body, onFirstByte }: TryInput):
   let started = false;
   let settled = false;
   let heardAt = performance.now();
-  let stall: NodeJS.Timeout | undefined;
   let settle: (attempt: Attempt) => void = () => {};
   const done = new Promise<Attempt>((resolve) => {
     settle = resolve;
@@ -96,7 +93,6 @@ export function attempt({ call, worker, opening, body, onFirstByte }: TryInput):
     if (settled) return;
     settled = true;
     clearTimeout(silence);
-    clearTimeout(stall);
     client.off('close', onClientClose).off('drain', onDrain);
     if (outcome !== 'answered') request.destroy();
     settle({ outcome, reason, executed });
@@ -113,8 +109,6 @@ export function attempt({ call, worker, opening, body, onFirstByte }: TryInput):
   }
 
   function onDrain(): void {
-    clearTimeout(stall);
-    stall = undefined;
     heard();
     answer?.resume();
   }
@@ -170,12 +164,8 @@ export function attempt({ call, worker, opening, body, onFirstByte }: TryInput):
       if (bytes === null) return;
       begin(incoming);
       if (client.write(bytes) || client.writableLength < UNTAKEN_BYTES_MAX) return;
-      // Reading on would only fill our memory with what the client does not take.
+      // Reading on would only fill our memory with what the client does not take. The server closes a stalled client.
       incoming.pause();
-      stall ??= setTimeout(() => {
-        client.destroy();
-        finish('cancelled');
-      }, STALL_MS);
     });
     incoming.once('end', () => {
       if (settled || !incoming.complete) return;
@@ -219,7 +209,7 @@ export function attempt({ call, worker, opening, body, onFirstByte }: TryInput):
   });
   if (client.destroyed) finish('cancelled');
   else request.end(body);
-  return { worker, done, silentMs: () => (stall ? 0 : performance.now() - heardAt), lose: fail };
+  return { worker, done, silentMs: () => (answer?.isPaused() ? 0 : performance.now() - heardAt), lose: fail };
 }
 
 const isStream = (answer: IncomingMessage | undefined): boolean =>

@@ -12,7 +12,10 @@ const WAITING_MAX = 4_096;
 const WAITING_MAX_OF_ADDRESS = 512;
 /** Asked on one connection and not answered yet. Nobody's client sends so many ahead. */
 const REQUESTS_MAX = 100;
-/** An answer of which nothing is taken for so long is given up. */
+/**
+ * An answer of which the client takes nothing for this long is aborted. This is the only such check for answers of models,
+ * of jobs and of the gateway: their work ends when the connection does.
+ */
 const STALL_MS = 60_000;
 
 const admissions = new WeakMap<Socket, () => void>();
@@ -31,13 +34,14 @@ export interface ConnectionBounds {
 export interface BoundsInput {
   waitingMax?: number;
   waitingMaxOfAddress?: number;
+  stallMs?: number;
 }
 
 /** @param encrypted the connections that requests come by are those of TLS */
 export function boundConnections(
   server: Server,
   encrypted: boolean,
-  { waitingMax = WAITING_MAX, waitingMaxOfAddress = WAITING_MAX_OF_ADDRESS }: BoundsInput = {},
+  { waitingMax = WAITING_MAX, waitingMaxOfAddress = WAITING_MAX_OF_ADDRESS, stallMs = STALL_MS }: BoundsInput = {},
 ): ConnectionBounds {
   /** The eldest first, in all and by address; each under its far end, which is the same under and over TLS. */
   const waiting = new Map<string, { socket: Socket; from: string }>();
@@ -76,7 +80,7 @@ export function boundConnections(
     socket.setMaxListeners(REQUESTS_MAX * 8);
   });
   // Node ends a connection that has been idle for `keepAliveTimeout` only where nobody else listens to this.
-  server.setTimeout(STALL_MS, (socket: Socket) => {
+  server.setTimeout(stallMs, (socket: Socket) => {
     // Nothing is asked, or what is answered is not taken. A request that nobody has an answer to yet may wait.
     if (!requests.get(socket) || socket.writableLength > 0) socket.destroy();
   });

@@ -6,7 +6,7 @@ import { admit, boundConnections, networkOf } from '../../../server/http/connect
 import { rawRequest } from '../../helpers/http.js';
 import { waitFor } from '../../helpers/wait.js';
 
-async function start(t: Test, waitingMax: number, keepAliveTimeout = 5_000) {
+async function start(t: Test, waitingMax: number, keepAliveTimeout = 5_000, stallMs = 60_000) {
   const held: http.ServerResponse[] = [];
   const server = http.createServer({ keepAliveTimeout }, (request, response) => {
     if (!bounds.takes(request, response)) return;
@@ -15,7 +15,7 @@ async function start(t: Test, waitingMax: number, keepAliveTimeout = 5_000) {
     if (request.url === '/hold') held.push(response);
     else response.end('ok');
   });
-  const bounds = boundConnections(server, false, { waitingMax });
+  const bounds = boundConnections(server, false, { waitingMax, stallMs });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.teardown(() => {
     server.closeAllConnections();
@@ -85,6 +85,25 @@ t.test('a connection that is idle after its answer is closed, one that waits for
   await ended;
   t.notOk(waits.destroyed);
   t.equal(held.length, 1);
+});
+
+t.test('an answer of which nothing is taken for long is aborted, one that is taken slowly is not', async (t) => {
+  const { connect, held } = await start(t, 10, 5_000, 400);
+  const [stalled, slow] = [await connect(), await connect()];
+  for (const socket of [stalled, slow]) socket.pause().write('GET /hold HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  await waitFor('both requests', () => held.length === 2);
+  const [first, second] = held as [http.ServerResponse, http.ServerResponse];
+  for (const response of held) response.write(Buffer.alloc(32 * 1024 * 1024));
+  // A megabyte at a time, ten times a second: the answer takes longer than the limit.
+  const reading = setInterval(() => slow.resume(), 100);
+  let taken = 0;
+  slow.on('data', (data) => {
+    taken += data.length;
+    if (taken % (1024 * 1024) < data.length) slow.pause();
+  });
+  await waitFor('the stalled one to be closed', () => first.destroyed);
+  t.notOk(second.destroyed);
+  clearInterval(reading);
 });
 
 t.test('addresses count one by one, those of IPv6 by the network that a host has to itself', async (t) => {
