@@ -22,7 +22,15 @@ export interface Orphans {
   end: (pid: number, report: (line: string) => void) => Promise<void>;
 }
 
-export function createOrphans({ stateDir, spawner, log }: { stateDir: string; spawner: string; log: Logger }): Orphans {
+export interface OrphansInput {
+  stateDir: string;
+  spawner: string;
+  /** An adopted worker still carries the name of the spawner that started it. */
+  isOurs: (spawn: string) => boolean;
+  log: Logger;
+}
+
+export function createOrphans({ stateDir, spawner, isOurs, log }: OrphansInput): Orphans {
   let found = new Map<number, Stray>();
   let timer: NodeJS.Timeout | undefined;
 
@@ -31,7 +39,8 @@ export function createOrphans({ stateDir, spawner, log }: { stateDir: string; sp
   function look(): Stray[] {
     const before = spawns();
     const strays = findStrays({ stateDir, spawner });
-    found = new Map(strays.filter((one) => one.spawner !== spawner).map((one) => [one.process.pid, one]));
+    const foreign = strays.filter((one) => one.spawner !== spawner && !isOurs(one.spawn));
+    found = new Map(foreign.map((one) => [one.process.pid, one]));
     for (const stray of found.values()) {
       if (before.has(stray.spawn)) continue;
       log.warn(`process ${stray.process.pid}, ${describe(stray)}: ${remedy(stray.process.pid)}`);

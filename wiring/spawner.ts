@@ -107,7 +107,8 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
   const wishes = createWorkerWishes(processContext.state, (message) => log.warn(message));
   const spawner = `${kind}/${id}/${processContext.instance}`;
   /** The workers live on without us: what is kept of them stays as it is. */
-  const orphans = createOrphans({ stateDir: input.options.stateDir, spawner, log });
+  const isOurs = (key: string) => refOf(key) !== undefined || records.isAdopted(key);
+  const orphans = createOrphans({ stateDir: input.options.stateDir, spawner, isOurs, log });
   let left = false;
   /** We end, and they with us: that is nobody's wish. */
   let ending = false;

@@ -3,7 +3,7 @@
  * the bound holds though the spawner is dead; and on the file, not on its own prints, so that it holds for what native
  * code prints too.
  */
-import { closeSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 
 /** A file past `bytesMax` is cut to its last `bytesKept`; between two looks it may grow past that. */
 const BYTES_MAX = 1024 * 1024;
@@ -29,8 +29,9 @@ export function boundOutput({ files, bytesMax = BYTES_MAX, bytesKept = BYTES_KEP
 function cut(file: string, bytesMax: number, bytesKept: number): void {
   let descriptor: number | undefined;
   try {
-    // For appending too: what is printed between the cut and our write must not be overwritten.
-    descriptor = openSync(file, 'a+');
+    // Appending, so that output printed between the cut and our write is not overwritten; never creating, so that a
+    // directory that is being removed stays empty.
+    descriptor = openSync(file, constants.O_RDWR | constants.O_APPEND);
     const { size } = fstatSync(descriptor);
     if (size <= bytesMax) return;
     const buffer = Buffer.alloc(bytesKept);

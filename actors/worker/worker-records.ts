@@ -64,6 +64,8 @@ export function createWorkerRecords(state: StateDir) {
       state.write(path.join('workers', record.id, 'record.json'), record);
     },
     read,
+    /** Started by another spawner and taken over by this one. */
+    isAdopted: (id: string): boolean => read(id)?.spawner !== undefined,
     cgroupOf: (id: string): string | null => cgroups.get(id) ?? null,
     /** Of a process that has ended: nothing is to be adopted. What it printed stays. */
     forget: (id: string): void => removeQuietly(file(id, 'record.json')),

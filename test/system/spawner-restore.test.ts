@@ -1,4 +1,5 @@
 /** What comes back after a restart of a spawner or of its machine, under which id, and what is found that nobody knows. */
+import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
@@ -15,6 +16,13 @@ const healthyOnes = (spawner: SpawnerProcess, count: number) =>
     const all = (await spawner.list()).filter(({ state }) => state === 'healthy');
     return all.length === count && all;
   });
+
+/** Rejects when the port is taken. */
+async function listenAt(port: number): Promise<http.Server> {
+  const server = http.createServer().listen(port, '127.0.0.1');
+  await once(server, 'listening');
+  return server;
+}
 
 t.jobs = 3;
 const test = (name: string, run: (t: Test) => Promise<void>) => t.test(name, { buffered: true }, run);
@@ -88,11 +96,14 @@ test('a worker that crashes keeps its id, though its port is taken meanwhile', a
   const spawner = await startSpawner(t, { stateDir: temporary(t) });
   const worker = await spawner.spawn('tiny');
   const port = worker.port as number;
+  // Frozen until the port is taken, so that it cannot start the worker again before that.
+  process.kill(spawner.pid, 'SIGSTOP');
   process.kill(worker.pid as number, 'SIGKILL');
   await waitFor('its end', () => !isAlive(worker.pid));
-  const other = http.createServer().listen(port, '127.0.0.1');
-  other.on('error', () => {});
+  // A worker of a test that runs at the same time may have the port for a moment.
+  const other = await waitFor('the port', () => listenAt(port), { timeoutMs: 60_000 });
   t.teardown(() => other.close());
+  process.kill(spawner.pid, 'SIGCONT');
   const again = await waitFor('another process', async () =>
     (await spawner.list()).find(({ state, pid }) => state === 'healthy' && pid !== worker.pid),
   );
@@ -102,8 +113,8 @@ test('a worker that crashes keeps its id, though its port is taken meanwhile', a
 });
 
 test('a load that comes no further ends the spawn, with the reason', async (t) => {
-  const spawner = await startSpawner(t, { stateDir: temporary(t), loadTimeoutMs: 2_000 });
-  // Progress in steps of a quarter, which is never reached.
+  const spawner = await startSpawner(t, { stateDir: temporary(t), loadTimeoutMs: 6_000 });
+  // Progress in steps of a quarter, which is never reached; the time is for the first answer of /health.
   await t.rejects(spawner.spawn('slow?loadMs=86400000'), /came no further within --load-timeout: .*loading slow: 0 %/);
   t.match(await spawner.list(), [{ state: 'crashed', reason: /came no further/ }]);
 });
@@ -142,6 +153,8 @@ for (const [how, change] of [
     await second.kill('SIGKILL');
     const third = await startSpawner(t, { stateDir, ...change });
     t.match(await healthyOnes(third, 1), [{ pid: a.pid }]);
+    t.strictSame(await third.orphans(), []);
+    t.notMatch(third.stderr(), /is not ours/);
     process.kill(a.pid as number, 'SIGKILL');
     const back = await waitFor('it to be started again', async () =>
       (await third.list()).find(({ state, pid }) => state === 'healthy' && pid !== a.pid),

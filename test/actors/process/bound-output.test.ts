@@ -1,4 +1,13 @@
-import { appendFileSync, closeSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
 import { boundOutput } from '../../../actors/process/bound-output.js';
@@ -18,15 +27,22 @@ t.test('a file past its bound keeps its last whole lines, and what is printed la
   t.strictSame(lines.slice(-2), ['line 999', 'the next']);
 });
 
-t.test('a file within its bound is left alone, and one that is not there harms nobody', async (t) => {
+t.test('a file within its bound is left alone, and a missing one is neither an error nor created', async (t) => {
   const dir = t.testdir();
   const [small, large] = ['small', 'large'].map((name) => path.join(dir, name)) as [string, string];
   writeFileSync(small, 'x'.repeat(2_000));
-  t.teardown(boundOutput({ files: [path.join(dir, 'none', 'none'), small, large], bytesMax: 2_000, bytesKept: 10 }));
+  t.teardown(
+    boundOutput({
+      files: [path.join(dir, 'none', 'none'), path.join(dir, 'removed'), small, large],
+      bytesMax: 2_000,
+      bytesKept: 10,
+    }),
+  );
   appendFileSync(large, `${'y'.repeat(3_000)}\nend\n`);
   await waitFor('the other to be cut', () => statSync(large).size < 100);
   t.equal(readFileSync(large, 'utf8'), 'end\n');
   t.equal(statSync(small).size, 2_000);
+  t.notOk(existsSync(path.join(dir, 'removed')));
 });
 
 t.test('one line without an end is cut as well', async (t) => {
