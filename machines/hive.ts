@@ -69,7 +69,7 @@ const s = setup({
   actors: { connection: hiveConnectionMachine },
   actions: {
     /** Two queens, each with a state of its own, go by one name: both are served, and the operator is told. */
-    warnOfTwins: (_, _params: { queenId: string }) => {},
+    warnOfDuplicateQueens: (_, _params: { queenId: string }) => {},
     /** Ends streams that nobody reads any more, so that none is left over. */
     closeReaders: (_, _params: { readerIds: string[]; reason: string }) => {},
   },
@@ -219,7 +219,7 @@ const followRegistry = s.enqueueActions(({ context, event, enqueue }) => {
   enqueue.assign({ listed: queens });
 });
 
-const isTwin = (a: Reader, b: Reader): boolean =>
+const isDuplicate = (a: Reader, b: Reader): boolean =>
   a.instance !== null && b.instance !== null && a.instance !== b.instance;
 
 /**
@@ -229,7 +229,7 @@ const isTwin = (a: Reader, b: Reader): boolean =>
 const replacedBy = (newest: Reader, readers: Reader[]): string[] =>
   readers
     .filter((one) => newest.queenId !== null && one.queenId === newest.queenId && one.seq < newest.seq)
-    .filter((one) => !isTwin(one, newest))
+    .filter((one) => !isDuplicate(one, newest))
     .map(({ id }) => id);
 
 const assignReader = s.enqueueActions(({ context, event, enqueue }) => {
@@ -245,8 +245,8 @@ const assignReader = s.enqueueActions(({ context, event, enqueue }) => {
   const before = readersOf(context, connection.id);
   const readerIds = replacedBy(reader, before);
   enqueue({ type: 'closeReaders', params: { readerIds, reason: 'replaced by a new one' } });
-  if (queenId !== null && before.some((one) => one.queenId === queenId && isTwin(one, reader))) {
-    enqueue({ type: 'warnOfTwins', params: { queenId } });
+  if (queenId !== null && before.some((one) => one.queenId === queenId && isDuplicate(one, reader))) {
+    enqueue({ type: 'warnOfDuplicateQueens', params: { queenId } });
   }
 });
 

@@ -1,7 +1,13 @@
-/** The routes of the registry: leases in, who exists out. */
+/** The routes of the registry: leases, lists of what is registered, and a stream of the changes. */
 import type { Static, TSchema } from '@sinclair/typebox';
 import type { Context } from 'koa';
-import { type Components, eventOf } from '../stores/components.js';
+import {
+  type Components,
+  eventOf,
+  type HeartbeatAnswer,
+  type RegisterAnswer,
+  type UnregisterAnswer,
+} from '../stores/components.js';
 import type { Now } from '../stores/workers.js';
 import {
   Component,
@@ -21,16 +27,17 @@ import { type Parsed, parser } from '../wire/schema.js';
 import { isId, Ok } from '../wire/status.js';
 import { refuseSession } from './http/auth.js';
 import { readBody } from './http/body.js';
+import { decisionOf } from './http/decision.js';
 import { peerUrl, refuseOtherProtocol, wrongField } from './http/peer.js';
 import { HttpProblem } from './http/problem.js';
 import { answer, type Route } from './http/route.js';
 import { Broadcast, frame } from './http/sse.js';
 
-/** As on the queen: what is kept for readers that do not keep up, and what may wait to leave together. */
+/** As on the queen: how much is kept for slow readers, and how long events wait to leave in one write. */
 const RING_BYTES_MAX = 8 * 1024 * 1024;
 const COALESCE_MS = 40;
 
-export interface RegistryDoorsInput {
+export interface RegistryRoutesInput {
   lease: Lease;
   components: Components;
   now: () => Now;
@@ -39,22 +46,18 @@ export interface RegistryDoorsInput {
 export interface RegistryRoutes {
   routes: Route[];
   stream: Broadcast;
-  /** Heartbeats that found their lease. */
-  heartbeats: () => number;
 }
 
 const parseRegistration = parser(Registration) as (value: unknown) => Parsed<Registration>;
 const parseLeaseName = parser(LeaseName) as (value: unknown) => Parsed<LeaseName>;
 
-export function registryRoutes(input: RegistryDoorsInput): RegistryRoutes {
+export function registryRoutes(input: RegistryRoutesInput): RegistryRoutes {
   const stream = registryStream(input.components);
-  let heartbeats = 0;
-  const routes = [...leaseRoutes(input, () => (heartbeats += 1)), ...listRoutes(input.components), streamRoute(stream)];
-  return { routes, stream, heartbeats: () => heartbeats };
+  return { routes: [...leaseRoutes(input), ...listRoutes(input.components), streamRoute(stream)], stream };
 }
 
 function registryStream(components: Components): Broadcast {
-  /** Each registration framed once, for all readers that come while it lasts. */
+  /** Each registration is framed once, for all readers. */
   const frames = new WeakMap<Component, Buffer>();
   const framed = (event: RegistryEvent) => frame(event.type, JSON.stringify(event));
   const frameOf = (component: Component): Buffer => {
@@ -75,96 +78,98 @@ function registryStream(components: Components): Broadcast {
   return stream;
 }
 
-function leaseRoutes({ lease, components, now }: RegistryDoorsInput, onHeartbeat: () => void): Route[] {
-  async function register(ctx: Context): Promise<void> {
-    refuseSession(ctx);
-    refuseOtherProtocol(ctx);
-    const registration = await readBody(ctx, parseRegistration);
-    const { kind, id, url, registered_at: _, last_heartbeat_at: __, ...own } = registration;
-    checkId({ kind, id });
-    const taken = components.register(
-      // The registry asks nobody: it may list URLs that it could not reach itself.
-      { kind, id, url: peerUrl(url, '/url', null), own, bytes: bytesOf(own) },
-      now(),
-    );
-    if (!taken) {
-      throw new HttpProblem(503, 'this registry lists as many components as it takes: see --max-components', {
-        headers: { 'Retry-After': '30' },
-      });
-    }
-    answer(ctx, lease);
-  }
-
-  async function named(ctx: Context): Promise<LeaseName> {
-    refuseSession(ctx);
-    refuseOtherProtocol(ctx);
-    const name = await readBody(ctx, parseLeaseName);
-    checkId(name);
-    return name;
-  }
-
-  async function heartbeat(ctx: Context): Promise<void> {
-    const name = await named(ctx);
-    if (!components.heartbeat(name, now())) {
-      throw new HttpProblem(404, `${name.kind} ${name.id} is not known (any more): register again`);
-    }
-    onHeartbeat();
-    answer(ctx, components.queens());
-  }
-
-  async function unregister(ctx: Context): Promise<void> {
-    const name = await named(ctx);
-    if (!components.unregister(name)) throw new HttpProblem(404, `${name.kind} ${name.id} is not registered`);
-    answer(ctx, { status: 'ok' });
-  }
-
+function leaseRoutes(input: RegistryRoutesInput): Route[] {
   return [
     {
       method: 'POST',
       path: REGISTRY_PATH.register,
-      summary: 'Registers a component, or registers it anew; its own further fields are listed with it.',
+      summary: 'Registers a component, or registers it again; its own further fields are listed with it.',
       body: Registration,
       answers: {
         200: { description: 'It is listed for as long as it sends heartbeats.', schema: Lease },
         422: { description: 'A field is wrong.' },
-        503: { description: 'As many components as it takes.' },
+        503: { description: 'The registry is full.' },
       },
-      handle: register,
+      handle: (ctx) => register(ctx, input),
     },
     {
       method: 'POST',
       path: REGISTRY_PATH.heartbeat,
-      summary: 'Renews a lease, and says which queens there are.',
+      summary: 'Renews a lease, and lists all queens.',
       body: LeaseName,
       answers: {
         200: { description: 'The queens, the earliest registered first.', schema: QueenList },
-        404: { description: 'Not known (any more): register again.' },
+        404: { description: 'Not registered, or not any more: register again.' },
         422: { description: 'A field is wrong.' },
       },
-      handle: heartbeat,
+      handle: (ctx) => heartbeat(ctx, input),
     },
     {
       method: 'DELETE',
       path: REGISTRY_PATH.unregister,
-      summary: 'Gives a lease up.',
+      summary: 'Ends a lease.',
       body: LeaseName,
       answers: {
-        200: { description: 'It is listed no more.', schema: Ok },
+        200: { description: 'It is not listed any more.', schema: Ok },
         404: { description: 'It was not registered.' },
         422: { description: 'A field is wrong.' },
       },
-      handle: unregister,
+      handle: (ctx) => unregister(ctx, input),
     },
   ];
 }
 
-/** Only a worker's id may hold "@" and be longer than others. @throws HttpProblem 422 */
+async function register(ctx: Context, { lease, components, now }: RegistryRoutesInput): Promise<void> {
+  refuseSession(ctx);
+  refuseOtherProtocol(ctx);
+  const body = await readBody(ctx, parseRegistration);
+  const { kind, id, url, registered_at: _, last_heartbeat_at: __, ...own } = body;
+  checkId({ kind, id });
+  // The registry sends no requests, so it may list URLs that it could not reach itself.
+  const registration = { kind, id, url: peerUrl(url, '/url', null), own, bytes: bytesOf(own) };
+  const decision = decisionOf<RegisterAnswer>((respond) =>
+    components.send({ type: 'register', registration, now: now(), respond }),
+  );
+  if (decision === 'full') {
+    throw new HttpProblem(503, 'this registry lists as many components as it takes: see --max-components', {
+      headers: { 'Retry-After': '30' },
+    });
+  }
+  answer(ctx, lease);
+}
+
+async function heartbeat(ctx: Context, { components, now }: RegistryRoutesInput): Promise<void> {
+  const name = await leaseNameIn(ctx);
+  const queens = decisionOf<HeartbeatAnswer>((respond) =>
+    components.send({ type: 'heartbeat', name, now: now(), respond }),
+  );
+  if (!queens) throw new HttpProblem(404, `${name.kind} ${name.id} is not known (any more): register again`);
+  answer(ctx, queens);
+}
+
+async function unregister(ctx: Context, { components }: RegistryRoutesInput): Promise<void> {
+  const name = await leaseNameIn(ctx);
+  const decision = decisionOf<UnregisterAnswer>((respond) => components.send({ type: 'unregister', name, respond }));
+  if (decision === 'unknown') throw new HttpProblem(404, `${name.kind} ${name.id} is not registered`);
+  answer(ctx, { status: 'ok' });
+}
+
+/** @throws HttpProblem */
+async function leaseNameIn(ctx: Context): Promise<LeaseName> {
+  refuseSession(ctx);
+  refuseOtherProtocol(ctx);
+  const name = await readBody(ctx, parseLeaseName);
+  checkId(name);
+  return name;
+}
+
+/** Only the id of a worker may contain "@" and have up to 128 characters. @throws HttpProblem 422 */
 function checkId({ kind, id }: LeaseName): void {
   if (kind !== 'worker' && !isId(id))
     throw wrongField('/id', `a ${kind} wants 1 to 64 letters, digits, ".", "_" or "-"`);
 }
 
-/** How much JSON a component's own fields are. @throws HttpProblem 422 when that is too much or too deep */
+/** How many bytes of JSON a component's own fields are. @throws HttpProblem 422 when they are too many or too deep */
 function bytesOf(own: Record<string, unknown>): number {
   const { bytesMax, levelsMax } = OWN_FIELDS;
   if (isDeeper(own, levelsMax)) {
@@ -177,7 +182,7 @@ function bytesOf(own: Record<string, unknown>): number {
   return bytes;
 }
 
-/** Never looks further down than it must: what a stranger nests must not end in our own recursion. */
+/** Stops at the limit: the depth of what a client sends must not become the depth of a recursion here. */
 function isDeeper(value: unknown, levels: number): boolean {
   if (typeof value !== 'object' || value === null) return false;
   return levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1));
@@ -193,7 +198,7 @@ function listRoutes(components: Components): Route[] {
     method: 'GET',
     path,
     summary,
-    answers: { 200: { description: 'In the order in which they registered.', schema } },
+    answers: { 200: { description: 'In the order of registration.', schema } },
     handle: (ctx) => answer(ctx, list()),
   });
   const of = (kind: ComponentKind) => components.list(kind);
@@ -209,7 +214,7 @@ function listRoutes(components: Components): Route[] {
       summary: 'The queen that registered earliest.',
       answers: {
         200: { description: 'The queen.', schema: Component },
-        404: { description: 'There is none.' },
+        404: { description: 'No queen is registered.' },
       },
       handle: (ctx) => {
         const [queen] = of('queen');
@@ -224,7 +229,7 @@ function streamRoute(stream: Broadcast): Route {
   return {
     method: 'GET',
     path: REGISTRY_PATH.stream,
-    summary: 'Who is there, then who comes and goes.',
+    summary: 'All components that are registered, then each change.',
     answers: {
       200: {
         description: '`event: register`, `event: unregister`, `event: expire`, `event: lagged`, `event: bye`',

@@ -1,24 +1,32 @@
 /**
- * Who is registered, for as long as its lease is renewed. Of each kind an id is there once; the list is in the order in
- * which they came, so that the first queen in it is the earliest.
+ * The leases of a registry: which components are registered, each for as long as it sends heartbeats. Of each kind an id
+ * is listed once. The list is in the order of registration, so the first queen in it is the earliest.
  */
-import type { Component, ComponentKind, LeaseName, QueenList, RegistryEvent } from '../wire/registry.js';
-import { COMPONENT_KINDS, QUEENS_LISTED_MAX } from '../wire/registry.js';
-import { createHeartbeatRegistry } from './heartbeat-registry.js';
-import { createListeners, type Report } from './listeners.js';
+import { createStore } from '@xstate/store';
+import {
+  COMPONENT_KINDS,
+  type Component,
+  type ComponentKind,
+  type LeaseName,
+  QUEENS_LISTED_MAX,
+  type QueenList,
+  type RegistryEvent,
+} from '../wire/registry.js';
+import { createHeartbeatRegistry, type HeartbeatRegistry } from './heartbeat-registry.js';
+import { createListeners, type Listeners, type Report } from './listeners.js';
 import type { Now } from './workers.js';
 
 export interface ComponentsOptions {
-  /** A lease lapses after so long without a heartbeat. */
+  /** A lease expires after so long without a heartbeat. */
   leaseMs: number;
   /** More components, or more JSON of theirs in all, are refused. */
   componentsMax: number;
   bytesMax: number;
-  /** Told what a follower throws. */
+  /** Called with what a follower throws. */
   report: Report;
 }
 
-/** What is told to followers: the component itself with its registration, and where it was before if it has moved. */
+/** `movedFrom`: the URL before, where it is another one now. `renewed`: registered again from the same URL. */
 export type ComponentChange =
   | { type: 'register'; component: Component; movedFrom: string | null; renewed: boolean }
   | { type: 'unregister' | 'expire'; component: Component };
@@ -27,113 +35,202 @@ export interface RegisterInput {
   kind: ComponentKind;
   id: string;
   url: string;
-  /** The component's own fields, and how much JSON they are. */
+  /** The component's own fields, and how many bytes of JSON they are. */
   own: Record<string, unknown>;
   bytes: number;
 }
 
-interface LeaseRecord {
+export type RegisterAnswer = 'registered' | 'full';
+/** All queens, the earliest registered first; null where there is no such lease. */
+export type HeartbeatAnswer = QueenList | null;
+export type UnregisterAnswer = 'unregistered' | 'unknown';
+
+interface RegisterEvent {
+  registration: RegisterInput;
+  now: Now;
+  respond: (answer: RegisterAnswer) => void;
+}
+interface HeartbeatEvent {
+  name: LeaseName;
+  now: Now;
+  respond: (answer: HeartbeatAnswer) => void;
+}
+interface UnregisterEvent {
+  name: LeaseName;
+  respond: (answer: UnregisterAnswer) => void;
+}
+/** `now`: monotonic ms. */
+interface ExpireEvent {
+  now: number;
+}
+export type ComponentsEvent =
+  | ({ type: 'register' } & RegisterEvent)
+  | ({ type: 'heartbeat' } & HeartbeatEvent)
+  | ({ type: 'unregister' } & UnregisterEvent)
+  | ({ type: 'expire' } & ExpireEvent);
+
+interface Lease {
   component: Component;
   bytes: number;
   /** Monotonic ms. */
   heardAt: number;
 }
 
+/** `leases` is a mutable map, as in the other stores; the rest is replaced at each change. */
+interface State {
+  leases: HeartbeatRegistry<Lease>;
+  bytes: number;
+  counts: Readonly<Record<ComponentKind, number>>;
+  /** Each heartbeat is answered with it, so it is made only when a queen comes, moves or goes. */
+  queens: QueenList;
+  heartbeats: number;
+}
+
+interface Limits {
+  componentsMax: number;
+  bytesMax: number;
+}
+
+/** The effects of a transition: they run when it is over. */
+interface Effects {
+  effect: (run: () => void) => void;
+}
+
 export type Components = ReturnType<typeof createComponents>;
 
-const keyOf = ({ kind, id }: LeaseName): string => `${kind} ${id}`;
-
-export function createComponents({ leaseMs, componentsMax, bytesMax, report }: ComponentsOptions) {
-  const leases = createHeartbeatRegistry<LeaseRecord>({
-    // A lease that has lapsed counts until it is dropped: lists and stream say the same at any moment.
-    isOnline: () => true,
-    isAvailable: () => true,
-    expiresAt: ({ heardAt }) => heardAt + leaseMs,
-  });
-  const counts = Object.fromEntries(COMPONENT_KINDS.map((kind) => [kind, 0])) as Record<ComponentKind, number>;
+export function createComponents({ leaseMs, report, ...limits }: ComponentsOptions) {
   const listeners = createListeners<ComponentChange>(report);
-  let bytes = 0;
-  let queens: QueenList = { queens: [] };
-
-  function tell(change: ComponentChange): void {
-    // Made once a change of theirs, since every heartbeat is answered with it.
-    if (change.component.kind === 'queen') queens = listQueens();
-    listeners.tell(change);
-  }
-
-  function listQueens(): QueenList {
-    return {
-      queens: list('queen')
-        .slice(0, QUEENS_LISTED_MAX)
-        .map(({ id, url }) => ({ id, url })),
-    };
-  }
-
-  function list(kind?: ComponentKind): Component[] {
-    const all = leases.listAll().map(({ component }) => component);
-    return kind === undefined ? all : all.filter((component) => component.kind === kind);
-  }
-
-  function dropped(record: LeaseRecord, type: 'unregister' | 'expire'): void {
-    counts[record.component.kind] -= 1;
-    bytes -= record.bytes;
-    tell({ type, component: record.component });
-  }
-
+  const store = createStore({
+    context: initialState(leaseMs),
+    on: {
+      register: (state, event: RegisterEvent, effects) => register(state, event, limits, effects, listeners),
+      heartbeat: (state, event: HeartbeatEvent, effects) => renew(state, event, effects),
+      unregister: (state, event: UnregisterEvent, effects) => unregister(state, event, effects, listeners),
+      expire: (state, { now }: ExpireEvent, effects) =>
+        state.leases
+          .expire(now)
+          .reduce((rest, lease) => withoutLease(rest, lease, 'expire', effects, listeners), state),
+    },
+  });
+  const read = () => store.getSnapshot().context;
   return {
-    /**
-     * Registering again replaces. From the same URL it is a renewal, which keeps its place and its `registered_at`; from
-     * another it is somebody who came later. False when there are as many as are kept.
-     */
-    register: ({ kind, id, url, own, bytes: added }: RegisterInput, now: Now): boolean => {
-      const key = keyOf({ kind, id });
-      const known = leases.get(key);
-      if (!known && leases.size() >= componentsMax) return false;
-      if (bytes - (known?.bytes ?? 0) + added > bytesMax) return false;
-      const renewed = known?.component.url === url;
-      const registered_at = renewed ? known.component.registered_at : now.iso;
-      const component: Component = { kind, id, url, ...own, registered_at, last_heartbeat_at: now.iso };
-      if (known && !renewed) leases.remove(key);
-      leases.upsert(key, { component, bytes: added, heardAt: now.ms });
-      counts[kind] += known ? 0 : 1;
-      bytes += added - (known?.bytes ?? 0);
-      tell({ type: 'register', component, renewed, movedFrom: known && !renewed ? known.component.url : null });
-      return true;
-    },
-    /** False when there is no such lease (any more). */
-    heartbeat: (name: LeaseName, now: Now): boolean => {
-      const key = keyOf(name);
-      const known = leases.get(key);
-      if (!known) return false;
-      known.heardAt = now.ms;
-      known.component.last_heartbeat_at = now.iso;
-      leases.upsert(key, known);
-      return true;
-    },
-    unregister: (name: LeaseName): boolean => {
-      const known = leases.get(keyOf(name));
-      if (!known) return false;
-      leases.remove(keyOf(name));
-      dropped(known, 'unregister');
-      return true;
-    },
-    /** Drops the leases that have lapsed. */
-    expire: (now: number): void => {
-      for (const record of leases.expire(now)) dropped(record, 'expire');
-    },
-    list,
-    /** The earliest registered first. */
-    queens: (): QueenList => queens,
-    counts: (): Readonly<Record<ComponentKind, number>> => counts,
+    send: (event: ComponentsEvent): void => store.send(event),
+    list: (kind?: ComponentKind): Component[] => listOf(read().leases, kind),
+    counts: (): Readonly<Record<ComponentKind, number>> => read().counts,
+    /** How many heartbeats renewed a lease. */
+    heartbeats: (): number => read().heartbeats,
     follow: listeners.add,
   };
 }
 
-/** A change as it stands on the stream. */
+function initialState(leaseMs: number): State {
+  return {
+    leases: createHeartbeatRegistry<Lease>({
+      // An expired lease counts until `expire` drops it, so that lists and stream agree at any moment.
+      isOnline: () => true,
+      isAvailable: () => true,
+      expiresAt: ({ heardAt }) => heardAt + leaseMs,
+    }),
+    bytes: 0,
+    counts: Object.fromEntries(COMPONENT_KINDS.map((kind) => [kind, 0])) as Record<ComponentKind, number>,
+    queens: { queens: [] },
+    heartbeats: 0,
+  };
+}
+
+/** From the same URL it is a renewal and keeps its place and `registered_at`; from another URL it goes to the end. */
+function register(
+  state: State,
+  { registration, now, respond }: RegisterEvent,
+  { componentsMax, bytesMax }: Limits,
+  effects: Effects,
+  listeners: Listeners<ComponentChange>,
+): State {
+  const { kind, id, url, own, bytes: added } = registration;
+  const key = keyOf(registration);
+  const known = state.leases.get(key);
+  const bytes = state.bytes - (known?.bytes ?? 0) + added;
+  if ((!known && state.leases.size() >= componentsMax) || bytes > bytesMax) {
+    effects.effect(() => respond('full'));
+    return state;
+  }
+  const renewed = known?.component.url === url;
+  const registered_at = renewed ? known.component.registered_at : now.iso;
+  const component: Component = { kind, id, url, ...own, registered_at, last_heartbeat_at: now.iso };
+  if (known && !renewed) state.leases.remove(key);
+  state.leases.upsert(key, { component, bytes: added, heardAt: now.ms });
+  const movedFrom = known && !renewed ? known.component.url : null;
+  effects.effect(() => listeners.tell({ type: 'register', component, renewed, movedFrom }));
+  effects.effect(() => respond('registered'));
+  return changed({ ...state, bytes }, kind, known ? 0 : 1);
+}
+
+function renew(state: State, { name, now, respond }: HeartbeatEvent, effects: Effects): State {
+  const key = keyOf(name);
+  const known = state.leases.get(key);
+  if (!known) {
+    effects.effect(() => respond(null));
+    return state;
+  }
+  known.heardAt = now.ms;
+  known.component.last_heartbeat_at = now.iso;
+  state.leases.upsert(key, known);
+  effects.effect(() => respond(state.queens));
+  return { ...state, heartbeats: state.heartbeats + 1 };
+}
+
+function unregister(
+  state: State,
+  { name, respond }: UnregisterEvent,
+  effects: Effects,
+  listeners: Listeners<ComponentChange>,
+): State {
+  const key = keyOf(name);
+  const known = state.leases.get(key);
+  if (!known) {
+    effects.effect(() => respond('unknown'));
+    return state;
+  }
+  state.leases.remove(key);
+  const rest = withoutLease(state, known, 'unregister', effects, listeners);
+  effects.effect(() => respond('unregistered'));
+  return rest;
+}
+
+/** The state after `lease` was removed from the leases. */
+function withoutLease(
+  state: State,
+  { component, bytes }: Lease,
+  type: 'unregister' | 'expire',
+  effects: Effects,
+  listeners: Listeners<ComponentChange>,
+): State {
+  effects.effect(() => listeners.tell({ type, component }));
+  return changed({ ...state, bytes: state.bytes - bytes }, component.kind, -1);
+}
+
+function changed(state: State, kind: ComponentKind, difference: number): State {
+  const counts = { ...state.counts, [kind]: state.counts[kind] + difference };
+  return { ...state, counts, queens: kind === 'queen' ? queensOf(state.leases) : state.queens };
+}
+
+function queensOf(leases: HeartbeatRegistry<Lease>): QueenList {
+  const queens = listOf(leases, 'queen').slice(0, QUEENS_LISTED_MAX);
+  return { queens: queens.map(({ id, url }) => ({ id, url })) };
+}
+
+function listOf(leases: HeartbeatRegistry<Lease>, kind?: ComponentKind): Component[] {
+  const all = leases.listAll().map(({ component }) => component);
+  return kind === undefined ? all : all.filter((component) => component.kind === kind);
+}
+
+const keyOf = ({ kind, id }: LeaseName): string => `${kind} ${id}`;
+
+/** A change as an event of the registry's stream. */
 export function eventOf({ type, component }: Pick<ComponentChange, 'type' | 'component'>): RegistryEvent {
   const { kind, id } = component;
   if (type !== 'register') return { type, kind, id };
-  const { last_heartbeat_at: _, ...said } = component;
-  // First for who reads it, and last because a component may have a `type` of its own.
-  return { ...{ type }, ...said, type };
+  const { last_heartbeat_at: _, ...fields } = component;
+  // `type` stands first, for readers; it is set once more since a component's own fields may include a `type`.
+  return { ...{ type }, ...fields, type };
 }

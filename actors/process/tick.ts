@@ -5,7 +5,7 @@ export function tick(intervalMs: number, onTick: () => void): () => void {
   const next = () => {
     onTick();
     const elapsed = performance.now() - start;
-    // Timers may fire a little early: rounding keeps such a tick from being followed by its own twin.
+    // Timers may fire a little early: rounding keeps such a tick from being repeated at once.
     const following = (Math.round(elapsed / intervalMs) + 1) * intervalMs;
     timer = setTimeout(next, following - elapsed);
   };

@@ -6,7 +6,7 @@ import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { createActor } from 'xstate';
 import { createAnnounce } from '../../actors/hive/announce.js';
-import { createCheckHealth } from '../../actors/hive/check-health.js';
+import { createCheckQueenHealth } from '../../actors/hive/check-queen-health.js';
 import type { Outgoing } from '../../actors/net/http.js';
 import { announceDelayMs, LOST_JITTER_MS_MAX } from '../../machines/backoff.js';
 import { hiveMachine, type QueenAskedAnswer } from '../../machines/hive.js';
@@ -41,7 +41,7 @@ async function startHive(hiveId: string, queenUrl: string): Promise<Hive> {
     actors: {
       announce: createAnnounce({ outgoing, endpoint, hiveId, instance: `instance-${hiveId}` }),
       queenHealth: queenHealthMachine.provide({
-        actors: { checkHealth: createCheckHealth({ outgoing, hiveId, instance: `instance-${hiveId}` }) },
+        actors: { checkHealth: createCheckQueenHealth({ outgoing, hiveId, instance: `instance-${hiveId}` }) },
       }),
     },
     delays: {

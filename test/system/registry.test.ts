@@ -101,7 +101,7 @@ t.test('a heartbeat says which queens there are, the earliest first, or that one
   t.equal((await list(registry, 'queen')).id, 'a');
   await unregister(registry, { kind: 'queen', id: 'a' });
   t.equal((await list(registry, 'queen')).id, 'c');
-  t.match(registry.stderr(), /queen b at http:\/\/elsewhere:7833 takes the place of http:\/\/b:7833/);
+  t.match(registry.stderr(), /queen b at http:\/\/elsewhere:7833 replaces http:\/\/b:7833/);
 
   const [after] = (await list(registry, 'hives')).hives;
   t.equal(after.registered_at, before.registered_at);
@@ -281,7 +281,7 @@ t.test('a lease that is not renewed for three intervals lapses; one that is rene
   isProblem(t, await heartbeat(short, { kind: 'queen', id: 'quiet' }), 404, 'it must register again');
   isProblem(t, await getJson(`${short.url}${AT}/queen`), 404, 'no queen any more');
   t.strictSame((await heartbeat(short, alive)).body, { queens: [] });
-  t.match(short.stderr(), /WARN.*queen quiet at http:\/\/q:7833 is gone: not heard of for 1\.5 s/);
+  t.match(short.stderr(), /WARN.*queen quiet at http:\/\/q:7833 removed: no heartbeat for 1\.5 s/);
   t.strictSame(await idsOf(short), ['hive alive']);
   await waitFor('many intervals', () => renewed.length >= 15);
   t.strictSame([...new Set(renewed)], [200]);

@@ -1,14 +1,14 @@
-/** GET /health of a queen that reads our stream, and whether she says so too. */
+/** GET /health of a queen that reads this hive's stream. Its answer also tells whether it reads that stream. */
 import { fromPromise } from 'xstate';
 import type { HealthOutput, QueenHealthInput } from '../../machines/queen-health.js';
 import { HEADER, PATH } from '../../wire/status.js';
 import { ask, headerOf, type Outgoing } from '../net/http.js';
 
-export function createCheckHealth(deps: { outgoing: Outgoing; hiveId: string; instance: string }) {
+export function createCheckQueenHealth(deps: { outgoing: Outgoing; hiveId: string; instance: string }) {
   return fromPromise<HealthOutput, QueenHealthInput>(async ({ input, signal }) => {
     const { headers } = await ask(deps.outgoing, input.queenUrl + PATH.health, {
       headers: { [HEADER.hive]: deps.hiveId, [HEADER.instance]: deps.instance },
-      // Only to one who knows the token does she say whom she reads.
+      // `Rbee-Reads` is in the answer only where the token was sent.
       trusted: true,
       signal,
     });
