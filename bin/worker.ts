@@ -202,7 +202,7 @@ function buildWorker(processContext: ProcessContext, options: WorkerOptions, eng
       ...workerMetrics({ stats, admission: api.admission, ready: () => state() === 'ready' }),
       ...lease.metrics,
     ],
-    unwell: whyNot,
+    unavailable: whyNot,
     onHealth: (ctx) => {
       ctx.set('Rbee-Worker', id);
       const challenge = ctx.get(HEADER.challenge);

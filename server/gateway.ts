@@ -7,10 +7,10 @@ import { GatewayRequest } from '../wire/gateway.js';
 import { InferenceRefused } from '../wire/infer.js';
 import { type Model, ModelList } from '../wire/openai.js';
 import { parser } from '../wire/schema.js';
-import { readJson } from './http/body.js';
+import { readJsonBody } from './http/body.js';
 import type { Metric } from './http/metrics.js';
 import { HttpProblem } from './http/problem.js';
-import { answer, type Route } from './http/route.js';
+import { answerJson, type Route } from './http/route.js';
 
 /** Answers at once, all clients together. */
 const IN_FLIGHT_MAX = 4_096;
@@ -37,7 +37,7 @@ const parseRequest = parser(GatewayRequest);
 
 export function gatewayRoutes({ gateway, forward, startedAt }: GatewayInput): Route[] {
   async function carry(ctx: Context): Promise<void> {
-    const { bytes, value } = await readJson(ctx);
+    const { bytes, value } = await readJsonBody(ctx);
     const parsed = parseRequest(value);
     if (!parsed.ok) throw new HttpProblem(422, 'the body is not what this route takes', { errors: parsed.errors });
     if (gateway.stats().inFlight >= IN_FLIGHT_MAX) throw refusal('this process carries as many requests as it takes');
@@ -106,7 +106,7 @@ export function gatewayRoutes({ gateway, forward, startedAt }: GatewayInput): Ro
       summary: 'The models of all available workers.',
       answers: { 200: { description: "Models, in OpenAI's shape.", schema: ModelList } },
       errors: 'openai',
-      handle: (ctx) => answer(ctx, { object: 'list', data: gateway.models().map(modelOf) } satisfies ModelList),
+      handle: (ctx) => answerJson(ctx, { object: 'list', data: gateway.models().map(modelOf) } satisfies ModelList),
     },
     {
       method: 'GET',
@@ -124,7 +124,7 @@ export function gatewayRoutes({ gateway, forward, startedAt }: GatewayInput): Ro
           throw refusal(`no worker can answer for model ${short(model)}; ${whatThereIs()}`);
         }
         if (name === null) throw unknown(model);
-        answer(ctx, modelOf(name));
+        answerJson(ctx, modelOf(name));
       },
     },
     carried('/v1/chat/completions', 'Chat with a model of the swarm.'),

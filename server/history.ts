@@ -7,7 +7,7 @@ import type { Now } from '../stores/workers.js';
 import { HISTORY, HistoryList, HiveHistory } from '../wire/history.js';
 import { wrongField } from './http/peer.js';
 import { HttpProblem } from './http/problem.js';
-import { answer, type Route } from './http/route.js';
+import { answerJson, type Route } from './http/route.js';
 
 const LAST_S_MAX = (HISTORY.stepMs * HISTORY.pointsMax) / 1000;
 
@@ -37,7 +37,7 @@ export function historyRoutes({ fleet, history, now }: HistoryDoorsInput): Route
       },
       handle: (ctx, { id = '' }) => {
         if (!fleet.hive(id)) throw new HttpProblem(404, `no hive ${id.slice(0, 128)}`);
-        answer(ctx, told(history, id, pointsOf(ctx), now()));
+        answerJson(ctx, told(history, id, pointsOf(ctx), now()));
       },
     },
     {
@@ -52,7 +52,7 @@ export function historyRoutes({ fleet, history, now }: HistoryDoorsInput): Route
       handle: (ctx) => {
         const [points, at] = [pointsOf(ctx), now()];
         const streaming = fleet.hives().filter(({ state }) => state === 'streaming');
-        answer(ctx, { histories: streaming.map(({ hive_id }) => told(history, hive_id, points, at)) });
+        answerJson(ctx, { histories: streaming.map(({ hive_id }) => told(history, hive_id, points, at)) });
       },
     },
   ];

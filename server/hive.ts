@@ -8,7 +8,7 @@ import { HEADER, HttpUrl, Id, isId } from '../wire/status.js';
 import { refuseSession } from './http/auth.js';
 import { idHeader, peerUrl, refuseOtherProtocol, wrongField } from './http/peer.js';
 import { HttpProblem } from './http/problem.js';
-import { answer, type Route } from './http/route.js';
+import { answerJson, type Route } from './http/route.js';
 import { Broadcast, frame, type ReaderHandle } from './http/sse.js';
 
 /** Past so many events a reader loses the oldest (PROTOCOL, "Telemetry"). */
@@ -112,7 +112,7 @@ export function hiveRoutes({
       invite(url, id);
     }
     ctx.set('Rbee-Instance', own);
-    answer(ctx, { hive_id: hiveId, devices: devices() });
+    answerJson(ctx, { hive_id: hiveId, devices: devices() });
   }
 
   /** The queen at `url` asks us to announce ourselves. @throws HttpProblem 409, 422 */

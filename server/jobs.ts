@@ -20,7 +20,7 @@ import { readBody } from './http/body.js';
 import type { Metric } from './http/metrics.js';
 import { refuseOtherProtocol } from './http/peer.js';
 import { HttpProblem } from './http/problem.js';
-import { answer, type Route } from './http/route.js';
+import { answerJson, type Route } from './http/route.js';
 import { createJobStreams } from './job-stream.js';
 
 /** Visible characters, as many as anybody's keys have. */
@@ -67,7 +67,7 @@ export function jobRoutes({ jobs, send, laneOf, check, now }: JobDoorsInput): Jo
       // Its cancellation may have come before it.
       if (jobs.get(jobId)?.ended_at === null) send({ type: 'job.post', jobId, lane: laneOf(operation) });
     }
-    answer(ctx, { job_id: jobId, sse_url: `/v1/jobs/${jobId}/stream` } satisfies JobPosted);
+    answerJson(ctx, { job_id: jobId, sse_url: `/v1/jobs/${jobId}/stream` } satisfies JobPosted);
   }
 
   const known = (id = ''): JobEntry => {
@@ -89,7 +89,7 @@ export function jobRoutes({ jobs, send, laneOf, check, now }: JobDoorsInput): Jo
       },
     });
     if (!cancelled) throw new HttpProblem(404, `job ${id} is over: it is ${state}`);
-    answer(ctx, { job_id: id, status: 'cancelled' });
+    answerJson(ctx, { job_id: id, status: 'cancelled' });
   }
 
   const unknown = { description: 'No such job, or none any more.' };
@@ -118,14 +118,14 @@ export function jobRoutes({ jobs, send, laneOf, check, now }: JobDoorsInput): Jo
       path: '/v1/jobs',
       summary: 'Jobs that wait, run, or ended within the last 10 min.',
       answers: { 200: { description: 'Jobs, oldest first.', schema: JobList } },
-      handle: (ctx) => answer(ctx, { jobs: jobs.list() }),
+      handle: (ctx) => answerJson(ctx, { jobs: jobs.list() }),
     },
     {
       method: 'GET',
       path: '/v1/jobs/:id',
       summary: 'One job.',
       answers: { 200: { description: 'The job.', schema: JobEntry }, 404: unknown },
-      handle: (ctx, { id }) => answer(ctx, known(id)),
+      handle: (ctx, { id }) => answerJson(ctx, known(id)),
     },
     {
       method: 'GET',

@@ -1,6 +1,6 @@
 /** What only a keeper tells: the machine that it runs on, its own workers, and its queens. */
 import { KeeperState } from '../wire/keeper.js';
-import { answer, type Route } from './http/route.js';
+import { answerJson, type Route } from './http/route.js';
 
 export function keeperRoutes(state: () => KeeperState): Route[] {
   return [
@@ -9,7 +9,7 @@ export function keeperRoutes(state: () => KeeperState): Route[] {
       path: '/v1/keeper',
       summary: 'The devices of this machine, the workers that this keeper runs, and the queens that it knows.',
       answers: { 200: { description: 'As it is now.', schema: KeeperState } },
-      handle: (ctx) => answer(ctx, state()),
+      handle: (ctx) => answerJson(ctx, state()),
     },
   ];
 }

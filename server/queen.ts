@@ -13,7 +13,7 @@ import { refuseSession } from './http/auth.js';
 import { readBody } from './http/body.js';
 import { idHeader, peerUrl, refuseOtherProtocol, wrongField } from './http/peer.js';
 import { HttpProblem } from './http/problem.js';
-import { answer, type Route } from './http/route.js';
+import { answerJson, type Route } from './http/route.js';
 
 const UNREACHABLE = 'this queen listens on loopback only and asks nobody elsewhere: see --bind';
 
@@ -82,7 +82,7 @@ function callbacks({ queenId, loopbackOnly, secured, send, fleet, now }: QueenDo
     });
     if (said?.outcome !== 'subscribed') throw refusal(hiveId, hiveUrl, said);
     fleet.accepted(hiveId, hiveUrl);
-    answer(ctx, {
+    answerJson(ctx, {
       ...{ status: 'ok', message: `Subscribed to hive ${hiveId} SSE stream`, queen_id: queenId },
       ...(failure === null ? {} : { last_failure: failure.slice(0, 2048) }),
     });
@@ -108,7 +108,7 @@ function callbacks({ queenId, loopbackOnly, secured, send, fleet, now }: QueenDo
     const url = peerUrl(worker.url, '/worker/url', unreachable);
     const info = { ...worker, url };
     if (!fleet.workers.seen({ id: worker.id, hiveId: worker.hive_id, info }, now())) throw tooManyWorkers();
-    answer(ctx, { status: 'ok' });
+    answerJson(ctx, { status: 'ok' });
   }
 
   return [
@@ -166,7 +166,7 @@ function fastPath(input: QueenDoorsInput): Route[] {
     };
     if (!fleet.workers.registered(worker, now())) throw tooManyWorkers();
     onWorkerRegistered(worker_id);
-    answer(ctx, { status: 'ok' });
+    answerJson(ctx, { status: 'ok' });
   }
 
   async function registerHive(ctx: Context): Promise<void> {
@@ -176,7 +176,7 @@ function fastPath(input: QueenDoorsInput): Route[] {
     if (!hint({ hiveId, hiveUrl, trusted: secured, who: `hive ${hiveId}, which somebody told of,` })) {
       throw new HttpProblem(503, 'too many hives are to be asked already', { headers: { 'Retry-After': '30' } });
     }
-    answer(ctx, { status: 'ok' });
+    answerJson(ctx, { status: 'ok' });
   }
 
   const full = { 422: { description: 'A field is wrong.' }, 503: { description: 'As many as it takes.' } };

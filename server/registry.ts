@@ -30,7 +30,7 @@ import { readBody } from './http/body.js';
 import { decisionOf } from './http/decision.js';
 import { peerUrl, refuseOtherProtocol, wrongField } from './http/peer.js';
 import { HttpProblem } from './http/problem.js';
-import { answer, type Route } from './http/route.js';
+import { answerJson, type Route } from './http/route.js';
 import { Broadcast, frame } from './http/sse.js';
 
 /** As on the queen: how much is kept for slow readers, and how long events wait to leave in one write. */
@@ -135,7 +135,7 @@ async function register(ctx: Context, { lease, components, now }: RegistryRoutes
       headers: { 'Retry-After': '30' },
     });
   }
-  answer(ctx, lease);
+  answerJson(ctx, lease);
 }
 
 async function heartbeat(ctx: Context, { components, now }: RegistryRoutesInput): Promise<void> {
@@ -144,14 +144,14 @@ async function heartbeat(ctx: Context, { components, now }: RegistryRoutesInput)
     components.send({ type: 'heartbeat', name, now: now(), respond }),
   );
   if (!queens) throw new HttpProblem(404, `${name.kind} ${name.id} is not known (any more): register again`);
-  answer(ctx, queens);
+  answerJson(ctx, queens);
 }
 
 async function unregister(ctx: Context, { components }: RegistryRoutesInput): Promise<void> {
   const name = await leaseNameIn(ctx);
   const decision = decisionOf<UnregisterAnswer>((respond) => components.send({ type: 'unregister', name, respond }));
   if (decision === 'unknown') throw new HttpProblem(404, `${name.kind} ${name.id} is not registered`);
-  answer(ctx, { status: 'ok' });
+  answerJson(ctx, { status: 'ok' });
 }
 
 /** @throws HttpProblem */
@@ -199,7 +199,7 @@ function listRoutes(components: Components): Route[] {
     path,
     summary,
     answers: { 200: { description: 'In the order of registration.', schema } },
-    handle: (ctx) => answer(ctx, list()),
+    handle: (ctx) => answerJson(ctx, list()),
   });
   const of = (kind: ComponentKind) => components.list(kind);
   return [
@@ -219,7 +219,7 @@ function listRoutes(components: Components): Route[] {
       handle: (ctx) => {
         const [queen] = of('queen');
         if (!queen) throw new HttpProblem(404, 'no queen is registered');
-        answer(ctx, queen);
+        answerJson(ctx, queen);
       },
     },
   ];

@@ -8,7 +8,7 @@ import { HiveEntry, HiveList } from '../wire/hive.js';
 import { Ok } from '../wire/status.js';
 import { WorkerEntry, WorkerList } from '../wire/worker.js';
 import { HttpProblem } from './http/problem.js';
-import { answer, type Route } from './http/route.js';
+import { answerJson, type Route } from './http/route.js';
 import { Broadcast, frame } from './http/sse.js';
 
 /** What is kept for readers that do not keep up (PROTOCOL, "Telemetry"). */
@@ -136,7 +136,7 @@ function queries({ send, fleet, now }: SwarmDoorsInput): Route[] {
         const { ms } = now();
         const unreachable = fleet.unreachable(ms);
         const more = unreachable.length > 0 ? { unreachable } : {};
-        answer(ctx, { hives: fleet.hives(), conflicts: fleet.conflicts(ms), ...more });
+        answerJson(ctx, { hives: fleet.hives(), conflicts: fleet.conflicts(ms), ...more });
       },
     },
     {
@@ -146,7 +146,7 @@ function queries({ send, fleet, now }: SwarmDoorsInput): Route[] {
       answers: { 200: { description: 'The hive.', schema: HiveEntry }, 404: { description: 'No such hive.' } },
       handle: (ctx, { id }) => {
         const hive = fleet.hive(id ?? '');
-        if (hive) return answer(ctx, hive);
+        if (hive) return answerJson(ctx, hive);
         const called = fleet.unreachable(now().ms).find(({ hive_id }) => hive_id === id);
         if (!called) throw unknown('hive', id);
         const { hive_id, hive_url, reason } = called;
@@ -176,7 +176,7 @@ function queries({ send, fleet, now }: SwarmDoorsInput): Route[] {
           throw new HttpProblem(409, `hive ${id} is streaming: stop it first, it would be back at once`);
         }
         if ((said as ForgetAnswer) === 'unknown') throw unknown('hive', id);
-        answer(ctx, { status: 'ok', message: `forgot hive ${id}` });
+        answerJson(ctx, { status: 'ok', message: `forgot hive ${id}` });
       },
     },
     {
@@ -184,7 +184,7 @@ function queries({ send, fleet, now }: SwarmDoorsInput): Route[] {
       path: '/v1/workers',
       summary: 'Every worker that is known.',
       answers: { 200: { description: 'Workers.', schema: WorkerList } },
-      handle: (ctx) => answer(ctx, { workers: fleet.workers.list(now().ms) }),
+      handle: (ctx) => answerJson(ctx, { workers: fleet.workers.list(now().ms) }),
     },
     {
       method: 'GET',
@@ -194,7 +194,7 @@ function queries({ send, fleet, now }: SwarmDoorsInput): Route[] {
       handle: (ctx, { id }) => {
         const worker = fleet.workers.get(id ?? '', now().ms);
         if (!worker) throw unknown('worker', id);
-        answer(ctx, worker);
+        answerJson(ctx, worker);
       },
     },
   ];

@@ -39,7 +39,7 @@ const FOREVER = 'public, max-age=31536000, immutable';
 const ENCODINGS = { br: '.br', gzip: '.gz' } as const;
 const ASKED_AGAIN = 'no-cache';
 
-interface Service {
+interface BuiltFile {
   etag: string;
   /** As it is, and by the encodings that it was compressed to. */
   bytes: Partial<Record<'identity' | keyof typeof ENCODINGS, Buffer>>;
@@ -47,7 +47,7 @@ interface Service {
 
 /** @param directory the built page; read when it is first asked for, so that a start does not wait for it. */
 export function webRoutes(directory = BUILT): Route[] {
-  let files: Map<string, Service> | undefined;
+  let files: Map<string, BuiltFile> | undefined;
   const send = (ctx: Context, name: string, caching: string) => {
     files ??= readBuilt(directory);
     const file = files.get(name);
@@ -60,7 +60,7 @@ export function webRoutes(directory = BUILT): Route[] {
       ctx.status = 304;
       return;
     }
-    const encoding = ctx.acceptsEncodings('br', 'gzip', 'identity') as keyof Service['bytes'] | false;
+    const encoding = ctx.acceptsEncodings('br', 'gzip', 'identity') as keyof BuiltFile['bytes'] | false;
     const bytes = encoding ? file.bytes[encoding] : undefined;
     if (bytes && encoding !== 'identity') ctx.set('Content-Encoding', encoding as string);
     ctx.body = bytes ?? file.bytes.identity;
@@ -94,8 +94,8 @@ function missing(ctx: Context, nothing: boolean): HttpProblem {
 }
 
 /** All that was built, by its path: only what is listed can be asked for. */
-function readBuilt(directory: string): Map<string, Service> {
-  const files = new Map<string, Service>();
+function readBuilt(directory: string): Map<string, BuiltFile> {
+  const files = new Map<string, BuiltFile>();
   let names: string[];
   try {
     names = readdirSync(directory, { recursive: true, encoding: 'utf8' });
@@ -107,7 +107,7 @@ function readBuilt(directory: string): Map<string, Service> {
   for (const name of names) {
     if (!/\.(html|js|css|svg)$/.test(name)) continue;
     const identity = read(name);
-    const bytes: Service['bytes'] = { identity };
+    const bytes: BuiltFile['bytes'] = { identity };
     for (const [encoding, ending] of Object.entries(ENCODINGS)) {
       if (listed.has(name + ending)) bytes[encoding as keyof typeof ENCODINGS] = read(name + ending);
     }

@@ -19,7 +19,7 @@ import type { Parsed } from '../wire/schema.js';
 import { PATH } from '../wire/status.js';
 import { WorkerCapabilities, WorkerInfo } from '../wire/worker.js';
 import { readBody } from './http/body.js';
-import { answer, type Route } from './http/route.js';
+import { answerJson, type Route } from './http/route.js';
 import { chatOf, inferAnswerOf, inferLines } from './infer.js';
 import { createServing, type Say, type Serving, type ServingInput } from './serving.js';
 
@@ -34,7 +34,7 @@ export interface WorkerRoutes extends Pick<Serving, 'admission' | 'silent' | 'cl
 }
 
 const AS_IT_IS: Say = {
-  whole: (ctx, body, status) => answer(ctx, body, status),
+  whole: (ctx, body, status) => answerJson(ctx, body, status),
   lines: (lines) => lines,
 };
 
@@ -46,7 +46,7 @@ export function workerRoutes(input: WorkerDoorsInput): WorkerRoutes {
     const tookMs = () => performance.now() - startedAt;
     const request = await readBody(ctx, parseInferRequest);
     await serve(ctx, 'chat/completions', chatOf(request), {
-      whole: (ctx, body) => answer(ctx, inferAnswerOf(body, tookMs())),
+      whole: (ctx, body) => answerJson(ctx, inferAnswerOf(body, tookMs())),
       lines: (lines) => inferLines(lines, tookMs),
     });
   }
@@ -78,7 +78,7 @@ export function workerRoutes(input: WorkerDoorsInput): WorkerRoutes {
       path: PATH.workerInfo,
       summary: 'This worker: its model, its device, its status.',
       answers: { 200: { description: 'This worker.', schema: WorkerInfo } },
-      handle: (ctx) => answer(ctx, input.info(ctx.req.socket)),
+      handle: (ctx) => answerJson(ctx, input.info(ctx.req.socket)),
     },
     {
       method: 'GET',
@@ -87,7 +87,7 @@ export function workerRoutes(input: WorkerDoorsInput): WorkerRoutes {
       answers: { 200: { description: 'Devices and models.', schema: WorkerCapabilities } },
       handle: (ctx) => {
         const { devices = [] } = input.facts() ?? {};
-        answer(ctx, { worker_id: input.workerId, devices, models: models().map(({ id }) => id) });
+        answerJson(ctx, { worker_id: input.workerId, devices, models: models().map(({ id }) => id) });
       },
     },
     {
@@ -111,7 +111,7 @@ export function workerRoutes(input: WorkerDoorsInput): WorkerRoutes {
       summary: 'The model of this worker, as OpenAI lists models.',
       errors: 'openai',
       answers: { 200: { description: 'Models; none before they are ready.', schema: ModelList } },
-      handle: (ctx) => answer(ctx, { object: 'list', data: models() }),
+      handle: (ctx) => answerJson(ctx, { object: 'list', data: models() }),
     },
     {
       method: 'GET',
@@ -126,7 +126,7 @@ export function workerRoutes(input: WorkerDoorsInput): WorkerRoutes {
           throw new InferenceRefused(404, `there is no model ${model.slice(0, 200)} here yet`, {
             code: 'model_not_found',
           });
-        answer(ctx, found);
+        answerJson(ctx, found);
       },
     },
     openAi('chat/completions', 'A chat, as OpenAI’s clients ask for it.', ChatRequest, parseChatRequest, ChatAnswer),

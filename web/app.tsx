@@ -5,12 +5,12 @@ import { isRbeeError } from '../client/errors.js';
 import { count, pageUnits } from '../wire/units.js';
 import { nowMs } from './data/clock.js';
 import { host, queenWords } from './data/keeper.js';
-import { connect, info, link, loggedIn, logOut, outdated } from './data/link.js';
+import { connect, endSession, info, link, loggedIn, outdated } from './data/link.js';
 import { hives, troubles, whole } from './data/swarm.js';
 import { fetchParts, lazy } from './parts/lazy.js';
 import { Notice, notify } from './parts/notice.js';
 import { nextTheme, theme } from './parts/theme.js';
-import { type Route, route } from './route.js';
+import { route, type ScreenRoute } from './route.js';
 import { LoginScreen } from './screens/login.js';
 import { SwarmScreen } from './screens/swarm.js';
 
@@ -128,7 +128,7 @@ function Header() {
 
 async function leave(): Promise<void> {
   try {
-    await logOut();
+    await endSession();
   } catch (error) {
     if (!isRbeeError(error)) throw error;
     notify(`You are still logged in: ${error.message}`, 'bad');
@@ -179,7 +179,7 @@ function Outdated() {
 }
 
 /** The swarm, which is what most look at, goes by its numbers. */
-function pageName(at: Route): string {
+function pageName(at: ScreenRoute): string {
   if (at.page === 'hive') return at.id;
   return { swarm: '', workers: 'Workers', chat: 'Chat', unknown: 'Not found' }[at.page];
 }

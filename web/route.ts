@@ -1,18 +1,18 @@
 /** Pages are named behind the #: the server answers one page, and unknown paths stay unknown. */
 import { signal } from '@preact/signals';
 
-export type Route =
+export type ScreenRoute =
   | { page: 'swarm' }
   | { page: 'hive'; id: string }
   | { page: 'workers' }
   | { page: 'chat' }
   | { page: 'unknown'; hash: string };
 
-export const route = signal<Route>(parse(location.hash));
+export const route = signal<ScreenRoute>(parse(location.hash));
 
 export const hivePath = (id: string): string => `#/hives/${encodeURIComponent(id)}`;
 
-function parse(hash: string): Route {
+function parse(hash: string): ScreenRoute {
   const [page = '', id] = hash.replace(/^#\/?/, '').split('/');
   if (page === '') return { page: 'swarm' };
   if (page === 'workers' && id === undefined) return { page: 'workers' };

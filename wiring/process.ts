@@ -11,12 +11,12 @@ import { openStateDir, type StateDir, StateInUse, StateUnusable } from '../actor
 import { createApp } from '../server/http/app.js';
 import type { Access } from '../server/http/auth.js';
 import { type CommonInput, commonRoutes } from '../server/http/common.js';
-import { createGuesses } from '../server/http/guesses.js';
 import { CannotListen, type Listener, listen } from '../server/http/listen.js';
 import type { Metric } from '../server/http/metrics.js';
 import type { Route } from '../server/http/route.js';
 import { createSessions, readSessions, type SessionsFile } from '../server/http/sessions.js';
 import type { Broadcast } from '../server/http/sse.js';
+import { createTokenRateLimit } from '../server/http/token-rate-limit.js';
 import type { Report } from '../stores/listeners.js';
 import { createMachineLog, type MachineLog } from '../stores/machine-log.js';
 import { isId, type Listening } from '../wire/status.js';
@@ -65,7 +65,7 @@ export interface Service {
   streams: Broadcast[];
   metrics: Metric[];
   onHealth?: CommonInput['onHealth'];
-  unwell?: CommonInput['unwell'];
+  unavailable?: CommonInput['unavailable'];
   /** Of a worker: its public key, told in the line that says that it listens. */
   key?: string;
   /** Called once the process listens. */
@@ -194,7 +194,7 @@ export async function runProcess(input: ProcessInput): Promise<void> {
       }),
       shutdown: (reason) => void end(reason, EXIT.ok),
       ...(built.onHealth ? { onHealth: built.onHealth } : {}),
-      ...(built.unwell ? { unwell: built.unwell } : {}),
+      ...(built.unavailable ? { unavailable: built.unavailable } : {}),
     },
     [...built.routes, ...(relay?.routes ?? [])],
   );
@@ -245,7 +245,7 @@ function accessOf(tokens: string[], state: StateDir, log: Logger): Access {
   return {
     tokens,
     sessions: createSessions({ tokens, kept: state.read(SESSIONS, readSessions), keep }),
-    guesses: createGuesses(warn),
+    rateLimit: createTokenRateLimit(warn),
   };
 }
 

@@ -9,7 +9,7 @@ import { type Command, Option } from 'commander';
 import { createActor } from 'xstate';
 import { PeerFailure } from '../actors/net/failure.js';
 import type { Ask } from '../actors/net/http.js';
-import { createKeptSockets } from '../actors/net/kept-sockets.js';
+import { createKeepAlivePool } from '../actors/net/keep-alive-pool.js';
 import { createAwakeClock } from '../actors/process/awake-clock.js';
 import { isolate } from '../actors/process/isolate.js';
 import { tick } from '../actors/process/tick.js';
@@ -118,7 +118,7 @@ export function buildSwarm(processContext: ProcessContext, { kind, options, more
   const counts = { telemetry: 0, invalid: 0 };
   const lines = linesOfHives(log);
 
-  const keep = createKeptSockets();
+  const keep = createKeepAlivePool();
   const devicesAt = new Map<string, number>();
   const onDevices = (hiveId: string, devices: Device[]) => {
     devicesAt.set(hiveId, clock.now());

@@ -4,8 +4,8 @@ import { TLSSocket } from 'node:tls';
 import type { Candidate } from '../../stores/gateway.js';
 import { readJson } from '../../wire/json.js';
 import { openAiError } from '../../wire/openai.js';
+import { createEventBoundaryBuffer } from '../net/event-boundary-buffer.js';
 import { peerFailure } from '../net/failure.js';
-import { createWholeEvents } from '../net/whole-events.js';
 import type { Opening } from './worker-connections.js';
 
 /**
@@ -78,7 +78,7 @@ export function attempt({ call, worker, opening, body, onFirstByte }: TryInput):
   const { response: client } = call;
   const { request } = opening;
   const bytesBefore = request.socket?.bytesRead ?? 0;
-  const events = createWholeEvents();
+  const events = createEventBoundaryBuffer();
   let answer: IncomingMessage | undefined;
   let started = false;
   let settled = false;

@@ -4,7 +4,7 @@ import { readJson } from '../../wire/json.js';
 import { parser } from '../../wire/schema.js';
 import { normaliseUrl } from '../../wire/url.js';
 import type { ExpectedWorker } from '../../wire/worker.js';
-import { readEvents } from '../net/event-feed.js';
+import { readEventStream } from '../net/event-parser.js';
 import { PeerFailure, peerFailure } from '../net/failure.js';
 import { type Outgoing, openStream } from '../net/http.js';
 
@@ -57,7 +57,7 @@ export async function inferAt(
       connectMs: CONNECT_MS,
       signal,
     });
-    await readEvents(body, at, ({ data }) => {
+    await readEventStream(body, at, ({ data }) => {
       if (data === '[DONE]') {
         ended = true;
         return;

@@ -18,7 +18,7 @@ import {
 import { readJson } from '../../wire/json.js';
 import { parser } from '../../wire/schema.js';
 import { HEADER } from '../../wire/status.js';
-import { readEvents } from '../net/event-feed.js';
+import { readEventStream } from '../net/event-parser.js';
 import { PeerFailure } from '../net/failure.js';
 import { ask, headerOf, type Outgoing, openStream } from '../net/http.js';
 import type { Telling } from './run-operation.js';
@@ -182,7 +182,7 @@ export function createPassOn({ outgoing, hive, onLost, cancels }: PassOnDeps) {
           { trusted: at.trusted, connectMs: CONNECT_MS, signal },
         );
         replay.open(headerOf(body.headers, HEADER.telling));
-        await readEvents(body, at.url, ({ event, data }) => {
+        await readEventStream(body, at.url, ({ event, data }) => {
           if (event === 'bye' || ending !== null || !replay.isNew(event, data)) return;
           broken = 0;
           if (event === 'data') forwardResult(telling, data);

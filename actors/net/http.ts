@@ -17,7 +17,7 @@ import { hostOf, isLoopback } from '../../wire/url.js';
 import type { ExpectedWorker } from '../../wire/worker.js';
 import { proveWorker } from '../worker/worker-proof.js';
 import { PeerFailure, peerFailure } from './failure.js';
-import type { KeptSockets } from './kept-sockets.js';
+import type { KeepAlivePool } from './keep-alive-pool.js';
 
 /** What is the same for all requests of one process. */
 export interface Outgoing {
@@ -51,7 +51,7 @@ export interface Ask {
   /** Of an answer's body; 1 MiB. */
   bytesMax?: number;
   /** Where the connection is left for a stream that is opened at once afterwards. */
-  keep?: KeptSockets;
+  keep?: KeepAlivePool;
 }
 
 export interface Answer {

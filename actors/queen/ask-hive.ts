@@ -14,7 +14,7 @@ import { HEADER, PATH } from '../../wire/status.js';
 import { type Endpoint, urlTowards } from '../net/endpoint.js';
 import { PeerFailure } from '../net/failure.js';
 import { type Ask, ask, headerOf, type Outgoing } from '../net/http.js';
-import type { KeptSockets } from '../net/kept-sockets.js';
+import type { KeepAlivePool } from '../net/keep-alive-pool.js';
 
 /** Asks in flight at once, the time to connect, and the time in all (PROTOCOL, "Discovery"). */
 const IN_FLIGHT_MAX = 256;
@@ -49,7 +49,7 @@ export function createHiveAsker(deps: {
   endpoint: Endpoint;
   /** Null: it asks nobody to announce itself, as a keeper does. */
   queenId: string | null;
-  keep: KeptSockets;
+  keep: KeepAlivePool;
 }): HiveAsker {
   const { queenId } = deps;
   const limit = pLimit(IN_FLIGHT_MAX);

@@ -7,13 +7,13 @@ import type { SubscribeInput, SubscriptionEvent } from '../../machines/hive-subs
 import { type HiveHeartbeat, INTERVAL_MS, parseHiveHeartbeat } from '../../wire/heartbeat.js';
 import { readJson } from '../../wire/json.js';
 import { HEADER, PATH } from '../../wire/status.js';
-import { eventFeed, type ServerEvent } from '../net/event-feed.js';
+import { createEventParser, type ServerEvent } from '../net/event-parser.js';
 import { PeerFailure, peerFailure } from '../net/failure.js';
 import { type Outgoing, openStream } from '../net/http.js';
-import type { KeptSockets } from '../net/kept-sockets.js';
-import { readPaced } from '../net/read-paced.js';
-import { type SilenceDeps, watchSilence } from '../net/silence.js';
-import { createTurns } from '../process/turns.js';
+import type { KeepAlivePool } from '../net/keep-alive-pool.js';
+import { readRateLimited } from '../net/read-rate-limited.js';
+import { type SilenceDeps, watchSilence } from '../net/watch-silence.js';
+import { createTimeSlicer } from '../process/time-slicer.js';
 
 /** One event may be so long: a thousand workers of 1 KB each. */
 const EVENT_BYTES_MAX = 1024 * 1024;
@@ -21,7 +21,7 @@ const EVENT_BYTES_MAX = 1024 * 1024;
 export interface SubscribeDeps extends SilenceDeps {
   outgoing: Outgoing;
   /** Connections over which a hive was just asked to announce itself. */
-  keep: KeptSockets;
+  keep: KeepAlivePool;
   /** Called when a stream is open, to learn what else there is to know of the hive. */
   onOpened: (input: SubscribeInput, signal: AbortSignal) => void;
   /** How the reader names itself. */
@@ -33,7 +33,7 @@ export interface SubscribeDeps extends SilenceDeps {
 }
 
 export function createSubscriber(deps: SubscribeDeps) {
-  const inTurn = createTurns();
+  const inSlice = createTimeSlicer();
   return fromCallback<SubscriptionEvent, SubscribeInput>(({ input, sendBack }) => {
     const controller = new AbortController();
     const { signal } = controller;
@@ -42,7 +42,7 @@ export function createSubscriber(deps: SubscribeDeps) {
       (error: unknown) => end({ type: 'failed', failure: peerFailure(input.hiveUrl, error) }),
     );
     const end = (event: SubscriptionEvent) =>
-      inTurn(() => {
+      inSlice(() => {
         if (signal.aborted) return;
         controller.abort();
         sendBack(event);
@@ -88,7 +88,7 @@ async function read(
   let invalid = 0;
   let bye: string | null = null;
 
-  const feed = eventFeed(hiveUrl, EVENT_BYTES_MAX, (message) => {
+  const feed = createEventParser(hiveUrl, EVENT_BYTES_MAX, (message) => {
     events += 1;
     // Replaced, by what an event before it in the same bytes did: it is another subscription's word now.
     if (signal.aborted) return;
@@ -117,7 +117,7 @@ async function read(
   });
 
   try {
-    await readPaced(stream, clock, {
+    await readRateLimited(stream, clock, {
       take: (chunk) => {
         silence.heard();
         events = 0;

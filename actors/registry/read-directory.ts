@@ -12,11 +12,11 @@ import {
 } from '../../wire/registry.js';
 import { parser } from '../../wire/schema.js';
 import { resolvePeerUrl } from '../../wire/url.js';
-import { eventFeed } from '../net/event-feed.js';
+import { createEventParser } from '../net/event-parser.js';
 import { PeerFailure, peerFailure } from '../net/failure.js';
 import { type Outgoing, openStream } from '../net/http.js';
 import { readList } from '../net/read-list.js';
-import { watchSilence } from '../net/silence.js';
+import { watchSilence } from '../net/watch-silence.js';
 import type { AwakeClock } from '../process/awake-clock.js';
 import { checkRegistry } from './check-registry.js';
 
@@ -73,7 +73,7 @@ async function read(
   if (opened instanceof Error) throw opened;
   sendBack({ type: 'opened' });
 
-  const feed = eventFeed(registryUrl, EVENT_BYTES_MAX, ({ event: name, data }) => {
+  const feed = createEventParser(registryUrl, EVENT_BYTES_MAX, ({ event: name, data }) => {
     // Who went meanwhile is in none of the events that follow: the lists say.
     if (name === 'lagged') throw new PeerFailure('closed', `${registryUrl} was ahead of us: it is read anew`);
     const event = parseEvent(readJson(data));

@@ -2,9 +2,9 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Context, Middleware } from 'koa';
 import { admit } from './connections.js';
-import type { Guesses } from './guesses.js';
 import { HttpProblem } from './problem.js';
 import { SESSION_MS, type Sessions } from './sessions.js';
+import type { TokenRateLimit } from './token-rate-limit.js';
 
 const REALM = 'Bearer realm="rbee"';
 /** A shorter one can be guessed: it is taken on loopback only. */
@@ -16,7 +16,7 @@ export interface Access {
   /** Without them no browser logs in. */
   sessions?: Sessions;
   /** Without them wrong tokens are answered at once. */
-  guesses?: Guesses;
+  rateLimit?: TokenRateLimit;
 }
 
 /** `--token a,b`: the first is sent, both are taken, so that tokens can be changed one process at a time. */
@@ -33,7 +33,7 @@ export function requireToken(access: Access, isOpen: (method: string, path: stri
     ctx.state.known = access.tokens.length === 0 || (await isKnown(ctx, access));
     if (ctx.state.known) admit(ctx.req.socket);
     else if (!isOpen(ctx.method, ctx.path)) {
-      if (ctx.get('authorization') === '') access.guesses?.missing(ctx);
+      if (ctx.get('authorization') === '') access.rateLimit?.missing(ctx);
       throw refused('this process wants its token: send Authorization: Bearer <token>');
     }
     await next();
@@ -60,7 +60,11 @@ async function isKnown(ctx: Context, access: Access): Promise<boolean> {
 }
 
 /** Which of the tokens it is; undefined when it is none, which takes its time. @throws HttpProblem 429 */
-async function tokenOf(ctx: Context, { tokens, guesses }: Access, given: string): Promise<string | undefined> {
+async function tokenOf(
+  ctx: Context,
+  { tokens, rateLimit: guesses }: Access,
+  given: string,
+): Promise<string | undefined> {
   guesses?.enter(ctx);
   const token = tokens.find((one) => same(one, given));
   if (token === undefined) await guesses?.wrong(ctx);

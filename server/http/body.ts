@@ -14,13 +14,16 @@ export async function readBody<T>(
   parse: (value: unknown) => Parsed<T>,
   bytesMax: number = BODY_BYTES_MAX,
 ): Promise<T> {
-  const parsed = parse((await readJson(ctx, bytesMax)).value);
+  const parsed = parse((await readJsonBody(ctx, bytesMax)).value);
   if (!parsed.ok) throw new HttpProblem(422, 'the body is not what this route takes', { errors: parsed.errors });
   return parsed.value;
 }
 
 /** The body, and what it says. @throws HttpProblem 400, 413, 415, 422 when it is nested too deep */
-export async function readJson(ctx: Context, bytesMax = BODY_BYTES_MAX): Promise<{ bytes: Buffer; value: unknown }> {
+export async function readJsonBody(
+  ctx: Context,
+  bytesMax = BODY_BYTES_MAX,
+): Promise<{ bytes: Buffer; value: unknown }> {
   if (ctx.get('content-encoding') !== '' && ctx.get('content-encoding') !== 'identity') {
     throw new HttpProblem(415, 'send the body without Content-Encoding');
   }

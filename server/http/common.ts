@@ -10,7 +10,7 @@ import { readBody } from './body.js';
 import { createMetrics, type Metric, streamMetrics } from './metrics.js';
 import { openapiOf } from './openapi.js';
 import { HttpProblem } from './problem.js';
-import { answer, type Route } from './route.js';
+import { answerJson, type Route } from './route.js';
 import { Broadcast, frame } from './sse.js';
 
 export interface CommonInput {
@@ -24,7 +24,7 @@ export interface CommonInput {
   /** Adds headers to the answer of /health, whatever that is. Who is not known has presented no token. */
   onHealth?: (ctx: Context, known: boolean) => void;
   /** Why this process runs and yet does not serve; null when it does. Who is not known has presented no token. */
-  unwell?: (known: boolean) => string | null;
+  unavailable?: (known: boolean) => string | null;
 }
 
 const Session = Type.Object({ token: Type.String({ minLength: 1, maxLength: 4096 }) });
@@ -64,7 +64,7 @@ export function commonRoutes(input: CommonInput, own: Route[]): { routes: Route[
       },
       handle: (ctx) => {
         input.onHealth?.(ctx, ctx.state.known === true);
-        const unwell = input.unwell?.(ctx.state.known === true) ?? null;
+        const unwell = input.unavailable?.(ctx.state.known === true) ?? null;
         if (unwell !== null) throw new HttpProblem(503, unwell, { headers: UNWELL_RETRY });
         ctx.type = 'text/plain';
         ctx.body = 'ok';
@@ -75,7 +75,7 @@ export function commonRoutes(input: CommonInput, own: Route[]): { routes: Route[
       path: '/v1/info',
       summary: 'Name, id, version, and how long it runs.',
       answers: { 200: { description: 'This process.', schema: Info } },
-      handle: (ctx) => answer(ctx, input.info()),
+      handle: (ctx) => answerJson(ctx, input.info()),
     },
     {
       method: 'GET',
@@ -92,7 +92,7 @@ export function commonRoutes(input: CommonInput, own: Route[]): { routes: Route[
       path: '/openapi.json',
       summary: 'This document.',
       answers: { 200: { description: 'OpenAPI 3.1.' } },
-      handle: (ctx) => answer(ctx, documentation),
+      handle: (ctx) => answerJson(ctx, documentation),
     },
     {
       method: 'GET',
@@ -102,7 +102,7 @@ export function commonRoutes(input: CommonInput, own: Route[]): { routes: Route[
       answers: { 200: { description: 'All machines.', schema: MachineList } },
       handle: (ctx) => {
         const { under } = ctx.query;
-        answer(ctx, { machines: machineLog.list(typeof under === 'string' ? under : undefined) });
+        answerJson(ctx, { machines: machineLog.list(typeof under === 'string' ? under : undefined) });
       },
     },
     {
@@ -146,7 +146,7 @@ export function commonRoutes(input: CommonInput, own: Route[]): { routes: Route[
       summary: 'Ends this process in order.',
       answers: { 200: { description: 'It ends within 5 s.', schema: Ok } },
       handle: (ctx) => {
-        answer(ctx, { status: 'ok', message: `${input.name} is shutting down` });
+        answerJson(ctx, { status: 'ok', message: `${input.name} is shutting down` });
         // After the answer has left.
         ctx.res.once('finish', () => input.shutdown('POST /v1/shutdown'));
       },

@@ -4,7 +4,7 @@ import type { Context, Middleware } from 'koa';
 import { InferenceRefused } from '../../wire/infer.js';
 import { PROBLEM_TYPE, type Problem } from '../../wire/problem.js';
 import type { FieldError } from '../../wire/schema.js';
-import { drainBody } from './drain.js';
+import { drainBody } from './drain-body.js';
 
 /** An answer that is no success. `detail` is shown to the peer. */
 export class HttpProblem extends Error {

@@ -35,7 +35,7 @@ export interface Route {
 }
 
 /** JSON answers are sent as such, whatever their value is. */
-export function answer(ctx: Context, body: object, status = 200): void {
+export function answerJson(ctx: Context, body: object, status = 200): void {
   ctx.status = status;
   ctx.body = body;
 }

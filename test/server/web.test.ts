@@ -6,7 +6,7 @@ import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import t from 'tap';
 import { createApp } from '../../server/http/app.js';
 import { listen } from '../../server/http/listen.js';
-import { answer } from '../../server/http/route.js';
+import { answerJson } from '../../server/http/route.js';
 import { webRoutes } from '../../server/web.js';
 import { rawRequest } from '../helpers/http.js';
 
@@ -18,7 +18,7 @@ const app = createApp({
   access: { tokens: ['a-token'], allowHosts: [], allowOrigins: [] },
   routes: [
     ...webRoutes(),
-    { method: 'GET', path: '/v1/data', summary: '', answers: {}, handle: (ctx) => answer(ctx, { some: 'data' }) },
+    { method: 'GET', path: '/v1/data', summary: '', answers: {}, handle: (ctx) => answerJson(ctx, { some: 'data' }) },
   ],
   log: { error: () => {}, debug: () => {} },
 });

@@ -9,7 +9,7 @@ import { fromQueen } from './clock.js';
 import { Minute } from './minute.js';
 
 /** The queen's tie to a hive. `state` is null until she has said it. */
-export interface Tie {
+export interface HiveConnection {
   url: string;
   state: HiveEntry['state'] | null;
   stale: boolean;
@@ -30,7 +30,7 @@ export type Tone = 'good' | 'warn' | 'bad' | 'calm';
 const LOG_MAX = 200;
 /** A hive that was lost so often in ten minutes needs somebody, though it is online now. */
 const LOSSES_MIN = 3;
-const UNKNOWN: Tie = { url: '', state: null, stale: false, reason: null, since: null, nextAttemptAt: null };
+const UNKNOWN: HiveConnection = { url: '', state: null, stale: false, reason: null, since: null, nextAttemptAt: null };
 
 export const isCrashed = ({ status }: WorkerStats): boolean => /crash|fail|error/i.test(status ?? '');
 /** It runs, and the process that spawned it is no more. */
@@ -46,7 +46,7 @@ let made = 0;
 export class Hive {
   /** Another one of the same name, after this was forgotten, is drawn anew. */
   readonly key = ++made;
-  readonly tie = signal<Tie>(UNKNOWN);
+  readonly connection = signal<HiveConnection>(UNKNOWN);
   readonly node = signal<NodeStats | null>(null);
   readonly workers = signal<readonly WorkerStats[]>([]);
   readonly labels = signal<Readonly<Record<string, string>>>({});
@@ -66,7 +66,7 @@ export class Hive {
 
   /** How it fares, for colours. */
   readonly tone: ReadonlySignal<Tone> = computed(() => {
-    const { state, stale } = this.tie.value;
+    const { state, stale } = this.connection.value;
     if (state === 'lost') return 'bad';
     if (stale || state === 'connecting') return 'warn';
     const health = this.health.value?.status;
@@ -74,7 +74,7 @@ export class Hive {
     return health === 'degraded' ? 'warn' : state === null ? 'calm' : 'good';
   });
 
-  readonly stateWords = computed(() => wordsOf(this.tie.value));
+  readonly stateWords = computed(() => wordsOf(this.connection.value));
 
   readonly isUnstable = computed(() => this.losses.value >= LOSSES_MIN);
   readonly troubled = computed(() => this.workers.value.filter(needsSomebody));
@@ -84,7 +84,7 @@ export class Hive {
     [
       this.id,
       this.stateWords.value,
-      this.tie.value.state ?? '',
+      this.connection.value.state ?? '',
       this.health.value?.status ?? '',
       ...Object.entries(this.labels.value).map(([key, value]) => `${key}=${value}`),
       ...this.workers.value.flatMap((worker) => [workerName(worker), worker.model ?? '', worker.status ?? '']),
@@ -98,8 +98,8 @@ export class Hive {
 
   changed({ state, hive_url: url, stale, reason, since, next_attempt_at }: HiveStateChange): void {
     if (state === 'forgotten') return;
-    const before = this.tie.peek();
-    this.tie.value = { url, state, stale, reason, since, nextAttemptAt: next_attempt_at };
+    const before = this.connection.peek();
+    this.connection.value = { url, state, stale, reason, since, nextAttemptAt: next_attempt_at };
     // The next attempt of a lost hive is no change, only a new countdown.
     if (before.state === state && before.stale === stale && before.reason === reason) return;
     const tone = state === 'lost' ? 'bad' : stale || state === 'connecting' ? 'warn' : 'good';
@@ -169,7 +169,7 @@ export class Hive {
 const STATE_WORDS = { connecting: 'Connecting', streaming: 'Online', lost: 'Offline' } as const;
 
 /** The state of a connection, for people. */
-const wordsOf = ({ state, stale }: Pick<Tie, 'state' | 'stale'>): string =>
+const wordsOf = ({ state, stale }: Pick<HiveConnection, 'state' | 'stale'>): string =>
   state === null ? 'Unknown' : stale ? 'Stale' : STATE_WORDS[state];
 
 const same = (a: unknown, b: unknown): boolean => a === b || JSON.stringify(a) === JSON.stringify(b);

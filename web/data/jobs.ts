@@ -8,13 +8,13 @@ import { isArray, keep, kept } from './storage.js';
 import { events, randomKey, request } from './transport.js';
 
 /** unknown: how it ended nobody can say any more. */
-export type JobState = 'running' | 'done' | 'failed' | 'cancelled' | 'unknown';
+export type TrackedJobState = 'running' | 'done' | 'failed' | 'cancelled' | 'unknown';
 
 export interface Job {
   id: string;
   /** What it was asked for, in words. */
   title: string;
-  state: Signal<JobState>;
+  state: Signal<TrackedJobState>;
   lines: Signal<readonly string[]>;
   /** Its lines come as they are told; else all at once when it is over. */
   followed: Signal<boolean>;
@@ -59,7 +59,7 @@ export function dismiss(job: Job): void {
 interface KeptJob {
   id: string;
   title: string;
-  state?: JobState;
+  state?: TrackedJobState;
   lines?: readonly string[];
 }
 
@@ -160,13 +160,13 @@ async function read(job: Job, signal: AbortSignal): Promise<void> {
   }
 }
 
-function end(job: Job, state: JobState): void {
+function end(job: Job, state: TrackedJobState): void {
   job.state.value = state;
   keepJobs();
   void refreshList();
 }
 
-function endOf(line: string): JobState | null {
+function endOf(line: string): TrackedJobState | null {
   if (line === '[DONE]') return 'done';
   if (line === '[CANCELLED]') return 'cancelled';
   return line.startsWith('[ERROR]') ? 'failed' : null;

@@ -148,7 +148,7 @@ export function lock(): void {
 export const loggedIn = signal(kept('browser', 'session', isTrue, false));
 
 /** @throws RbeeProblem 401 for a wrong token, RbeeUnreachable */
-export async function logIn(token: string): Promise<void> {
+export async function startSession(token: string): Promise<void> {
   await request('/v1/session', { method: 'POST', body: { token } });
   keep('browser', 'session', true);
   loggedIn.value = true;
@@ -157,7 +157,7 @@ export async function logIn(token: string): Promise<void> {
 }
 
 /** @throws RbeeProblem, RbeeUnreachable: the browser is logged in still, and everything stays as it is */
-export async function logOut(): Promise<void> {
+export async function endSession(): Promise<void> {
   try {
     await request('/v1/session', { method: 'DELETE' });
   } catch (error) {

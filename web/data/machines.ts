@@ -35,7 +35,7 @@ export function followMachines(hive: Hive): () => void {
     if (again) void ask();
   };
   const timer = setInterval(() => void ask(), EVERY_MS);
-  const stop = hive.tie.subscribe(() => void ask());
+  const stop = hive.connection.subscribe(() => void ask());
   const onLink = link.subscribe(() => void ask());
   return () => {
     ended = true;

@@ -23,6 +23,6 @@ const REMEDIES: readonly [reason: RegExp, remedy: string][] = [
 ];
 
 /** Null where the reason says it all, or nothing is known. */
-export function remedyOf(reason: string | null): string | null {
+export function remedyForReason(reason: string | null): string | null {
   return (reason !== null && REMEDIES.find(([pattern]) => pattern.test(reason))?.[1]) || null;
 }

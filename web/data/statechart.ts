@@ -42,7 +42,7 @@ export interface Edge {
   lines: string[];
   labelAt: Point;
 }
-export interface Chart {
+export interface StatechartLayout {
   width: number;
   height: number;
   boxes: Box[];
@@ -68,7 +68,7 @@ interface Link {
 }
 
 /** Null: it has no states. */
-export function layOut(definition: Definition): Chart | null {
+export function layOut(definition: Definition): StatechartLayout | null {
   if (Object.keys(definition.states ?? {}).length === 0) return null;
   const states = statesOf(definition);
   const links = linksOf(states);

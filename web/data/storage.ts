@@ -4,13 +4,13 @@ const PREFIX = 'rbee.';
 
 /** `tab`: until the tab is closed. `browser`: until the user logs out. */
 const places = { tab: () => sessionStorage, browser: () => localStorage } as const;
-export type Place = keyof typeof places;
+export type StorageArea = keyof typeof places;
 
 /** Set when everything was forgotten: what a page says as it goes away is not kept any more. */
 let over = false;
 
 /** False: the browser is full, or keeps nothing. */
-export function keep(place: Place, key: string, value: unknown): boolean {
+export function keep(place: StorageArea, key: string, value: unknown): boolean {
   if (over) return true;
   try {
     places[place]().setItem(PREFIX + key, JSON.stringify(value));
@@ -20,7 +20,7 @@ export function keep(place: Place, key: string, value: unknown): boolean {
   }
 }
 
-export function remove(place: Place, key: string): void {
+export function remove(place: StorageArea, key: string): void {
   try {
     places[place]().removeItem(PREFIX + key);
   } catch {
@@ -29,7 +29,7 @@ export function remove(place: Place, key: string): void {
 }
 
 /** What is kept under keys that begin so. */
-export function keptKeys(place: Place, begin: string): string[] {
+export function keptKeys(place: StorageArea, begin: string): string[] {
   try {
     return Object.keys(places[place]())
       .filter((name) => name.startsWith(PREFIX + begin))
@@ -40,7 +40,7 @@ export function keptKeys(place: Place, begin: string): string[] {
 }
 
 /** What was kept under `key`, if it is what `isIt` says; else `otherwise`. */
-export function kept<T>(place: Place, key: string, isIt: (value: unknown) => value is T, otherwise: T): T {
+export function kept<T>(place: StorageArea, key: string, isIt: (value: unknown) => value is T, otherwise: T): T {
   try {
     const value: unknown = JSON.parse(places[place]().getItem(PREFIX + key) ?? 'null');
     return isIt(value) ? value : otherwise;

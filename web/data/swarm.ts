@@ -34,7 +34,7 @@ export const snapshot = signal<QueenSnapshot | null>(null);
 export const whole = signal(false);
 export const attention = computed(() =>
   hives.value.filter(
-    ({ tie, tone, troubled, isUnstable }) =>
+    ({ connection: tie, tone, troubled, isUnstable }) =>
       // All are connecting for a moment when a queen starts: that is no trouble yet.
       troubled.value.length > 0 ||
       isUnstable.value ||

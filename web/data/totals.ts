@@ -26,7 +26,7 @@ export const totals = computed((): Totals => {
   nowMs.value;
   whole.value;
   const all = hives.value;
-  const streaming = all.filter(({ tie }) => tie.peek().state === 'streaming');
+  const streaming = all.filter(({ connection: tie }) => tie.peek().state === 'streaming');
   const nodes = streaming.map(({ node }) => node.peek());
   const workers = [...(keeper.peek()?.workers ?? []), ...streaming.flatMap((hive) => hive.workers.peek())];
   const gpus = nodes.flatMap((node) => node?.gpus ?? []);
@@ -34,7 +34,7 @@ export const totals = computed((): Totals => {
   const utils = gpus.map(({ util_pct }) => util_pct).filter(known);
   return {
     hives: all.length,
-    online: all.filter(({ tie }) => tie.value.state === 'streaming').length,
+    online: all.filter(({ connection: tie }) => tie.value.state === 'streaming').length,
     workers: snapshot.value?.workers_online ?? 0,
     workersAvailable: snapshot.value?.workers_available ?? 0,
     gpus: gpus.length,

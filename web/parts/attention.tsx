@@ -3,7 +3,7 @@ import { useSignal } from '@preact/signals';
 import type { HiveConflict, HiveUnreachable } from '../../wire/hive.js';
 import type { Hive } from '../data/hive.js';
 import { ownTroubled } from '../data/keeper.js';
-import { remedyOf } from '../data/remedy.js';
+import { remedyForReason } from '../data/remedy.js';
 import { attention, conflicts, troubles, unreachable } from '../data/swarm.js';
 import { hivePath } from '../route.js';
 import { forget, forgetting } from './forget.js';
@@ -113,12 +113,12 @@ export function ConflictWords({ conflict }: { conflict: HiveConflict }) {
 }
 
 function Trouble({ hive }: { hive: Hive }) {
-  const { state, stale, reason, since, nextAttemptAt } = hive.tie.value;
+  const { state, stale, reason, since, nextAttemptAt } = hive.connection.value;
   const health = hive.health.value;
   // What a lost hive's workers do now nobody knows.
   const troubled = state === 'lost' ? [] : hive.troubled.value;
   const why = state === 'lost' ? reason : stale ? staleWords(reason) : (health?.reason ?? null);
-  const remedy = state === 'lost' ? remedyOf(reason) : null;
+  const remedy = state === 'lost' ? remedyForReason(reason) : null;
   const words = state === 'lost' || stale ? hive.stateWords.value : '';
   const isIll = health !== null && health.status !== 'healthy';
   const lossWords = hive.isUnstable.value ? `It went offline ${hive.losses.value} times in the last ten minutes.` : '';

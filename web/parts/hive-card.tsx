@@ -11,22 +11,26 @@ import { Spark } from './spark.js';
 const { celsius, mib, mibOf, percent } = pageUnits;
 
 export function HiveCard({ hive }: { hive: Hive }) {
-  const { state } = hive.tie.value;
+  const { state } = hive.connection.value;
   return (
-    <li class={`card ${hive.tone.value}`} data-hive={hive.id} data-state={hive.tie.value.stale ? 'stale' : state}>
+    <li
+      class={`card ${hive.tone.value}`}
+      data-hive={hive.id}
+      data-state={hive.connection.value.stale ? 'stale' : state}
+    >
       <header>
         <h3>
           <a href={hivePath(hive.id)}>{hive.id}</a>
         </h3>
         <State hive={hive} />
       </header>
-      <Labels hive={hive} />
+      <HiveLabels hive={hive} />
       {state === 'lost' ? <Lost hive={hive} /> : <Measures hive={hive} />}
     </li>
   );
 }
 
-export function Labels({ hive }: { hive: Hive }) {
+export function HiveLabels({ hive }: { hive: Hive }) {
   const labels = Object.entries(hive.labels.value);
   if (labels.length === 0) return null;
   return (
@@ -43,7 +47,7 @@ export function Labels({ hive }: { hive: Hive }) {
 
 /** A lost hive's last numbers would be read as its present ones. */
 function Lost({ hive }: { hive: Hive }) {
-  const { reason, since, nextAttemptAt } = hive.tie.value;
+  const { reason, since, nextAttemptAt } = hive.connection.value;
   return (
     <div class="lost">
       <p>
@@ -149,7 +153,7 @@ function Workers({ hive }: { hive: Hive }) {
       {hive.workers.peek().map((worker) => (
         <li key={workerName(worker)}>
           <Chip tone={workerTone(worker)} title={workerTitle(worker)}>
-            <b>{modelName(worker)}</b> {worker.status ?? ''}
+            <b>{modelLabel(worker)}</b> {worker.status ?? ''}
           </Chip>
         </li>
       ))}
@@ -164,7 +168,7 @@ export function workerTone(worker: WorkerStats): Tone {
 }
 
 /** The file's name without its path and ending says which model it is. */
-export const modelName = (worker: WorkerStats): string =>
+export const modelLabel = (worker: WorkerStats): string =>
   worker.model
     ?.split(/[/\\]/)
     .pop()

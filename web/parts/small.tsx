@@ -34,7 +34,7 @@ export function Value({ text, why }: { text: () => string; why?: (() => string |
 
 export function State({ hive }: { hive: Hive }) {
   return (
-    <span class={`state ${hive.tone.value}`} title={hive.tie.value.reason ?? undefined}>
+    <span class={`state ${hive.tone.value}`} title={hive.connection.value.reason ?? undefined}>
       {hive.stateWords}
     </span>
   );

@@ -4,7 +4,7 @@ import { isRbeeError } from '../../client/errors.js';
 import type { WorkerStats } from '../../wire/worker.js';
 import { isCrashed, isOrphaned, workerName } from '../data/hive.js';
 import { post } from '../data/jobs.js';
-import { modelName } from './hive-card.js';
+import { modelLabel } from './hive-card.js';
 import { notify } from './notice.js';
 
 /** Those of which it was decided. They leave the picture, or change in it, with the next measurement. */
@@ -38,7 +38,7 @@ export function TroubledWorkers({ workers, hiveId, awake }: TroubledProps) {
       {workers.map((worker) => (
         <li key={workerName(worker)} data-crashed={workerName(worker)}>
           <p>
-            <strong>{workerName(worker)}</strong> ({modelName(worker)}) {worker.status}
+            <strong>{workerName(worker)}</strong> ({modelLabel(worker)}) {worker.status}
             {worker.reason && `: ${worker.reason}`}
           </p>
           {awake && <Decide hiveId={hiveId} worker={worker} />}

@@ -8,7 +8,7 @@ import { known, NONE } from '../../wire/units.js';
 import { type Hive, workerName } from '../data/hive.js';
 import { host } from '../data/keeper.js';
 import { followMachines, machines } from '../data/machines.js';
-import { remedyOf } from '../data/remedy.js';
+import { remedyForReason } from '../data/remedy.js';
 import { eventName } from '../data/statechart.js';
 import { conflicts, hiveOf, whole } from '../data/swarm.js';
 import { Track } from '../data/track.js';
@@ -16,7 +16,7 @@ import { clockTime } from '../format.js';
 import { ConflictWords } from '../parts/attention.js';
 import { Chart } from '../parts/chart.js';
 import { forget, forgetting } from '../parts/forget.js';
-import { Labels } from '../parts/hive-card.js';
+import { HiveLabels } from '../parts/hive-card.js';
 import { Scroll } from '../parts/scroll.js';
 import { Age, Retrying, State } from '../parts/small.js';
 import { Statechart } from '../parts/statechart.js';
@@ -46,7 +46,7 @@ export function HiveScreen({ id }: { id: string }) {
 
 function Known({ hive }: { hive: Hive }) {
   useEffect(() => followMachines(hive), [hive]);
-  const { url, state, reason, since, nextAttemptAt } = hive.tie.value;
+  const { url, state, reason, since, nextAttemptAt } = hive.connection.value;
   const health = hive.health.value;
   const losses = hive.losses.value;
   return (
@@ -62,7 +62,7 @@ function Known({ hive }: { hive: Hive }) {
           {losses > 0 && `, went offline ${losses === 1 ? 'once' : `${losses} times`} in the last ten minutes`}
         </span>
         <code class="url">{url}</code>
-        <Labels hive={hive} />
+        <HiveLabels hive={hive} />
       </header>
       {conflicts.value
         .filter(({ hive_id }) => hive_id === hive.id)
@@ -90,10 +90,10 @@ function Known({ hive }: { hive: Hive }) {
                 <Retrying to={nextAttemptAt} />.
               </>
             )}
-            {remedyOf(reason) && (
+            {remedyForReason(reason) && (
               <>
                 <br />
-                {remedyOf(reason)}
+                {remedyForReason(reason)}
               </>
             )}
           </p>
@@ -190,7 +190,7 @@ function Workers({ hive }: { hive: Hive }) {
                 <tr key={workerName(worker)}>
                   <th scope="row">{workerName(worker).split('@')[0]}</th>
                   <WorkerCells worker={worker}>
-                    {hive.tie.value.state === 'streaming' && <Decide hiveId={hive.id} worker={worker} />}
+                    {hive.connection.value.state === 'streaming' && <Decide hiveId={hive.id} worker={worker} />}
                   </WorkerCells>
                 </tr>
               ))}

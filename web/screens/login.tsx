@@ -1,7 +1,7 @@
 /** Asked for once; the browser then has a cookie that no script can read. */
 import { useSignal } from '@preact/signals';
 import { isRbeeError, RbeeProblem } from '../../client/errors.js';
-import { logIn } from '../data/link.js';
+import { startSession } from '../data/link.js';
 
 export function LoginScreen() {
   const refused = useSignal('');
@@ -14,7 +14,7 @@ export function LoginScreen() {
     busy.value = true;
     refused.value = '';
     try {
-      await logIn(token);
+      await startSession(token);
     } catch (error) {
       if (!isRbeeError(error)) throw error;
       const wrong = error instanceof RbeeProblem && error.status === 401;

@@ -57,7 +57,7 @@ const HERE: Place = { hiveId: null, name: 'this machine' };
 function Table() {
   const own = (keeper.value?.workers ?? []).map((worker) => ({ place: HERE, worker }));
   const theirs = hives.value
-    .filter(({ tie }) => tie.value.state !== 'lost')
+    .filter(({ connection: tie }) => tie.value.state !== 'lost')
     .flatMap(({ id, workers }) => workers.value.map((worker) => ({ place: { hiveId: id, name: id }, worker })));
   const shown = new Set([...own, ...theirs].map(({ worker }) => worker.worker_id));
   const others = (onlineWorkers.value ?? [])
@@ -111,7 +111,7 @@ function Table() {
 
 /** This list is older than the stream, which alone says which workers a streaming hive, or this keeper, has. */
 function isMeasured({ hive_id: hiveId, worker_id: id }: WorkerEntry): boolean {
-  if (hiveId !== null) return hiveOf(hiveId)?.tie.value.state === 'streaming';
+  if (hiveId !== null) return hiveOf(hiveId)?.connection.value.state === 'streaming';
   return keeper.value !== null && id.split('@')[1] === info.value?.id;
 }
 
@@ -341,7 +341,7 @@ interface Machine extends Place {
 
 function machines(): Machine[] {
   const own = keeper.value;
-  const streaming = hives.value.filter(({ tie }) => tie.value.state === 'streaming');
+  const streaming = hives.value.filter(({ connection: tie }) => tie.value.state === 'streaming');
   return [
     ...(own === null ? [] : [{ ...HERE, devices: own.devices, gpus: () => own.gpus }]),
     ...streaming.map(({ id, devices, node }) => ({

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
 import type { PeerFailure } from '../../../actors/net/failure.js';
 import { ask, type Outgoing, openStream } from '../../../actors/net/http.js';
-import { createKeptSockets } from '../../../actors/net/kept-sockets.js';
+import { createKeepAlivePool } from '../../../actors/net/keep-alive-pool.js';
 import { waitFor } from '../../helpers/wait.js';
 
 const outgoing: Outgoing = { token: null, ca: null, loopbackOnly: true, family: 0 };
@@ -33,7 +33,7 @@ const answer: http.RequestListener = (request, response) => {
 };
 
 t.test('a stream goes over the connection that was kept for it', async (t) => {
-  const keep = createKeptSockets();
+  const keep = createKeepAlivePool();
   const { url, connections } = await serve(t, answer);
   t.same((await ask(outgoing, `${url}/`, { trusted: false, keep })).body, { a: 1 });
   const stream = await openStream(outgoing, `${url}/stream`, { trusted: false, keep });
@@ -42,7 +42,7 @@ t.test('a stream goes over the connection that was kept for it', async (t) => {
 });
 
 t.test('a kept connection that the peer has closed costs nothing but another one', async (t) => {
-  const keep = createKeptSockets();
+  const keep = createKeepAlivePool();
   const { url, connections, closeIdle } = await serve(t, answer);
   await ask(outgoing, `${url}/`, { trusted: false, keep });
   closeIdle();
@@ -52,7 +52,7 @@ t.test('a kept connection that the peer has closed costs nothing but another one
 });
 
 t.test('a connection is kept once, and not for long', async (t) => {
-  const keep = createKeptSockets();
+  const keep = createKeepAlivePool();
   const { url } = await serve(t, answer);
   await ask(outgoing, `${url}/`, { trusted: false, keep });
   const kept = keep.take(url);

@@ -1,6 +1,6 @@
 /** A simulated machine that runs a queen: the real machines and the real watch of silence. */
 import { type ActorRefFrom, createActor, fromCallback, fromPromise } from 'xstate';
-import { watchSilence } from '../../../actors/net/silence.js';
+import { watchSilence } from '../../../actors/net/watch-silence.js';
 import { isolate } from '../../../actors/process/isolate.js';
 import { silenceLimits } from '../../../machines/backoff.js';
 import { discoveryMachine } from '../../../machines/discovery.js';

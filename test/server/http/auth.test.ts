@@ -4,9 +4,9 @@ import type { Context } from 'koa';
 import t, { type Test } from 'tap';
 import { createApp } from '../../../server/http/app.js';
 import { logIn, logOut, refuseSession } from '../../../server/http/auth.js';
-import { createGuesses } from '../../../server/http/guesses.js';
 import { listen } from '../../../server/http/listen.js';
 import { createSessions, readSessions, type SessionsFile } from '../../../server/http/sessions.js';
+import { createTokenRateLimit } from '../../../server/http/token-rate-limit.js';
 
 const TOKEN = 'a-token-of-more-than-16';
 
@@ -28,7 +28,7 @@ async function start(
   const access = {
     tokens,
     sessions: createSessions({ tokens, kept, keep, now }),
-    ...(guesses ? { guesses: createGuesses((message) => warned.push(message)) } : {}),
+    ...(guesses ? { guesses: createTokenRateLimit((message) => warned.push(message)) } : {}),
   };
   const route = { summary: '', answers: {} };
   const say = (text: string) => (ctx: Context) => {

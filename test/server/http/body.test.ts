@@ -2,7 +2,7 @@
 import net from 'node:net';
 import t from 'tap';
 import { createApp } from '../../../server/http/app.js';
-import { readJson } from '../../../server/http/body.js';
+import { readJsonBody } from '../../../server/http/body.js';
 import { listen } from '../../../server/http/listen.js';
 import { waitFor } from '../../helpers/wait.js';
 
@@ -20,7 +20,7 @@ t.test('a body that comes byte by byte takes the memory of its bytes', async (t)
         answers: {},
         handle: async (ctx) => {
           reading += 1;
-          ctx.body = String((await readJson(ctx)).bytes.length);
+          ctx.body = String((await readJsonBody(ctx)).bytes.length);
         },
       },
     ],

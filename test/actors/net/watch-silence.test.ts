@@ -1,6 +1,6 @@
 import t from 'tap';
 import { SimulatedClock } from 'xstate';
-import { type SilenceEvent, watchSilence } from '../../../actors/net/silence.js';
+import { type SilenceEvent, watchSilence } from '../../../actors/net/watch-silence.js';
 import { silenceLimits } from '../../../machines/backoff.js';
 
 function watch(intervalMs?: number) {

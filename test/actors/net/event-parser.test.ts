@@ -1,10 +1,10 @@
 import t from 'tap';
-import { eventFeed } from '../../../actors/net/event-feed.js';
+import { createEventParser } from '../../../actors/net/event-parser.js';
 
 /** What comes out of `bytes` in pieces of `size`. */
 function eventsOf(bytes: Buffer, size: number, bytesMax = 1024 * 1024): { event: string | undefined; data: string }[] {
   const events: { event: string | undefined; data: string }[] = [];
-  const feed = eventFeed('http://peer', bytesMax, ({ event, data }) => events.push({ event, data }));
+  const feed = createEventParser('http://peer', bytesMax, ({ event, data }) => events.push({ event, data }));
   for (let at = 0; at < bytes.length; at += size) feed(bytes.subarray(at, at + size));
   return events;
 }
@@ -40,7 +40,7 @@ t.test('the time that a stream takes grows with its length only, byte by byte an
 });
 
 t.test('an event in half a million lines takes no more memory than in one', async (t) => {
-  const feed = eventFeed('http://peer', 1024 * 1024, () => {});
+  const feed = createEventParser('http://peer', 1024 * 1024, () => {});
   const before = process.memoryUsage();
   for (let i = 0; i < 500; i += 1) feed(Buffer.from('data:x\n'.repeat(1_000)));
   const after = process.memoryUsage();

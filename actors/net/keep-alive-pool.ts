@@ -8,13 +8,13 @@ import type { Socket } from 'node:net';
 const IDLE_MS_MAX = 2_000;
 const KEPT_MAX = 1_024;
 
-export interface KeptSockets {
+export interface KeepAlivePool {
   put: (origin: string, socket: Socket) => void;
   /** One that is open still, given away. */
   take: (origin: string) => Socket | undefined;
 }
 
-export function createKeptSockets(): KeptSockets {
+export function createKeepAlivePool(): KeepAlivePool {
   const kept = new Map<string, { socket: Socket; timer: NodeJS.Timeout; drop: () => void }>();
 
   function take(origin: string): Socket | undefined {

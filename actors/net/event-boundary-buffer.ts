@@ -4,14 +4,14 @@ import { createBytes } from '../../wire/bytes.js';
 /** An event that does not end within this is passed on in pieces. */
 const HELD_BYTES_MAX = 64 * 1024;
 
-export interface WholeEvents {
+export interface EventBoundaryBuffer {
   /** What can be passed on now; null when nothing can. */
   take: (chunk: Buffer) => Buffer | null;
   /** What is left when the stream has ended. */
   rest: () => Buffer | null;
 }
 
-export function createWholeEvents(): WholeEvents {
+export function createEventBoundaryBuffer(): EventBoundaryBuffer {
   const held = createBytes();
   /** The first of what is held, as bytes of their own. */
   const give = (count: number): Buffer | null => {

@@ -11,7 +11,7 @@ const PACE = {
   events: { burst: 4_000, perS: 200 },
 } as const;
 
-export interface PacedReader {
+export interface RateLimitedReader {
   /** Takes a chunk and says how many events were in it. What it throws ends the reading. */
   take: (chunk: Buffer) => number;
   onHold: () => void;
@@ -19,7 +19,11 @@ export interface PacedReader {
 }
 
 /** Resolves when the stream has ended, rejects with its error, or with what `take` threw. */
-export function readPaced(body: Readable, clock: AwakeClock, { take, onHold, onRelease }: PacedReader): Promise<void> {
+export function readRateLimited(
+  body: Readable,
+  clock: AwakeClock,
+  { take, onHold, onRelease }: RateLimitedReader,
+): Promise<void> {
   const bytes = createBucket(clock, PACE.bytes);
   const events = createBucket(clock, PACE.events);
   return new Promise((resolve, reject) => {

@@ -10,7 +10,7 @@ export interface SilenceDeps {
 
 export type SilenceEvent = { type: 'silent'; ms: number } | { type: 'heard' };
 
-export interface Silence {
+export interface SilenceWatch {
   intervalMs: () => number;
   setInterval: (ms: number) => void;
   heard: () => void;
@@ -25,7 +25,7 @@ export function watchSilence(
   { clock, silenceLimits }: SilenceDeps,
   tell: (event: SilenceEvent) => void,
   intervalAtFirst: number = INTERVAL_MS.default,
-): Silence {
+): SilenceWatch {
   let intervalMs = intervalAtFirst;
   let heardAt = clock.now();
   let stale = false;

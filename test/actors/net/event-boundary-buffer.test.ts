@@ -1,5 +1,5 @@
 import t from 'tap';
-import { createWholeEvents } from '../../../actors/net/whole-events.js';
+import { createEventBoundaryBuffer } from '../../../actors/net/event-boundary-buffer.js';
 
 const STREAMS = [
   'data: a\n\ndata: b\n\n: c\n\ndata: [DONE]\n\n',
@@ -11,7 +11,7 @@ t.test('however a stream is cut, what is passed on ends with an event, and nothi
   for (const stream of STREAMS) {
     const bytes = Buffer.from(stream);
     for (let size = 1; size <= bytes.length; size += 1) {
-      const events = createWholeEvents();
+      const events = createEventBoundaryBuffer();
       let passed = '';
       for (let at = 0; at < bytes.length; at += size) {
         passed += events.take(bytes.subarray(at, at + size))?.toString() ?? '';
@@ -24,7 +24,7 @@ t.test('however a stream is cut, what is passed on ends with an event, and nothi
 });
 
 t.test('what ends within an event is held, and given when the stream ends in order', async (t) => {
-  const events = createWholeEvents();
+  const events = createEventBoundaryBuffer();
   t.equal(events.take(Buffer.from('data: a\n\ndata: b'))?.toString(), 'data: a\n\n');
   t.equal(events.take(Buffer.from('c')), null);
   t.equal(events.rest()?.toString(), 'data: bc');
@@ -32,14 +32,14 @@ t.test('what ends within an event is held, and given when the stream ends in ord
 });
 
 t.test('an event without an end is not held for ever', async (t) => {
-  const events = createWholeEvents();
+  const events = createEventBoundaryBuffer();
   let passed = 0;
   for (let i = 0; i < 100; i += 1) passed += events.take(Buffer.alloc(4096, 'x'))?.length ?? 0;
   t.ok(passed > 300_000);
 });
 
 t.test('an event that comes byte by byte takes linear time', async (t) => {
-  const events = createWholeEvents();
+  const events = createEventBoundaryBuffer();
   const byte = Buffer.from('x');
   const begun = performance.now();
   let passed = 0;

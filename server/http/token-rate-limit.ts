@@ -25,7 +25,7 @@ interface Guesser {
 
 type Kind = 'wrong token' | 'no token';
 
-export interface Guesses {
+export interface TokenRateLimit {
   /** @throws HttpProblem 429 when so many wrong tokens from there wait that this one is not looked at */
   enter: (ctx: Context) => void;
   /** The right token came, and it cannot be guessed: from there tokens are looked at from now on, however many wrong ones come. */
@@ -36,7 +36,10 @@ export interface Guesses {
   wrong: (ctx: Context) => Promise<void>;
 }
 
-export function createGuesses(warn: (message: string) => void, now: () => number = () => performance.now()): Guesses {
+export function createTokenRateLimit(
+  warn: (message: string) => void,
+  now: () => number = () => performance.now(),
+): TokenRateLimit {
   const guessers = new Map<string, Guesser>();
   /** From where the right token came: nobody else can keep those out, nor fill this with addresses of his own. */
   const peers = new Set<string>();

@@ -24,7 +24,7 @@ export interface ServerEvent {
  * A function that takes the bytes of a stream as they come, and calls `onEvent` with each event that is whole. It throws
  * a PeerFailure for an event of more than `bytesMax`, and what `onEvent` throws.
  */
-export function eventFeed(
+export function createEventParser(
   url: string,
   bytesMax: number,
   onEvent: (event: ServerEvent) => void,
@@ -124,11 +124,11 @@ const textOf = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8');
 
 /** Resolves at the end of the stream, rejects when it breaks off. What `onEvent` throws ends it. */
-export async function readEvents(
+export async function readEventStream(
   body: IncomingMessage,
   url: string,
   onEvent: (event: ServerEvent) => void,
 ): Promise<void> {
-  const feed = eventFeed(url, EVENT_BYTES_MAX, onEvent);
+  const feed = createEventParser(url, EVENT_BYTES_MAX, onEvent);
   for await (const chunk of body) feed(chunk as Buffer);
 }
