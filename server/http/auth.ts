@@ -1,4 +1,4 @@
-/** Who may come in: `Authorization: Bearer` (RFC 6750), or the cookie that a browser got for it. */
+/** Authentication: `Authorization: Bearer` (RFC 6750), or the session cookie that a browser got for a token. */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Context, Middleware } from 'koa';
 import { admit } from './connections.js';
@@ -7,19 +7,19 @@ import { SESSION_MS, type Sessions } from './sessions.js';
 import type { TokenRateLimit } from './token-rate-limit.js';
 
 const REALM = 'Bearer realm="rbee"';
-/** A shorter one can be guessed: it is taken on loopback only. */
+/** Shorter tokens can be guessed: they are accepted on loopback only. */
 export const TOKEN_CHARS_MIN = 16;
 
 export interface Access {
-  /** None means that no token is asked for (to loopback only: the process refuses any other bind). */
+  /** Empty: no token is required. The process then refuses to bind to anything but loopback. */
   tokens: string[];
-  /** Without them no browser logs in. */
+  /** Without it no browser can log in. */
   sessions?: Sessions;
-  /** Without them wrong tokens are answered at once. */
+  /** Without it wrong tokens are answered at once. */
   rateLimit?: TokenRateLimit;
 }
 
-/** `--token a,b`: the first is sent, both are taken, so that tokens can be changed one process at a time. */
+/** `--token a,b`: the first is sent, both are accepted, so that a token can be replaced one process at a time. */
 export function parseTokens(text: string | undefined): string[] {
   return (text ?? '')
     .split(',')
@@ -27,20 +27,20 @@ export function parseTokens(text: string | undefined): string[] {
     .filter((token) => token !== '');
 }
 
-/** @param isOpen whether what is asked for needs no token */
+/** @param isOpen whether this route needs no token */
 export function requireToken(access: Access, isOpen: (method: string, path: string) => boolean): Middleware {
   return async (ctx, next) => {
     ctx.state.known = access.tokens.length === 0 || (await isKnown(ctx, access));
     if (ctx.state.known) admit(ctx.req.socket);
     else if (!isOpen(ctx.method, ctx.path)) {
       if (ctx.get('authorization') === '') access.rateLimit?.missing(ctx);
-      throw refused('this process wants its token: send Authorization: Bearer <token>');
+      throw refused('this process requires a token: send Authorization: Bearer <token>');
     }
     await next();
   };
 }
 
-/** Notes for the routes that it was a browser's session, and no token. @throws HttpProblem 429 */
+/** Sets `ctx.state.session` where the request came by a session cookie and not by a token. @throws HttpProblem 429 */
 async function isKnown(ctx: Context, access: Access): Promise<boolean> {
   const { sessions } = access;
   const [scheme = '', credentials = ''] = ctx.get('authorization').split(/ +/, 2);
@@ -50,7 +50,7 @@ async function isKnown(ctx: Context, access: Access): Promise<boolean> {
   const cookie = ctx.cookies.get(cookieOf(ctx));
   if (cookie === undefined || sessions?.isOpen(cookie) !== true) return false;
   ctx.state.session = true;
-  // Streams last longer than a session may.
+  // A stream can outlive its session: it is closed when the session ends.
   if (ctx.method === 'GET')
     ctx.res.once(
       'close',
@@ -59,22 +59,18 @@ async function isKnown(ctx: Context, access: Access): Promise<boolean> {
   return true;
 }
 
-/** Which of the tokens it is; undefined when it is none, which takes its time. @throws HttpProblem 429 */
-async function tokenOf(
-  ctx: Context,
-  { tokens, rateLimit: guesses }: Access,
-  given: string,
-): Promise<string | undefined> {
-  guesses?.enter(ctx);
+/** The token that matches, or undefined after the delay of the rate limit. @throws HttpProblem 429 */
+async function tokenOf(ctx: Context, { tokens, rateLimit }: Access, given: string): Promise<string | undefined> {
+  rateLimit?.check(ctx);
   const token = tokens.find((one) => same(one, given));
-  if (token === undefined) await guesses?.wrong(ctx);
-  else if (tokens.every((one) => one.length >= TOKEN_CHARS_MIN)) guesses?.right(ctx);
+  if (token === undefined) await rateLimit?.rejected(ctx);
+  else if (tokens.every((one) => one.length >= TOKEN_CHARS_MIN)) rateLimit?.accepted(ctx);
   return token;
 }
 
 /**
- * For routes that make this process call another, which may be sent the token: other pages and servers of this host can
- * come by a browser's cookie, so that it is not enough. @throws HttpProblem 403
+ * For routes that make this process call another one, which might be sent the token. A cookie is not enough there: other
+ * pages and servers of the same host can get hold of it. @throws HttpProblem 403
  */
 export function refuseSession(ctx: Context): void {
   if (ctx.state.session) throw new HttpProblem(403, "a browser's session is not enough for this: send the token");
@@ -82,24 +78,24 @@ export function refuseSession(ctx: Context): void {
 
 const refused = (detail: string) => new HttpProblem(401, detail, { headers: { 'WWW-Authenticate': REALM } });
 
-/** Compares without telling by its duration how much was right. */
+/** Compares in constant time. */
 function same(a: string, b: string): boolean {
   const digest = (text: string) => createHmac('sha256', 'rbee').update(text).digest();
   return timingSafeEqual(digest(a), digest(b));
 }
 
-/** Browsers send cookies to all ports of a host: each process has one of its own. */
+/** Browsers send cookies to all ports of a host, so the name contains the port. */
 function cookieOf(ctx: Context): string {
   const [, port] = /:(\d+)$/.exec(ctx.get('host')) ?? [];
   return `rbee_session_${port ?? ctx.req.socket.localPort}`;
 }
 
-/** Gives a browser its cookie. @throws HttpProblem 401 for a wrong token, 429 */
+/** Sets the session cookie. @throws HttpProblem 401 for a wrong token, 429 */
 export async function logIn(ctx: Context, access: Access, given: string): Promise<void> {
   const { tokens, sessions } = access;
   if (tokens.length === 0 || !sessions) return;
   const token = await tokenOf(ctx, access, given);
-  if (token === undefined) throw refused('this is not the token');
+  if (token === undefined) throw refused('wrong token');
   ctx.cookies.set(cookieOf(ctx), sessions.begin(token), {
     httpOnly: true,
     sameSite: 'strict',
@@ -109,7 +105,7 @@ export async function logIn(ctx: Context, access: Access, given: string): Promis
   });
 }
 
-/** Ends the session here: a copy of its cookie is of no use from now on. */
+/** Ends the session on the server, so that copies of the cookie are invalid, too. */
 export function logOut(ctx: Context, { sessions }: Access): void {
   const name = cookieOf(ctx);
   const cookie = ctx.cookies.get(name);

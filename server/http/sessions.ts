@@ -1,13 +1,13 @@
 /**
- * The sessions of browsers: random, kept here, and over when somebody logs out, the token is changed, or they are old. What
- * is kept cannot be turned into a cookie: of an id its digest, of the token a proof that only the id can check.
+ * Browser sessions: random ids that end with a log-out, a change of the token, or after 30 days. The stored file cannot be
+ * turned into a cookie: it holds a digest of the id, and an HMAC of the token keyed by the id.
  */
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { type Static, Type } from '@sinclair/typebox';
 import { knownParser } from '../../wire/schema.js';
 
 export const SESSION_MS = 30 * 24 * 3600 * 1000;
-/** The eldest gives way. */
+/** Beyond this the oldest session is dropped. */
 const SESSIONS_MAX = 1_000;
 
 const Session = Type.Object({
@@ -22,19 +22,19 @@ export const SessionsFile = Type.Object({
 export type SessionsFile = Static<typeof SessionsFile>;
 
 const parseFile = knownParser(SessionsFile);
-/** What was kept before, or null when it is none. */
+/** The stored file, or null if it is not valid. */
 export const readSessions = (value: unknown): SessionsFile | null => {
   const parsed = parseFile(value);
   return parsed.ok ? parsed.value : null;
 };
 
 export interface Sessions {
-  /** Gives the id of a new one. */
+  /** Returns the id of a new session. */
   begin: (token: string) => string;
   isOpen: (id: string) => boolean;
-  /** Ends it, and what it still reads. */
+  /** Ends it and closes the streams that it reads. */
   end: (id: string) => void;
-  /** `cut` is called when the session ends first. @returns to be called when the answer is over */
+  /** `cut` is called if the session ends before the response does. Returns a function to call when the response has ended. */
   reading: (id: string, cut: () => void) => () => void;
 }
 
@@ -59,8 +59,8 @@ export function createSessions({ tokens, kept, keep, now = Date.now }: SessionsI
     begin: (token) => {
       const id = randomBytes(32).toString('base64url');
       const digest = digestOf(id);
-      const [eldest] = sessions.keys();
-      if (sessions.size >= SESSIONS_MAX && eldest !== undefined) sessions.delete(eldest);
+      const [oldest] = sessions.keys();
+      if (sessions.size >= SESSIONS_MAX && oldest !== undefined) sessions.delete(oldest);
       sessions.set(digest, { digest, proof: proofOf(id, token), expires_at: now() + SESSION_MS });
       changed();
       return id;
