@@ -10,7 +10,7 @@ import { tick } from '../actors/process/tick.js';
 import { createLookAtQueen } from '../actors/queen/look-at-queen.js';
 import type { ListedQueen } from '../machines/lease.js';
 import { queenHeartbeatMachine } from '../machines/queen-heartbeat.js';
-import { QUEENS_MAX, workerQueensMachine } from '../machines/worker-queens.js';
+import { WORKER_QUEENS_MAX, workerQueensMachine } from '../machines/worker-queens.js';
 import type { Spawner } from '../machines/workers.js';
 import { measuredWorkerMetrics } from '../server/hive-worker-metrics.js';
 import { keeperRoutes } from '../server/keeper.js';
@@ -70,7 +70,7 @@ export function keeperCommand(): Command {
     .addOption(
       new Option(
         '--queen-url <url>',
-        `queen whose hives to show, and to tell of workers (repeatable, up to ${QUEENS_MAX})`,
+        `queen whose hives to show, and to tell of workers (repeatable, up to ${WORKER_QUEENS_MAX})`,
       )
         .env('RBEE_QUEEN_URL')
         .argParser(list(parseUrl))
@@ -81,8 +81,8 @@ export function keeperCommand(): Command {
     .addHelpText('after', EXAMPLES)
     .action(async (options: KeeperOptions) => {
       const queenUrl = [...new Set(options.queenUrl)];
-      if (queenUrl.length > QUEENS_MAX)
-        throw new UsageError(`--queen-url: a keeper takes at most ${QUEENS_MAX} queens`);
+      if (queenUrl.length > WORKER_QUEENS_MAX)
+        throw new UsageError(`--queen-url: a keeper takes at most ${WORKER_QUEENS_MAX} queens`);
       await runProcess({
         name: 'keeper',
         id: options.keeperId,
@@ -201,7 +201,7 @@ function watchQueens(
     inspect,
   });
   actor.subscribe({ error: fail });
-  const urls = () => actor.getSnapshot().context.ties.map(({ url }) => url);
+  const urls = () => actor.getSnapshot().context.queens.map(({ url }) => url);
   return {
     urls,
     list: () => queens.list(urls(), now()),

@@ -5,7 +5,7 @@ import { createActor, fromPromise, waitFor } from 'xstate';
 import { urlTowards } from '../actors/net/endpoint.js';
 import { createBeat } from '../actors/worker/beat.js';
 import type { Engine } from '../actors/worker/engines/engine.js';
-import { createWorkerKey, isChallenge } from '../actors/worker/worker-proof.js';
+import { createWorkerKeyPair, isChallenge } from '../actors/worker/worker-proof.js';
 import { engineWatchMachine } from '../machines/engine-watch.js';
 import { modelMachine } from '../machines/model.js';
 import { queenHeartbeatMachine } from '../machines/queen-heartbeat.js';
@@ -93,7 +93,7 @@ function plain(log: ProcessContext['log']) {
 function buildWorker(processContext: ProcessContext, options: WorkerOptions, engine: Engine): Service {
   const { id, log, endpoint, outgoing, fail } = processContext;
   const stats = createInferenceStats();
-  const identity = createWorkerKey();
+  const identity = createWorkerKeyPair();
   let stopping = false;
   let announced = false;
   const model = createActor(

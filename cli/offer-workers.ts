@@ -2,7 +2,7 @@
 import { homedir } from 'node:os';
 import colors from 'picocolors';
 import { type FoundEngine, findEngines, USUAL_ENGINES } from '../actors/models/find-engines.js';
-import { type FoundModel, findModels, usualPlaces } from '../actors/models/find-models.js';
+import { type FoundModel, findModels, usualDirectories } from '../actors/models/find-models.js';
 import type { Client } from '../client/index.js';
 import { modelName } from '../wire/infer.js';
 import type { WorkerSpawn } from '../wire/jobs.js';
@@ -28,7 +28,7 @@ const PATIENCE_MS = 20_000;
 export async function offerWorkers(queenUrl: string): Promise<void> {
   const signal = AbortSignal.timeout(SEARCH_MS);
   const [files, engines] = await Promise.all([
-    findModels({ places: usualPlaces(), signal }),
+    findModels({ directories: usualDirectories(), signal }),
     findEngines(USUAL_ENGINES, signal),
   ]);
   process.stdout.write(`${offer(queenUrl, files, engines).join('\n')}\n\n`);

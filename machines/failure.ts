@@ -39,7 +39,7 @@ const REMEDIES: Record<FailureKind, string> = {
   exhausted: 'the queen is short of something, not the hive: the reason says what to raise',
 };
 
-export const remedyOf = (kind: FailureKind | null): string => REMEDIES[kind ?? 'closed'];
+export const remedyForHive = (kind: FailureKind | null): string => REMEDIES[kind ?? 'closed'];
 
 /** What an actor rejected with, as a failure; anything unforeseen is `broken`. */
 export function asFailure(error: unknown): Failure {

@@ -1,23 +1,26 @@
-/** Whom a worker tells of itself, and whom a keeper looks at: the queens it was configured with, and those that somebody else knows of. */
+/**
+ * The queens that a worker sends heartbeats to, and that a keeper looks at: those it was configured with, and those that
+ * were discovered.
+ */
 import { setup } from 'xstate';
 import { type QueenHeartbeatEvent, queenHeartbeatMachine } from './queen-heartbeat.js';
 
-/** Up to so many queens are told. */
-export const QUEENS_MAX = 8;
+export const WORKER_QUEENS_MAX = 8;
 
 export interface WorkerQueensInput {
-  /** Normalised, without duplicates, at most QUEENS_MAX. */
+  /** Normalised, without duplicates, at most WORKER_QUEENS_MAX. */
   queenUrls: string[];
 }
 
 export interface WorkerQueensContext {
-  ties: { id: string; url: string; configured: boolean }[];
-  /** Heartbeats ever begun, for their ids. */
-  made: number;
+  /** `id`: of the heartbeat to it. */
+  queens: { id: string; url: string; configured: boolean }[];
+  /** Heartbeats ever started; gives the next one its id. */
+  started: number;
 }
 
 export type WorkerQueensEvent =
-  /** Every queen there is now. One that is not listed any more is not told any more; a configured one always is. */
+  /** Every queen there is now. A queen that is no longer listed gets no more heartbeats, unless it is configured. */
   { type: 'queens.listed'; urls: string[] } | QueenHeartbeatEvent;
 
 const s = setup({
@@ -29,35 +32,35 @@ const s = setup({
   actors: { heartbeat: queenHeartbeatMachine },
 });
 
-const follow = s.enqueueActions(({ context, event, enqueue }) => {
-  // A registry that knows no queen has just been started: what it said last holds.
+const followList = s.enqueueActions(({ context, event, enqueue }) => {
+  // A registry that lists no queen has just been started: the list before it still holds.
   if (event.type !== 'queens.listed' || event.urls.length === 0) return;
-  const stay = context.ties.filter(({ url, configured }) => configured || event.urls.includes(url));
-  const room = QUEENS_MAX - stay.length;
-  const fresh = [...new Set(event.urls)].filter((url) => !stay.some((tie) => tie.url === url)).slice(0, room);
-  const ties = fresh.map((url, i) => ({ id: `heartbeat-${context.made + i + 1}`, url, configured: false }));
-  for (const tie of context.ties) if (!stay.includes(tie)) enqueue.stopChild(tie.id);
-  for (const { id, url } of ties) enqueue.spawnChild('heartbeat', { id, input: { queenUrl: url } });
-  enqueue.assign({ ties: [...stay, ...ties], made: context.made + ties.length });
+  const kept = context.queens.filter(({ url, configured }) => configured || event.urls.includes(url));
+  const room = WORKER_QUEENS_MAX - kept.length;
+  const urls = [...new Set(event.urls)].filter((url) => !kept.some((queen) => queen.url === url)).slice(0, room);
+  const added = urls.map((url, i) => ({ id: `heartbeat-${context.started + i + 1}`, url, configured: false }));
+  for (const queen of context.queens) if (!kept.includes(queen)) enqueue.stopChild(queen.id);
+  for (const { id, url } of added) enqueue.spawnChild('heartbeat', { id, input: { queenUrl: url } });
+  enqueue.assign({ queens: [...kept, ...added], started: context.started + added.length });
 });
 
-const passOn = s.enqueueActions(({ context, event, enqueue }) => {
+const toHeartbeats = s.enqueueActions(({ context, event, enqueue }) => {
   if (event.type === 'queens.listed') return;
-  for (const { id } of context.ties) enqueue.sendTo(id, event);
+  for (const { id } of context.queens) enqueue.sendTo(id, event);
 });
 
 export const workerQueensMachine = s.createMachine({
   id: 'worker-queens',
   context: ({ input }) => ({
-    ties: input.queenUrls.map((url, i) => ({ id: `heartbeat-${i + 1}`, url, configured: true })),
-    made: input.queenUrls.length,
+    queens: input.queenUrls.map((url, i) => ({ id: `heartbeat-${i + 1}`, url, configured: true })),
+    started: input.queenUrls.length,
   }),
   entry: s.enqueueActions(({ context, enqueue }) => {
-    for (const { id, url } of context.ties) enqueue.spawnChild('heartbeat', { id, input: { queenUrl: url } });
+    for (const { id, url } of context.queens) enqueue.spawnChild('heartbeat', { id, input: { queenUrl: url } });
   }),
   on: {
-    'queens.listed': { actions: follow },
-    'status.changed': { actions: passOn },
-    leave: { actions: passOn },
+    'queens.listed': { actions: followList },
+    'status.changed': { actions: toHeartbeats },
+    leave: { actions: toHeartbeats },
   },
 });

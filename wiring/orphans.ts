@@ -1,5 +1,5 @@
 /** The workers that no spawner looks after any more: looked for again and again, told, ended or taken over. */
-import { endStray, findStrays, type Stray } from '../actors/worker/strays.js';
+import { endOrphan, findOrphans, type Orphan } from '../actors/worker/find-orphans.js';
 import type { OrphanedWorker } from '../machines/workers.js';
 import { modelName } from '../wire/infer.js';
 import type { Logger } from './logger.js';
@@ -9,13 +9,13 @@ const LOOK_EVERY_MS = process.platform === 'linux' ? 30_000 : 300_000;
 
 export interface Orphans {
   /** Looks now. Those that carry our own name, and have no record, are ours: they are returned, and are no orphans. */
-  look: () => Stray[];
+  look: () => Orphan[];
   start: () => void;
   stop: () => void;
   list: () => OrphanedWorker[];
   /** By which spawns they were started. */
   spawns: () => ReadonlySet<string>;
-  get: (pid: number) => Stray | undefined;
+  get: (pid: number) => Orphan | undefined;
   /** Ended, or one of ours now. */
   remove: (pid: number) => void;
   /** @throws Error when it cannot be ended */
@@ -31,21 +31,21 @@ export interface OrphansInput {
 }
 
 export function createOrphans({ stateDir, spawner, isOurs, log }: OrphansInput): Orphans {
-  let found = new Map<number, Stray>();
+  let found = new Map<number, Orphan>();
   let timer: NodeJS.Timeout | undefined;
 
   const spawns = () => new Set([...found.values()].map(({ spawn }) => spawn));
 
-  function look(): Stray[] {
+  function look(): Orphan[] {
     const before = spawns();
-    const strays = findStrays({ stateDir, spawner });
-    const foreign = strays.filter((one) => one.spawner !== spawner && !isOurs(one.spawn));
+    const all = findOrphans({ stateDir, spawner });
+    const foreign = all.filter((one) => one.spawner !== spawner && !isOurs(one.spawn));
     found = new Map(foreign.map((one) => [one.process.pid, one]));
     for (const stray of found.values()) {
       if (before.has(stray.spawn)) continue;
       log.warn(`process ${stray.process.pid}, ${describe(stray)}: ${remedy(stray.process.pid)}`);
     }
-    return strays.filter((one) => one.spawner === spawner);
+    return all.filter((one) => one.spawner === spawner);
   }
 
   return {
@@ -68,7 +68,7 @@ export function createOrphans({ stateDir, spawner, isOurs, log }: OrphansInput):
     end: async (pid, report) => {
       const stray = found.get(pid);
       if (!stray) throw new Error(`process ${pid} is no orphaned worker`);
-      await endStray(stray, report);
+      await endOrphan(stray, report);
       found.delete(pid);
     },
   };
@@ -77,7 +77,7 @@ export function createOrphans({ stateDir, spawner, isOurs, log }: OrphansInput):
 /** `hive/gpu-0/<instance>` */
 const nameOf = (spawner: string): string => spawner.split('/').slice(0, 2).join(' ');
 
-function describe({ spawner, request }: Stray): string {
+function describe({ spawner, request }: Orphan): string {
   const of = request ? ` of ${modelName(request.model)}` : '';
   return `a worker${of}, was started by a ${nameOf(spawner)} that is no more, and is not ours`;
 }

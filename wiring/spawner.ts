@@ -8,12 +8,12 @@ import { type AwakeClock, createAwakeClock } from '../actors/process/awake-clock
 import { removeCgroup } from '../actors/process/cgroup.js';
 import { adoptWorkers, isOfAnother } from '../actors/worker/adopt-workers.js';
 import { createCheckWorker } from '../actors/worker/check-worker.js';
+import { createDesiredWorkers, INTERRUPTED_MAX } from '../actors/worker/desired-workers.js';
+import type { Orphan } from '../actors/worker/find-orphans.js';
 import { notifyQueens } from '../actors/worker/notify-queens.js';
 import { cgroupName, createRunWorker } from '../actors/worker/run-worker.js';
-import type { Stray } from '../actors/worker/strays.js';
-import { type Work, watchWork } from '../actors/worker/watch-work.js';
-import { createWorkerRecords } from '../actors/worker/worker-records.js';
-import { createWorkerWishes, INTERRUPTED_MAX } from '../actors/worker/worker-wishes.js';
+import { createSpawnRecords } from '../actors/worker/spawn-records.js';
+import { type WorkerActivity, watchActivity } from '../actors/worker/worker-activity.js';
 import { LOAD_TIMEOUT_MS, type WorkerRequest, workerMachine } from '../machines/worker.js';
 import { workerHealthMachine } from '../machines/worker-health.js';
 import {
@@ -103,8 +103,8 @@ type WorkerRef = ActorRefFrom<typeof workerMachine>;
 export function createSpawner(input: SpawnerInput): OwnSpawner {
   const { processContext, kind, hiveId } = input;
   const { id, log, outgoing, endpoint } = processContext;
-  const records = createWorkerRecords(processContext.state);
-  const wishes = createWorkerWishes(processContext.state, (message) => log.warn(message));
+  const records = createSpawnRecords(processContext.state);
+  const wishes = createDesiredWorkers(processContext.state, (message) => log.warn(message));
   const spawner = `${kind}/${id}/${processContext.instance}`;
   /** The workers live on without us: what is kept of them stays as it is. */
   const isOurs = (key: string) => refOf(key) !== undefined || records.isAdopted(key);
@@ -177,7 +177,7 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
 
   const refOf = (key: string): WorkerRef | undefined => actor.getSnapshot().children[key] as WorkerRef | undefined;
   const refsNow = (): WorkerRef[] => Object.keys(actor.getSnapshot().children).flatMap((key) => refOf(key) ?? []);
-  const work = watchWork({
+  const work = watchActivity({
     outgoing,
     endpoints: () =>
       refsNow().flatMap((ref) => {
@@ -309,7 +309,7 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
       };
       const nameless = orphans.look();
       const isStray = (key: string) => orphans.spawns().has(key);
-      const recorded = adoptWorkers({ records, spawner, onLost, isStray });
+      const recorded = adoptWorkers({ records, spawner, onLost, isOrphan: isStray });
       const lives = new Set(recorded.map((record) => record.id));
       wishes.load();
       for (const { id: key, request, process: found, endpoint: was } of recorded) {
@@ -445,7 +445,7 @@ function stateOf(value: unknown): SpawnedWorker['state'] {
 }
 
 /** One that was ended, in the words of those that are ours. */
-function orphanView({ process: { pid }, spawn: id, endpoint, request }: Stray, spawnerId: string): SpawnedWorker {
+function orphanView({ process: { pid }, spawn: id, endpoint, request }: Orphan, spawnerId: string): SpawnedWorker {
   return {
     ...{
       id,
@@ -482,7 +482,7 @@ function named(views: WorkerView[], spawnerId: string): SpawnedWorker[] {
   return views.map(({ lastId: _, ...view }) => ({ ...view, name: names.get(view.id) as string }));
 }
 
-function viewWith(ref: WorkerRef, workOf: (url: string | null) => Work | undefined): WorkerView {
+function viewWith(ref: WorkerRef, workOf: (url: string | null) => WorkerActivity | undefined): WorkerView {
   const { value, context } = ref.getSnapshot();
   const { id, request, pid, endpoint, lastWorkerId, model, device, capacity, progress, restarts, reason, lastLines } =
     context;

@@ -27,7 +27,7 @@ import { createSearchHosts } from '../actors/queen/search-hosts.js';
 import { createSubscriber } from '../actors/queen/subscribe.js';
 import { silenceLimits } from '../machines/backoff.js';
 import { discoveryMachine } from '../machines/discovery.js';
-import { remedyOf } from '../machines/failure.js';
+import { remedyForHive } from '../machines/failure.js';
 import { hiveSubscriptionMachine, type ReadyAnswer } from '../machines/hive-subscription.js';
 import { type QueenEvent, queenMachine, subscriptionName, supervisorMachine } from '../machines/queen.js';
 import { seekMachine } from '../machines/seek.js';
@@ -233,7 +233,12 @@ export function buildSwarm(processContext: ProcessContext, { kind, options, more
     actions: {
       unreached: ({ context: { hiveId, hiveUrl, reason, failure } }) =>
         fleet.unreached(
-          { hive_id: hiveId, hive_url: hiveUrl, reason: reason ?? 'it closed the stream', remedy: remedyOf(failure) },
+          {
+            hive_id: hiveId,
+            hive_url: hiveUrl,
+            reason: reason ?? 'it closed the stream',
+            remedy: remedyForHive(failure),
+          },
           now(),
         ),
       publish: ({ context }, { state: shown, stale }) => {

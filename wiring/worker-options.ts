@@ -3,7 +3,7 @@ import { availableParallelism, hostname } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { EngineInput } from '../actors/worker/engines/engine.js';
 import type { LlamaInput } from '../actors/worker/engines/llama-load.js';
-import { QUEENS_MAX } from '../machines/worker-queens.js';
+import { WORKER_QUEENS_MAX } from '../machines/worker-queens.js';
 import { KV_TYPES, type KvType, SPAWN_MAX } from '../wire/jobs.js';
 import { isWorkerId, LABELS_MAX, toId, WORKER_PORTS } from '../wire/status.js';
 import {
@@ -115,7 +115,11 @@ export function addWorkerOptions(command: Command): Command {
     .addOption(option('--hive-id <id>', 'the hive that it belongs to', 'HIVE_ID').argParser(parseId))
     .addOption(option('--spawned-by <id>', 'the hive or keeper that started it', 'SPAWNED_BY').argParser(parseId))
     .addOption(
-      option('--queen-url <url>', `queen to tell that it is there (repeatable, up to ${QUEENS_MAX})`, 'QUEEN_URL')
+      option(
+        '--queen-url <url>',
+        `queen to tell that it is there (repeatable, up to ${WORKER_QUEENS_MAX})`,
+        'QUEEN_URL',
+      )
         .argParser(list(parseUrl))
         .default([], 'none'),
     )
@@ -138,7 +142,8 @@ const LLAMA_ONLY = [
 /** @throws UsageError */
 export function checkWorkerOptions(options: WorkerOptions): void {
   if (options.label.length > LABELS_MAX) throw new UsageError(`--label: a worker carries at most ${LABELS_MAX}`);
-  if (new Set(options.queenUrl).size > QUEENS_MAX) throw new UsageError(`--queen-url: at most ${QUEENS_MAX} queens`);
+  if (new Set(options.queenUrl).size > WORKER_QUEENS_MAX)
+    throw new UsageError(`--queen-url: at most ${WORKER_QUEENS_MAX} queens`);
   if (engineOf(options) === 'openai') {
     const [given] = LLAMA_ONLY.filter(([name]) => options[name] !== undefined);
     if (given) throw new UsageError(`${given[1]} goes with --engine llama: an engine elsewhere has its own setting`);

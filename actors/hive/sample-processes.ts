@@ -2,7 +2,7 @@
 import os from 'node:os';
 import { linuxSource } from '../process/sources/linux.js';
 import { psSource } from '../process/sources/ps.js';
-import type { ProcessSource, Target, Usage } from '../process/sources/source.js';
+import type { ProcessSource, ProcessUsage, Target } from '../process/sources/source.js';
 
 export interface ProcessReading {
   /** 100 a core, one decimal; null in the first reading, like the rates: there is nothing yet to differ from. */
@@ -26,7 +26,7 @@ export interface SampleProcessesInput {
 }
 
 interface Earlier {
-  usage: Usage;
+  usage: ProcessUsage;
   atMs: number;
 }
 
@@ -79,7 +79,7 @@ export function sampleProcesses({ intervalMs, targets, onReading, source: given 
   };
 }
 
-function readingOf(now: Usage, earlier: Earlier | undefined, atMs: number): ProcessReading {
+function readingOf(now: ProcessUsage, earlier: Earlier | undefined, atMs: number): ProcessReading {
   const passedMs = earlier ? atMs - earlier.atMs : 0;
   /** Null without an earlier value. A child that nobody waited for takes its share along: not below 0. */
   const perMs = (value: number | null, past: number | null | undefined) =>

@@ -9,14 +9,14 @@ export interface FoundModel {
   modifiedMs: number;
 }
 
-export interface Place {
+export interface SearchDirectory {
   dir: string;
   /** How many levels of directories below it are read. */
   depth: number;
 }
 
 export interface FindModelsInput {
-  places: readonly Place[];
+  directories: readonly SearchDirectory[];
   /** Ends the search with what it found so far. */
   signal: AbortSignal;
 }
@@ -32,9 +32,13 @@ const MAGIC = 'GGUF';
 const NO_MODEL = /^(mmproj|ggml-vocab)|-(?!0*1-of-)\d{5}-of-\d{5}\.gguf$/i;
 
 /** Where llama.cpp, LM Studio, Hugging Face, node-llama-cpp and people keep them. */
-export function usualPlaces(env: NodeJS.ProcessEnv = process.env, home = homedir(), cwd = process.cwd()): Place[] {
+export function usualDirectories(
+  env: NodeJS.ProcessEnv = process.env,
+  home = homedir(),
+  cwd = process.cwd(),
+): SearchDirectory[] {
   const below = (...parts: string[]) => path.join(home, ...parts);
-  const places: (Place | null)[] = [
+  const places: (SearchDirectory | null)[] = [
     env.LLAMA_CACHE ? { dir: env.LLAMA_CACHE, depth: 1 } : null,
     { dir: below('.cache', 'llama.cpp'), depth: 1 },
     { dir: below('Library', 'Caches', 'llama.cpp'), depth: 1 },
@@ -49,7 +53,7 @@ export function usualPlaces(env: NodeJS.ProcessEnv = process.env, home = homedir
 }
 
 /** The latest first, each once. Never throws: what cannot be read has nothing in it. */
-export async function findModels({ places, signal }: FindModelsInput): Promise<FoundModel[]> {
+export async function findModels({ directories: places, signal }: FindModelsInput): Promise<FoundModel[]> {
   const found = new Map<string, FoundModel>();
   let entries = 0;
   const over = () => signal.aborted || entries >= ENTRIES_MAX || found.size >= FOUND_MAX;

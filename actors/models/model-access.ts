@@ -6,7 +6,7 @@
 import { realpath } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import path from 'node:path';
-import { isModelFile, type Place, usualPlaces } from './find-models.js';
+import { isModelFile, type SearchDirectory, usualDirectories } from './find-models.js';
 
 /** The model of a spawn is none that may be run here; the message says which may. */
 export class ModelRefused extends Error {
@@ -30,7 +30,7 @@ const URI = /^[a-z][a-z0-9+.-]+:/i;
 
 /** Where the usual programs keep models, Ollama's store too; not the current directory, which of a service is `/`. */
 export function usualModelDirs(env: NodeJS.ProcessEnv = process.env, home = homedir()): string[] {
-  const places: Place[] = usualPlaces(env, home, home).filter(({ dir }) => dir !== home);
+  const places: SearchDirectory[] = usualDirectories(env, home, home).filter(({ dir }) => dir !== home);
   const ollama = env.OLLAMA_MODELS ?? path.join(home, '.ollama', 'models');
   return [...new Set([...places.map(({ dir }) => dir), ollama, '/usr/share/ollama/.ollama/models'])];
 }

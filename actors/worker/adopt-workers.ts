@@ -10,23 +10,23 @@ import {
   type ProcessIdentity,
   variableOf,
 } from '../process/process-identity.js';
-import type { WorkerRecord, WorkerRecords } from './worker-records.js';
+import type { SpawnRecord, SpawnRecords } from './spawn-records.js';
 
 /** Names in a worker's environment: who spawned it, and by which spawn. */
 export const VARIABLE = { spawner: 'RBEE_SPAWNER', spawn: 'RBEE_SPAWN_ID' } as const;
 
 export interface AdoptWorkersInput {
-  records: WorkerRecords;
+  records: SpawnRecords;
   /** Ours, as it stands in our workers' environments. */
   spawner: string;
   /** Told of each that did not outlive us, with the last lines of its stderr. */
-  onLost: (record: WorkerRecord, lastLines: string[]) => void;
+  onLost: (record: SpawnRecord, lastLines: string[]) => void;
   /** Of those that live under another spawner's name: what is kept of them stays, and nobody says that they ended. */
-  isStray: (spawn: string) => boolean;
+  isOrphan: (spawn: string) => boolean;
 }
 
 /** The records of those that live, with their process. Records of others are removed. */
-export function adoptWorkers({ records, spawner, onLost, isStray }: AdoptWorkersInput): WorkerRecord[] {
+export function adoptWorkers({ records, spawner, onLost, isOrphan: isStray }: AdoptWorkersInput): SpawnRecord[] {
   return records.list().flatMap((record) => {
     const process = find(record, spawner);
     if (process) {
@@ -42,7 +42,7 @@ export function adoptWorkers({ records, spawner, onLost, isStray }: AdoptWorkers
 }
 
 /** A record that stays incomplete says enough: the process is found by the name of its spawn again. */
-function keep(records: WorkerRecords, record: WorkerRecord): void {
+function keep(records: SpawnRecords, record: SpawnRecord): void {
   try {
     records.write(record);
   } catch {
@@ -56,7 +56,7 @@ export function isOfAnother(pid: number, id: string): boolean {
   return spawn !== null && spawn !== id;
 }
 
-function find(record: WorkerRecord, ours: string): ProcessIdentity | null {
+function find(record: SpawnRecord, ours: string): ProcessIdentity | null {
   const { id, process: recorded, spawner = ours } = record;
   // Its spawner died between the start of the process and the record of it.
   const live = recorded === null ? findLeader(VARIABLE.spawn, id) : identityOf(recorded.pid);

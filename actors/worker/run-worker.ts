@@ -9,14 +9,14 @@ import { enterCgroup, findSlice, removeCgroup } from '../process/cgroup.js';
 import { identityOf, isStillThere, membersOfSession, signalProcess } from '../process/process-identity.js';
 import { spawnProcess } from '../process/spawn-process.js';
 import { isOfAnother, VARIABLE } from './adopt-workers.js';
-import type { WorkerRecord, WorkerRecords } from './worker-records.js';
+import type { SpawnRecord, SpawnRecords } from './spawn-records.js';
 
 const LISTENING_EVERY_MS = 50;
 /** Whether a process that is not our child lives; where the answer costs a `ps`, seldom. */
 const ALIVE_EVERY_MS = process.platform === 'linux' ? 500 : 5_000;
 
 export interface RunWorkerDeps {
-  records: WorkerRecords;
+  records: SpawnRecords;
   /** Ours, in the environment of each worker. */
   spawner: string;
   /** The whole command of a worker, its program first. No secrets: everybody can read it. */
@@ -40,7 +40,7 @@ export function createRunWorker(deps: RunWorkerDeps) {
     const { id, request, adopt, workerId } = input;
     /** Our own child: its number is nobody else's until we have heard of its end. */
     let child: ChildProcess | null = null;
-    let record: WorkerRecord = { id, request, process: null, endpoint: null, cgroup: null };
+    let record: SpawnRecord = { id, request, process: null, endpoint: null, cgroup: null };
     /** The process has ended. */
     let over = false;
     /** Nobody listens any more. */
@@ -48,7 +48,7 @@ export function createRunWorker(deps: RunWorkerDeps) {
     const timers: NodeJS.Timeout[] = [];
     const tell = (event: WorkerEvent) => void (over || sendBack(event));
 
-    const keep = (change: Partial<WorkerRecord>) => {
+    const keep = (change: Partial<SpawnRecord>) => {
       record = { ...record, ...change };
       try {
         records.write(record);

@@ -18,7 +18,7 @@ const ANSWER_BYTES_MAX = 64 * 1024;
 const CHALLENGE_BYTES = 24;
 const CHALLENGE = /^[A-Za-z0-9_-]{16,128}$/;
 
-export interface WorkerKey {
+export interface WorkerKeyPair {
   /** Public: 32 bytes in base64url. */
   key: string;
   /** Signs a challenge, in base64url. */
@@ -26,7 +26,7 @@ export interface WorkerKey {
 }
 
 /** The key of this run, which never leaves its memory. */
-export function createWorkerKey(): WorkerKey {
+export function createWorkerKeyPair(): WorkerKeyPair {
   const { privateKey, publicKey } = generateKeyPairSync('ed25519');
   return {
     key: publicKey.export({ format: 'jwk' }).x as string,

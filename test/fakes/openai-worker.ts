@@ -1,7 +1,7 @@
 /** A worker as a gateway may meet it: answering, failing, hanging, dying in the middle. Real HTTP, no module of ours. */
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 import type { Test } from 'tap';
-import type { WorkerKey } from '../../actors/worker/worker-proof.js';
+import type { WorkerKeyPair } from '../../actors/worker/worker-proof.js';
 import { type Answer, parsed, postJson } from '../helpers/http.js';
 import { answer, type Served, serve, textOf } from './serve.js';
 
@@ -26,7 +26,7 @@ export interface FakeWorkerOptions {
   /** What its /capabilities lists. */
   models?: string[];
   /** The key that it tells of; `proves: false` is somebody else who took its port. */
-  identity?: WorkerKey;
+  identity?: WorkerKeyPair;
   proves?: boolean;
 }
 

@@ -16,12 +16,12 @@ import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { createWorkerKey } from '../../actors/worker/worker-proof.js';
+import { createWorkerKeyPair } from '../../actors/worker/worker-proof.js';
 import { answer, bodyOf } from './serve.js';
 
 const PORTS = { first: 8080, last: 8200 };
 const STEP_MS = 100;
-const identity = createWorkerKey();
+const identity = createWorkerKeyPair();
 
 const { values } = parseArgs({
   strict: false,

@@ -129,7 +129,7 @@ t.test('queens come and go as they are listed, and the configured one stays', as
     script.say(`listed: ${urls.join(', ') || 'none'}`);
     actor.send({ type: 'queens.listed', urls });
     await script.pass(100);
-    return actor.getSnapshot().context.ties.map(({ url }) => url);
+    return actor.getSnapshot().context.queens.map(({ url }) => url);
   };
   await script.pass(100);
   t.strictSame(await list('http://b:1', 'http://a:1', 'http://b:1'), ['http://a:1', 'http://b:1']);

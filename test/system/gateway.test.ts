@@ -1,7 +1,7 @@
 /** The gateway with a real queen and workers that answer, fail, hang and die. */
 import http from 'node:http';
 import t, { type Test } from 'tap';
-import { createWorkerKey } from '../../actors/worker/worker-proof.js';
+import { createWorkerKeyPair } from '../../actors/worker/worker-proof.js';
 import { fakeHive } from '../fakes/hive.js';
 import { type FakeWorker, type FakeWorkerOptions, fakeWorker, TOKENS } from '../fakes/openai-worker.js';
 import { getJson, postJson } from '../helpers/http.js';
@@ -304,9 +304,9 @@ t.test(
         ...{ model, key, spawned_by: 'nobody' },
       });
     const names = async () => (await getJson(`${queen.url}/v1/models`)).body.data.map(({ id }: { id: string }) => id);
-    t.equal((await tell('again-a', createWorkerKey().key)).status, 200);
+    t.equal((await tell('again-a', createWorkerKeyPair().key)).status, 200);
     await waitFor('its models', async () => (await names()).includes('again-a'));
-    t.equal((await tell('again-b', createWorkerKey().key)).status, 200);
+    t.equal((await tell('again-b', createWorkerKeyPair().key)).status, 200);
     const now = await names();
     t.ok(now.includes('again-b'));
     t.notOk(now.includes('again-a'));
@@ -595,11 +595,11 @@ t.test('whoever took the port of a worker gets neither token nor prompt', async 
   const secret = [{ role: 'user', content: 'a secret' }];
   const ask = (model: string) =>
     postJson(`${secured.url}/v1/chat/completions`, { model, messages: secret }, { authorization });
-  const honest = await fakeWorker(t, { workerId: 'worker-a@b', model: 'proven', identity: createWorkerKey() });
+  const honest = await fakeWorker(t, { workerId: 'worker-a@b', model: 'proven', identity: createWorkerKeyPair() });
   const thief = await fakeWorker(t, {
     workerId: 'worker-b@b',
     model: 'stolen',
-    identity: createWorkerKey(),
+    identity: createWorkerKeyPair(),
     proves: false,
   });
   for (const worker of [honest, thief]) t.equal((await worker.heartbeat(secured.url, { authorization })).status, 200);

@@ -8,7 +8,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { membersOf } from '../cgroup.js';
 import { isDead, statFields } from '../process-identity.js';
-import type { ProcessSource, Target, Usage } from './source.js';
+import type { ProcessSource, ProcessUsage, Target } from './source.js';
 
 /** A worker with more processes than this is measured by its first ones. */
 const TREE_MAX = 256;
@@ -87,7 +87,7 @@ export function linuxSource({ procRoot = '/proc' } = {}): ProcessSource {
     }
   }
 
-  function measure(tree: Tree, leader: number): Usage | null {
+  function measure(tree: Tree, leader: number): ProcessUsage | null {
     let ticks = 0;
     let pages = 0;
     let startedTicks: number | null = null;

@@ -1,6 +1,6 @@
 /** Processes from one `ps` a tick: macOS, and any other system without proc(5). What is read and written it does not tell. */
 import { findTool, runTool } from '../../hive/gpus/vendor.js';
-import type { ProcessSource, Target, Usage } from './source.js';
+import type { ProcessSource, ProcessUsage, Target } from './source.js';
 
 const TIMEOUT_MS = 5_000;
 
@@ -43,7 +43,7 @@ function parseRows(text: string): Map<number, Row> {
   return rows;
 }
 
-function usages(targets: Target[], rows: Map<number, Row>): Map<number, Usage> {
+function usages(targets: Target[], rows: Map<number, Row>): Map<number, ProcessUsage> {
   const childrenOf = new Map<number, number[]>();
   for (const [pid, { parent }] of rows) childrenOf.set(parent, [...(childrenOf.get(parent) ?? []), pid]);
   return new Map(
@@ -53,7 +53,7 @@ function usages(targets: Target[], rows: Map<number, Row>): Map<number, Usage> {
       const pids = [pid];
       for (const member of pids) pids.push(...(childrenOf.get(member) ?? []));
       const members = pids.flatMap((member) => rows.get(member) ?? []);
-      const usage: Usage = {
+      const usage: ProcessUsage = {
         cpuMs: members.reduce((sum, { cpuMs }) => sum + cpuMs, 0),
         rssBytes: members.reduce((sum, { rssBytes }) => sum + rssBytes, 0),
         readBytes: null,

@@ -9,7 +9,7 @@ export interface Target {
 }
 
 /** What the process tree of a worker has used since it was started. Only differences of the counters mean anything. */
-export interface Usage {
+export interface ProcessUsage {
   /** Of all its processes, and of those of their children that were waited for. */
   cpuMs: number;
   rssBytes: number;
@@ -23,6 +23,6 @@ export interface Usage {
 
 export interface ProcessSource {
   /** The usage of each target that lives. Rejects with one sentence when nothing can be measured. */
-  read: (targets: Target[]) => Promise<Map<number, Usage>>;
+  read: (targets: Target[]) => Promise<Map<number, ProcessUsage>>;
   close: () => void;
 }

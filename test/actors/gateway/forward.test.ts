@@ -3,7 +3,7 @@ import net, { type AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
 import { createForward, type Forwarded } from '../../../actors/gateway/forward.js';
 import type { Outgoing } from '../../../actors/net/http.js';
-import { createWorkerKey } from '../../../actors/worker/worker-proof.js';
+import { createWorkerKeyPair } from '../../../actors/worker/worker-proof.js';
 import type { Candidate } from '../../../stores/gateway.js';
 import { type FakeWorker, fakeWorker } from '../../fakes/openai-worker.js';
 import { waitFor } from '../../helpers/wait.js';
@@ -70,7 +70,7 @@ const proven = (worker: FakeWorker, key: string): Candidate => ({
 });
 
 t.test('while one connection takes long another worker is tried, and the slow one is told nothing', async (t) => {
-  const identity = createWorkerKey();
+  const identity = createWorkerKeyPair();
   const good = await fakeWorker(t, { workerId: 'good@x', model: 'tiny', identity });
   const slow = await mute(t);
   const { url, state } = await gatewayTo(t, [
@@ -87,7 +87,7 @@ t.test('while one connection takes long another worker is tried, and the slow on
 
 t.test('a client that leaves while a connection is made leaves nothing behind', async (t) => {
   const slow = await mute(t);
-  const { key } = createWorkerKey();
+  const { key } = createWorkerKeyPair();
   const { url, state, results } = await gatewayTo(t, [
     { workerId: 'slow@x', hiveId: null, url: slow.url, model: 'tiny', worker: { id: 'slow@x', key } },
   ]);
@@ -103,7 +103,7 @@ t.test('a client that leaves while a connection is made leaves nothing behind', 
 
 t.test('a gateway that ends keeps nobody waiting for a connection', async (t) => {
   const slow = await mute(t);
-  const { key } = createWorkerKey();
+  const { key } = createWorkerKeyPair();
   const { url, state, results, forwarder } = await gatewayTo(t, [
     { workerId: 'slow@x', hiveId: null, url: slow.url, model: 'tiny', worker: { id: 'slow@x', key } },
   ]);
@@ -116,7 +116,7 @@ t.test('a gateway that ends keeps nobody waiting for a connection', async (t) =>
 });
 
 t.test('where nobody listens the next worker is asked at once, whatever number of them is gone', async (t) => {
-  const identity = createWorkerKey();
+  const identity = createWorkerKeyPair();
   const good = await fakeWorker(t, { workerId: 'good@x', model: 'tiny', identity });
   const gone = Array.from({ length: 10 }, (_, i): Candidate => {
     return { workerId: `gone-${i}@x`, hiveId: null, url: 'http://127.0.0.1:1', model: 'tiny', worker: null };

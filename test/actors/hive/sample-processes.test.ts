@@ -8,7 +8,7 @@ import { type ProcessReading, sampleProcesses } from '../../../actors/hive/sampl
 import { sampleWorkers, type WorkerReading } from '../../../actors/hive/sample-workers.js';
 import { linuxSource } from '../../../actors/process/sources/linux.js';
 import { psSource } from '../../../actors/process/sources/ps.js';
-import type { ProcessSource, Usage } from '../../../actors/process/sources/source.js';
+import type { ProcessSource, ProcessUsage } from '../../../actors/process/sources/source.js';
 import { waitFor } from '../../helpers/wait.js';
 
 const STAND_IN = fileURLToPath(new URL('../../fakes/worker-process.js', import.meta.url));
@@ -182,7 +182,7 @@ t.test('in a cgroup the members are those of the cgroup', onLinux, async (t) => 
 });
 
 /** A source that says what it is told. */
-function fakeSource(usages: (Partial<Usage> | Error)[]): ProcessSource {
+function fakeSource(usages: (Partial<ProcessUsage> | Error)[]): ProcessSource {
   return {
     read: async (targets) => {
       const usage = usages.length > 1 ? usages.shift() : usages[0];

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { findEngines } from '../../../actors/models/find-engines.js';
-import { findModels, usualPlaces } from '../../../actors/models/find-models.js';
+import { findModels, usualDirectories } from '../../../actors/models/find-models.js';
 import { offer } from '../../../cli/offer-workers.js';
 import { fakeEngine } from '../../fakes/engine.js';
 import { startProcess } from '../../helpers/process.js';
@@ -28,7 +28,7 @@ function file(dir: string, name: string, { magic = 'GGUF', bytes = 2 * MIB, at =
 }
 
 const search = (dir: string, depth: number, signal = new AbortController().signal) =>
-  findModels({ places: [{ dir, depth }], signal });
+  findModels({ directories: [{ dir, depth }], signal });
 
 t.test('models are found as deep as is looked, the latest first', async (t) => {
   const dir = directory(t);
@@ -68,7 +68,7 @@ t.test('a search that is out of time gives what it has, and one of nothing gives
 });
 
 t.test('the variables of other programs say where to look', async (t) => {
-  const dirs = usualPlaces({ LLAMA_CACHE: '/cache', HF_HOME: '/hf' }, '/home/me', '/work').map(({ dir }) => dir);
+  const dirs = usualDirectories({ LLAMA_CACHE: '/cache', HF_HOME: '/hf' }, '/home/me', '/work').map(({ dir }) => dir);
   for (const dir of ['/cache', '/hf/hub', '/home/me/.lmstudio/models', '/home/me/models', '/work']) {
     t.ok(dirs.includes(dir), dir);
   }

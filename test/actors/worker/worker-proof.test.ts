@@ -1,7 +1,7 @@
 import net from 'node:net';
 import t, { type Test } from 'tap';
 import { ask, type Outgoing, openStream } from '../../../actors/net/http.js';
-import { createWorkerKey, isChallenge, isProof, newChallenge } from '../../../actors/worker/worker-proof.js';
+import { createWorkerKeyPair, isChallenge, isProof, newChallenge } from '../../../actors/worker/worker-proof.js';
 import { answer, serve } from '../../fakes/serve.js';
 
 const outgoing: Outgoing = { token: 'sesame', ca: null, loopbackOnly: true, family: 0 };
@@ -22,12 +22,12 @@ async function worker(t: Test, prove: (challenge: string) => string | null, { he
 }
 
 t.test('a proof holds for one key, one worker and one challenge', async (t) => {
-  const { key, prove } = createWorkerKey();
+  const { key, prove } = createWorkerKeyPair();
   const challenge = newChallenge();
   const proof = prove(id, challenge);
   t.ok(isChallenge(challenge));
   t.ok(isProof({ id, key }, challenge, proof));
-  t.notOk(isProof({ id, key: createWorkerKey().key }, challenge, proof), 'of another run');
+  t.notOk(isProof({ id, key: createWorkerKeyPair().key }, challenge, proof), 'of another run');
   t.notOk(isProof({ id: 'worker-llm-8081@gpu-0', key }, challenge, proof), 'of another worker');
   t.notOk(isProof({ id, key }, newChallenge(), proof), 'of another time');
   for (const wrong of [undefined, '', 'x', ['a', 'b']]) t.notOk(isProof({ id, key }, challenge, wrong));
@@ -36,7 +36,7 @@ t.test('a proof holds for one key, one worker and one challenge', async (t) => {
 });
 
 t.test('the token follows the proof on the same connection, for answers and for streams', async (t) => {
-  const { key, prove } = createWorkerKey();
+  const { key, prove } = createWorkerKeyPair();
   for (const healthStatus of [200, 503]) {
     const { url, requests, sockets } = await worker(t, (challenge) => prove(id, challenge), { healthStatus });
     const { body } = await ask(outgoing, `${url}/info`, { trusted: true, worker: { id, key } });
@@ -59,8 +59,8 @@ t.test('the token follows the proof on the same connection, for answers and for 
 });
 
 t.test('whoever cannot prove that it is the worker gets neither token nor body', async (t) => {
-  const { key } = createWorkerKey();
-  const other = createWorkerKey();
+  const { key } = createWorkerKeyPair();
+  const other = createWorkerKeyPair();
   const liars: ((challenge: string) => string | null)[] = [
     () => null,
     () => 'nonsense',
@@ -83,7 +83,7 @@ t.test('whoever cannot prove that it is the worker gets neither token nor body',
 });
 
 t.test('one that answers the challenge with garbage, a switch of protocols or too much is refused', async (t) => {
-  const { key } = createWorkerKey();
+  const { key } = createWorkerKeyPair();
   const answers = [
     'garbage\r\n\r\n',
     'HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n',

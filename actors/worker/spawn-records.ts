@@ -14,7 +14,7 @@ import { WorkerKey } from '../../wire/worker.js';
 import type { ProcessIdentity } from '../process/process-identity.js';
 import { makeDirectory, type StateDir } from '../process/state-dir.js';
 
-export interface WorkerRecord {
+export interface SpawnRecord {
   id: string;
   request: WorkerRequest;
   /** Null from just before the start of the process to just after it. */
@@ -37,15 +37,15 @@ const TAIL_BYTES = 16 * 1024;
 /** The line that says where it listens stands within this much of stdout. */
 const HEAD_BYTES = 64 * 1024;
 
-export type WorkerRecords = ReturnType<typeof createWorkerRecords>;
+export type SpawnRecords = ReturnType<typeof createSpawnRecords>;
 
-export function createWorkerRecords(state: StateDir) {
+export function createSpawnRecords(state: StateDir) {
   const root = path.join(state.path, 'workers');
   const directory = (id: string) => path.join(root, id);
   const file = (id: string, name: string) => path.join(directory(id), name);
   /** Of the records that were written or read here: asked for each second. */
   const cgroups = new Map<string, string | null>();
-  const read = (id: string): WorkerRecord | null => {
+  const read = (id: string): SpawnRecord | null => {
     const record = state.read(path.join('workers', id, 'record.json'), (value) => check(id, value));
     if (record) cgroups.set(id, record.cgroup);
     return record;
@@ -58,7 +58,7 @@ export function createWorkerRecords(state: StateDir) {
   return {
     directory,
     /** Throws what the file system throws. */
-    write: (record: WorkerRecord): void => {
+    write: (record: SpawnRecord): void => {
       cgroups.set(record.id, record.cgroup);
       makeDirectory(directory(record.id));
       state.write(path.join('workers', record.id, 'record.json'), record);
@@ -70,7 +70,7 @@ export function createWorkerRecords(state: StateDir) {
     /** Of a process that has ended: nothing is to be adopted. What it printed stays. */
     forget: (id: string): void => removeQuietly(file(id, 'record.json')),
     /** Every record; one that is broken is set aside and named in the log. */
-    list: (): WorkerRecord[] => namesIn(root).flatMap((id) => read(id) ?? []),
+    list: (): SpawnRecord[] => namesIn(root).flatMap((id) => read(id) ?? []),
     remove,
     /** Removes what was kept of workers that have no record, but for these. */
     sweep: (but: ReadonlySet<string>): void => {
@@ -120,8 +120,8 @@ function namesIn(root: string): string[] {
   }
 }
 
-function check(id: string, value: unknown): WorkerRecord | null {
-  const { id: named, request, process, endpoint, cgroup, spawner } = (value ?? {}) as Partial<WorkerRecord>;
+function check(id: string, value: unknown): SpawnRecord | null {
+  const { id: named, request, process, endpoint, cgroup, spawner } = (value ?? {}) as Partial<SpawnRecord>;
   const sound =
     named === id &&
     isWorkerRequest(request) &&
@@ -130,7 +130,7 @@ function check(id: string, value: unknown): WorkerRecord | null {
       (typeof endpoint === 'object' && endpointOf(endpoint.workerId, endpoint.url, endpoint.key) !== null)) &&
     (cgroup === null || typeof cgroup === 'string') &&
     (spawner === undefined || typeof spawner === 'string');
-  return sound ? (value as WorkerRecord) : null;
+  return sound ? (value as SpawnRecord) : null;
 }
 
 /** What was written by us, or by an older version of us. */

@@ -11,7 +11,7 @@ import { ask, type Outgoing } from '../net/http.js';
 const EVERY_MS = 1_000;
 
 /** What a worker said of its work a moment ago. */
-export interface Work {
+export interface WorkerActivity {
   busy: boolean;
   /** Tokens generated a second, over the last 10 s; null when it does not tell. */
   tokensPerS: number | null;
@@ -19,9 +19,9 @@ export interface Work {
   reason: string | null;
 }
 
-export interface WorkWatch {
+export interface ActivityWatch {
   /** Undefined when the worker there has not answered, or does not any more. */
-  of: (url: string | null) => Work | undefined;
+  of: (url: string | null) => WorkerActivity | undefined;
   /** Asks all of them now; resolves when they have answered, after `ms` at the latest. */
   askAll: (ms: number) => Promise<void>;
   start: () => void;
@@ -31,15 +31,15 @@ export interface WorkWatch {
 const parseInfo = knownParser(WorkerInfo);
 
 /** @param endpoints of the healthy workers; asked at each round, and with none nothing is sent */
-export function watchWork({
+export function watchActivity({
   outgoing: ours,
   endpoints,
 }: {
   outgoing: Outgoing;
   endpoints: () => WorkerEndpoint[];
-}): WorkWatch {
+}): ActivityWatch {
   const outgoing: Outgoing = { ...ours, anyName: true };
-  const works = new Map<string, Work>();
+  const works = new Map<string, WorkerActivity>();
   const inFlight = new Set<string>();
   const controller = new AbortController();
   const { signal } = controller;

@@ -16,9 +16,9 @@ import {
   signalProcess,
 } from '../process/process-identity.js';
 import { VARIABLE } from './adopt-workers.js';
-import { endpointInOutput, isWorkerRequest, OUTPUT, readHead } from './worker-records.js';
+import { endpointInOutput, isWorkerRequest, OUTPUT, readHead } from './spawn-records.js';
 
-export interface Stray {
+export interface Orphan {
   process: ProcessIdentity;
   /** `<kind>/<id>/<instance>`, as it stood in the environment of all of its workers. */
   spawner: string;
@@ -31,16 +31,16 @@ export interface Stray {
 }
 
 /** So many are looked at; more are no accident of ours. */
-export const STRAYS_MAX = 128;
+export const ORPHANS_MAX = 128;
 const STOP_GRACE_MS = 5_000;
 const KILLED_MS_MAX = 5_000;
 const LOOK_MS = 100;
 
 /** Processes that carry a spawner's name and are nobody's, and those that carry ours. Never throws. */
-export function findStrays({ stateDir, spawner }: { stateDir: string; spawner: string }): Stray[] {
+export function findOrphans({ stateDir, spawner }: { stateDir: string; spawner: string }): Orphan[] {
   const root = path.resolve(stateDir);
   return listLeaders()
-    .flatMap((leader): Stray[] => {
+    .flatMap((leader): Orphan[] => {
       const { pid, environment, argv } = leader;
       const by = valueIn(environment, `${VARIABLE.spawner}=`);
       const spawn = valueIn(environment, `${VARIABLE.spawn}=`);
@@ -52,11 +52,11 @@ export function findStrays({ stateDir, spawner }: { stateDir: string; spawner: s
       const output = valueIn(environment, 'RBEE_OUTPUT_DIR=');
       return [{ process, spawner: by, spawn, request: requestIn(argv), endpoint: endpointOf(pid, output) }];
     })
-    .slice(0, STRAYS_MAX);
+    .slice(0, ORPHANS_MAX);
 }
 
 /** Ends one: SIGTERM, and SIGKILL after 5 s, to all of its group. @throws Error when it outlives that */
-export async function endStray({ process: one, spawn }: Stray, report: (line: string) => void): Promise<void> {
+export async function endOrphan({ process: one, spawn }: Orphan, report: (line: string) => void): Promise<void> {
   const variable: [string, string] = [VARIABLE.spawn, spawn];
   const isThere = () => isStillThere(one, identityOf(one.pid));
   const goneWithin = async (ms: number) => {

@@ -1,15 +1,15 @@
 /**
  * Which workers somebody wants to run, in `<a spawner's state>/wishes/<id>.json`: written when a worker is spawned, and
- * removed when it is stopped or its spawn fails. The record of its process (`worker-records.ts`) ends with the process;
+ * removed when it is stopped or its spawn fails. The record of its process (`spawn-records.ts`) ends with the process;
  * this does not, so that a restart of the spawner or of the machine brings the worker back.
  */
 import { readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import type { EarlierRun, WorkerRequest } from '../../machines/worker.js';
 import { makeDirectory, type StateDir } from '../process/state-dir.js';
-import { isWorkerRequest } from './worker-records.js';
+import { isWorkerRequest } from './spawn-records.js';
 
-export interface WorkerWish extends EarlierRun {
+export interface DesiredWorker extends EarlierRun {
   id: string;
   request: WorkerRequest;
   /** It is being started: if the machine goes down now, loading it may be the cause. */
@@ -23,16 +23,16 @@ export const INTERRUPTED_MAX = 2;
 
 const DIRECTORY = 'wishes';
 
-export type WorkerWishes = ReturnType<typeof createWorkerWishes>;
+export type DesiredWorkers = ReturnType<typeof createDesiredWorkers>;
 
-export function createWorkerWishes(state: StateDir, warn: (message: string) => void) {
+export function createDesiredWorkers(state: StateDir, warn: (message: string) => void) {
   const root = path.join(state.path, DIRECTORY);
   const file = (id: string) => path.join(DIRECTORY, `${id}.json`);
-  const kept = new Map<string, WorkerWish>();
+  const kept = new Map<string, DesiredWorker>();
   return {
-    get: (id: string): WorkerWish | undefined => kept.get(id),
+    get: (id: string): DesiredWorker | undefined => kept.get(id),
     /** Never throws: one that cannot be written is kept in memory, and said. */
-    write: (wish: WorkerWish): void => {
+    write: (wish: DesiredWorker): void => {
       kept.set(wish.id, wish);
       try {
         makeDirectory(root);
@@ -50,7 +50,7 @@ export function createWorkerWishes(state: StateDir, warn: (message: string) => v
       }
     },
     /** Of the runs before this one; a broken one is set aside and named in the log. */
-    load: (): WorkerWish[] => {
+    load: (): DesiredWorker[] => {
       for (const name of namesIn(root)) {
         const wish = state.read(file(name), (value) => check(name, value));
         if (wish) kept.set(name, wish);
@@ -68,8 +68,8 @@ function namesIn(root: string): string[] {
   }
 }
 
-function check(id: string, value: unknown): WorkerWish | null {
-  const { id: named, request, workerId, established, loading, interrupted } = (value ?? {}) as Partial<WorkerWish>;
+function check(id: string, value: unknown): DesiredWorker | null {
+  const { id: named, request, workerId, established, loading, interrupted } = (value ?? {}) as Partial<DesiredWorker>;
   const sound =
     named === id &&
     isWorkerRequest(request) &&
@@ -77,5 +77,5 @@ function check(id: string, value: unknown): WorkerWish | null {
     typeof established === 'boolean' &&
     typeof loading === 'boolean' &&
     Number.isInteger(interrupted);
-  return sound ? (value as WorkerWish) : null;
+  return sound ? (value as DesiredWorker) : null;
 }

@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { Outgoing } from '../../../actors/net/http.js';
-import { watchWork } from '../../../actors/worker/watch-work.js';
+import { watchActivity } from '../../../actors/worker/worker-activity.js';
 import { answer, serve } from '../../fakes/serve.js';
 import { waitFor } from '../../helpers/wait.js';
 
@@ -16,7 +16,7 @@ t.test('what healthy workers say of their work is known, until they do not answe
   });
   const sick = await serve(t, {}, (_, response) => answer(response, 500, {}));
   let urls = [worker.url, sick.url];
-  const watch = watchWork({
+  const watch = watchActivity({
     outgoing,
     endpoints: () => urls.map((url) => ({ url, workerId: 'worker-llm-8080@gpu-0', port: 8080 })),
   });
