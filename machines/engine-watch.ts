@@ -1,12 +1,12 @@
-/** Asks an engine that runs elsewhere whether it is there, and tells the model when that changes. */
+/** Probes an engine that runs elsewhere, and notifies the model when it goes down or comes back. */
 import { assign, fromPromise, sendParent, setup } from 'xstate';
 import { asFailure, notProvided } from './failure.js';
 
 export interface EngineWatchInput {
   /** False for an engine that lives and dies with this process. */
   watched: boolean;
-  /** What the model believes: it is told of the contrary. */
-  expected: 'there' | 'gone';
+  /** Its last known state: the model is notified of the opposite. */
+  expected: 'up' | 'down';
 }
 
 export interface EngineWatchContext extends EngineWatchInput {
@@ -14,37 +14,37 @@ export interface EngineWatchContext extends EngineWatchInput {
   reason: string | null;
 }
 
-export type WatchReport = { type: 'engine.answers' } | { type: 'engine.silent'; reason: string };
+export type WatchReport = { type: 'engine.answered' } | { type: 'engine.failed'; reason: string };
 
-/** Two, so that one slow answer of a busy engine does not take its worker away. */
+/** Two, so that one slow answer of a busy engine does not make its worker unavailable. */
 const FAILURES_MAX = 2;
 
 export const engineWatchMachine = setup({
   types: { context: {} as EngineWatchContext, input: {} as EngineWatchInput },
   actors: {
-    /** Resolves when the engine is there and has the model, rejects with why not. */
-    askEngine: fromPromise<void>(() => notProvided('askEngine')),
+    /** Resolves when the engine answers and has the model, rejects with the reason otherwise. */
+    probe: fromPromise<void>(() => notProvided('probe')),
   },
-  delays: { askEvery: ({ context }) => (context.expected === 'there' ? 5_000 : 1_000) },
+  delays: { probeEvery: ({ context }) => (context.expected === 'up' ? 5_000 : 1_000) },
 }).createMachine({
   id: 'engine-watch',
   context: ({ input }) => ({ ...input, failures: 0, reason: null }),
   initial: 'waiting',
   states: {
-    waiting: { after: { askEvery: { guard: ({ context }) => context.watched, target: 'asking' } } },
-    asking: {
+    waiting: { after: { probeEvery: { guard: ({ context }) => context.watched, target: 'probing' } } },
+    probing: {
       invoke: {
-        src: 'askEngine',
+        src: 'probe',
         onDone: [
           {
-            guard: ({ context }) => context.expected === 'gone',
+            guard: ({ context }) => context.expected === 'down',
             target: 'waiting',
-            actions: sendParent({ type: 'engine.answers' } satisfies WatchReport),
+            actions: sendParent({ type: 'engine.answered' } satisfies WatchReport),
           },
           { target: 'waiting', actions: assign({ failures: 0, reason: null }) },
         ],
         onError: {
-          target: 'told',
+          target: 'failed',
           actions: assign({
             failures: ({ context }) => context.failures + 1,
             reason: ({ event }) => asFailure(event.error).message,
@@ -52,12 +52,12 @@ export const engineWatchMachine = setup({
         },
       },
     },
-    told: {
+    failed: {
       always: [
         {
-          guard: ({ context }) => context.expected === 'gone' || context.failures >= FAILURES_MAX,
+          guard: ({ context }) => context.expected === 'down' || context.failures >= FAILURES_MAX,
           target: 'waiting',
-          actions: sendParent(({ context }): WatchReport => ({ type: 'engine.silent', reason: context.reason ?? '' })),
+          actions: sendParent(({ context }): WatchReport => ({ type: 'engine.failed', reason: context.reason ?? '' })),
         },
         { target: 'waiting' },
       ],

@@ -1,6 +1,6 @@
 /**
- * The model of a worker: whether it can answer, and why not. An engine that lives in this process is open or has
- * failed; one that runs elsewhere may come later, and may go and come back.
+ * The model of a worker: whether it can answer, and why not. An engine inside this process either opens or fails; one that
+ * runs elsewhere may start later, stop and come back.
  */
 import { assign, fromPromise, setup } from 'xstate';
 import type { EngineFacts } from '../wire/infer.js';
@@ -9,7 +9,7 @@ import { engineWatchMachine, type WatchReport } from './engine-watch.js';
 import { asFailure, notProvided } from './failure.js';
 
 export interface ModelInput {
-  /** The engine runs elsewhere: it is asked, again and again, whether it is there. */
+  /** The engine runs elsewhere: it is probed periodically. */
   watched: boolean;
 }
 
@@ -21,15 +21,15 @@ export interface ModelContext extends ModelInput {
   reason: string | null;
 }
 
-/** A request met an engine that is not there: nobody else needs to find out in the same way. */
-export type ModelEvent = { type: 'engine.broke'; reason: string } | WatchReport;
+/** `engine.unreachable`: a request found no engine, so that the next ones are refused without trying. */
+export type ModelEvent = { type: 'engine.unreachable'; reason: string } | WatchReport;
 
-/** What opening an engine rejects with, when trying again cannot help. */
-export interface Hopeless {
-  hopeless: true;
+/** What opening an engine rejects with when a retry cannot help. */
+export interface PermanentFailure {
+  permanent: true;
 }
 
-const isHopeless = (error: unknown): boolean => (error as Partial<Hopeless> | null)?.hopeless === true;
+const isPermanent = (error: unknown): boolean => (error as Partial<PermanentFailure> | null)?.permanent === true;
 
 export const modelMachine = setup({
   types: { context: {} as ModelContext, input: {} as ModelInput, events: {} as ModelEvent },
@@ -57,7 +57,7 @@ export const modelMachine = setup({
             },
             onError: [
               {
-                guard: ({ event }) => isHopeless(event.error),
+                guard: ({ event }) => isPermanent(event.error),
                 target: '#model.failed',
                 actions: assign({ reason: ({ event }) => asFailure(event.error).message }),
               },
@@ -75,26 +75,26 @@ export const modelMachine = setup({
       invoke: {
         id: 'watch',
         src: 'watch',
-        input: ({ context }) => ({ watched: context.watched, expected: 'there' as const }),
+        input: ({ context }) => ({ watched: context.watched, expected: 'up' as const }),
       },
       on: {
-        'engine.silent': { target: 'away', actions: assign({ reason: ({ event }) => event.reason }) },
-        'engine.broke': {
+        'engine.failed': { target: 'unavailable', actions: assign({ reason: ({ event }) => event.reason }) },
+        'engine.unreachable': {
           guard: ({ context }) => context.watched,
-          target: 'away',
+          target: 'unavailable',
           actions: assign({ reason: ({ event }) => event.reason }),
         },
       },
     },
-    away: {
+    unavailable: {
       invoke: {
         id: 'watch',
         src: 'watch',
-        input: ({ context }) => ({ watched: context.watched, expected: 'gone' as const }),
+        input: ({ context }) => ({ watched: context.watched, expected: 'down' as const }),
       },
       on: {
-        'engine.answers': { target: 'ready', actions: assign({ reason: null }) },
-        'engine.silent': { actions: assign({ reason: ({ event }) => event.reason }) },
+        'engine.answered': { target: 'ready', actions: assign({ reason: null }) },
+        'engine.failed': { actions: assign({ reason: ({ event }) => event.reason }) },
       },
     },
     failed: {},

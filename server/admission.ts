@@ -1,17 +1,17 @@
-/** How many requests work at once: so many, then so many that wait, and no more. */
+/** Bounds how many requests run at once: one per slot, then a bounded queue; the rest are refused. */
 import { InferenceRefused } from '../wire/infer.js';
 
 const RETRY_S = 2;
 
-/** Where the engine decides who waits, so many requests are in flight. */
+/** The bound where the engine schedules its requests itself. */
 const IN_FLIGHT_MAX = 1_024;
 
 export interface AdmissionInput {
-  /** Null: the engine batches by itself, and decides who waits. */
+  /** Null: the engine batches and schedules by itself. */
   slots: number | null;
   queueMax: number;
-  /** Told when nobody worked before, or nobody works any more. */
-  onBusy: () => void;
+  /** Called when the first request begins, and when none is left. */
+  onBusyChange: () => void;
 }
 
 export class Admission {
@@ -24,10 +24,14 @@ export class Admission {
     return this.queue.length;
   }
 
-  /** Resolves when there is room, in order of arrival; the function it gives makes room again. @throws InferenceRefused 503 */
+  /** Resolves when a slot is free, in order of arrival, with the function that releases it. @throws InferenceRefused 503 */
   async enter(signal: AbortSignal): Promise<() => void> {
     signal.throwIfAborted();
-    if (this.running < (this.input.slots ?? IN_FLIGHT_MAX)) return this.begin();
+    if (this.running < (this.input.slots ?? IN_FLIGHT_MAX)) {
+      this.running += 1;
+      if (this.running === 1) this.input.onBusyChange();
+      return this.releaser();
+    }
     if (this.queue.length >= this.input.queueMax) {
       throw new InferenceRefused(
         503,
@@ -35,7 +39,12 @@ export class Admission {
         { code: 'overloaded', retryAfterS: RETRY_S },
       );
     }
-    await new Promise<void>((resolve, reject) => {
+    await this.enqueue(signal);
+    return this.releaser();
+  }
+
+  private enqueue(signal: AbortSignal): Promise<void> {
+    return new Promise<void>((resolve, reject) => {
       const leave = () => {
         this.queue.splice(this.queue.indexOf(next), 1);
         reject(signal.reason);
@@ -47,25 +56,18 @@ export class Admission {
       signal.addEventListener('abort', leave, { once: true });
       this.queue.push(next);
     });
-    return this.leaver();
   }
 
-  private begin(): () => void {
-    this.running += 1;
-    if (this.running === 1) this.input.onBusy();
-    return this.leaver();
-  }
-
-  /** The place goes to whoever waits longest: it is never free in between, so nobody overtakes. */
-  private leaver(): () => void {
-    let left = false;
+  /** The slot is handed to the first in the queue without becoming free in between, so that no later request overtakes. */
+  private releaser(): () => void {
+    let released = false;
     return () => {
-      if (left) return;
-      left = true;
+      if (released) return;
+      released = true;
       const next = this.queue.shift();
       if (next) return next();
       this.running -= 1;
-      if (this.running === 0) this.input.onBusy();
+      if (this.running === 0) this.input.onBusyChange();
     };
   }
 }

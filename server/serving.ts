@@ -1,7 +1,6 @@
-/** One request to an engine, from its place in the queue to the last byte of the answer. */
-import type { Socket } from 'node:net';
+/** Passes requests to the engine, as many at once as there are slots, and writes its answers to the clients. */
 import type { Context } from 'koa';
-import type { InferenceStats } from '../stores/inference.js';
+import type { InferenceStats, Outcome } from '../stores/inference.js';
 import {
   type EngineFacts,
   type InferenceAnswer,
@@ -10,224 +9,183 @@ import {
   type InferenceRoute,
   type TokenCount,
 } from '../wire/infer.js';
+import type { Model } from '../wire/openai.js';
 import { Admission } from './admission.js';
-import { CallerLeft, pour, ShuttingDown } from './pour.js';
+import { type AnswerLines, STREAM_HEADERS, streamAnswer } from './answer-stream.js';
+import { EngineSilence, type EngineSilenceLimits } from './engine-silence.js';
+import { CallerLeft, ServedRequest, ShuttingDown } from './served-request.js';
 
 export interface ServingInput {
   /** What the engine can do, once it is open. */
   facts: () => EngineFacts | null;
-  /** Names under which its model may be asked for, beside those that the engine gives it. */
+  /** Names by which the model can be requested, in addition to those that the engine gives it. */
   aliases: string[];
   /** Why the model cannot answer now; null when it can. */
-  unable: () => string | null;
+  whyNotReady: () => string | null;
   infer: (call: InferenceCall) => Promise<InferenceAnswer>;
-  /** Told of an engine that was not there for a request. */
-  onUnreachable: (reason: string) => void;
-  /** Told when it begins to work, and when it has nothing to do any more. */
-  onBusy: () => void;
+  /** Called when a request found that the engine is not there. */
+  onEngineUnreachable: (reason: string) => void;
+  /** Called when the first request begins, and when none is left. */
+  onBusyChange: () => void;
   stats: InferenceStats;
-  /** Requests at once; null: as the engine likes. */
+  /** Requests at once; null leaves that to the engine. */
   slots: number | null;
   queueMax: number;
-  silence?: Silence;
+  silenceLimits?: EngineSilenceLimits;
   log: { warn: (fields: object, message: string) => void };
 }
 
-/** An engine that gives a request no sign of life: said after so many checks, and the request ended after so many more. */
-export interface Silence {
-  checkMs: number;
-  saidChecks: number;
-  endChecks: number;
-}
-
-/** A long prompt is read in silence, and a model that is being loaded too: 2 min and 10 min. */
-const SILENCE: Silence = { checkMs: 5_000, saidChecks: 24, endChecks: 120 };
-
-/** How an answer of the engine is told. */
-export interface Say {
+/** How a route presents the answer of the engine. */
+export interface AnswerFormat {
   whole: (ctx: Context, body: object, status: number) => void;
-  lines: (lines: Extract<InferenceAnswer, { kind: 'stream' }>['lines']) => AsyncIterable<string | Uint8Array>;
+  lines: (lines: AnswerLines) => AsyncIterable<string | Uint8Array>;
 }
 
-export interface Serving {
-  admission: Admission;
-  /** @throws InferenceRefused 404 for a model that is not the engine's */
-  checkModel: (body: { model?: string | null | undefined }) => void;
-  /** Answers `ctx`. @throws InferenceRefused before the first byte; later the stream itself tells. */
-  serve: (ctx: Context, route: InferenceRoute, body: Record<string, unknown>, say: Say) => Promise<void>;
-  /** Which requests wait for an engine that has said nothing for minutes, in a sentence; null for none. */
-  silent: () => string | null;
-  /** Takes no more requests, and none of those that wait; those that run go on. */
-  close: () => void;
-  /** Ends every request with a word about it, and takes no more. */
-  stop: () => void;
+export interface ServedCall {
+  route: InferenceRoute;
+  body: Record<string, unknown>;
+  format: AnswerFormat;
 }
 
 const NOT_READY_RETRY_S = 1;
 
-export function createServing(input: ServingInput): Serving {
-  const { stats, silence = SILENCE } = input;
-  const admission = new Admission(input);
-  const calls = new Set<ReturnType<typeof begin>>();
-  let stopped = false;
+export class Serving {
+  readonly admission: Admission;
+  private readonly requests = new Set<ServedRequest>();
+  private readonly silence: EngineSilence;
+  /** Takes no more requests. */
+  stopping = false;
 
-  function checkModel({ model }: { model?: string | null | undefined }): void {
-    if (model == null || model === '') return;
-    const names = (input.facts()?.models ?? []).map(({ id }) => id);
-    if (names.includes(model) || input.aliases.includes(model)) return;
-    throw new InferenceRefused(
-      404,
-      `there is no model ${model.slice(0, 200)} here: this worker has ${(names.length > 0 ? names : input.aliases.slice(-1)).join(', ')}`,
-      {
-        param: 'model',
-        code: 'model_not_found',
-      },
-    );
+  constructor(private readonly input: ServingInput) {
+    const { log, silenceLimits } = input;
+    this.admission = new Admission(input);
+    this.silence = new EngineSilence({
+      requests: this.requests,
+      warn: (message) => log.warn({}, message),
+      limits: silenceLimits,
+    });
   }
 
-  function checkReady(): void {
-    if (stopped) throw new ShuttingDown();
-    const why = input.unable();
-    if (why === null) return;
-    throw new InferenceRefused(503, why, { code: 'model_not_ready', retryAfterS: NOT_READY_RETRY_S });
+  /** Models as they are listed; none before the engine is open. */
+  models(): Model[] {
+    return (this.input.facts()?.models ?? []).map((model) => ({ object: 'model', owned_by: 'rbee', ...model }));
   }
 
-  async function serve(ctx: Context, route: InferenceRoute, body: Record<string, unknown>, say: Say): Promise<void> {
-    checkModel(body);
-    checkReady();
-    const call = begin(ctx.req.socket);
-    const { signal } = call;
+  /** @throws InferenceRefused 404 */
+  findModel(name: string): Model {
+    this.checkModel(name);
+    const models = this.models();
+    const found = models.find(({ id }) => id === name) ?? models[0];
+    if (!found) throw modelNotFound(`there is no model ${name.slice(0, 200)} here yet`);
+    return found;
+  }
+
+  /** Which requests wait for an engine that has sent nothing for minutes, in a sentence; null for none. */
+  silentReason(): string | null {
+    return this.silence.reason();
+  }
+
+  /** Answers `ctx`. @throws InferenceRefused before the first byte; later errors are written into the stream */
+  async serve(ctx: Context, call: ServedCall): Promise<void> {
+    this.checkModel(call.body.model as string | null | undefined);
+    this.checkReady();
+    const request = new ServedRequest(ctx.req.socket);
+    this.requests.add(request);
     let leave = () => {};
     let failure: unknown;
     try {
-      leave = await admission.enter(signal);
-      call.entered = true;
-      call.runs = true;
-      const given = await input.infer({ route, body, signal, count: call.count });
-      if (given.kind === 'whole') {
-        signal.throwIfAborted();
-        return say.whole(ctx, given.body, given.status);
-      }
-      ctx.respond = false;
-      ctx.res.statusCode = 200;
-      for (const [name, value] of STREAM_HEADERS) ctx.set(name, value);
-      await pour({ lines: say.lines(given.lines), response: ctx.res, signal, onWait: call.wait });
+      leave = await this.admission.enter(request.signal);
+      request.wait('engine');
+      await this.answer(ctx, call, request);
     } catch (error) {
       failure = error;
-      if (ctx.res.headersSent) return;
-      if (error instanceof CallerLeft) {
-        // Nobody is there to be told.
-        ctx.respond = false;
-        ctx.res.destroy();
-        return;
-      }
-      ctx.respond = true;
-      for (const [name] of STREAM_HEADERS) ctx.remove(name);
-      throw error instanceof InferenceRefused ? error : engineFailed(error);
+      if (!ctx.res.headersSent) answerFailure(ctx, error);
     } finally {
       leave();
-      call.end();
-      tell(route, failure, ctx.res.headersSent);
+      request.end();
+      this.requests.delete(request);
+      this.record(call.route, failure, ctx.res.headersSent);
     }
   }
 
-  /** One request, from now until its `end`: who asked may leave, and the engine may fall silent. */
-  function begin(socket: Socket) {
-    const controller = new AbortController();
-    // Of a request that waits behind another on its connection only the socket tells that its caller is gone.
-    const hungUp = () => controller.abort(new CallerLeft());
-    if (socket.destroyed) hungUp();
-    socket.once('close', hungUp);
-    const call = {
-      signal: controller.signal,
-      abort: (reason: Error) => controller.abort(reason),
-      entered: false,
-      /** Whether it has its place, and waits for nobody but the engine. */
-      runs: false,
-      /** Checks since the engine gave a sign of life. */
-      silent: 0,
-      count: (tokens: TokenCount) => {
-        call.silent = 0;
-        stats.count(tokens, performance.now());
-      },
-      wait: (forWhom: 'engine' | 'reader') => {
-        call.silent = 0;
-        call.runs = forWhom === 'engine';
-      },
-      end: () => {
-        socket.off('close', hungUp);
-        calls.delete(call);
-      },
+  /** Takes no more requests and ends those that are queued; those at the engine go on. */
+  close(): void {
+    this.stopping = true;
+    for (const request of this.requests) if (request.waitsFor === 'slot') request.abort(new ShuttingDown());
+  }
+
+  /** Takes no more requests and ends all of them. */
+  stop(): void {
+    this.stopping = true;
+    this.silence.stop();
+    for (const request of this.requests) request.abort(new ShuttingDown());
+  }
+
+  private async answer(ctx: Context, { route, body, format }: ServedCall, request: ServedRequest): Promise<void> {
+    const { signal } = request;
+    const count = (tokens: TokenCount) => {
+      request.silentChecks = 0;
+      this.input.stats.count(tokens, performance.now());
     };
-    calls.add(call);
-    return call;
-  }
-
-  function tell(route: InferenceRoute, failure: unknown, begun: boolean): void {
-    stats.ended(outcomeOf(failure, begun));
-    if (failure === undefined || failure instanceof CallerLeft || failure instanceof ShuttingDown) return;
-    if (failure instanceof InferenceRefused && failure.code === 'engine_unreachable')
-      input.onUnreachable(failure.message);
-    if (begun || !(failure instanceof InferenceRefused)) input.log.warn({ err: failure }, `${route} was broken off`);
-  }
-
-  /** Counted in checks, so that time in which this process did not run is excluded. */
-  const timer = setInterval(() => {
-    for (const call of calls) {
-      if (!call.runs) continue;
-      call.silent += 1;
-      if (call.silent === silence.saidChecks) input.log.warn({}, silentWords() ?? '');
-      if (call.silent === silence.endChecks) call.abort(new EngineSilent(secondsOf(silence.endChecks)));
+    const answer = await this.input.infer({ route, body, signal, count });
+    if (answer.kind === 'whole') {
+      signal.throwIfAborted();
+      return format.whole(ctx, answer.body, answer.status);
     }
-  }, silence.checkMs);
-  timer.unref();
-
-  const secondsOf = (checks: number) => Math.round((checks * silence.checkMs) / 1000);
-
-  function silentWords(): string | null {
-    const silent = [...calls].filter((call) => call.runs && call.silent >= silence.saidChecks);
-    if (silent.length === 0) return null;
-    const longest = Math.max(...silent.map((call) => call.silent));
-    return `the engine has sent nothing for ${secondsOf(longest)} s to ${silent.length} of ${admission.running} requests; each is ended after ${secondsOf(silence.endChecks)} s`;
+    ctx.respond = false;
+    ctx.res.statusCode = 200;
+    ctx.set(STREAM_HEADERS);
+    await streamAnswer({ lines: format.lines(answer.lines), response: ctx.res, request });
   }
 
-  return {
-    admission,
-    checkModel,
-    serve,
-    silent: silentWords,
-    close: () => {
-      stopped = true;
-      for (const call of calls) if (!call.entered) call.abort(new ShuttingDown());
-    },
-    stop: () => {
-      stopped = true;
-      clearInterval(timer);
-      for (const { abort } of calls) abort(new ShuttingDown());
-    },
-  };
-}
+  private checkModel(model: string | null | undefined): void {
+    if (model == null || model === '') return;
+    const { facts, aliases } = this.input;
+    const names = (facts()?.models ?? []).map(({ id }) => id);
+    if (names.includes(model) || aliases.includes(model)) return;
+    const known = (names.length > 0 ? names : aliases.slice(-1)).join(', ');
+    throw modelNotFound(`there is no model ${model.slice(0, 200)} here: this worker has ${known}`, 'model');
+  }
 
-const STREAM_HEADERS = [
-  ['Content-Type', 'text/event-stream'],
-  ['Cache-Control', 'no-cache'],
-  ['X-Accel-Buffering', 'no'],
-] as const;
+  private checkReady(): void {
+    if (this.stopping) throw new ShuttingDown();
+    const reason = this.input.whyNotReady();
+    if (reason === null) return;
+    throw new InferenceRefused(503, reason, { code: 'model_not_ready', retryAfterS: NOT_READY_RETRY_S });
+  }
 
-/** The engine took a request and sent nothing for too long: its place is wanted for others. */
-class EngineSilent extends InferenceRefused {
-  constructor(seconds: number) {
-    super(504, `the engine sent nothing for ${seconds} s: the request was ended`, { code: 'engine_silent' });
+  private record(route: InferenceRoute, failure: unknown, headersSent: boolean): void {
+    const { stats, log, onEngineUnreachable } = this.input;
+    stats.ended(outcomeOf(failure, headersSent));
+    if (failure === undefined || failure instanceof CallerLeft || failure instanceof ShuttingDown) return;
+    const refused = failure instanceof InferenceRefused;
+    if (refused && failure.code === 'engine_unreachable') onEngineUnreachable(failure.message);
+    if (headersSent || !refused) log.warn({ err: failure }, `${route} was broken off`);
   }
 }
 
-function outcomeOf(failure: unknown, begun: boolean) {
+/** An error before the first byte of the answer. @throws InferenceRefused, unless the client is gone */
+function answerFailure(ctx: Context, error: unknown): void {
+  if (error instanceof CallerLeft) {
+    ctx.respond = false;
+    ctx.res.destroy();
+    return;
+  }
+  ctx.respond = true;
+  for (const name of Object.keys(STREAM_HEADERS)) ctx.remove(name);
+  throw error instanceof InferenceRefused ? error : engineFailed(error);
+}
+
+function outcomeOf(failure: unknown, headersSent: boolean): Outcome {
   if (failure === undefined) return 'answered';
   if (failure instanceof CallerLeft) return 'left';
-  return begun || !(failure instanceof InferenceRefused) ? 'failed' : 'refused';
+  return headersSent || !(failure instanceof InferenceRefused) ? 'failed' : 'refused';
 }
 
-/** What the engine throws may hold paths and worse: the log has it, the caller has this. */
+const modelNotFound = (message: string, param: string | null = null) =>
+  new InferenceRefused(404, message, { param, code: 'model_not_found' });
+
+/** What the engine throws may contain paths: clients get this message, the log gets the cause. */
 function engineFailed(error: unknown): InferenceRefused {
   return new InferenceRefused(502, 'the engine failed; the log of the worker says why', {
     code: 'engine_broken',

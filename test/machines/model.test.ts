@@ -1,4 +1,4 @@
-/** The laws of a worker's model and of its heartbeats, on a simulated clock. */
+/** A worker's model and its heartbeats, on a simulated clock. */
 import t from 'tap';
 import { fromPromise } from 'xstate';
 import { engineWatchMachine } from '../../machines/engine-watch.js';
@@ -10,46 +10,46 @@ import { matchTranscript } from '../helpers/match-transcript.js';
 import { act, createScript, type Script } from './transcript.js';
 
 const FACTS: EngineFacts = { models: [{ id: 'tiny' }], devices: [], context_tokens: 512 };
-const gone = { kind: 'refused', message: 'connection refused' };
+const refused = { kind: 'refused', message: 'connection refused' };
 
-/** Answers in turn, the last one for ever: `true` is a yes, anything else is thrown. */
-function turns<T>(script: Script, what: string, answers: unknown[], yes: T) {
-  let asked = 0;
+/** Gives the answers in order, then repeats the last: `true` succeeds, anything else is thrown. */
+function inTurn<T>(script: Script, what: string, answers: unknown[], value: T) {
+  let calls = 0;
   return async (): Promise<T> => {
-    const answer = answers[Math.min(asked, answers.length - 1)];
-    asked += 1;
-    script.say(`${what}: ${answer === true ? 'yes' : (answer as Error).message}`);
+    const answer = answers[Math.min(calls, answers.length - 1)];
+    calls += 1;
+    script.say(`${what}: ${answer === true ? 'ok' : (answer as Error).message}`);
     if (answer !== true) throw answer;
-    return yes;
+    return value;
   };
 }
 
 function model(
   script: Script,
-  { opens, asks = [true], watched = true }: { opens: unknown[]; asks?: unknown[]; watched?: boolean },
+  { opens, probes = [true], watched = true }: { opens: unknown[]; probes?: unknown[]; watched?: boolean },
 ) {
   const machine = modelMachine.provide({
     actors: {
-      openEngine: fromPromise(turns(script, 'open', opens, FACTS)),
+      openEngine: fromPromise(inTurn(script, 'open', opens, FACTS)),
       watch: engineWatchMachine.provide({
-        actors: { askEngine: fromPromise(turns<void>(script, 'ask', asks, undefined)) },
+        actors: { probe: fromPromise(inTurn<void>(script, 'probe', probes, undefined)) },
       }),
     },
   });
   return act(script, 'model', machine, { watched });
 }
 
-t.test('an engine that runs elsewhere is waited for, for ever', async (t) => {
+t.test('opening an engine that runs elsewhere is retried without end', async (t) => {
   const script = createScript();
-  const actor = model(script, { opens: [gone, gone, gone, gone, gone, gone, true] });
+  const actor = model(script, { opens: [...Array(6).fill(refused), true] });
   await script.pass(20_000);
   actor.stop();
   matchTranscript(t, script.lines);
 });
 
-t.test('a model that cannot be loaded is not tried again', async (t) => {
+t.test('a model that can never be loaded is not tried again', async (t) => {
   const script = createScript();
-  const actor = model(script, { opens: [{ hopeless: true, message: 'no such file' }], watched: false });
+  const actor = model(script, { opens: [{ permanent: true, message: 'no such file' }], watched: false });
   await script.pass(60_000);
   actor.stop();
   t.strictSame(script.lines, [
@@ -59,39 +59,42 @@ t.test('a model that cannot be loaded is not tried again', async (t) => {
   ]);
 });
 
-t.test('an engine is away after two failures running, and back with its first answer', async (t) => {
+t.test('an engine is unavailable after two failures in a row, and back with its first answer', async (t) => {
   const script = createScript();
-  const actor = model(script, { opens: [true], asks: [true, gone, true, gone, gone, gone, true] });
+  const actor = model(script, { opens: [true], probes: [true, refused, true, refused, refused, refused, true] });
   await script.pass(40_000);
   actor.stop();
   matchTranscript(t, script.lines);
 });
 
-t.test('a request that finds it gone says so at once; an engine of this process is never asked', async (t) => {
-  const script = createScript();
-  const elsewhere = model(script, { opens: [true] });
-  await script.pass(0);
-  elsewhere.send({ type: 'engine.broke', reason: 'connection refused' });
-  await script.pass(1_000);
-  elsewhere.stop();
-  matchTranscript(t, script.lines);
+t.test(
+  'a request that finds no engine makes it unavailable at once; an engine in this process is never probed',
+  async (t) => {
+    const script = createScript();
+    const elsewhere = model(script, { opens: [true] });
+    await script.pass(0);
+    elsewhere.send({ type: 'engine.unreachable', reason: 'connection refused' });
+    await script.pass(1_000);
+    elsewhere.stop();
+    matchTranscript(t, script.lines);
 
-  const own = createScript();
-  const here = model(own, { opens: [true], watched: false });
-  await own.pass(0);
-  here.send({ type: 'engine.broke', reason: 'a mistake' });
-  await own.pass(60_000);
-  here.stop();
-  t.strictSame(own.lines, ['  0.00 s  open: yes', '  0.00 s  model = starting.opening', '  0.00 s  model = ready']);
-});
+    const own = createScript();
+    const here = model(own, { opens: [true], watched: false });
+    await own.pass(0);
+    here.send({ type: 'engine.unreachable', reason: 'a mistake' });
+    await own.pass(60_000);
+    here.stop();
+    t.strictSame(own.lines, ['  0.00 s  open: ok', '  0.00 s  model = starting.opening', '  0.00 s  model = ready']);
+  },
+);
 
 function heartbeat(script: Script, answers: unknown[]) {
-  const beat = turns<void>(script, 'beat', answers, undefined);
+  const beat = inTurn<void>(script, 'beat', answers, undefined);
   const machine = queenHeartbeatMachine.provide({ actors: { beat: fromPromise<void, BeatInput>(beat) } });
   return act(script, 'heartbeat', machine, { queenUrl: 'http://queen:7833' });
 }
 
-t.test('a heartbeat comes every 30 s, and a second after a change, however many changes there are', async (t) => {
+t.test('a heartbeat comes every 30 s, and one second after a change, however many changes there are', async (t) => {
   const script = createScript();
   const actor = heartbeat(script, [true]);
   await script.pass(35_000);
@@ -105,15 +108,15 @@ t.test('a heartbeat comes every 30 s, and a second after a change, however many 
   matchTranscript(t, script.lines);
 });
 
-t.test('a queen that is away is tried after 2, 4, 8, 16 s, then every 30 s', async (t) => {
+t.test('a queen that does not answer is tried again after 2, 4, 8, 16 s, then every 30 s', async (t) => {
   const script = createScript();
-  const actor = heartbeat(script, [gone, gone, gone, gone, gone, gone, true]);
+  const actor = heartbeat(script, [...Array(6).fill(refused), true]);
   await script.pass(100_000);
   actor.stop();
   matchTranscript(t, script.lines);
 });
 
-t.test('queens come and go as they are listed, and the configured one stays', async (t) => {
+t.test('queens are added and removed as they are listed, and the configured one stays', async (t) => {
   const script = createScript();
   const machine = workerQueensMachine.provide({
     actors: {
@@ -133,10 +136,10 @@ t.test('queens come and go as they are listed, and the configured one stays', as
   };
   await script.pass(100);
   t.strictSame(await list('http://b:1', 'http://a:1', 'http://b:1'), ['http://a:1', 'http://b:1']);
-  t.strictSame(await list(), ['http://a:1', 'http://b:1'], 'a registry that was just started knows nobody yet');
+  t.strictSame(await list(), ['http://a:1', 'http://b:1'], 'a registry that has just started lists none yet');
   t.strictSame(await list('http://c:1'), ['http://a:1', 'http://c:1']);
   t.strictSame(await list(...Array.from({ length: 20 }, (_, i) => `http://d${i}:1`)).then((ties) => ties.length), 8);
   t.strictSame(await list('http://b:1'), ['http://a:1', 'http://b:1']);
-  t.equal(Object.keys(actor.getSnapshot().children).length, 2, 'nothing is left over');
+  t.equal(Object.keys(actor.getSnapshot().children).length, 2, 'the others were stopped');
   actor.stop();
 });

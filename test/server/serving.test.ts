@@ -1,8 +1,9 @@
-/** Requests and their places, at an engine that does as it is told. */
+/** Requests and their slots, at an engine whose answers each test decides. */
 import t, { type Test } from 'tap';
+import type { EngineSilenceLimits } from '../../server/engine-silence.js';
 import { createApp } from '../../server/http/app.js';
 import { listen } from '../../server/http/listen.js';
-import type { Silence } from '../../server/serving.js';
+import { Serving } from '../../server/serving.js';
 import { workerRoutes } from '../../server/worker.js';
 import { createInferenceStats } from '../../stores/inference.js';
 import type { InferenceAnswer, InferenceCall } from '../../wire/infer.js';
@@ -14,61 +15,73 @@ type Infer = (call: InferenceCall) => Promise<InferenceAnswer>;
 const facts = { models: [{ id: 'm' }], devices: [], context_tokens: null };
 const ASK = { messages: [{ role: 'user', content: 'Hi' }] };
 
-/** A worker's routes at a real port, before `infer`. */
-async function doorsTo(t: Test, infer: Infer, more: { silence?: Silence; slots?: number | null } = {}) {
+interface Limits {
+  silenceLimits?: EngineSilenceLimits;
+  slots?: number | null;
+}
+
+/** A worker's routes at a real port, in front of `infer`. */
+async function serve(t: Test, infer: Infer, limits: Limits = {}) {
   const warnings: string[] = [];
   const stats = createInferenceStats();
-  const api = workerRoutes({
-    workerId: 'w',
-    info: () => {
-      throw new Error('nobody asks');
-    },
+  const serving = new Serving({
     facts: () => facts,
     aliases: [],
-    unable: () => null,
+    whyNotReady: () => null,
     infer,
-    onUnreachable: () => {},
-    onBusy: () => {},
+    onEngineUnreachable: () => {},
+    onBusyChange: () => {},
     stats,
     slots: 2,
     queueMax: 64,
     log: { warn: (_, message) => warnings.push(message) },
-    ...more,
+    ...limits,
+  });
+  const routes = workerRoutes({
+    workerId: 'w',
+    info: () => {
+      throw new Error('not used in these tests');
+    },
+    facts: () => facts,
+    serving,
   });
   const log = { error: () => {}, debug: () => {} };
   const rules = { tokens: [], allowHosts: [], allowOrigins: [] };
   const listener = await listen({ bind: '127.0.0.1', ports: [0], tls: null });
-  listener.serve(createApp({ access: rules, routes: api.routes, log }));
+  listener.serve(createApp({ access: rules, routes, log }));
   t.teardown(async () => {
-    api.stop();
+    serving.stop();
     await listener.close(0);
   });
-  return { ...api, stats, warnings, url: `http://127.0.0.1:${listener.port}` };
+  return { serving, admission: serving.admission, stats, warnings, url: `http://127.0.0.1:${listener.port}` };
 }
 
 /** Settles when the request is aborted, and not before. */
 const untilAborted = (signal: AbortSignal) =>
   new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
 
-const soon: Silence = { checkMs: 20, saidChecks: 3, endChecks: 50 };
+const SHORT: EngineSilenceLimits = { checkMs: 20, warnChecks: 3, endChecks: 50 };
 
-t.test('an engine that takes a request and says nothing is said, then the request is ended', async (t) => {
-  const { url, admission, silent, warnings, stats } = await doorsTo(t, ({ signal }) => untilAborted(signal), {
-    silence: soon,
+t.test('an engine that sends nothing to a request is logged, then the request is ended', async (t) => {
+  const { url, serving, admission, warnings, stats } = await serve(t, ({ signal }) => untilAborted(signal), {
+    silenceLimits: SHORT,
   });
-  t.equal(silent(), null);
+  t.equal(serving.silentReason(), null);
   const asked = postJson(`${url}/v1/chat/completions`, ASK);
-  await waitFor('it to be said', () => silent() !== null, { everyMs: 5 });
-  t.match(silent(), /^the engine has sent nothing for \d+ s to 1 of 1 requests; each is ended after 1 s$/);
+  await waitFor('a reason', () => serving.silentReason() !== null, { everyMs: 5 });
+  t.match(
+    serving.silentReason(),
+    /^the engine has sent nothing for \d+ s to 1 of 1 requests; each is ended after 1 s$/,
+  );
   t.match(await asked, { status: 504, body: { error: { code: 'engine_silent', type: 'server_error' } } });
-  t.equal(admission.running, 0, 'its place is free');
-  t.equal(silent(), null);
-  t.equal(warnings.length, 1, 'the log has it once');
+  t.equal(admission.running, 0, 'its slot is free');
+  t.equal(serving.silentReason(), null);
+  t.equal(warnings.length, 1, 'it is logged once');
   t.match(stats.requests(), { refused: 1 });
 });
 
-t.test('an answer that stops in the midst is ended in its stream', async (t) => {
-  const { url, admission } = await doorsTo(
+t.test('an answer that stops half-way ends with an error in its stream', async (t) => {
+  const { url, admission } = await serve(
     t,
     async ({ signal }) => ({
       kind: 'stream',
@@ -77,7 +90,7 @@ t.test('an answer that stops in the midst is ended in its stream', async (t) => 
         await untilAborted(signal);
       })(),
     }),
-    { silence: soon },
+    { silenceLimits: SHORT },
   );
   const { status, body } = await postJson(`${url}/v1/chat/completions`, { ...ASK, stream: true });
   t.equal(status, 200);
@@ -85,8 +98,8 @@ t.test('an answer that stops in the midst is ended in its stream', async (t) => 
   t.equal(admission.running, 0);
 });
 
-t.test('an engine that counts on is not silent, although no line comes yet', async (t) => {
-  const { url } = await doorsTo(
+t.test('an engine that counts tokens is not silent, although no line has come yet', async (t) => {
+  const { url } = await serve(
     t,
     async ({ count }) => {
       for (let i = 0; i < 60; i += 1) {
@@ -95,13 +108,13 @@ t.test('an engine that counts on is not silent, although no line comes yet', asy
       }
       return { kind: 'whole', status: 200, body: { choices: [] } };
     },
-    { silence: { ...soon, endChecks: 20 } },
+    { silenceLimits: { ...SHORT, endChecks: 20 } },
   );
   t.equal((await postJson(`${url}/v1/chat/completions`, ASK)).status, 200);
 });
 
-t.test('an engine that fails before its first line answers with a status of its own', async (t) => {
-  const { url, admission } = await doorsTo(t, async () => ({
+t.test('an engine that fails before its first line is answered with a status, not a stream', async (t) => {
+  const { url, admission } = await serve(t, async () => ({
     kind: 'stream',
     // biome-ignore lint/correctness/useYield: it fails before
     lines: (async function* () {
@@ -115,11 +128,11 @@ t.test('an engine that fails before its first line answers with a status of its 
   t.equal(admission.running, 0);
 });
 
-t.test('without a number of slots the engine decides who waits, up to a bound', async (t) => {
-  const { url, admission, stop } = await doorsTo(t, ({ signal }) => untilAborted(signal), { slots: null });
+t.test('without a number of slots all requests go to the engine, up to a bound', async (t) => {
+  const { url, serving, admission } = await serve(t, ({ signal }) => untilAborted(signal), { slots: null });
   const asked = Array.from({ length: 200 }, () => postJson(`${url}/v1/chat/completions`, ASK));
   await waitFor('all to be at the engine', () => admission.running === 200);
   t.equal(admission.waiting, 0);
-  stop();
+  serving.stop();
   for (const { status } of await Promise.all(asked)) t.equal(status, 503);
 });

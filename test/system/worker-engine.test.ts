@@ -313,7 +313,7 @@ t.test('an engine that is not there yet, goes away and comes back', async (t) =>
   await engine.close();
   const refused = await postJson(`${worker.url}/v1/chat/completions`, ASK);
   t.match(refused, { status: 503, body: { error: { code: 'engine_unreachable' } } });
-  t.match(await health(), { status: 503, body: { detail: /the engine is away/ } }, 'known from the request already');
+  t.match(await health(), { status: 503, body: { detail: /the engine is unavailable/ } }, 'known since the request');
   t.match((await getJson(`${worker.url}/info`)).body, { status: 'starting' });
   await engine.listen();
   await isReady(worker.url);

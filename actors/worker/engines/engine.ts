@@ -4,7 +4,7 @@ import type { EngineFacts, InferenceAnswer, InferenceCall } from '../../../wire/
 export interface Engine {
   /** As others call it: `implementation` in what a worker says of itself. */
   readonly implementation: string;
-  /** Makes it able to answer; called again after a failure that is not hopeless. @throws EngineFailed */
+  /** Makes it able to answer; called again after a failure that is not permanent. @throws EngineFailed */
   open(signal: AbortSignal): Promise<EngineFacts>;
   /** What `open` is doing, in words that may be shown to anybody: no paths, no secrets. */
   progress(): Progress;
@@ -29,11 +29,11 @@ export interface Progress {
 export class EngineFailed extends Error {
   override name = 'EngineFailed';
   /** Whether trying again cannot help. */
-  readonly hopeless: boolean;
+  readonly permanent: boolean;
 
-  constructor(message: string, { hopeless = false, cause }: { hopeless?: boolean; cause?: unknown } = {}) {
+  constructor(message: string, { permanent = false, cause }: { permanent?: boolean; cause?: unknown } = {}) {
     super(message, { cause });
-    this.hopeless = hopeless;
+    this.permanent = permanent;
   }
 }
 

@@ -13,7 +13,7 @@ const SILENCE_MS = 30_000;
 /** Where the library's own command looks too. */
 const MODELS_DIR = path.join(homedir(), '.node-llama-cpp', 'models');
 
-const fatal = (message: string, cause?: unknown) => new EngineFailed(message, { hopeless: true, cause });
+const fatal = (message: string, cause?: unknown) => new EngineFailed(message, { permanent: true, cause });
 
 export const isUri = (model: string): boolean => model.startsWith('hf:');
 

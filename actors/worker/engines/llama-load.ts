@@ -45,7 +45,7 @@ export interface Loaded {
 const CONTEXT_TOKENS_AUTO_MAX = 8_192;
 const GIB = 1024 ** 3;
 
-const fatal = (message: string, cause?: unknown) => new EngineFailed(message, { hopeless: true, cause });
+const fatal = (message: string, cause?: unknown) => new EngineFailed(message, { permanent: true, cause });
 
 /** @throws EngineFailed */
 export async function loadModel(
