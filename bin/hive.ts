@@ -2,7 +2,7 @@
 /** rbee hive: one a machine. Measures it, streams that, and announces itself to its queens. */
 import { hostname } from 'node:os';
 import { Command, Option } from 'commander';
-import { QUEENS_MAX } from '../machines/hive.js';
+import { HIVE_QUEENS_MAX } from '../machines/hive-queens.js';
 import { INTERVAL_MS } from '../wire/heartbeat.js';
 import { LABELS_MAX, PORT, toId } from '../wire/status.js';
 import { buildHive, type HiveOptions } from '../wiring/hive.js';
@@ -35,7 +35,7 @@ export function hiveCommand(): Command {
   const command = new Command('hive')
     .description('Runs on each machine: measures it, streams that, and announces itself to its queens.')
     .addOption(
-      new Option('--queen-url <url>', `queen to announce to (repeatable, up to ${QUEENS_MAX})`)
+      new Option('--queen-url <url>', `queen to announce to (repeatable, up to ${HIVE_QUEENS_MAX})`)
         .env('RBEE_QUEEN_URL')
         .argParser(list(parseUrl))
         .default([], 'none: a queen has to find it'),
@@ -68,7 +68,8 @@ export function hiveCommand(): Command {
     .addHelpText('after', EXAMPLES)
     .action(async (options: HiveOptions) => {
       const queenUrl = [...new Set(options.queenUrl)];
-      if (queenUrl.length > QUEENS_MAX) throw new UsageError(`--queen-url: a hive takes at most ${QUEENS_MAX} queens`);
+      if (queenUrl.length > HIVE_QUEENS_MAX)
+        throw new UsageError(`--queen-url: a hive takes at most ${HIVE_QUEENS_MAX} queens`);
       if (options.label.length > LABELS_MAX) throw new UsageError(`--label: a hive carries at most ${LABELS_MAX}`);
       if (options.interval < INTERVAL_MS.min || options.interval > INTERVAL_MS.max) {
         throw new UsageError(`--interval: expected ${INTERVAL_MS.min}ms to ${INTERVAL_MS.max / 1000}s`);

@@ -1,6 +1,6 @@
 /**
- * A hive's tie to one queen: announcing → backoff → ready → streaming → lost (PROTOCOL, "The hive's connection to a
- * queen"). It only says yes or no to what happened; who reads which stream is decided by its parent, `hive`.
+ * A hive's connection to one queen: announcing → backoff → ready → streaming → lost (docs/protocol.md, section 4.4).
+ * Its parent, `hive`, decides which readers are this queen's.
  */
 import { assign, cancel, fromPromise, raise, sendParent, setup } from 'xstate';
 import { announceDelayMs, lostDelayMs, otherProtocolDelayMs, STEADY_MS } from './backoff.js';
@@ -10,7 +10,7 @@ import { queenHealthMachine } from './queen-health.js';
 export interface ConnectionInput {
   id: string;
   queenUrl: string;
-  /** False for a queen that found us by herself: dropped when she stays away for an hour. */
+  /** False for a queen that asked for an announcement: dropped when it stays away for an hour. */
   configured: boolean;
   queenId: string | null;
 }
@@ -20,47 +20,47 @@ export interface ConnectionContext {
   /** Where the next announcement goes. */
   queenUrl: string;
   configuredUrl: string | null;
-  /** Another URL under which she was heard of: tried in turn with the first, since either may be the one that works. */
+  /** Another URL of the queen, tried in turn with the first: either may be the one that works. */
   otherUrl: string | null;
   queenId: string | null;
   /** The attempt in flight, or the last one; 0 after streaming. */
   attempt: number;
   failure: FailureKind | null;
   reason: string | null;
-  /** How many streams running ended within STEADY_MS. */
+  /** How many streams in a row ended within STEADY_MS. */
   shortStreams: number;
-  /** How many of her connections read our stream. */
+  /** How many connections of the queen read the stream. */
   readers: number;
-  /** What we told her our URL is. */
+  /** The URL that was announced. */
   hiveUrl: string | null;
   /** From which address of this machine the queen was reached when it accepted last. */
   address: string | null;
-  /** Which run of hers said yes last. */
+  /** Which run of the queen accepted last. */
   run: string | null;
-  /** Why the queen could not read us when it last tried, as it says. */
+  /** Why the queen could not read this hive the last time, according to its answer. */
   lastFailure: string | null;
-  /** She asked for an announcement while one was in flight. */
+  /** The queen asked for an announcement while one was in flight. */
   asked: boolean;
-  /** The announcement in flight takes longer than a live queen needs. */
+  /** The announcement in flight takes longer than a queen that is up needs. */
   overdue: boolean;
 }
 
 export type ConnectionEvent =
-  /** She asked us, by `GET /capabilities?queen_url=`, to announce ourselves. */
+  /** The queen asked for an announcement, by `GET /capabilities?queen_url=`. */
   | { type: 'queen.asked'; url: string; queenId: string | null }
   | { type: 'reader.opened'; queenId: string | null }
   | { type: 'reader.closed'; reason: string }
-  /** Another connection turned out to be the same queen. */
+  /** Another connection, to the same queen, was merged into this one. */
   | { type: 'alias'; url: string }
   | { type: 'queen.unhealthy'; reason: string }
   | AddressesChanged
   | { type: 'overdue' }
   | { type: 'away' };
 
-/** This machine has other addresses than before. */
+/** The addresses of this machine changed. */
 export interface AddressesChanged {
   type: 'addresses.changed';
-  /** All that it has now, and those of them that are new. */
+  /** All of them now, and those that are new. */
   present: string[];
   added: string[];
 }
@@ -70,19 +70,19 @@ export interface AnnounceInput {
   attempt: number;
 }
 export interface AnnounceOutput {
-  /** Null for an older queen, who does not say. */
+  /** Null for an older queen, whose answer has none. */
   queenId: string | null;
-  /** The URL under which we announced ourselves. */
+  /** The URL that was announced. */
   hiveUrl: string;
-  /** The local address of the connection over which we did. */
+  /** The local address of the connection over which it was announced. */
   address: string | null;
-  /** Which run of hers said yes; null for a queen that does not say. */
+  /** Which run of the queen accepted; null where its answer does not say. */
   run: string | null;
-  /** Why the queen could not read us when it last tried, if it says. */
+  /** Why the queen could not read this hive the last time, if its answer says. */
   lastFailure?: string | null;
 }
 
-/** What a connection tells the hive that owns it. */
+/** What a connection sends to its parent, `hive`. */
 export type ConnectionReport =
   | { type: 'connection.entered'; id: string; state: string; failure: FailureKind | null }
   | { type: 'connection.accepted'; id: string; queenId: string | null }
@@ -119,7 +119,7 @@ const s = setup({
     }),
   },
   delays: {
-    /** wait = announceDelayMs(next attempt); `wiring/` adds chance from the sixth on. */
+    /** wait = announceDelayMs(next attempt); `wiring/` adds jitter from the sixth on. */
     retry: ({ context }) =>
       context.failure === 'protocol' ? otherProtocolDelayMs() : announceDelayMs(context.attempt + 1),
     /** `wiring/` adds up to LOST_JITTER_MS_MAX. */
@@ -131,7 +131,7 @@ const s = setup({
   },
 });
 
-const hear = s.assign(({ context, event }) => {
+const onAsked = s.assign(({ context, event }) => {
   if (event.type !== 'queen.asked') return {};
   return {
     queenUrl: event.url,
@@ -146,8 +146,8 @@ const addReader = s.assign(({ context, event }) =>
 );
 
 /**
- * The one timer of an absence. It lives across states, so no state owns it; whoever sets it ends the one before, since
- * two timers of one id leave the first beyond reach: it would fire in the middle of a stream.
+ * The timer of an absence. It lasts across states, so no state owns it. The one before is cancelled first: with two timers
+ * of one id only the second could be cancelled, and the first would fire in the middle of a stream.
  */
 const restartAway = s.enqueueActions(({ enqueue }) => {
   enqueue.cancel('away');
@@ -155,8 +155,8 @@ const restartAway = s.enqueueActions(({ enqueue }) => {
 });
 
 /**
- * Whether the queen must be called from another address: ours is gone, and there is a new one. With none, as when a cable is
- * pulled, the stream may well outlast it.
+ * Whether to announce again from another address: the one used before is gone, and there is a new one. Without a new one,
+ * as when a cable is pulled, the stream may survive.
  */
 const mustMove = (address: string | null, { present, added }: AddressesChanged): boolean =>
   (address === null || !present.includes(address)) && added.length > 0;
@@ -184,11 +184,11 @@ export const hiveConnectionMachine = s.createMachine({
   entry: restartAway,
   initial: 'announcing',
   on: {
-    'queen.asked': { target: '.announcing', actions: hear },
-    // It outran her yes, or came without one: which run of hers it is of is not known.
+    'queen.asked': { target: '.announcing', actions: onAsked },
+    // It came before the queen's answer, or without one: the run of the queen is not known.
     'reader.opened': { target: '.streaming', actions: [addReader, assign({ run: null })] },
     'reader.closed': { actions: assign({ readers: ({ context }) => Math.max(0, context.readers - 1) }) },
-    // What the queen was told, or the connection over which it reads, may lead nowhere now.
+    // The announced URL, or the connection over which the queen reads, may not work any more.
     'addresses.changed': {
       guard: ({ context, event }) => mustMove(context.address, event),
       target: '.announcing',
@@ -198,7 +198,7 @@ export const hiveConnectionMachine = s.createMachine({
         otherUrl: ({ context, event }) => (event.url === context.configuredUrl ? context.otherUrl : event.url),
       }),
     },
-    // Its parent ends it, or keeps it for as long as the registry lists her: then it says so again.
+    // The parent stops this connection, or keeps it while the registry lists the queen; then the timer runs once more.
     away: {
       guard: ({ context }) => context.configuredUrl === null,
       actions: [
@@ -223,7 +223,7 @@ export const hiveConnectionMachine = s.createMachine({
           target: 'ready',
           actions: [
             assign({
-              // What a reader or a request said before was a guess: who answers at this URL is what counts.
+              // The answer decides: an id from a reader or a request was a guess.
               queenId: ({ event }) => event.output.queenId,
               hiveUrl: ({ event }) => event.output.hiveUrl,
               address: ({ event }) => event.output.address,
@@ -252,13 +252,13 @@ export const hiveConnectionMachine = s.createMachine({
         ],
       },
       on: {
-        // A callback to the same URL is already on its way: a second one would only make her subscribe twice.
+        // An announcement to the same URL is in flight: a second one would make the queen subscribe twice.
         'queen.asked': [
           {
             guard: ({ context, event }) => event.url === context.queenUrl && !context.overdue,
             actions: assign({ asked: true, queenId: ({ context, event }) => event.queenId ?? context.queenId }),
           },
-          { target: 'announcing', reenter: true, actions: hear },
+          { target: 'announcing', reenter: true, actions: onAsked },
         ],
         overdue: [
           { guard: ({ context }) => context.asked, target: 'announcing', reenter: true },
@@ -269,7 +269,7 @@ export const hiveConnectionMachine = s.createMachine({
     backoff: {
       entry: { type: 'enter', params: { state: 'backoff' } },
       after: { retry: 'announcing' },
-      // There may be a way now that was not there when the last attempt failed.
+      // There may be a route now that was missing at the last attempt.
       on: { 'addresses.changed': [{ guard: ({ event }) => event.added.length > 0, target: 'announcing' }, {}] },
     },
     ready: {
@@ -277,7 +277,7 @@ export const hiveConnectionMachine = s.createMachine({
       on: { 'reader.opened': { target: 'streaming', actions: addReader } },
       after: {
         readyTimeout: [
-          // She said yes and keeps the connection that she already had: that is a subscription too.
+          // The queen accepted and keeps the connection that it already had: that is a subscription too.
           { guard: ({ context }) => context.readers > 0, target: 'streaming' },
           {
             target: 'backoff',

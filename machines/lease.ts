@@ -1,30 +1,30 @@
 /**
- * A component's tie to the registry: registering → registered → lost (PROTOCOL, "Registry"). Nobody waits for it: a
- * process serves before it is registered, while the lease is lost, and after that.
+ * A component's lease in the registry: registering → registered → lost (docs/protocol.md, section 7). Nothing waits for
+ * it: a process serves before it is registered, and while the lease is lost.
  */
 import { assign, fromPromise, sendParent, setup } from 'xstate';
 import { leaseDelayMs, otherProtocolDelayMs } from './backoff.js';
 import { asFailure, type Failure, type FailureKind, notProvided } from './failure.js';
 
-/** A queen as the registry lists her. */
+/** A queen as the registry lists it. */
 export interface ListedQueen {
   id: string;
   url: string;
 }
 
 export interface RegisterOutput {
-  /** Under which URL we are listed now. */
+  /** The URL that is listed now. */
   url: string;
-  /** How often the registry wants to hear of us. */
+  /** The interval of heartbeats that the registry asks for. */
   heartbeatMs: number;
 }
 
 export interface HeartbeatInput {
-  /** The URL that was registered: a heartbeat that sees another address of ours rejects as `moved`. */
+  /** The URL that was registered. A heartbeat that leaves from another address rejects. */
   url: string;
 }
 
-/** What the lease's heartbeat, its child, tells it. */
+/** What `lease-heartbeat` sends to its parent. */
 type HeartbeatReport = { type: 'lease.renewed'; queens: ListedQueen[] } | { type: 'lease.failed'; failure: Failure };
 
 export const leaseHeartbeatMachine = setup({
@@ -40,7 +40,7 @@ export const leaseHeartbeatMachine = setup({
 }).createMachine({
   id: 'lease-heartbeat',
   context: ({ input }) => ({ ...input, reason: null }),
-  // At once: its answer names the queens, and who looks for one should not wait for a whole interval.
+  // Without a wait: the answer lists the queens, and a hive that needs one should not wait for an interval.
   initial: 'beating',
   states: {
     beating: {
@@ -70,14 +70,14 @@ export interface LeaseContext {
   attempt: number;
   failure: FailureKind | null;
   reason: string | null;
-  /** The URL under which we are registered. */
+  /** The URL that is registered. */
   url: string | null;
   heartbeatMs: number | null;
-  /** The queens that the registry named last; kept while it is away. */
+  /** The queens in the last answer; kept while the registry cannot be reached. */
   queens: ListedQueen[];
 }
 
-/** `leave` ends the tie in order, and the machine with it. */
+/** `leave` unregisters and ends the machine. */
 export type LeaseEvent = { type: 'leave' } | HeartbeatReport;
 
 const s = setup({
@@ -90,15 +90,15 @@ const s = setup({
     heartbeat: leaseHeartbeatMachine,
   },
   actions: {
-    /** The registry named its queens; provided by `wiring/`. */
-    hearQueens: (_, _params: { queens: ListedQueen[] }) => {},
+    /** Called with the queens of each answer; provided by `wiring/`. */
+    onQueens: (_, _params: { queens: ListedQueen[] }) => {},
     noteFailure: assign((_, { failure }: { failure: Failure }) => ({
       failure: failure.kind,
       reason: failure.message,
     })),
   },
   delays: {
-    /** wait = leaseDelayMs(next attempt); `wiring/` adds chance to the first, so that not all come in the same millisecond. */
+    /** wait = leaseDelayMs(next attempt); `wiring/` adds jitter to the first, so that not all components register in the same millisecond. */
     retry: ({ context }) =>
       context.failure === 'protocol' ? otherProtocolDelayMs() : leaseDelayMs(context.attempt + 1),
   },
@@ -125,7 +125,7 @@ export const leaseMachine = s.createMachine({
           actions: { type: 'noteFailure', params: ({ event }) => ({ failure: asFailure(event.error) }) },
         },
       },
-      // It may have been heard already.
+      // The registry may have processed the request already.
       on: { leave: 'leaving' },
     },
     registered: {
@@ -138,9 +138,9 @@ export const leaseMachine = s.createMachine({
       on: {
         'lease.renewed': {
           actions: [
-            // Only now: a registry that takes us and forgets us would be called in a loop.
+            // Not at registration: with a registry that accepts and then forgets, that would be a loop without waits.
             assign({ attempt: 0, queens: ({ event }) => event.queens }),
-            { type: 'hearQueens', params: ({ event }) => ({ queens: event.queens }) },
+            { type: 'onQueens', params: ({ event }) => ({ queens: event.queens }) },
           ],
         },
         'lease.failed': {

@@ -1,19 +1,19 @@
 /**
- * Asks a queen that reads our stream for her /health. Two failures running mean that she is gone; an answer from another
- * run of hers, or that she does not read us, means that the reader that we see is of one who is dead, however alive the kernel believes it.
+ * Asks a queen that reads the hive's stream for its /health. After two failures in a row the queen is gone. An answer from
+ * another run of it, or one that says that it does not read this hive, means that the stream which seems open is dead.
  */
 import { assign, fromPromise, sendParent, setup } from 'xstate';
 import { asFailure, notProvided } from './failure.js';
 
 export interface QueenHealthInput {
   queenUrl: string;
-  /** Which run of hers said yes, if she said. */
+  /** Which run of the queen accepted the announcement, if its answer named one. */
   run: string | null;
 }
 
 export interface HealthOutput {
   run: string | null;
-  /** Whether she reads our stream; null for a queen that does not say. */
+  /** Whether the queen reads this hive; null where the answer does not say. */
   reads: boolean | null;
 }
 
@@ -25,7 +25,7 @@ export interface QueenHealthContext extends QueenHealthInput {
 /** Two, so that one lost packet or one long pause does not end a healthy stream. */
 const FAILURES_MAX = 2;
 
-const NOT_READ = 'it is there, but does not read this stream';
+const NOT_READ = 'it answers, but does not read this stream';
 
 export const queenHealthMachine = setup({
   types: { context: {} as QueenHealthContext, input: {} as QueenHealthInput },
@@ -76,7 +76,7 @@ export const queenHealthMachine = setup({
             target: 'failed',
             actions: assign({
               failures: ({ context }) => context.failures + 1,
-              reason: ({ event }) => `its /health failed twice running: ${asFailure(event.error).message}`,
+              reason: ({ event }) => `its /health failed twice in a row: ${asFailure(event.error).message}`,
             }),
           },
           {

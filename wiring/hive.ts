@@ -2,7 +2,8 @@
 import { hostname } from 'node:os';
 import { watchAddresses } from '../actors/net/watch-addresses.js';
 import { tick } from '../actors/process/tick.js';
-import { type HiveEvent, hasOlderQueen } from '../machines/hive.js';
+import type { HiveEvent } from '../machines/hive.js';
+import { hasOlderQueen } from '../machines/hive-queens.js';
 import { type HiveRoutes, hiveRoutes } from '../server/hive.js';
 import { measuredWorkerMetrics } from '../server/hive-worker-metrics.js';
 import { type Metric, streamMetrics } from '../server/http/metrics.js';

@@ -1,4 +1,4 @@
-/** Keeps a process listed in the registry, if it was told of one: what each kind of process calls once. */
+/** Keeps a process listed in the registry of its `--registry-url`; each kind of process uses it once. */
 import { createActor } from 'xstate';
 import { createLeaseActors } from '../actors/registry/keep-lease.js';
 import { LOST_JITTER_MS_MAX, leaseDelayMs, otherProtocolDelayMs } from '../machines/backoff.js';
@@ -9,45 +9,29 @@ import { hostOf, isLoopback } from '../wire/url.js';
 import type { ProcessContext } from './process.js';
 
 export interface LeaseInput {
-  /** Undefined keeps no lease. */
+  /** Undefined: no lease is kept. */
   registryUrl: string | undefined;
   kind: ComponentKind;
-  /** The component's own fields, as they are when it registers. */
+  /** The component's own fields; read at each registration. */
   about: () => Record<string, unknown>;
-  /** After each heartbeat: every queen there is. */
+  /** Called after each heartbeat with all registered queens. */
   onQueens?: (queens: ListedQueen[]) => void;
 }
 
 export interface KeptLease {
-  /** Once the process listens. */
+  /** To be called once the process listens. */
   start: () => void;
   metrics: Metric[];
-  /** Unregisters; settles within about a second, whatever the registry does. */
+  /** Unregisters. Settles within about a second, also where the registry does not answer. */
   leave: () => Promise<void>;
 }
 
-export function keepLease(
-  processContext: ProcessContext,
-  { registryUrl, kind, about, onQueens }: LeaseInput,
-): KeptLease {
+export function keepLease(processContext: ProcessContext, input: LeaseInput): KeptLease {
+  const { registryUrl } = input;
   if (registryUrl === undefined) return { start: () => {}, metrics: [], leave: async () => {} };
-  const { id, endpoint, outgoing, inspect, fail } = processContext;
-  const { register, heartbeat, unregister } = createLeaseActors({ outgoing, endpoint, registryUrl, kind, id, about });
-  const actor = createActor(
-    leaseMachine.provide({
-      actors: { register, unregister, heartbeat: leaseHeartbeatMachine.provide({ actors: { heartbeat } }) },
-      actions: { hearQueens: (_, { queens }) => onQueens?.(queens) },
-      delays: {
-        retry: ({ context }) => {
-          if (context.failure === 'protocol') return otherProtocolDelayMs();
-          return leaseDelayMs(context.attempt + 1) + (context.attempt === 0 ? Math.random() * LOST_JITTER_MS_MAX : 0);
-        },
-      },
-    }),
-    { id: 'lease', inspect },
-  );
-  const gone = new Promise<void>((resolve) => {
-    actor.subscribe({ complete: resolve, error: fail });
+  const actor = createLeaseActor(processContext, { ...input, registryUrl });
+  const ended = new Promise<void>((resolve) => {
+    actor.subscribe({ complete: resolve, error: processContext.fail });
   });
   let started = false;
   return {
@@ -67,19 +51,39 @@ export function keepLease(
     leave: async () => {
       if (!started) return;
       actor.send({ type: 'leave' });
-      await gone;
+      await ended;
     },
   };
 }
 
-/** Which of its endpoints failed is for the machine's own history: here it would make one reason several. */
+function createLeaseActor(
+  { id, endpoint, outgoing, inspect }: ProcessContext,
+  { registryUrl, kind, about, onQueens }: LeaseInput & { registryUrl: string },
+) {
+  const { register, heartbeat, unregister } = createLeaseActors({ outgoing, endpoint, registryUrl, kind, id, about });
+  return createActor(
+    leaseMachine.provide({
+      actors: { register, unregister, heartbeat: leaseHeartbeatMachine.provide({ actors: { heartbeat } }) },
+      actions: { onQueens: (_, { queens }) => onQueens?.(queens) },
+      delays: {
+        retry: ({ context }) => {
+          if (context.failure === 'protocol') return otherProtocolDelayMs();
+          return leaseDelayMs(context.attempt + 1) + (context.attempt === 0 ? Math.random() * LOST_JITTER_MS_MAX : 0);
+        },
+      },
+    }),
+    { id: 'lease', inspect },
+  );
+}
+
+/** A reason without the path of the registry's route, so that one cause is logged as one. The machine log keeps the path. */
 export function withoutPath(reason: string | null): string | null {
   return reason?.replace(/\/v1\/registry\/[a-z]+/, '') ?? null;
 }
 
-/** A line a change; why an attempt failed is said once, until it fails for another reason or succeeds. */
+/** One line per change. A repeated failure is logged again only after another one, or after a registration. */
 function logLease({ machineLog, log, endpoint }: ProcessContext, registryUrl: string): void {
-  let told: string | null = null;
+  let logged: string | null = null;
   let warned = false;
   machineLog.follow((event) => {
     if (event.type !== 'transition' || event.machine !== 'lease') return;
@@ -87,18 +91,18 @@ function logLease({ machineLog, log, endpoint }: ProcessContext, registryUrl: st
     const { to } = event.transition;
     const reason = withoutPath(event.transition.reason);
     if (to === 'registered') {
-      told = null;
+      logged = null;
       log.info(`registered with ${registryUrl} as ${url}`);
       if (!warned && url !== null && !isLoopback(endpoint.address) && isLoopback(hostOf(url))) {
         warned = true;
         log.warn(
-          `others are told ${url}, which only this machine can reach: name the registry by its address in --registry-url, or set --advertise-url`,
+          `registered as ${url}, which only this machine can reach: name the registry by its address in --registry-url, or set --advertise-url`,
         );
       }
     }
-    if (to === 'lost' && reason !== told) {
-      told = reason;
-      log.warn(`not registered: ${reason}; it is tried again, for ever, and all else goes on`);
+    if (to === 'lost' && reason !== logged) {
+      logged = reason;
+      log.warn(`not registered: ${reason}; retrying, not required for operation`);
     }
   });
 }

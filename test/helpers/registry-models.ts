@@ -1,12 +1,12 @@
-/** What a registry can do in each state of those that are tied to it, for replay against machines and real processes. */
+/** What a registry can do in each state of its clients, for replay against machines and real processes. */
 import { createMachine } from 'xstate';
 
-/** Every way in which it can fail a request, the same in each state. */
+/** Every way in which it can fail a request. */
 const failures = {
   'it answers 401': 'lost',
   'it answers 503': 'lost',
   'it redirects': 'lost',
-  'it talks nonsense': 'lost',
+  'it sends an invalid body': 'lost',
   'it hangs': 'lost',
   'it goes away': 'lost',
 };
@@ -18,12 +18,14 @@ export const leaseModel = createMachine({
       on: {
         ...failures,
         'it works': 'registered',
-        'it forgets us': 'registered',
+        'it forgets the lease': 'registered',
         'it comes back empty': 'registered',
-        'we leave': 'gone',
+        'the process leaves': 'gone',
       },
     },
-    lost: { on: { ...failures, 'it works': 'registered', 'it comes back empty': 'registered', 'we leave': 'gone' } },
+    lost: {
+      on: { ...failures, 'it works': 'registered', 'it comes back empty': 'registered', 'the process leaves': 'gone' },
+    },
     gone: {},
   },
 });
@@ -40,12 +42,12 @@ export const directoryModel = createMachine({
   },
 });
 
-/** What the reason must say after a failure. */
+/** The reason to be shown after a failure. */
 export const REASONS: Record<string, RegExp> = {
   'it answers 401': /answered 401/,
   'it answers 503': /answered 503/,
   'it redirects': /redirects are not followed/,
-  'it talks nonsense': /not as a registry does/,
+  'it sends an invalid body': /not as a registry does/,
   'it hangs': /no answer within 5 s|did not answer within 10 s/,
   'it goes away': /connection refused/,
   'it has no stream': /answered 404/,

@@ -10,7 +10,7 @@ import { act, createScript, type Script } from './transcript.js';
 const refused: Failure = { kind: 'refused', message: 'connection refused' };
 const closed: Failure = { kind: 'closed', message: 'it closed its stream' };
 
-/** A registry that does to each reader what it is set to, and whose stream can be ended. */
+/** A registry that answers each reader as it is set to, and whose stream can be ended. */
 function follow(script: Script, answer: Failure | 'ok' | 'hangs') {
   const registry = { answer, end: (_failure: Failure) => {}, readers: 0 };
   const machine = directoryMachine.provide({
@@ -33,7 +33,7 @@ function follow(script: Script, answer: Failure | 'ok' | 'hangs') {
   return { registry, actor: act(script, 'directory', machine, undefined as never) };
 }
 
-t.test('a registry that is down is looked for as a lost lease is', async (t) => {
+t.test('a registry that is down is tried at the same intervals as for a lost lease', async (t) => {
   const script = createScript();
   const { registry, actor } = follow(script, refused);
   await script.pass(30_000);
@@ -59,7 +59,7 @@ t.test('a stream that lasted is opened again at once, one that ends each time wi
   matchTranscript(t, script.lines);
 });
 
-t.test('one that takes the connection and says nothing is given up after 10 s', async (t) => {
+t.test('a registry that accepts the connection and does not answer is given up after 10 s', async (t) => {
   const script = createScript();
   const { actor, registry } = follow(script, 'hangs');
   await script.pass(13_000);
@@ -75,19 +75,19 @@ const plays: Record<string, Failure | 'ok' | 'hangs'> = {
   'it answers 401': { kind: 'unauthorized', message: 'answered 401' },
   'it answers 503': { kind: 'status', message: 'answered 503' },
   'it redirects': { kind: 'status', message: 'answered 307: redirects are not followed' },
-  'it talks nonsense': { kind: 'broken', message: 'answers, but not as a registry does' },
+  'it sends an invalid body': { kind: 'broken', message: 'answers, but not as a registry does' },
   'it has no stream': { kind: 'status', message: 'answered 404' },
   'it hangs': 'hangs',
   'it goes away': refused,
 };
 
 for (const { steps, name } of edgePaths(directoryModel)) {
-  t.test(`the machine goes the way of the model: ${name}`, async (t) => {
+  t.test(`the machine follows the model: ${name}`, async (t) => {
     const script = createScript();
     const { registry, actor } = follow(script, 'ok');
     await script.pass(11_000);
     for (const { event, state } of steps) {
-      registry.answer = plays[event] ?? (t.fail(`nobody plays ${event}`) as never);
+      registry.answer = plays[event] ?? (t.fail(`no way to play ${event}`) as never);
       if (['it goes away', 'it closes the stream', 'it comes back empty'].includes(event)) registry.end(closed);
       await script.pass(25_000);
       const { value, context } = actor.getSnapshot();

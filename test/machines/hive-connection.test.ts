@@ -9,7 +9,7 @@ import { act, createScript, type Script } from './transcript.js';
 
 type Answer = Failure | { queenId: string | null; run?: string } | 'hangs';
 
-/** A connection to a queen who gives `answers` in turn, the last one for ever. */
+/** A connection to a queen that gives `answers` in turn, and then repeats the last one. */
 function connect(
   script: Script,
   {
@@ -80,7 +80,7 @@ t.test('a lost hive is asked for after 0, 1, 2, 4 s, every 5 s for 10 min, then 
   );
 });
 
-t.test('a queen that is not there is called for ever', async (t) => {
+t.test('a queen that is down is called without end', async (t) => {
   const script = createScript();
   const actor = connect(script, { answers: [refused] });
   await script.pass(80_000);
@@ -88,7 +88,7 @@ t.test('a queen that is not there is called for ever', async (t) => {
   matchTranscript(t, script.lines);
 });
 
-t.test('she says yes, subscribes, goes, and is called again at once', async (t) => {
+t.test('a queen that accepts, subscribes and goes is called again at once', async (t) => {
   const script = createScript();
   const actor = connect(script, { answers: [yes, refused, yes] });
   await script.pass(50);
@@ -103,7 +103,7 @@ t.test('she says yes, subscribes, goes, and is called again at once', async (t) 
   matchTranscript(t, script.lines);
 });
 
-t.test('she says yes and never subscribes: a failed attempt that says why', async (t) => {
+t.test('a queen that accepts and does not subscribe is a failed attempt with a reason', async (t) => {
   const script = createScript();
   const actor = connect(script, { answers: [yes] });
   await script.pass(14_000);
@@ -111,7 +111,7 @@ t.test('she says yes and never subscribes: a failed attempt that says why', asyn
   matchTranscript(t, script.lines);
 });
 
-t.test('her subscription outruns her yes', async (t) => {
+t.test('the subscription comes before the answer', async (t) => {
   const script = createScript();
   const actor = connect(script, { answers: ['hangs'] });
   await script.pass(100);
@@ -122,7 +122,7 @@ t.test('her subscription outruns her yes', async (t) => {
   matchTranscript(t, script.lines);
 });
 
-t.test('two failures of her health running end a stream, one does not', async (t) => {
+t.test('two failed health checks in a row end a stream, one does not', async (t) => {
   const script = createScript();
   const actor = connect(script, { answers: [yes], health: [false, true, false, false] });
   await script.pass(50);
@@ -155,7 +155,7 @@ t.test('a queen that asks is called at once, whatever the hive was doing', async
   matchTranscript(t, script.lines);
 });
 
-t.test('a queen that asks from another port is called there, and at either place afterwards', async (t) => {
+t.test('a queen that asks from another port is called there, and at both URLs in turn afterwards', async (t) => {
   const script = createScript();
   const actor = connect(script, { answers: [refused] });
   await script.pass(100);
@@ -206,7 +206,7 @@ t.test('a stream replaced by a new one is no loss', async (t) => {
   actor.stop();
 });
 
-t.test('an actor that nobody provided says its name', async (t) => {
+t.test('an actor that was not provided is named in the error', async (t) => {
   const script = createScript();
   const actor = act(script, 'connection', hiveConnectionMachine, {
     id: 'connection-1',
@@ -232,7 +232,7 @@ t.test('a queen that was restarted behind a connection that died silently is cal
   actor.stop();
 });
 
-t.test('a reader that outran the yes of a restarted queen is not taken for one of her last life', async (t) => {
+t.test('a reader that came before the answer of a restarted queen is not taken for one of its last run', async (t) => {
   const script = createScript();
   const actor = connect(script, { answers: [{ queenId: 'q', run: 'first' }, 'hangs'], health: ['second', 'second'] });
   await script.pass(50);
@@ -245,7 +245,7 @@ t.test('a reader that outran the yes of a restarted queen is not taken for one o
   actor.stop();
 });
 
-t.test('a queen that is there and does not read is called again, when she said so twice', async (t) => {
+t.test('a queen that answers twice that it does not read this hive is called again', async (t) => {
   const script = createScript();
   const actor = connect(script, { answers: [yes], health: ['unread', true, 'unread', 'unread'] });
   await script.pass(50);
@@ -279,7 +279,7 @@ const reads = { type: 'reader.opened', queenId: 'queen-desk' } as const;
 const gone = { type: 'reader.closed', reason: 'it closed the connection' } as const;
 const announcements = (script: Script) => script.lines.filter((line) => line.includes('announce to')).length;
 
-t.test('a stream of hours is no absence: the hour counts from its end', async (t) => {
+t.test('a stream of hours is not an absence: the hour begins at its end', async (t) => {
   const script = createScript();
   let away = 0;
   const actor = connect(script, { answers: [yes, refused], configured: false });
@@ -302,7 +302,7 @@ t.test('a stream of hours is no absence: the hour counts from its end', async (t
   actor.stop();
 });
 
-t.test('a queen that accepts and keeps the connection that it has is streaming again after the wait', async (t) => {
+t.test('a queen that accepts and keeps its open connection is streaming again after the wait', async (t) => {
   const script = createScript();
   const actor = connect(script, { answers: [yes] });
   await script.pass(50);
@@ -316,23 +316,23 @@ t.test('a queen that accepts and keeps the connection that it has is streaming a
   actor.stop();
 });
 
-t.test('a queen that says why it could not read the hive is quoted', async (t) => {
+t.test('the reason for which a queen could not read the hive is shown', async (t) => {
   const script = createScript();
-  const said = { ...yes, lastFailure: 'http://hive:7835 answered 401' };
-  const actor = connect(script, { answers: [yes, said, yes] });
+  const withFailure = { ...yes, lastFailure: 'http://hive:7835 answered 401' };
+  const actor = connect(script, { answers: [yes, withFailure, yes] });
   await script.pass(10_100);
-  t.notMatch(actor.getSnapshot().context.reason, /401/, 'it said nothing yet');
+  t.notMatch(actor.getSnapshot().context.reason, /401/, 'it gave no reason yet');
   await script.pass(12_100);
   t.match(actor.getSnapshot(), {
     value: 'backoff',
     context: { reason: /^queen accepted, but cannot read this hive: .*answered 401/ },
   });
   await script.pass(14_100);
-  t.notMatch(actor.getSnapshot().context.reason, /401/, 'only what it said last counts');
+  t.notMatch(actor.getSnapshot().context.reason, /401/, 'only the last answer counts');
   actor.stop();
 });
 
-t.test('short streams are forgiven after one that lasted', async (t) => {
+t.test('the count of short streams starts over after one that lasted', async (t) => {
   const script = createScript();
   const actor = connect(script, { answers: [yes] });
   for (let n = 0; n < 6; n += 1) {
@@ -351,7 +351,7 @@ t.test('short streams are forgiven after one that lasted', async (t) => {
   actor.stop();
 });
 
-t.test('a queen that asks while an announcement is on its way causes no second one, unless that fails', async (t) => {
+t.test('a queen that asks while an announcement is in flight causes no second one, unless that fails', async (t) => {
   const script = createScript();
   const actor = connect(script, { answers: [yes] });
   actor.send(asked);
@@ -363,7 +363,7 @@ t.test('a queen that asks while an announcement is on its way causes no second o
   const failing = connect(again, { answers: [refused, yes] });
   failing.send(asked);
   await again.pass(100);
-  t.equal(announcements(again), 2, 'at once, since the queen is known to be there');
+  t.equal(announcements(again), 2, 'at once, since the queen is known to be up');
   failing.stop();
 
   const third = createScript();
@@ -374,7 +374,7 @@ t.test('a queen that asks while an announcement is on its way causes no second o
   thrice.stop();
 });
 
-t.test('an announcement that takes longer than a live queen needs is repeated for a queen that asks', async (t) => {
+t.test('an overdue announcement is repeated for a queen that asks', async (t) => {
   const early = createScript();
   const actor = connect(early, { answers: ['hangs'] });
   await early.pass(100);

@@ -1,12 +1,13 @@
 import t from 'tap';
 import { type ActorRefFrom, createActor, fromPromise, SimulatedClock } from 'xstate';
-import { hasOlderQueen, hiveMachine, QUEENS_MAX, UNCLAIMED_MAX } from '../../machines/hive.js';
+import { hiveMachine } from '../../machines/hive.js';
 import { type AnnounceInput, type AnnounceOutput, hiveConnectionMachine } from '../../machines/hive-connection.js';
+import { HIVE_QUEENS_MAX, hasOlderQueen, UNCLAIMED_MAX } from '../../machines/hive-queens.js';
 import { type HealthOutput, type QueenHealthInput, queenHealthMachine } from '../../machines/queen-health.js';
 import { settle } from './transcript.js';
 
 interface Queens {
-  /** Who answers at which URL; nobody else does. */
+  /** The queens by URL; at other URLs connections are refused. */
   [url: string]: { queenId: string | null };
 }
 
@@ -59,14 +60,14 @@ async function start(queenUrls: string[], queens: Queens) {
     read: (readerId: string, queenId: string | null, instance: string | null = null) =>
       actor.send({ type: 'reader.opened', readerId, queenId, instance }),
     ask: (url: string, queenId: string | null) => {
-      let said: string | undefined;
-      actor.send({ type: 'queen.asked', url, queenId, respond: (answer) => (said = answer) });
-      return said;
+      let decision: string | undefined;
+      actor.send({ type: 'queen.asked', url, queenId, respond: (answer) => (decision = answer) });
+      return decision;
     },
   };
 }
 
-t.test('each queen has a connection of her own, and her reader is known by her name', async (t) => {
+t.test('each queen has a connection of its own, and its reader is recognised by its id', async (t) => {
   const hive = await start(['http://a', 'http://b'], { 'http://a': { queenId: 'qa' }, 'http://b': { queenId: 'qb' } });
   t.same(hive.states(), ['http://a ready', 'http://b ready']);
   hive.read('r1', 'qb');
@@ -74,7 +75,7 @@ t.test('each queen has a connection of her own, and her reader is known by her n
   hive.actor.stop();
 });
 
-t.test('one queen under two URLs becomes one connection, the configured URL that came first staying', async (t) => {
+t.test('one queen under two URLs becomes one connection, which keeps the first configured URL', async (t) => {
   const queens = { 'http://localhost': { queenId: 'q' }, 'http://127.0.0.1': { queenId: 'q' } };
   const hive = await start(['http://localhost', 'http://127.0.0.1'], queens);
   await hive.turn();
@@ -84,7 +85,7 @@ t.test('one queen under two URLs becomes one connection, the configured URL that
   hive.actor.stop();
 });
 
-t.test('a discovered connection gives way to the configured one, and its reader moves along', async (t) => {
+t.test('a discovered connection is merged into the configured one, with its reader', async (t) => {
   const queens: Queens = { 'http://found': { queenId: 'q' } };
   const hive = await start(['http://configured'], queens);
   t.equal(hive.ask('http://found', null), 'announcing');
@@ -100,7 +101,7 @@ t.test('a discovered connection gives way to the configured one, and its reader 
   hive.actor.stop();
 });
 
-t.test('a queen known by her id that asks from another URL gets no second connection', async (t) => {
+t.test('a queen known by its id that asks from another URL gets no second connection', async (t) => {
   const hive = await start(['http://a'], { 'http://a': { queenId: 'q' }, 'http://a:2': { queenId: 'q' } });
   hive.ask('http://a:2', 'q');
   await hive.turn();
@@ -108,7 +109,7 @@ t.test('a queen known by her id that asks from another URL gets no second connec
   hive.actor.stop();
 });
 
-t.test('an older queen is recognised by the first nameless reader after her yes', async (t) => {
+t.test('the first reader without an id after an older queen accepted is that queen', async (t) => {
   const hive = await start(['http://old'], { 'http://old': { queenId: null } });
   t.same(hive.states(), ['http://old ready']);
   t.ok(hasOlderQueen(hive.actor.getSnapshot().context));
@@ -119,7 +120,7 @@ t.test('an older queen is recognised by the first nameless reader after her yes'
   hive.actor.stop();
 });
 
-t.test('a nameless reader is nobody’s when the queen gave her name', async (t) => {
+t.test('a reader without an id belongs to no queen that sent its id', async (t) => {
   const hive = await start(['http://a'], { 'http://a': { queenId: 'q' } });
   t.notOk(hasOlderQueen(hive.actor.getSnapshot().context));
   hive.read('curl', null);
@@ -127,15 +128,18 @@ t.test('a nameless reader is nobody’s when the queen gave her name', async (t)
   hive.actor.stop();
 });
 
-t.test('a named reader that outruns her yes is hers when only one queen can be meant', async (t) => {
-  const hive = await start([], {});
-  hive.ask('http://slow', null);
-  hive.read('r1', 'q');
-  t.same(hive.states(), ['http://slow streaming']);
-  hive.actor.stop();
-});
+t.test(
+  'a reader with an id that comes before the answer is the queen’s where only one queen is possible',
+  async (t) => {
+    const hive = await start([], {});
+    hive.ask('http://slow', null);
+    hive.read('r1', 'q');
+    t.same(hive.states(), ['http://slow streaming']);
+    hive.actor.stop();
+  },
+);
 
-t.test('a named reader that outruns her yes waits for it when two queens could be meant', async (t) => {
+t.test('a reader with an id that comes before the answer waits for it where two queens are possible', async (t) => {
   const hive = await start([], { 'http://a': { queenId: 'qa' }, 'http://b': { queenId: 'qb' } });
   hive.ask('http://a', null);
   hive.ask('http://b', null);
@@ -147,27 +151,27 @@ t.test('a named reader that outruns her yes waits for it when two queens could b
   hive.actor.stop();
 });
 
-t.test('a queen that refused does not become the owner of somebody’s reader', async (t) => {
-  const hive = await start(['http://nobody'], {});
+t.test('a queen that refused does not get the reader of another', async (t) => {
+  const hive = await start(['http://down'], {});
   hive.read('r1', 'stranger');
-  t.same(hive.states(), ['http://nobody backoff']);
+  t.same(hive.states(), ['http://down backoff']);
   hive.actor.stop();
 });
 
 t.test('a hive takes eight queens, and one more only in place of a discovered one that is away', async (t) => {
   const queens: Queens = {};
-  for (let i = 1; i <= QUEENS_MAX; i += 1) queens[`http://q${i}`] = { queenId: `q${i}` };
+  for (let i = 1; i <= HIVE_QUEENS_MAX; i += 1) queens[`http://q${i}`] = { queenId: `q${i}` };
   const hive = await start([], queens);
-  for (let i = 1; i <= QUEENS_MAX; i += 1) t.equal(hive.ask(`http://q${i}`, `q${i}`), 'announcing');
+  for (let i = 1; i <= HIVE_QUEENS_MAX; i += 1) t.equal(hive.ask(`http://q${i}`, `q${i}`), 'announcing');
   await hive.turn();
   t.equal(hive.ask('http://ninth', 'ninth'), 'full');
-  t.equal(hive.states().length, QUEENS_MAX);
+  t.equal(hive.states().length, HIVE_QUEENS_MAX);
   delete queens['http://q3'];
   hive.ask('http://q3', 'q3');
   await hive.turn();
   t.ok(hive.states().includes('http://q3 backoff'));
   t.equal(hive.ask('http://ninth', 'ninth'), 'announcing');
-  t.equal(hive.states().length, QUEENS_MAX);
+  t.equal(hive.states().length, HIVE_QUEENS_MAX);
   t.notOk(hive.states().some((state) => state.startsWith('http://q3 ')));
   hive.actor.stop();
 });
@@ -181,7 +185,7 @@ t.test('a discovered queen away for an hour is dropped, a configured one never',
   hive.actor.stop();
 });
 
-t.test('a new reader of a queen ends hers before, which may have died without a word', async (t) => {
+t.test('a new reader of a queen closes the one before, which may be a dead connection', async (t) => {
   const hive = await start(['http://a', 'http://b'], { 'http://a': { queenId: 'qa' }, 'http://b': { queenId: 'qb' } });
   hive.read('r1', 'qa');
   hive.read('r2', 'qb');
@@ -189,12 +193,12 @@ t.test('a new reader of a queen ends hers before, which may have died without a 
   t.same(hive.closed, []);
   hive.read('r3', 'qa');
   t.same(hive.closed, ['r1']);
-  hive.actor.send({ type: 'reader.closed', readerId: 'r1', reason: 'replaced by a new one' });
+  hive.actor.send({ type: 'reader.closed', readerId: 'r1', reason: 'replaced by a newer stream' });
   t.same(hive.states(), ['http://a streaming', 'http://b streaming']);
   hive.actor.stop();
 });
 
-t.test('two queens of one name are both served: neither takes the stream of the other', async (t) => {
+t.test('two queens of one id are both served: neither closes the stream of the other', async (t) => {
   const hive = await start(['http://a'], { 'http://a': { queenId: 'queen-ubuntu' } });
   hive.read('r1', 'queen-ubuntu', 'one');
   hive.read('r2', 'queen-ubuntu', 'two');
@@ -206,7 +210,7 @@ t.test('two queens of one name are both served: neither takes the stream of the 
 
 const listed = (...ids: string[]) => ids.map((id) => ({ id, url: `http://${id}` }));
 
-t.test('queens that the registry names are called, each once; those that read already are not disturbed', async (t) => {
+t.test('queens that the registry lists are called, each once, except those that read already', async (t) => {
   const hive = await start(['http://qa'], { 'http://qa': { queenId: 'qa' }, 'http://qb': { queenId: 'qb' } });
   hive.read('r1', 'qa');
   for (let n = 0; n < 3; n += 1) {
@@ -222,7 +226,7 @@ t.test('queens that the registry names are called, each once; those that read al
 });
 
 t.test(
-  'a queen that is listed again, or from elsewhere, is called at once though her attempts are far apart',
+  'a queen that is listed again, or from elsewhere, is called at once though the next attempt is far off',
   async (t) => {
     const queens: Queens = {};
     const hive = await start(['http://q'], queens);
@@ -232,23 +236,23 @@ t.test(
       );
     hive.actor.send({ type: 'queens.listed', queens: listed('q') });
     await hive.turn();
-    t.same(attempts(), [2], 'she is there, says the registry');
+    t.same(attempts(), [2], 'it is listed');
     hive.actor.send({ type: 'queens.listed', queens: listed('q') });
     await hive.turn();
-    t.same(attempts(), [2], 'and goes on saying so');
+    t.same(attempts(), [2], 'it is still listed');
     hive.actor.send({ type: 'queens.listed', queens: [] });
     hive.actor.send({ type: 'queens.listed', queens: listed('q') });
     await hive.turn();
-    t.same(attempts(), [3], 'she is back');
+    t.same(attempts(), [3], 'it is listed again');
     queens['http://q:2'] = { queenId: 'q' };
     hive.actor.send({ type: 'queens.listed', queens: [{ id: 'q', url: 'http://q:2' }] });
     await hive.turn();
-    t.same(hive.states(), ['http://q:2 ready'], 'one connection, to where she is now');
+    t.same(hive.states(), ['http://q:2 ready'], 'one connection, to the new URL');
     hive.actor.stop();
   },
 );
 
-t.test('of more than eight listed queens the first are taken, and none displaces another in turn', async (t) => {
+t.test('of more than eight listed queens the first are taken, and none replaces another', async (t) => {
   const hive = await start([], {});
   hive.ask('http://found', null);
   await hive.turn();
@@ -257,13 +261,13 @@ t.test('of more than eight listed queens the first are taken, and none displaces
     hive.actor.send({ type: 'queens.listed', queens: many });
     await hive.turn();
   }
-  const first = many.slice(0, QUEENS_MAX).map(({ url }) => `${url} backoff`);
-  t.same(hive.states(), first, 'the one that is away and not listed made room');
-  t.equal(hive.ask('http://asks', 'asks'), 'announcing', 'one that asks may have the place of one that is away');
+  const first = many.slice(0, HIVE_QUEENS_MAX).map(({ url }) => `${url} backoff`);
+  t.same(hive.states(), first, 'the one that is away and not listed was replaced');
+  t.equal(hive.ask('http://asks', 'asks'), 'announcing', 'one that asks may replace one that is away');
   hive.actor.stop();
 });
 
-t.test('a queen that the registry lists is kept for as long as it does, however long she is away', async (t) => {
+t.test('a queen is kept for as long as the registry lists it, however long it is away', async (t) => {
   const hive = await start([], {});
   hive.actor.send({ type: 'queens.listed', queens: listed('q') });
   await hive.turn(3_600_000);
@@ -275,7 +279,7 @@ t.test('a queen that the registry lists is kept for as long as it does, however 
   hive.actor.stop();
 });
 
-/** A discovered queen `q` that reads, with nothing else known of it. */
+/** A discovered queen that reads the stream. */
 async function streaming(queenId: string | null = 'q') {
   const queens: Queens = { 'http://found': { queenId } };
   const hive = await start([], queens);
@@ -308,11 +312,11 @@ t.test(
   },
 );
 
-t.test('a discovered queen that is read from is kept, though no announcement has reached it for hours', async (t) => {
+t.test('a discovered queen that reads is kept, though no announcement has reached it for hours', async (t) => {
   const hive = await streaming();
-  hive.ask('http://nobody', 'q');
+  hive.ask('http://down', 'q');
   await hive.turn();
-  t.same(hive.states(), ['http://nobody backoff']);
+  t.same(hive.states(), ['http://down backoff']);
   for (let n = 0; n < 3; n += 1) await hive.turn(3_600_000);
   t.equal(hive.states().length, 1);
   hive.close('r1');
@@ -320,29 +324,26 @@ t.test('a discovered queen that is read from is kept, though no announcement has
   hive.actor.stop();
 });
 
-t.test(
-  'a queen whose connection has a reader makes no room for another, whether that one asks or is listed',
-  async (t) => {
-    const queens: Queens = {};
-    for (let i = 1; i <= QUEENS_MAX; i += 1) queens[`http://q${i}`] = { queenId: `q${i}` };
-    const hive = await start([], queens);
-    for (let i = 1; i <= QUEENS_MAX; i += 1) hive.ask(`http://q${i}`, `q${i}`);
-    await hive.turn();
-    hive.read('r1', 'q1');
-    hive.ask('http://nobody', 'q1');
-    await hive.turn();
-    t.ok(hive.states().includes('http://nobody backoff'));
-    t.equal(hive.ask('http://ninth', 'ninth'), 'full');
-    hive.actor.send({ type: 'queens.listed', queens: listed('tenth') });
-    await hive.turn();
-    t.notOk(hive.states().some((state) => /ninth|tenth/.test(state)));
-    hive.close('r1');
-    await hive.turn();
-    t.same(hive.errors, []);
-    t.equal(hive.ask('http://ninth', 'ninth'), 'announcing', 'it has no reader any more');
-    hive.actor.stop();
-  },
-);
+t.test('a queen whose connection has a reader is not replaced, whether another asks or is listed', async (t) => {
+  const queens: Queens = {};
+  for (let i = 1; i <= HIVE_QUEENS_MAX; i += 1) queens[`http://q${i}`] = { queenId: `q${i}` };
+  const hive = await start([], queens);
+  for (let i = 1; i <= HIVE_QUEENS_MAX; i += 1) hive.ask(`http://q${i}`, `q${i}`);
+  await hive.turn();
+  hive.read('r1', 'q1');
+  hive.ask('http://down', 'q1');
+  await hive.turn();
+  t.ok(hive.states().includes('http://down backoff'));
+  t.equal(hive.ask('http://ninth', 'ninth'), 'full');
+  hive.actor.send({ type: 'queens.listed', queens: listed('tenth') });
+  await hive.turn();
+  t.notOk(hive.states().some((state) => /ninth|tenth/.test(state)));
+  hive.close('r1');
+  await hive.turn();
+  t.same(hive.errors, []);
+  t.equal(hive.ask('http://ninth', 'ninth'), 'announcing', 'it has no reader any more');
+  hive.actor.stop();
+});
 
 t.test('a reader that closes while its queen answers leaves no reader behind', async (t) => {
   const hive = await start([], { 'http://a': { queenId: 'qa' }, 'http://b': { queenId: 'qb' } });
@@ -356,27 +357,24 @@ t.test('a reader that closes while its queen answers leaves no reader behind', a
   hive.actor.stop();
 });
 
-t.test(
-  'readers of a connection that merges into another are that one’s, and their end ends its streaming',
-  async (t) => {
-    const queens: Queens = { 'http://found': { queenId: 'q' } };
-    const hive = await start(['http://configured'], queens);
-    hive.ask('http://found', null);
-    await hive.turn();
-    hive.read('r1', 'q');
-    queens['http://configured'] = { queenId: 'q' };
-    await hive.turn(2_000);
-    await hive.turn();
-    t.same(hive.states(), ['http://configured streaming']);
-    t.same(hive.readers(), [1]);
-    hive.close('r1');
-    t.same(hive.states(), ['http://configured lost']);
-    t.same(hive.errors, []);
-    hive.actor.stop();
-  },
-);
+t.test('readers move with a connection that is merged into another, and their end ends its streaming', async (t) => {
+  const queens: Queens = { 'http://found': { queenId: 'q' } };
+  const hive = await start(['http://configured'], queens);
+  hive.ask('http://found', null);
+  await hive.turn();
+  hive.read('r1', 'q');
+  queens['http://configured'] = { queenId: 'q' };
+  await hive.turn(2_000);
+  await hive.turn();
+  t.same(hive.states(), ['http://configured streaming']);
+  t.same(hive.readers(), [1]);
+  hive.close('r1');
+  t.same(hive.states(), ['http://configured lost']);
+  t.same(hive.errors, []);
+  hive.actor.stop();
+});
 
-t.test('readers that nobody claims are remembered up to a bound', async (t) => {
+t.test('readers without a connection are kept up to a bound', async (t) => {
   const hive = await start([], {});
   for (let n = 0; n < 1_000; n += 1) hive.read(`curl-${n}`, null);
   t.equal(hive.actor.getSnapshot().context.readers.length, UNCLAIMED_MAX);
@@ -385,21 +383,24 @@ t.test('readers that nobody claims are remembered up to a bound', async (t) => {
   hive.actor.stop();
 });
 
-t.test('a stranger that reads while a queen without a name is called does not give that queen its name', async (t) => {
-  const hive = await start(['http://old'], { 'http://old': { queenId: null } });
-  hive.actor.send({ type: 'queen.asked', url: 'http://old', queenId: null, respond: () => {} });
-  hive.read('stranger', 'curl');
-  t.same(hive.states(), ['http://old streaming']);
-  hive.close('stranger');
-  await hive.turn();
-  await hive.turn();
-  t.same(hive.states(), ['http://old ready']);
-  hive.read('r1', null);
-  t.same(hive.states(), ['http://old streaming']);
-  hive.actor.stop();
-});
+t.test(
+  'a reader with an id that comes while a queen without one is called does not give that queen its id',
+  async (t) => {
+    const hive = await start(['http://old'], { 'http://old': { queenId: null } });
+    hive.actor.send({ type: 'queen.asked', url: 'http://old', queenId: null, respond: () => {} });
+    hive.read('stranger', 'curl');
+    t.same(hive.states(), ['http://old streaming']);
+    hive.close('stranger');
+    await hive.turn();
+    await hive.turn();
+    t.same(hive.states(), ['http://old ready']);
+    hive.read('r1', null);
+    t.same(hive.states(), ['http://old streaming']);
+    hive.actor.stop();
+  },
+);
 
-t.test('a reader that was taken for a queen’s and turns out to be another’s is given up', async (t) => {
+t.test('a reader that turns out to be another queen’s loses its connection', async (t) => {
   const hive = await start([], { 'http://a': { queenId: 'qa' } });
   hive.ask('http://a', null);
   hive.read('r1', 'stranger');
@@ -429,36 +430,39 @@ t.test('of two readers of a queen that came before its answer the newer one is k
   hive.actor.stop();
 });
 
-t.test('when this machine has other addresses, queens are called again whose connection that concerns', async (t) => {
-  const queens: Queens = { 'http://a': { queenId: 'qa' }, 'http://b': { queenId: 'qb' } };
-  const hive = await start(['http://a', 'http://b', 'http://away'], queens);
-  hive.read('r1', 'qa');
-  hive.read('r2', 'qb');
-  const change = async (present: string[], added: string[]) => {
-    hive.actor.send({ type: 'addresses.changed', present, added });
-    const states = hive.states();
-    await hive.turn();
-    return states;
-  };
-  t.same(
-    await change(['10.0.0.1', '172.17.0.1'], ['172.17.0.1']),
-    ['http://a streaming', 'http://b streaming', 'http://away announcing'],
-    'theirs is there still; the third may be reached now',
-  );
-  t.same(await change(['10.0.0.1'], []), ['http://a streaming', 'http://b streaming', 'http://away backoff']);
-  t.same(
-    await change(['172.17.0.1'], []),
-    ['http://a streaming', 'http://b streaming', 'http://away backoff'],
-    'a cable was pulled: their streams may outlast it',
-  );
-  t.same(
-    await change(['127.0.0.1', '10.0.0.2'], ['10.0.0.2']),
-    ['http://a announcing', 'http://b announcing', 'http://away announcing'],
-    'theirs is gone',
-  );
-  t.same(hive.states(), ['http://a ready', 'http://b ready', 'http://away backoff']);
-  hive.read('r3', 'qa');
-  t.same(hive.closed, ['r1']);
-  t.same(hive.states()[0], 'http://a streaming');
-  hive.actor.stop();
-});
+t.test(
+  'when the addresses of the machine change, the queens whose connection used a lost one are called again',
+  async (t) => {
+    const queens: Queens = { 'http://a': { queenId: 'qa' }, 'http://b': { queenId: 'qb' } };
+    const hive = await start(['http://a', 'http://b', 'http://away'], queens);
+    hive.read('r1', 'qa');
+    hive.read('r2', 'qb');
+    const change = async (present: string[], added: string[]) => {
+      hive.actor.send({ type: 'addresses.changed', present, added });
+      const states = hive.states();
+      await hive.turn();
+      return states;
+    };
+    t.same(
+      await change(['10.0.0.1', '172.17.0.1'], ['172.17.0.1']),
+      ['http://a streaming', 'http://b streaming', 'http://away announcing'],
+      'the address in use is still there; the third queen may be reached now',
+    );
+    t.same(await change(['10.0.0.1'], []), ['http://a streaming', 'http://b streaming', 'http://away backoff']);
+    t.same(
+      await change(['172.17.0.1'], []),
+      ['http://a streaming', 'http://b streaming', 'http://away backoff'],
+      'a cable was pulled: the streams may survive',
+    );
+    t.same(
+      await change(['127.0.0.1', '10.0.0.2'], ['10.0.0.2']),
+      ['http://a announcing', 'http://b announcing', 'http://away announcing'],
+      'the address in use is gone',
+    );
+    t.same(hive.states(), ['http://a ready', 'http://b ready', 'http://away backoff']);
+    hive.read('r3', 'qa');
+    t.same(hive.closed, ['r1']);
+    t.same(hive.states()[0], 'http://a streaming');
+    hive.actor.stop();
+  },
+);

@@ -18,7 +18,7 @@ const refused: Failure = { kind: 'refused', message: 'connection refused' };
 const unknown: Failure = { kind: 'status', message: 'answered 404' };
 const queens: ListedQueen[] = [{ id: 'queen-desk', url: 'http://queen:7833' }];
 
-/** A registry that does to each request what it is set to. */
+/** How a registry answers each kind of request. */
 interface Registry {
   register: Failure | 'ok' | 'hangs';
   heartbeat: Failure | 'ok' | 'hangs' | 'once';
@@ -34,7 +34,7 @@ function answer<T>(script: Script, what: Failure | 'ok' | 'hangs', value: T): Pr
 }
 
 function keep(script: Script, registry: Registry, heartbeatMs = 15_000) {
-  const heard: ListedQueen[][] = [];
+  const received: ListedQueen[][] = [];
   const machine = leaseMachine.provide({
     actors: {
       register: fromPromise<RegisterOutput>(async () => {
@@ -56,9 +56,9 @@ function keep(script: Script, registry: Registry, heartbeatMs = 15_000) {
         await answer(script, registry.unregister, undefined);
       }),
     },
-    actions: { hearQueens: (_, { queens }) => void heard.push(queens) },
+    actions: { onQueens: (_, { queens }) => void received.push(queens) },
   });
-  return { actor: act(script, 'lease', machine, undefined as never), heard };
+  return { actor: act(script, 'lease', machine, undefined as never), received };
 }
 
 const working = (): Registry => ({ register: 'ok', heartbeat: 'ok', unregister: 'ok' });
@@ -67,7 +67,7 @@ t.test('a lost lease is tried again after 0, 1, 2, 4, 8 s, then every 10 s', asy
   t.same([1, 2, 3, 4, 5, 6, 7, 100].map(leaseDelayMs), [0, 1_000, 2_000, 4_000, 8_000, 10_000, 10_000, 10_000]);
 });
 
-t.test('a registry that is down from the start is tried for ever', async (t) => {
+t.test('a registry that is down from the start is tried without end', async (t) => {
   const script = createScript();
   const registry: Registry = { ...working(), register: refused };
   const { actor } = keep(script, registry);
@@ -78,17 +78,17 @@ t.test('a registry that is down from the start is tried for ever', async (t) => 
   matchTranscript(t, script.lines);
 });
 
-t.test('the first heartbeat comes at once, the others at the interval that the registry names', async (t) => {
+t.test('the first heartbeat comes at once, the others at the interval that the registry asks for', async (t) => {
   const script = createScript();
-  const { actor, heard } = keep(script, working(), 2_500);
+  const { actor, received } = keep(script, working(), 2_500);
   await script.pass(10_000);
-  t.same(heard, [queens, queens, queens, queens, queens].slice(0, heard.length));
+  t.same(received, [queens, queens, queens, queens, queens].slice(0, received.length));
   t.equal(actor.getSnapshot().context.attempt, 0);
   actor.stop();
   matchTranscript(t, script.lines);
 });
 
-t.test('a registry that forgot us is told of us again at once, and it keeps what it said of queens', async (t) => {
+t.test('a registry that forgot the lease gets a new registration at once, and the known queens are kept', async (t) => {
   const script = createScript();
   const registry = working();
   const { actor } = keep(script, registry);
@@ -100,7 +100,7 @@ t.test('a registry that forgot us is told of us again at once, and it keeps what
   matchTranscript(t, script.lines);
 });
 
-t.test('one that takes us and knows us never is not called in a loop', async (t) => {
+t.test('a registry that accepts and then forgets each time is not called in a loop', async (t) => {
   const script = createScript();
   const { actor } = keep(script, { ...working(), heartbeat: unknown });
   await script.pass(30_000);
@@ -108,7 +108,7 @@ t.test('one that takes us and knows us never is not called in a loop', async (t)
   matchTranscript(t, script.lines);
 });
 
-t.test('one of another protocol is asked once a minute', async (t) => {
+t.test('a registry of another protocol is asked once a minute', async (t) => {
   const script = createScript();
   const other: Failure = { kind: 'protocol', message: 'speaks protocol 2, we speak 1' };
   const { actor } = keep(script, { ...working(), register: other });
@@ -119,7 +119,7 @@ t.test('one of another protocol is asked once a minute', async (t) => {
 
 for (const how of ['ok', 'hangs', refused] as const) {
   const words = typeof how === 'string' ? how : how.message;
-  t.test(`whoever leaves unregisters, and is gone whatever comes of it: ${words}`, async (t) => {
+  t.test(`a process that leaves unregisters, and is gone whatever the answer: ${words}`, async (t) => {
     const script = createScript();
     const { actor } = keep(script, { ...working(), unregister: how });
     await script.pass(1_000);
@@ -131,47 +131,50 @@ for (const how of ['ok', 'hangs', refused] as const) {
   });
 }
 
-t.test('whoever leaves while it registers unregisters too, and while it is lost goes at once', async (t) => {
-  const script = createScript();
-  const registry: Registry = { ...working(), register: 'hangs' };
-  const { actor } = keep(script, registry);
-  await script.pass(500);
-  actor.send({ type: 'leave' });
-  await script.pass(500);
-  t.equal(actor.getSnapshot().status, 'done');
-  actor.stop();
-  const second = keep(script, { ...working(), register: refused });
-  await script.pass(500);
-  second.actor.send({ type: 'leave' });
-  t.equal(second.actor.getSnapshot().status, 'done');
-  second.actor.stop();
-  matchTranscript(t, script.lines);
-});
+t.test(
+  'a process that leaves while it registers unregisters too, and one that leaves while lost is gone at once',
+  async (t) => {
+    const script = createScript();
+    const registry: Registry = { ...working(), register: 'hangs' };
+    const { actor } = keep(script, registry);
+    await script.pass(500);
+    actor.send({ type: 'leave' });
+    await script.pass(500);
+    t.equal(actor.getSnapshot().status, 'done');
+    actor.stop();
+    const second = keep(script, { ...working(), register: refused });
+    await script.pass(500);
+    second.actor.send({ type: 'leave' });
+    t.equal(second.actor.getSnapshot().status, 'done');
+    second.actor.stop();
+    matchTranscript(t, script.lines);
+  },
+);
 
-/** Each event of the model, as what happens to the requests. */
+/** The answers to requests after each event of the model. */
 const failing = (failure: Failure | 'hangs'): Partial<Registry> => ({ register: failure, heartbeat: failure });
 const plays: Record<string, Partial<Registry>> = {
   'it works': working(),
-  'it forgets us': { ...working(), heartbeat: 'once' },
+  'it forgets the lease': { ...working(), heartbeat: 'once' },
   'it comes back empty': { ...working(), heartbeat: 'once' },
   'it answers 401': failing({ kind: 'unauthorized', message: 'answered 401' }),
   'it answers 503': failing({ kind: 'status', message: 'answered 503' }),
   'it redirects': failing({ kind: 'status', message: 'answered 307: redirects are not followed' }),
-  'it talks nonsense': failing({ kind: 'broken', message: 'answers, but not as a registry does' }),
+  'it sends an invalid body': failing({ kind: 'broken', message: 'answers, but not as a registry does' }),
   'it hangs': failing('hangs'),
   'it goes away': failing(refused),
 };
 
 for (const { steps, name } of edgePaths(leaseModel)) {
-  t.test(`the machine goes the way of the model: ${name}`, async (t) => {
+  t.test(`the machine follows the model: ${name}`, async (t) => {
     const script = createScript();
     const registry = working();
     const { actor } = keep(script, registry);
     await script.pass(1_000);
     for (const { event, state } of steps) {
-      if (event === 'we leave') actor.send({ type: 'leave' });
-      else Object.assign(registry, plays[event] ?? t.fail(`nobody plays ${event}`));
-      // Longer than an interval, a request that hangs, and a wait. What hangs may be on its way once more.
+      if (event === 'the process leaves') actor.send({ type: 'leave' });
+      else Object.assign(registry, plays[event] ?? t.fail(`no way to play ${event}`));
+      // Longer than an interval, a request that hangs, and a wait. The next request may hang already.
       await script.pass(31_000);
       const expected = JSON.parse(state) as string;
       const { value, context } = actor.getSnapshot();

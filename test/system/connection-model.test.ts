@@ -192,7 +192,7 @@ t.test('a queen whose health fails twice running is lost', { buffered: true }, a
     { to: 'announcing' },
     {},
     {},
-    { from: 'streaming', to: 'lost', reason: /failed twice running/ },
+    { from: 'streaming', to: 'lost', reason: /failed twice in a row/ },
   ]);
   await waitFor('her stream to be closed', () => queen.streams.length === 0);
 });

@@ -49,7 +49,7 @@ const events: Record<string, (pair: Pair) => Promise<unknown> | unknown> = {
   'it answers 401': fails(401),
   'it answers 503': fails(503),
   'it redirects': fails('redirect'),
-  'it talks nonsense': fails('nonsense'),
+  'it sends an invalid body': fails('nonsense'),
   'it hangs': fails('hang'),
   'it goes away': ({ registry }) => registry.close(),
   'it closes the stream': ({ registry }) => registry.dropStreams(),
@@ -57,7 +57,7 @@ const events: Record<string, (pair: Pair) => Promise<unknown> | unknown> = {
     await serves(pair);
     pair.registry.modes = { stream: 404 };
   },
-  'it forgets us': async (pair) => {
+  'it forgets the lease': async (pair) => {
     await serves(pair);
     const before = pair.registry.registrations.length;
     pair.registry.clear();
@@ -119,7 +119,7 @@ for (const [name, model] of [
     t.test(`the ${name}: ${path}`, { buffered: true }, async (t) => {
       const pair = await start(t);
       for (const { event, state } of steps) {
-        if (event === 'we leave') {
+        if (event === 'the process leaves') {
           t.equal((await pair.queen.kill()).code, 0);
           return;
         }

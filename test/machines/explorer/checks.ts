@@ -1,7 +1,7 @@
 /** What must hold at every step of a simulated swarm, and what must hold when it has been left alone. */
 import type { ActorRefFrom, AnyActorRef } from 'xstate';
-import { QUEENS_MAX } from '../../../machines/hive.js';
 import type { hiveConnectionMachine } from '../../../machines/hive-connection.js';
+import { HIVE_QUEENS_MAX } from '../../../machines/hive-queens.js';
 import type { SimHive } from './hive.js';
 import type { SimQueen } from './queen.js';
 import type { World } from './world.js';
@@ -28,7 +28,7 @@ function checkHive(world: World, hive: SimHive): void {
   if (!hive.actor) return;
   const { connections, readers } = hive.actor.getSnapshot().context;
   const actors = connectionsOf(hive);
-  if (connections.length > QUEENS_MAX) world.fail(`${hive.name} has ${connections.length} connections`);
+  if (connections.length > HIVE_QUEENS_MAX) world.fail(`${hive.name} has ${connections.length} connections`);
   if (actors.length !== connections.length) {
     world.fail(`${hive.name} has ${connections.length} connections and ${actors.length} actors for them`);
   }
