@@ -1,7 +1,9 @@
 /** The telemetry stream of a hive: each event is serialised once, and once more for queens that take no nulls. */
 import type { Context } from 'koa';
 import type { HiveHeartbeat } from '../wire/heartbeat.js';
-import { Broadcast, frame, type ReaderHandle, type ReaderInput } from './http/sse.js';
+import { Broadcast, type ReaderInput } from './http/sse/broadcast.js';
+import { frame } from './http/sse/frame.js';
+import type { ReaderHandle } from './http/sse/reader.js';
 
 /** A reader that is further behind loses the oldest events (docs/protocol.md, section 5). */
 const FRAMES_MAX = 100;

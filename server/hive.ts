@@ -11,7 +11,7 @@ import { decisionOf } from './http/decision.js';
 import { idHeader, peerUrl, refuseOtherProtocol, wrongField } from './http/peer.js';
 import { HttpProblem } from './http/problem.js';
 import { answerJson, type Route } from './http/route.js';
-import type { Broadcast } from './http/sse.js';
+import type { Broadcast } from './http/sse/broadcast.js';
 
 const UNREACHABLE = 'this hive listens on loopback only and cannot be reached from there: see --bind';
 

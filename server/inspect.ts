@@ -5,7 +5,8 @@
 import { randomBytes } from 'node:crypto';
 import type { AnyActorRef, AnyEventObject, InspectionEvent } from 'xstate';
 import type { Route } from './http/route.js';
-import { Broadcast, frame } from './http/sse.js';
+import { Broadcast } from './http/sse/broadcast.js';
+import { frame } from './http/sse/frame.js';
 import { INSPECTOR_ORIGIN, inspectPage } from './inspect-page.js';
 
 export interface InspectRelay {

@@ -1,5 +1,5 @@
 /**
- * The stream of a job: every line from the first on, however late one comes. Not by `sse.ts`: a reader here loses
+ * The stream of a job: every line from the first on, however late one comes. Not by `server/http/sse/`: a reader here loses
  * nothing that is kept and starts at the beginning, and whoever reads line by line takes each line that is no `data:`
  * for output, so there is no `id:` and no `retry:`. A job that says nothing for long sends a comment that reads well as
  * output, too: many a client gives up on a body that is silent, Node's own fetch after 300 s.

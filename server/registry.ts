@@ -31,7 +31,8 @@ import { decisionOf } from './http/decision.js';
 import { peerUrl, refuseOtherProtocol, wrongField } from './http/peer.js';
 import { HttpProblem } from './http/problem.js';
 import { answerJson, type Route } from './http/route.js';
-import { Broadcast, frame } from './http/sse.js';
+import { Broadcast } from './http/sse/broadcast.js';
+import { frame } from './http/sse/frame.js';
 
 /** As on the queen: how much is kept for slow readers, and how long events wait to leave in one write. */
 const RING_BYTES_MAX = 8 * 1024 * 1024;

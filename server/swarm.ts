@@ -9,7 +9,8 @@ import { Ok } from '../wire/status.js';
 import { WorkerEntry, WorkerList } from '../wire/worker.js';
 import { HttpProblem } from './http/problem.js';
 import { answerJson, type Route } from './http/route.js';
-import { Broadcast, frame } from './http/sse.js';
+import { Broadcast } from './http/sse/broadcast.js';
+import { frame } from './http/sse/frame.js';
 
 /** What is kept for readers that do not keep up (PROTOCOL, "Telemetry"). */
 const RING_BYTES_MAX = 8 * 1024 * 1024;

@@ -7,7 +7,7 @@ import { hasOlderQueen } from '../machines/hive-queens.js';
 import { type HiveRoutes, hiveRoutes } from '../server/hive.js';
 import { measuredWorkerMetrics } from '../server/hive-worker-metrics.js';
 import { type Metric, streamMetrics } from '../server/http/metrics.js';
-import { totalStats } from '../server/http/sse.js';
+import { totalStats } from '../server/http/sse/broadcast.js';
 import type { HiveIdentity } from '../stores/latest.js';
 import { hostOf } from '../wire/url.js';
 import { connectionsOf, createHiveActor, type HiveActor, hiveUrlOf, logConnections } from './hive-actor.js';

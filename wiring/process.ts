@@ -15,7 +15,7 @@ import { CannotListen, type Listener, listen } from '../server/http/listen.js';
 import type { Metric } from '../server/http/metrics.js';
 import type { Route } from '../server/http/route.js';
 import { createSessions, readSessions, type SessionsFile } from '../server/http/sessions.js';
-import type { Broadcast } from '../server/http/sse.js';
+import type { Broadcast } from '../server/http/sse/broadcast.js';
 import { createTokenRateLimit } from '../server/http/token-rate-limit.js';
 import type { Report } from '../stores/listeners.js';
 import { createMachineLog, type MachineLog } from '../stores/machine-log.js';

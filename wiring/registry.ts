@@ -2,7 +2,7 @@
 import { type AwakeClock, createAwakeClock } from '../actors/process/awake-clock.js';
 import { tick } from '../actors/process/tick.js';
 import { type Metric, streamMetrics } from '../server/http/metrics.js';
-import type { Broadcast } from '../server/http/sse.js';
+import type { Broadcast } from '../server/http/sse/broadcast.js';
 import { registryRoutes } from '../server/registry.js';
 import { type ComponentChange, type Components, createComponents } from '../stores/components.js';
 import { LEASE } from '../wire/registry.js';

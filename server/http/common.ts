@@ -11,7 +11,8 @@ import { createMetrics, type Metric, streamMetrics } from './metrics.js';
 import { openapiOf } from './openapi.js';
 import { HttpProblem } from './problem.js';
 import { answerJson, type Route } from './route.js';
-import { Broadcast, frame } from './sse.js';
+import { Broadcast } from './sse/broadcast.js';
+import { frame } from './sse/frame.js';
 
 export interface CommonInput {
   name: string;
