@@ -2,7 +2,7 @@
 import { assign, fromPromise, sendParent, setup } from 'xstate';
 import type { ExpectedWorker } from '../wire/worker.js';
 import { asFailure, notProvided } from './failure.js';
-import type { WorkerCapacity } from './worker.js';
+import type { WorkerCapacity } from './worker-types.js';
 
 /** What a worker that answers says: that it can serve, or how far its loading is. */
 export type WorkerHealth =

@@ -1,98 +1,13 @@
 /**
  * The workers of one spawner: a `worker` each, up to WORKERS_MAX of them, and how all of them end. Root of its own
- * system in a hive and in a keeper.
- *
- * Whoever spawns, lists or stops workers does so by a `Spawner`, which `wiring/spawner.ts` makes of this machine: jobs
- * (`worker_spawn`, `worker_process_list`, `worker_process_get`, `worker_process_delete`) as well as the keeper's pages.
+ * system in a hive and in a keeper. Others reach it through the interface `Spawner` (`spawner.ts`).
  */
 import { enqueueActions, setup } from 'xstate';
-import {
-  type EarlierRun,
-  type WorkerCapacity,
-  type WorkerRequest,
-  type WorkerSettled,
-  workerMachine,
-} from './worker.js';
-
-/** A worker as its spawner knows it; of one without a process `pid` is null, and `reason` and `lastLines` say why. */
-export interface SpawnedWorker {
-  /** Of this spawn; it outlives a restart of the process. */
-  id: string;
-  state: 'absent' | 'waiting' | 'starting' | 'healthy' | 'stopping' | 'crashed' | 'gone';
-  pid: number | null;
-  /**
-   * Unlike that of any other worker of this spawner: `workerId`, or while it does not listen the one that it had, unless
-   * another has taken that, or one made of `id`.
-   */
-  name: string;
-  /** Null until it listens. */
-  workerId: string | null;
-  url: string | null;
-  port: number | null;
-  /** The public key of its run; null until it listens, and of one that has none. */
-  key: string | null;
-  request: WorkerRequest;
-  /** As the worker itself names it, else by the request. */
-  model: string;
-  /** `GPU-0`, `CPU-0`; null for an engine elsewhere. */
-  device: string | null;
-  /** As it says itself, once it is healthy. */
-  capacity?: WorkerCapacity;
-  /** Its cgroup below `rbee.slice`, whether or not it has one. */
-  group: string | null;
-  instance: string | null;
-  /** It answers a request. */
-  busy: boolean;
-  /** Generated over the last 10 s, by its own count; null while it is not known. */
-  tokensPerS: number | null;
-  /** Since it was last well for a while. */
-  restarts: number;
-  /** Since it was spawned, and why it ended the last time. */
-  restartsEver?: number;
-  lastReason?: string | null;
-  reason: string | null;
-  lastLines: string[];
-}
-
-/** A worker that a spawner started which is no more: its state was deleted or is broken, or it has another id now. */
-export interface OrphanedWorker {
-  pid: number;
-  /** `hive gpu-0`, as it was called. */
-  spawner: string;
-  workerId: string | null;
-  url: string | null;
-  model: string | null;
-}
-
-export interface Spawner {
-  /**
-   * Starts a worker and resolves once its /health is 200. `report` is called with each line of what happens until then.
-   * An aborted `signal` ends the worker. Rejects with an Error whose message says why: it crashed too often, was
-   * stopped, or there are WORKERS_MAX already. `id`: a UUID that no other spawn has.
-   */
-  spawn: (
-    request: WorkerRequest,
-    options: { id?: string; report: (line: string) => void; signal?: AbortSignal },
-  ) => Promise<SpawnedWorker>;
-  /** Waits as `spawn` does for a worker that there is already. */
-  attach: (id: string, options: { report: (line: string) => void; signal?: AbortSignal }) => Promise<SpawnedWorker>;
-  /** All of this spawner's, those that crashed for good too. */
-  list: () => SpawnedWorker[];
-  /** Only a worker of this spawner has an answer, whatever else runs under that pid. */
-  get: (pid: number) => SpawnedWorker | undefined;
-  /**
-   * Ends a worker: SIGTERM, SIGKILL after 5 s. Resolves once it is gone; rejects when no worker of this spawner has that
-   * pid. By `id` also one that crashed is put away. By its pid an orphan is ended as well.
-   */
-  stop: (which: { pid: number } | { id: string }, report?: (line: string) => void) => Promise<SpawnedWorker>;
-  /** Workers of our user and state directory that no spawner looks after. */
-  orphans?: () => OrphanedWorker[];
-  /** Takes an orphan over: it is one of this spawner's from then on. Rejects when there is none of that pid. */
-  adopt?: (pid: number, report: (line: string) => void) => Promise<SpawnedWorker>;
-}
+import { workerMachine } from './worker.js';
+import type { EarlierRun, WorkerRequest, WorkerSettled } from './worker-types.js';
 
 export const WORKERS_MAX = 128;
-/** Of those that crashed for good so many are kept to be seen; past that the oldest is put away. */
+/** Crashed workers that are kept, so that the reason can be read; past that the oldest is removed. */
 export const CRASHED_MAX = 16;
 
 export type SpawnAnswer = 'spawned' | 'full' | 'ending';
@@ -107,17 +22,17 @@ export type WorkersEvent =
       workerId: string | null;
       established?: boolean;
     }
-  /** One of an earlier run that nobody stopped; `refused` says why it is shown only. */
+  /** A worker of an earlier run that was not stopped; `refused` tells why it is only shown. */
   | { type: 'worker.restore'; id: string; request: WorkerRequest; earlier: EarlierRun; refused: string | null }
   | WorkerSettled
   | { type: 'worker.stop'; id: string }
-  /** Ends all of them, and takes no more; those that answer requests may take longer. */
+  /** Ends all workers, and takes no more; those that are answering requests may take longer. */
   | { type: 'end'; graceMs: number; longer?: { ids: string[]; graceMs: number } };
 
 export interface WorkersContext {
   /** The grace of an end in progress. */
   graceMs: number | null;
-  /** Those that wait to be restored, in order, and the one that is being started. */
+  /** Workers that wait to be restored, in order, and the one that is being started. */
   waiting: string[];
   restoring: string | null;
 }
@@ -143,22 +58,22 @@ const spawn = s.enqueueActions(({ context, event, self, enqueue }) => {
   enqueue(() => respond(answer));
 });
 
-/** One at a time: two large models that are loaded at once may not fit, or take longer than one after the other. */
-const next = s.enqueueActions(({ context, enqueue }) => {
+/** One at a time: two large models that load at once may not fit, or take longer than one after the other. */
+const restoreNext = s.enqueueActions(({ context, enqueue }) => {
   const [first, ...waiting] = context.waiting;
   if (context.restoring !== null || context.graceMs !== null || first === undefined) return;
   enqueue.assign({ restoring: first, waiting });
   enqueue.sendTo(first, { type: 'turn' });
 });
 
-/** It is settled, or gone: not waited for any more. */
-const passOver = (id: string) =>
+/** It is settled, or gone: the next one may be restored. */
+const restored = (id: string) =>
   s.enqueueActions(({ context, enqueue }) => {
     enqueue.assign({
       waiting: context.waiting.filter((one) => one !== id),
       restoring: context.restoring === id ? null : context.restoring,
     });
-    enqueue(next);
+    enqueue(restoreNext);
   });
 
 export const workersMachine = s.createMachine({
@@ -179,12 +94,12 @@ export const workersMachine = s.createMachine({
         const { id, request, earlier, refused } = event;
         if (refused === null) enqueue.assign({ waiting: [...context.waiting, id] });
         enqueue.spawnChild('worker', { id, input: { id, request, adopt: null, earlier, restore: { refused } } });
-        enqueue(next);
+        enqueue(restoreNext);
       }),
     },
     'worker.settled': {
       actions: s.enqueueActions(({ event, enqueue }) => {
-        if (event.type === 'worker.settled') enqueue(passOver(event.id));
+        if (event.type === 'worker.settled') enqueue(restored(event.id));
       }),
     },
     'worker.stop': {
@@ -202,13 +117,13 @@ export const workersMachine = s.createMachine({
         }
       }),
     },
-    // One that is gone, or whose machine failed, makes room: it stays among the children until it is stopped.
+    // A finished or failed child stays among the children until it is stopped.
     '*': {
       actions: s.enqueueActions(({ event, enqueue }) => {
         const { type, actorId } = event as { type: string; actorId?: string };
         if (!/^xstate\.(done|error)\.actor\./.test(type) || actorId === undefined) return;
         enqueue.stopChild(actorId);
-        enqueue(passOver(actorId));
+        enqueue(restored(actorId));
       }),
     },
   },

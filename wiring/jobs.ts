@@ -6,7 +6,7 @@ import { tick } from '../actors/process/tick.js';
 import { asFailure } from '../machines/failure.js';
 import { type JobInput, jobMachine } from '../machines/job.js';
 import { jobsMachine, RUNNING_MAX } from '../machines/jobs.js';
-import type { Spawner } from '../machines/workers.js';
+import type { Spawner } from '../machines/spawner.js';
 import { wrongField } from '../server/http/peer.js';
 import { HttpProblem } from '../server/http/problem.js';
 import { type JobRoutes, jobRoutes } from '../server/jobs.js';

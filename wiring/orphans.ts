@@ -1,6 +1,6 @@
 /** The workers that no spawner looks after any more: looked for again and again, told, ended or taken over. */
 import { endOrphan, findOrphans, type Orphan } from '../actors/worker/find-orphans.js';
-import type { OrphanedWorker } from '../machines/workers.js';
+import type { OrphanedWorker } from '../machines/spawner.js';
 import { modelName } from '../wire/infer.js';
 import type { Logger } from './logger.js';
 

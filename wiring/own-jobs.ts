@@ -1,7 +1,7 @@
 /** The jobs that a hive or keeper does itself, with the workers of its own spawner. */
 import { createJobRecords } from '../actors/job/job-records.js';
 import { createOperations, type Work as OwnWork } from '../actors/job/run-operation.js';
-import type { Spawner } from '../machines/workers.js';
+import type { Spawner } from '../machines/spawner.js';
 import type { Jobs } from '../stores/jobs.js';
 import type { Operation } from '../wire/jobs.js';
 import type { ProcessContext } from './process.js';

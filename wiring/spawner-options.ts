@@ -1,7 +1,7 @@
 /** The flags of those that spawn workers: a hive and a keeper. */
 import { type Command, Option } from 'commander';
 import { createCheckModel } from '../actors/models/model-access.js';
-import { LOAD_TIMEOUT_MS } from '../machines/worker.js';
+import { LOAD_TIMEOUT_MS } from '../machines/worker-setup.js';
 import { list, parseDuration } from './options.js';
 import type { ProcessContext } from './process.js';
 

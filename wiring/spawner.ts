@@ -14,15 +14,12 @@ import { notifyQueens } from '../actors/worker/notify-queens.js';
 import { cgroupName, createRunWorker } from '../actors/worker/run-worker.js';
 import { createSpawnRecords } from '../actors/worker/spawn-records.js';
 import { type WorkerActivity, watchActivity } from '../actors/worker/worker-activity.js';
-import { LOAD_TIMEOUT_MS, type WorkerRequest, workerMachine } from '../machines/worker.js';
+import type { SpawnedWorker, Spawner } from '../machines/spawner.js';
+import { workerMachine } from '../machines/worker.js';
 import { workerHealthMachine } from '../machines/worker-health.js';
-import {
-  type SpawnAnswer,
-  type SpawnedWorker,
-  type Spawner,
-  WORKERS_MAX,
-  workersMachine,
-} from '../machines/workers.js';
+import { LOAD_TIMEOUT_MS } from '../machines/worker-setup.js';
+import type { WorkerRequest } from '../machines/worker-types.js';
+import { type SpawnAnswer, WORKERS_MAX, workersMachine } from '../machines/workers.js';
 import { STOPPED_MAX } from '../wire/heartbeat.js';
 import { modelName } from '../wire/infer.js';
 import { allowedHosts, type ProcessOptions } from './options.js';

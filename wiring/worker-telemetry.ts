@@ -1,7 +1,7 @@
 /** What a hive tells of its workers each tick, beside what is measured of them. Pure. */
 
-import { telemetryStatus, type WorkerRequest } from '../machines/worker.js';
-import type { OrphanedWorker, SpawnedWorker } from '../machines/workers.js';
+import type { OrphanedWorker, SpawnedWorker } from '../machines/spawner.js';
+import { telemetryStatus, type WorkerRequest } from '../machines/worker-types.js';
 import type { WorkerName } from '../stores/latest.js';
 import { hostForUrl, hostOf } from '../wire/url.js';
 import { CRASHED, LAST_LINES, ORPHANED } from '../wire/worker.js';

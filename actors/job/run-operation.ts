@@ -1,6 +1,7 @@
 /** What a hive or keeper does for a job, with the workers of its own spawner and nobody else's. */
-import type { WorkerRequest } from '../../machines/worker.js';
-import type { SpawnedWorker, Spawner } from '../../machines/workers.js';
+
+import type { SpawnedWorker, Spawner } from '../../machines/spawner.js';
+import type { WorkerRequest } from '../../machines/worker-types.js';
 import type { Infer, Operation, WorkerProcess, WorkerProcessDelete, WorkerSpawn } from '../../wire/jobs.js';
 import { otherOperation } from '../../wire/other-operations.js';
 import { expectedWorker } from '../../wire/worker.js';

@@ -5,7 +5,7 @@
  */
 import { readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import type { EarlierRun, WorkerRequest } from '../../machines/worker.js';
+import type { EarlierRun, WorkerRequest } from '../../machines/worker-types.js';
 import { makeDirectory, type StateDir } from '../process/state-dir.js';
 import { isWorkerRequest } from './spawn-records.js';
 

@@ -6,7 +6,7 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { WorkerEndpoint, WorkerRequest } from '../../machines/worker.js';
+import type { WorkerEndpoint, WorkerRequest } from '../../machines/worker-types.js';
 import {
   identityOf,
   isStillThere,

@@ -3,7 +3,7 @@
  * failure is no harm: she learns of it from telemetry and from the registry as well.
  */
 import type { Socket } from 'node:net';
-import type { WorkerEndpoint } from '../../machines/worker.js';
+import type { WorkerEndpoint } from '../../machines/worker-types.js';
 import { unmapped } from '../../wire/url.js';
 import type { WorkerRegistration } from '../../wire/worker.js';
 import { type Endpoint, urlTowards } from '../net/endpoint.js';

@@ -4,7 +4,7 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import { fromCallback } from 'xstate';
-import type { RunEvent, RunInput, WorkerEvent, WorkerExit, WorkerRequest } from '../../machines/worker.js';
+import type { RunEvent, RunInput, WorkerEvent, WorkerExit, WorkerRequest } from '../../machines/worker-types.js';
 import { enterCgroup, findSlice, removeCgroup } from '../process/cgroup.js';
 import { identityOf, isStillThere, membersOfSession, signalProcess } from '../process/process-identity.js';
 import { spawnProcess } from '../process/spawn-process.js';

@@ -5,7 +5,7 @@
 import { closeSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
-import type { WorkerEndpoint, WorkerRequest } from '../../machines/worker.js';
+import type { WorkerEndpoint, WorkerRequest } from '../../machines/worker-types.js';
 import { KV_TYPES, WORKER_KINDS } from '../../wire/jobs.js';
 import { readJson } from '../../wire/json.js';
 import { isId, WorkerId } from '../../wire/status.js';

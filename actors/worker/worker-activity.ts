@@ -2,7 +2,7 @@
  * Asks each healthy worker of a spawner's own, once a second, what it does: that it is busy, and how many tokens it
  * makes, no operating system tells. Not whether it lives: `machines/worker-health.ts` asks that.
  */
-import type { WorkerEndpoint } from '../../machines/worker.js';
+import type { WorkerEndpoint } from '../../machines/worker-types.js';
 import { knownParser } from '../../wire/schema.js';
 import { PATH } from '../../wire/status.js';
 import { expectedWorker, WorkerInfo } from '../../wire/worker.js';

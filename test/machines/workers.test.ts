@@ -1,13 +1,14 @@
 import t from 'tap';
 import { createActor, fromCallback, fromPromise } from 'xstate';
-import { type RunEvent, type RunInput, type WorkerEvent, workerMachine } from '../../machines/worker.js';
+import { workerMachine } from '../../machines/worker.js';
 import { type WorkerHealth, type WorkerHealthInput, workerHealthMachine } from '../../machines/worker-health.js';
+import type { RunEvent, RunInput, WorkerEvent } from '../../machines/worker-types.js';
 import { workersMachine } from '../../machines/workers.js';
 import { createScript, type Script } from './transcript.js';
 
-/** Workers whose processes are puppets, by their ids; each listens when told to, and is healthy as soon as it does. */
+/** Workers with fake processes, by id; each is healthy as soon as it listens. */
 function spawner(script: Script) {
-  const runs = new Map<string, { input: RunInput; tell: (event: WorkerEvent) => void }>();
+  const runs = new Map<string, { input: RunInput; send: (event: WorkerEvent) => void }>();
   const health = workerHealthMachine.provide({
     actors: {
       checkHealth: fromPromise<WorkerHealth, Pick<WorkerHealthInput, 'url' | 'worker'>>(async () => ({
@@ -18,7 +19,7 @@ function spawner(script: Script) {
     },
   });
   const run = fromCallback<RunEvent, RunInput>(({ input, sendBack }) => {
-    runs.set(input.id, { input, tell: sendBack });
+    runs.set(input.id, { input, send: sendBack });
     return () => runs.delete(input.id);
   });
   const worker = workerMachine.provide({ actors: { run, health } });
@@ -39,19 +40,19 @@ const restore = (id: string, more: object = {}) =>
   ({ type: 'worker.restore', id, request, earlier, refused: null, ...more }) as const;
 const endpoint = (port: number) => ({ workerId: `worker-llm-${port}@gpu-0`, url: `http://127.0.0.1:${port}`, port });
 
-t.test('those that are restored are started one at a time, in order, past those that are refused', async (t) => {
+t.test('restored workers are started one at a time, in order, and refused ones are skipped', async (t) => {
   const script = createScript();
   const { actor, runs, states } = spawner(script);
   for (const id of ['a', 'b', 'c']) actor.send(restore(id));
-  actor.send(restore('never', { refused: 'it was loading when all went down, twice' }));
+  actor.send(restore('never', { refused: 'it was being started the last 2 times' }));
   await script.pass(600);
   t.strictSame(states(), { a: 'starting', b: 'waiting', c: 'waiting', never: 'crashed' });
-  runs.get('a')?.tell({ type: 'process.listening', endpoint: endpoint(8080) });
+  runs.get('a')?.send({ type: 'process.listening', endpoint: endpoint(8080) });
   await script.pass(100);
   t.strictSame(states(), { a: 'healthy', b: 'starting', c: 'waiting', never: 'crashed' });
-  // One that cannot run holds up nobody for longer than it is tried.
+  // A worker that cannot run delays the others only while it is restarted.
   for (let n = 0; n <= 5; n += 1) {
-    runs.get('b')?.tell({
+    runs.get('b')?.send({
       type: 'process.exited',
       exit: { code: 1, signal: null, message: 'it ended with code 1', lastLines: [] },
     });
@@ -61,7 +62,7 @@ t.test('those that are restored are started one at a time, in order, past those 
   actor.stop();
 });
 
-t.test('one that waits and is stopped is passed over, and so is one that is stopped as it starts', async (t) => {
+t.test('a worker that is stopped while it waits is skipped, and so is one that is stopped as it starts', async (t) => {
   const script = createScript();
   const { actor, runs, states } = spawner(script);
   for (const id of ['a', 'b', 'c', 'd']) actor.send(restore(id));
@@ -70,32 +71,32 @@ t.test('one that waits and is stopped is passed over, and so is one that is stop
   actor.send({ type: 'worker.stop', id: 'a' });
   await script.pass(100);
   t.strictSame(states(), { a: 'stopping', c: 'waiting', d: 'waiting' }, 'its memory is taken until it has ended');
-  runs.get('a')?.tell({ type: 'process.exited', exit: { code: 0, signal: null, message: '', lastLines: [] } });
+  runs.get('a')?.send({ type: 'process.exited', exit: { code: 0, signal: null, message: '', lastLines: [] } });
   await script.pass(100);
   t.strictSame(states(), { c: 'starting', d: 'waiting' });
   actor.stop();
 });
 
-t.test('a worker before an engine elsewhere holds up nobody while that is away', async (t) => {
+t.test('a worker whose engine runs elsewhere does not delay the others while that is away', async (t) => {
   const script = createScript();
   const { actor, runs, states } = spawner(script);
   actor.send(restore('engine', { request: { ...request, worker: 'openai', engineUrl: 'http://127.0.0.1:11434' } }));
   actor.send(restore('b'));
   await script.pass(100);
   t.strictSame(states(), { engine: 'starting', b: 'waiting' });
-  runs.get('engine')?.tell({ type: 'process.listening', endpoint: endpoint(8080) });
+  runs.get('engine')?.send({ type: 'process.listening', endpoint: endpoint(8080) });
   await script.pass(100);
   t.match(states(), { b: 'starting' });
   actor.stop();
 });
 
-t.test('when all end, nobody is started any more', async (t) => {
+t.test('once all are ended, no worker is started', async (t) => {
   const script = createScript();
   const { actor, runs, states } = spawner(script);
   for (const id of ['a', 'b']) actor.send(restore(id));
   await script.pass(100);
   actor.send({ type: 'end', graceMs: 1_000 });
-  runs.get('a')?.tell({ type: 'process.exited', exit: { code: 0, signal: null, message: '', lastLines: [] } });
+  runs.get('a')?.send({ type: 'process.exited', exit: { code: 0, signal: null, message: '', lastLines: [] } });
   await script.pass(1_000);
   t.strictSame(states(), {});
   t.equal(runs.size, 0);

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import { findSlice, removeCgroup } from '../../actors/process/cgroup.js';
-import type { SpawnedWorker } from '../../machines/workers.js';
+import type { SpawnedWorker } from '../../machines/spawner.js';
 import { isAlive } from '../helpers/alive.js';
 import { getJson, openStream } from '../helpers/http.js';
 import { run } from '../helpers/jobs.js';

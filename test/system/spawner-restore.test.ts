@@ -115,8 +115,8 @@ test('a worker that crashes keeps its id, though its port is taken meanwhile', a
 test('a load that comes no further ends the spawn, with the reason', async (t) => {
   const spawner = await startSpawner(t, { stateDir: temporary(t), loadTimeoutMs: 6_000 });
   // Progress in steps of a quarter, which is never reached; the time is for the first answer of /health.
-  await t.rejects(spawner.spawn('slow?loadMs=86400000'), /came no further within --load-timeout: .*loading slow: 0 %/);
-  t.match(await spawner.list(), [{ state: 'crashed', reason: /came no further/ }]);
+  await t.rejects(spawner.spawn('slow?loadMs=86400000'), /no progress within --load-timeout: .*loading slow: 0 %/);
+  t.match(await spawner.list(), [{ state: 'crashed', reason: /no progress/ }]);
 });
 
 for (const [how, change] of [

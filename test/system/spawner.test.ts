@@ -147,11 +147,11 @@ test('a worker that cannot start is tried three times and then reported with its
     spawner.reports.filter((line) => !line.startsWith('process ')),
     [
       ...['crashed: it ended with code 1', '  stand-in for tiny begins', '  the model cannot be read'],
-      'it is started again in 1 s (1 of 2)',
+      'restarting in 1 s (1 of 2)',
       ...['crashed: it ended with code 1', '  stand-in for tiny begins', '  the model cannot be read'],
-      'it is started again in 2 s (2 of 2)',
+      'restarting in 2 s (2 of 2)',
       ...['crashed: it ended with code 1', '  stand-in for tiny begins', '  the model cannot be read'],
-      'it is not started again',
+      'not restarted',
     ],
   );
   const [crashed] = await spawner.list();
@@ -187,7 +187,7 @@ test('one that ignores SIGTERM is killed, and all that it started with it', asyn
   const family = () => (isLinux ? membersOfSession(worker.pid as number) : []);
   if (isLinux) await waitFor('its child', () => family().length === 2);
   await spawner.stop({ pid: worker.pid as number });
-  t.match(spawner.reports.slice(-3), [/is asked to end/, /is killed/, /it is gone/]);
+  t.match(spawner.reports.slice(-3), [/asking process \d+ to end/, /killing process/, /^stopped$/]);
   await waitFor('the end of its child', () => family().length === 0);
 });
 

@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { SpawnedWorker } from '../../machines/workers.js';
+import type { SpawnedWorker } from '../../machines/spawner.js';
 import { workersToTelemetry } from '../../wiring/worker-telemetry.js';
 
 const worker = (over: Partial<SpawnedWorker>): SpawnedWorker => ({
