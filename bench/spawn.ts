@@ -1,7 +1,7 @@
 /** What do ten thousand subscriptions cost the queen's machines, and does anything stay when they go? */
 import { type Answer, atMost, type Bench } from './lib/bench.js';
 import { startChild } from './lib/child.js';
-import type { Subscriptions } from './load/subscriptions.js';
+import type { SubscriptionLoad } from './load/subscriptions.js';
 
 export const bench: Bench = {
   question: 'How long do 10,000 subscriptions take to start and to stop, what do they hold, and what is left of them?',
@@ -9,10 +9,10 @@ export const bench: Bench = {
     const sizes = quick ? [100, 1_000, 2_000] : [100, 1_000, 10_000];
     const flags = ['--expose-gc'];
     const rows = [];
-    let last: Awaited<ReturnType<Subscriptions['run']>> | undefined;
+    let last: Awaited<ReturnType<SubscriptionLoad['run']>> | undefined;
     for (const count of sizes) {
       say(`${count} subscriptions`);
-      last = await startChild<Subscriptions>(scope, 'load/subscriptions.js', flags).run({ count });
+      last = await startChild<SubscriptionLoad>(scope, 'load/subscriptions.js', flags).run({ count });
       const { spawnMs, againMs, stopMs, beforeMb, liveMb, afterMb, leftOver, streaming } = last;
       rows.push([
         'in the queen',
@@ -30,7 +30,7 @@ export const bench: Bench = {
     }
     const count = sizes.at(-1) ?? 0;
     say(`${count} subscriptions, standing alone`);
-    const alone = await startChild<Subscriptions>(scope, 'load/subscriptions.js', flags).alone({ count });
+    const alone = await startChild<SubscriptionLoad>(scope, 'load/subscriptions.js', flags).alone({ count });
     const { spawnMs, stopMs, beforeMb, liveMb } = alone;
     rows.push([
       'standing alone',

@@ -1,67 +1,26 @@
 /**
- * A queen's tie to one hive: connecting → streaming (fresh ⇄ stale) → lost (PROTOCOL, "The queen's subscription to a
- * hive"). It lives as long as the hive's entry; each ready callback gives it a subscriber of its own, the one before
- * being stopped first. It owns the hive's name, so it alone decides who may hold it.
+ * A queen's subscription to one hive: connecting → streaming (fresh ⇄ stale) → lost (docs/protocol.md, section 4.5). It
+ * lives as long as the hive's entry; each ready callback gives it a new subscriber actor, after the one before was
+ * stopped. It owns the hive's name, so it alone decides who may hold it.
  */
-import { assign, fromCallback, fromPromise, setup, stopChild } from 'xstate';
+import { type ActorRefFrom, assign, fromCallback, fromPromise, setup, stopChild } from 'xstate';
 import { INTERVAL_MS } from '../wire/heartbeat.js';
 import { FIRST_EVENT_MS, seekDelayMs, silenceLimits } from './backoff.js';
-import { asFailure, type Failure, type FailureKind, notProvided } from './failure.js';
-import { type AskInput, type SeekReport, seekMachine } from './seek.js';
+import { asFailure, type FailureKind, notProvided } from './failure.js';
+import { judge, type KnownHive, movesAfter, type NameHolder, type ReadyAnswer, type ReadyEvent } from './hive-name.js';
+import { type Loss, lossByFailure, lossBySilence, noEvent, notAnnounced, notOpened, stillAway } from './loss.js';
+import { type AskInput, seekMachine } from './seek.js';
+import type { ShownState, SubscribeInput, SubscriptionEvent, SubscriptionInput } from './subscription-events.js';
 
-/** How often a hive of one instance may move within the window: two copies of one state directory never stop. */
-const MOVES_MAX = 3;
-const MOVES_WINDOW_MS = 10_000;
-
-/** What only a person can put right: said instead of what a hive was lost by. */
-const NEEDS_MENDING = new Set<FailureKind>(['unauthorized', 'protocol', 'identity', 'not-allowed', 'exhausted']);
-
-/** How often a stream that could not be opened for want of our own descriptors or ports is tried again, each second. */
+/** How often a stream that could not be opened for lack of our own descriptors or ports is retried, once a second. */
 const EXHAUSTED_RETRIES_MAX = 5;
 
-/** The stream carries bytes, but nothing as long as an event. */
-const NO_EVENT = 'its stream opens, but no event arrives: large packets may not pass (check the MTU of the path)';
-
-export type ReadyAnswer =
-  | { outcome: 'subscribed' }
-  /** Another hive holds the name; `holderUrl` is where. */
-  | { outcome: 'conflict'; holderUrl: string }
-  /** The same instance calls from two URLs in turn. */
-  | { outcome: 'moving'; holderUrl: string }
-  /** This queen has as many hives as she takes. */
-  | { outcome: 'full' };
-
-export interface ReadyEvent {
-  type: 'hive.ready';
-  hiveId: string;
-  hiveUrl: string;
-  /** Rbee-Instance, if the hive sends one. */
-  instance: string | null;
-  /** It presented our token, so it may be sent it. */
-  trusted: boolean;
-  /** The receiver's monotonic clock, in ms. */
-  at: number;
-  respond: (answer: ReadyAnswer) => void;
-}
-
-/** A hive from before the queen's restart. */
-export interface KnownHive {
-  hiveId: string;
-  hiveUrl: string;
-  instance: string | null;
-  trusted: boolean;
-}
-
-export type SubscriptionInput = KnownHive & { origin: 'callback' | 'known' };
-
-export interface SubscriptionContext extends KnownHive {
+export interface SubscriptionContext extends KnownHive, NameHolder {
   intervalMs: number;
-  /** Known to the queen's readers: its stream was open once, or it was known before her restart. */
+  /** The queen's readers see it: its stream was open once, or it was known before the queen's restart. */
   registered: boolean;
-  /** It streamed in this run: searched for more often than one that is only known of. */
+  /** It streamed in this run: searched for more often than a hive that is only known. */
   streamed: boolean;
-  /** What readers are shown; kept while a new stream replaces an old one. */
-  shown: 'connecting' | 'streaming' | 'lost';
   reason: string | null;
   /** What kind of failure `reason` is, where it is one. */
   failure: FailureKind | null;
@@ -69,46 +28,11 @@ export interface SubscriptionContext extends KnownHive {
   /** Why it is still away, as the search for it found. */
   seekReason: string | null;
   /** What was wrong with the events of a stream that is not open yet. */
-  misread: string | null;
-  /** How often it was asked for since it last streamed for long. */
+  invalidEvent: string | null;
+  /** How often it was asked to announce itself since it last streamed for long. */
   asked: number;
-  /** Retries for want of our own resources since it called. */
+  /** Retries for lack of our own resources since it called. */
   retries: number;
-  /** Times of the last moves, by the receiver's monotonic clock. */
-  moves: number[];
-}
-
-export type SubscriptionEvent =
-  | ReadyEvent
-  | { type: 'hive.forget'; respond: (answer: ForgetAnswer) => void }
-  /** The stream's headers are there, and they are those of a stream. */
-  | { type: 'answered' }
-  /** Its first event arrived: a stream that carries none is not open. */
-  | { type: 'opened' }
-  /** An event came that is none of a hive: said until the stream is open. */
-  | { type: 'misread'; detail: string }
-  | { type: 'failed'; failure: Failure }
-  | { type: 'closed'; reason: string }
-  | { type: 'interval'; ms: number }
-  /** Nothing was heard for so long; said once at each limit. */
-  | { type: 'silent'; ms: number }
-  | { type: 'heard' }
-  | SeekReport;
-
-export type ForgetAnswer = 'forgotten' | 'streaming' | 'unknown';
-
-export interface SubscribeInput {
-  hiveId: string;
-  hiveUrl: string;
-  trusted: boolean;
-  /** What the hive said last, until it says another: both sides of a subscription count silence by the same. */
-  intervalMs: number;
-}
-
-/** What `publish` is told: the state that readers of the queen are shown. */
-export interface ShownState {
-  state: 'connecting' | 'streaming' | 'lost' | 'forgotten';
-  stale: boolean;
 }
 
 const s = setup({
@@ -118,7 +42,7 @@ const s = setup({
     events: {} as SubscriptionEvent,
   },
   actors: {
-    /** Opens the stream, feeds the stores, and says here only what changes the state. */
+    /** Opens the stream, feeds the stores, and sends the machine only what changes its state. */
     subscriber: fromCallback<SubscriptionEvent, SubscribeInput>(() => notProvided('subscriber')),
     /** Asks once for an announcement. Resolves when the expected hive answered. Rejects with a `Failure`. */
     ask: fromPromise<void, AskInput>(() => notProvided('ask')),
@@ -129,8 +53,8 @@ const s = setup({
   actions: {
     /** Shows a state to the queen's readers; provided by `wiring/`. */
     publish: (_, _shown: ShownState) => {},
-    /** A hive that nobody knew called and could not be read; provided by `wiring/`. */
-    unreached: () => {},
+    /** A hive that is not known yet called, and its stream could not be opened; provided by `wiring/`. */
+    noteUnreachable: () => {},
     /** A subscription that replaces a live one keeps what readers are shown. */
     adopt: assign(({ context }, { event }: { event: ReadyEvent }) => ({
       hiveUrl: event.hiveUrl,
@@ -138,13 +62,10 @@ const s = setup({
       trusted: event.trusted || (context.trusted && event.hiveUrl === context.hiveUrl),
       seekReason: null,
       retries: 0,
-      moves: event.hiveUrl === context.hiveUrl ? context.moves : [...recentMoves(context, event), event.at],
+      moves: movesAfter(context, event),
     })),
     answer: (_, { event, answer }: { event: ReadyEvent; answer: ReadyAnswer }) => event.respond(answer),
-    noteLoss: assign((_, { reason, failure = null }: { reason: string; failure?: FailureKind | null }) => ({
-      reason,
-      failure,
-    })),
+    noteLoss: assign((_, { reason, failure = null }: Loss) => ({ reason, failure })),
   },
   guards: {
     lostBySilence: ({ context }, { ms }: { ms: number }) => ms >= silenceLimits(context.intervalMs).lostMs,
@@ -152,52 +73,21 @@ const s = setup({
       const { staleMs, lostMs } = silenceLimits(context.intervalMs);
       return ms >= staleMs && ms < lostMs;
     },
-    /** PROTOCOL, "Names can collide". */
-    mayHold: ({ context }, { event }: { event: ReadyEvent }) => judge(context, event) === 'subscribed',
+    mayHold: ({ context }, { event }: { event: ReadyEvent }) => judge(context, event).outcome === 'subscribed',
   },
   delays: {
     openTimeout: 5_000,
-    /** The latest event is sent as a stream opens: one that is late is said, one that does not come is a loss. */
+    /** The latest event is sent as a stream opens: a late one is shown as stale, a missing one is a loss. */
     firstEventLate: silenceLimits(INTERVAL_MS.default).staleMs,
     firstEventTimeout: FIRST_EVENT_MS,
     exhaustedRetry: 1_000,
     /**
-     * A stream that is fresh for less does not start the search over, or one that fails soon would be asked in a loop.
-     * Longer than the silence that ends a stream.
+     * Only a stream that was fresh for so long resets the search: otherwise a hive whose streams end at once would be asked
+     * in a loop. Longer than the silence that ends a stream.
      */
     steady: 15_000,
   },
 });
-
-const recentMoves = ({ moves }: Pick<SubscriptionContext, 'moves'>, event: ReadyEvent): number[] =>
-  moves.filter((at) => event.at - at < MOVES_WINDOW_MS);
-
-/** Whether a callback may have the name: its own URL always, its own instance when it moves, anybody when it is free. */
-export function judge(
-  { hiveUrl, instance, shown, moves }: SubscriptionContext,
-  event: ReadyEvent,
-): ReadyAnswer['outcome'] {
-  if (event.hiveUrl === hiveUrl) return 'subscribed';
-  if (event.instance !== null && event.instance === instance) {
-    return recentMoves({ moves }, event).length < MOVES_MAX ? 'subscribed' : 'moving';
-  }
-  return shown === 'streaming' ? 'conflict' : 'subscribed';
-}
-
-function refusal(context: SubscriptionContext, event: ReadyEvent): ReadyAnswer {
-  const outcome = judge(context, event) === 'moving' ? 'moving' : 'conflict';
-  return { outcome, holderUrl: context.hiveUrl };
-}
-
-const lossOf = ({ failure }: { failure: Failure }) => ({ reason: failure.message, failure: failure.kind });
-
-const noEvent = ({ context: { misread } }: { context: SubscriptionContext }) => ({
-  reason: misread === null ? NO_EVENT : `its events are not understood: ${misread}`,
-});
-
-/** Why it is still away: what somebody must mend before it can be found, or how it was lost and what the search met. */
-const seekReasonOf = ({ reason }: SubscriptionContext, { kind, message }: Failure): string =>
-  NEEDS_MENDING.has(kind) || reason === null || reason === message ? message : `${reason}; ${message}`;
 
 const scheduleOf = ({ streamed }: SubscriptionContext) => (streamed ? 'lost' : 'known');
 
@@ -207,6 +97,31 @@ const subscribeInput = ({ context }: { context: SubscriptionContext }): Subscrib
   trusted: context.trusted,
   intervalMs: context.intervalMs,
 });
+
+/** A hive that announces itself, or that a keeper found, replaces the stream if it may hold the name. */
+const onCall = [
+  {
+    guard: { type: 'mayHold', params: ({ event }: { event: ReadyEvent }) => ({ event }) },
+    target: '.connecting.opening',
+    reenter: true,
+    actions: [
+      { type: 'adopt', params: ({ event }: { event: ReadyEvent }) => ({ event }) },
+      {
+        type: 'answer',
+        params: ({ event }: { event: ReadyEvent }) => ({ event, answer: { outcome: 'subscribed' } as const }),
+      },
+    ],
+  },
+  {
+    actions: {
+      type: 'answer',
+      params: ({ context, event }: { context: SubscriptionContext; event: ReadyEvent }) => ({
+        event,
+        answer: judge(context, event),
+      }),
+    },
+  },
+] as const;
 
 export const hiveSubscriptionMachine = s.createMachine({
   id: 'hive-subscription',
@@ -223,7 +138,7 @@ export const hiveSubscriptionMachine = s.createMachine({
     failure: null,
     nextAttemptMs: null,
     seekReason: null,
-    misread: null,
+    invalidEvent: null,
     asked: 0,
     retries: 0,
     moves: [],
@@ -231,18 +146,8 @@ export const hiveSubscriptionMachine = s.createMachine({
   initial: 'connecting',
   on: {
     interval: { actions: assign({ intervalMs: ({ event }) => event.ms }) },
-    'hive.ready': [
-      {
-        guard: { type: 'mayHold', params: ({ event }) => ({ event }) },
-        target: '.connecting.opening',
-        reenter: true,
-        actions: [
-          { type: 'adopt', params: ({ event }) => ({ event }) },
-          { type: 'answer', params: ({ event }) => ({ event, answer: { outcome: 'subscribed' } }) },
-        ],
-      },
-      { actions: { type: 'answer', params: ({ context, event }) => ({ event, answer: refusal(context, event) }) } },
-    ],
+    'hive.ready': onCall,
+    'hive.found': onCall,
     'hive.forget': [
       {
         guard: ({ context }) => context.shown === 'streaming',
@@ -271,7 +176,7 @@ export const hiveSubscriptionMachine = s.createMachine({
             { target: 'opening' },
           ],
         },
-        /** Known from before this queen started: asked to announce itself. */
+        /** Known from before a restart of this process: it is asked to announce itself. */
         asking: {
           entry: [assign({ asked: 1 }), { type: 'publish', params: { state: 'connecting', stale: false } }],
           invoke: {
@@ -287,15 +192,15 @@ export const hiveSubscriptionMachine = s.createMachine({
               target: '#lost',
               actions: {
                 type: 'noteLoss',
-                params: ({ context }) => ({ reason: `${context.hiveUrl} did not announce itself when asked` }),
+                params: ({ context }) => notAnnounced(context.hiveUrl),
               },
             },
           },
         },
-        /** It called: its stream is being opened, the one before being closed first. */
+        /** It called: the old stream is closed, then the new one is opened. */
         opening: {
           entry: [
-            assign({ misread: null }),
+            assign({ invalidEvent: null }),
             stopChild('subscriber'),
             s.spawnChild('subscriber', { id: 'subscriber', input: subscribeInput }),
           ],
@@ -308,7 +213,7 @@ export const hiveSubscriptionMachine = s.createMachine({
                   event.failure.kind === 'exhausted' && context.retries < EXHAUSTED_RETRIES_MAX,
                 target: 'exhausted',
               },
-              { target: '#failed', actions: { type: 'noteLoss', params: ({ event }) => lossOf(event) } },
+              { target: '#failed', actions: { type: 'noteLoss', params: ({ event }) => lossByFailure(event.failure) } },
             ],
             closed: {
               target: '#failed',
@@ -320,29 +225,26 @@ export const hiveSubscriptionMachine = s.createMachine({
               target: '#failed',
               actions: {
                 type: 'noteLoss',
-                params: ({ context }) => ({
-                  reason: `${context.hiveUrl} did not open its stream within 5 s`,
-                  failure: 'timeout',
-                }),
+                params: ({ context }) => notOpened(context.hiveUrl),
               },
             },
           },
         },
-        /** We could not open a connection to anybody: that is no word about this hive. */
+        /** This process cannot open any connection: that is no failure of the hive. */
         exhausted: {
           entry: assign({ retries: ({ context }) => context.retries + 1 }),
           after: { exhaustedRetry: 'opening' },
         },
         /**
-         * Headers pass where large packets do not: a stream is fresh after its first event. Until then a hive that was lost
-         * stays so, and another is at best stale.
+         * Headers arrive even where large packets are dropped, so a stream is fresh only after its first event. Until then a
+         * lost hive stays lost, and any other is at best stale.
          */
         answered: {
           entry: assign({ registered: true, streamed: true }),
           after: {
             firstEventLate: {
               actions: [
-                { type: 'noteLoss', params: noEvent },
+                { type: 'noteLoss', params: ({ context }) => noEvent(context.invalidEvent) },
                 assign({ shown: ({ context }) => (context.shown === 'lost' ? 'lost' : 'streaming') }),
                 {
                   type: 'publish',
@@ -350,24 +252,30 @@ export const hiveSubscriptionMachine = s.createMachine({
                 },
               ],
             },
-            firstEventTimeout: { target: '#lost', actions: { type: 'noteLoss', params: noEvent } },
+            firstEventTimeout: {
+              target: '#lost',
+              actions: { type: 'noteLoss', params: ({ context }) => noEvent(context.invalidEvent) },
+            },
           },
           on: {
             opened: '#streaming',
-            misread: { actions: assign({ misread: ({ event }) => event.detail }) },
+            'event.invalid': { actions: assign({ invalidEvent: ({ event }) => event.detail }) },
             closed: {
               target: '#lost',
               actions: { type: 'noteLoss', params: ({ event }) => ({ reason: event.reason }) },
             },
-            failed: { target: '#lost', actions: { type: 'noteLoss', params: ({ event }) => lossOf(event) } },
+            failed: {
+              target: '#lost',
+              actions: { type: 'noteLoss', params: ({ event }) => lossByFailure(event.failure) },
+            },
           },
         },
-        /** A hive is registered when its stream is open, not before: one that never was leaves no entry. */
+        /** A hive whose stream was never open leaves no entry. */
         failed: {
           id: 'failed',
           always: [
             { guard: ({ context }) => context.registered, target: '#lost' },
-            { target: '#gone', actions: 'unreached' },
+            { target: '#gone', actions: 'noteUnreachable' },
           ],
         },
       },
@@ -390,11 +298,11 @@ export const hiveSubscriptionMachine = s.createMachine({
           target: 'lost',
           actions: {
             type: 'noteLoss',
-            params: ({ event }) => ({ reason: `silent for ${Math.round(event.ms / 100) / 10} s` }),
+            params: ({ event }) => lossBySilence(event.ms),
           },
         },
         closed: { target: 'lost', actions: { type: 'noteLoss', params: ({ event }) => ({ reason: event.reason }) } },
-        failed: { target: 'lost', actions: { type: 'noteLoss', params: ({ event }) => lossOf(event) } },
+        failed: { target: 'lost', actions: { type: 'noteLoss', params: ({ event }) => lossByFailure(event.failure) } },
       },
       states: {
         fresh: {
@@ -437,9 +345,9 @@ export const hiveSubscriptionMachine = s.createMachine({
           ],
         },
         'seek.failed': {
-          guard: ({ context, event }) => seekReasonOf(context, event.failure) !== context.seekReason,
+          guard: ({ context, event }) => stillAway(context.reason, event.failure) !== context.seekReason,
           actions: [
-            assign({ seekReason: ({ context, event }) => seekReasonOf(context, event.failure) }),
+            assign({ seekReason: ({ context, event }) => stillAway(context.reason, event.failure) }),
             { type: 'publish', params: { state: 'lost', stale: false } },
           ],
         },
@@ -448,3 +356,5 @@ export const hiveSubscriptionMachine = s.createMachine({
     gone: { id: 'gone', type: 'final', entry: stopChild('subscriber') },
   },
 });
+
+export type SubscriptionRef = ActorRefFrom<typeof hiveSubscriptionMachine>;

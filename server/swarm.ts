@@ -1,6 +1,5 @@
 /** The routes by which the swarm is read: its stream and its lists. The same on a queen and on a keeper. */
-import type { ForgetAnswer } from '../machines/hive-subscription.js';
-import type { QueenEvent } from '../machines/queen.js';
+import type { ForgetAnswer } from '../machines/subscription-events.js';
 import type { Fleet } from '../stores/fleet.js';
 import type { Now } from '../stores/workers.js';
 import { type HiveHeartbeat, type HiveTelemetry, QueenHeartbeat } from '../wire/heartbeat.js';
@@ -12,29 +11,30 @@ import { answerJson, type Route } from './http/route.js';
 import { Broadcast } from './http/sse/broadcast.js';
 import { frame } from './http/sse/frame.js';
 
-/** What is kept for readers that do not keep up (PROTOCOL, "Telemetry"). */
+/** What is kept for readers that do not keep up (docs/protocol.md, section 5.3). */
 const RING_BYTES_MAX = 8 * 1024 * 1024;
-/** "What arrives within a few tens of ms leaves in one write." */
+/** Events that arrive within so long are sent in one write. */
 const COALESCE_MS = 40;
 
-export interface SwarmDoorsInput {
-  send: (event: Extract<QueenEvent, { type: 'hive.forget' }>) => void;
+export interface SwarmRoutesInput {
+  /** Ends the subscription to a hive that does not stream. */
+  forget: (hiveId: string) => ForgetAnswer;
   fleet: Fleet;
   now: () => Now;
-  /** What a new reader is told behind all that the fleet knows. */
+  /** What a new reader of the stream is sent after the whole fleet. */
   more: () => QueenHeartbeat[];
 }
 
 export interface SwarmRoutes {
   routes: Route[];
   stream: Broadcast;
-  /** Puts the swarm in numbers on the stream. */
+  /** Sends the swarm in numbers to the readers. */
   publishSnapshot: () => void;
-  /** Puts an event on the stream, if anybody reads it. */
+  /** Sends an event to the readers, if there are any. */
   publish: (event: () => QueenHeartbeat) => void;
 }
 
-export function swarmRoutes(input: SwarmDoorsInput): SwarmRoutes {
+export function swarmRoutes(input: SwarmRoutesInput): SwarmRoutes {
   const { stream, ...publishers } = swarmStream(input);
   return { stream, ...publishers, routes: [...queries(input), streamRoute(stream)] };
 }
@@ -42,8 +42,8 @@ export function swarmRoutes(input: SwarmDoorsInput): SwarmRoutes {
 const heartbeat = (data: QueenHeartbeat) => frame('heartbeat', JSON.stringify(data));
 
 /** Feeds the stream from the fleet: each event serialised once, the latest of each hive kept for new readers. */
-function swarmStream({ fleet, now, more }: SwarmDoorsInput): Omit<SwarmRoutes, 'routes'> {
-  /** Framed when somebody first wants it: where nobody watches nothing is serialised. */
+function swarmStream({ fleet, now, more }: SwarmRoutesInput): Omit<SwarmRoutes, 'routes'> {
+  /** Framed when the first reader needs it: without readers nothing is serialised. */
   const latest = new Map<string, { telemetry: HiveTelemetry; framed: Buffer | null }>();
   const framedOf = (hiveId: string): Buffer[] => {
     const last = latest.get(hiveId);
@@ -81,7 +81,7 @@ function swarmStream({ fleet, now, more }: SwarmDoorsInput): Omit<SwarmRoutes, '
       received_at: receivedAt,
       node: hive.node,
       workers: hive.workers,
-      ...told(beat),
+      ...statusOf(beat),
     };
     const framed = stream.readers.size === 0 ? null : heartbeat(telemetry);
     latest.set(hive.hive_id, { telemetry, framed });
@@ -96,8 +96,10 @@ function swarmStream({ fleet, now, more }: SwarmDoorsInput): Omit<SwarmRoutes, '
   };
 }
 
-/** What a hive says of itself, where it does. */
-function told({ hive_info }: HiveHeartbeat): Pick<HiveTelemetry, 'operational_status' | 'health_status' | 'labels'> {
+/** The status and the labels of a hive, where it sends them. */
+function statusOf({
+  hive_info,
+}: HiveHeartbeat): Pick<HiveTelemetry, 'operational_status' | 'health_status' | 'labels'> {
   const { operational_status, health_status, labels } = hive_info ?? {};
   return {
     ...(operational_status ? { operational_status } : {}),
@@ -124,14 +126,19 @@ function streamRoute(stream: Broadcast): Route {
   };
 }
 
-function queries({ send, fleet, now }: SwarmDoorsInput): Route[] {
-  const unknown = (what: string, id: string | undefined) =>
-    new HttpProblem(404, `no ${what} ${(id ?? '').slice(0, 128)}`);
+function queries(input: SwarmRoutesInput): Route[] {
+  return [...hiveQueries(input), forgetRoute(input), ...workerQueries(input)];
+}
+
+const unknown = (what: string, id: string | undefined) =>
+  new HttpProblem(404, `no ${what} ${(id ?? '').slice(0, 128)}`);
+
+function hiveQueries({ fleet, now }: SwarmRoutesInput): Route[] {
   return [
     {
       method: 'GET',
       path: '/v1/hives',
-      summary: 'Every hive that is known, every name conflict, and every hive that called and cannot be read.',
+      summary: 'All known hives, all name conflicts, and all hives that announced themselves and cannot be read.',
       answers: { 200: { description: 'Hives.', schema: HiveList } },
       handle: (ctx) => {
         const { ms } = now();
@@ -151,39 +158,40 @@ function queries({ send, fleet, now }: SwarmDoorsInput): Route[] {
         const called = fleet.unreachable(now().ms).find(({ hive_id }) => hive_id === id);
         if (!called) throw unknown('hive', id);
         const { hive_id, hive_url, reason } = called;
-        throw new HttpProblem(404, `no hive ${hive_id} is read: it called from ${hive_url}, but ${reason}`);
+        throw new HttpProblem(404, `hive ${hive_id} is not read: it called from ${hive_url}, but ${reason}`);
       },
     },
-    {
-      method: 'DELETE',
-      path: '/v1/hives/:id',
-      summary:
-        'Forgets a hive that is not streaming, and asks for it no more; its own callback, or to a keeper its answer, brings it back.',
-      answers: {
-        200: { description: 'Forgotten.', schema: Ok },
-        404: { description: 'No such hive.' },
-        409: { description: 'It streams.' },
-      },
-      handle: (ctx, { id = '' }) => {
-        let said: ForgetAnswer = 'unknown';
-        send({
-          type: 'hive.forget',
-          hiveId: id,
-          respond: (outcome) => {
-            said = outcome;
-          },
-        });
-        if ((said as ForgetAnswer) === 'streaming') {
-          throw new HttpProblem(409, `hive ${id} is streaming: stop it first, it would be back at once`);
-        }
-        if ((said as ForgetAnswer) === 'unknown') throw unknown('hive', id);
-        answerJson(ctx, { status: 'ok', message: `forgot hive ${id}` });
-      },
+  ];
+}
+
+function forgetRoute({ forget }: SwarmRoutesInput): Route {
+  return {
+    method: 'DELETE',
+    path: '/v1/hives/:id',
+    summary:
+      'Forgets a hive that does not stream and stops asking for it; its next callback, or on a keeper its answer, brings it back.',
+    answers: {
+      200: { description: 'Forgotten.', schema: Ok },
+      404: { description: 'No such hive.' },
+      409: { description: 'It streams.' },
     },
+    handle: (ctx, { id = '' }) => {
+      const outcome = forget(id);
+      if (outcome === 'streaming') {
+        throw new HttpProblem(409, `hive ${id} is streaming: stop it first, or it returns at once`);
+      }
+      if (outcome === 'unknown') throw unknown('hive', id);
+      answerJson(ctx, { status: 'ok', message: `forgot hive ${id}` });
+    },
+  };
+}
+
+function workerQueries({ fleet, now }: SwarmRoutesInput): Route[] {
+  return [
     {
       method: 'GET',
       path: '/v1/workers',
-      summary: 'Every worker that is known.',
+      summary: 'All known workers.',
       answers: { 200: { description: 'Workers.', schema: WorkerList } },
       handle: (ctx) => answerJson(ctx, { workers: fleet.workers.list(now().ms) }),
     },

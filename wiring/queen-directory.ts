@@ -1,191 +1,220 @@
-/** What a queen or keeper makes of the registry: hives to invite, workers to ask, and a copy on disk for when it is down. */
+/** What a queen or keeper does with the registry: invites its hives, asks its workers, and keeps a copy on disk for when it is down. */
 import { createActor } from 'xstate';
 import type { AwakeClock } from '../actors/process/awake-clock.js';
 import type { Inviter } from '../actors/queen/invite-hives.js';
 import { invitationOf } from '../actors/queen/search-hosts.js';
-import { watchWorkers } from '../actors/queen/watch-workers.js';
 import { openKnownComponents } from '../actors/registry/known-components.js';
 import { createReadDirectory } from '../actors/registry/read-directory.js';
 import { directoryMachine } from '../machines/directory.js';
 import type { Metric } from '../server/http/metrics.js';
-import { createDirectory, type ListedComponent, listedOf } from '../stores/directory.js';
+import {
+  createDirectory,
+  type Directory,
+  type DirectoryChange,
+  type ListedComponent,
+  listedOf,
+} from '../stores/directory.js';
 import type { Fleet } from '../stores/fleet.js';
 import type { Now } from '../stores/workers.js';
 import { withoutPath } from './lease.js';
+import { OncePerReason } from './once-per-reason.js';
 import type { ProcessContext } from './process.js';
+import { WorkerAsks } from './worker-asks.js';
 
-/** Workers that are listed are kept in the queen's list for as long as they are. */
+/** Listed workers stay in the queen's list for as long as they are listed. */
 const KEEP_MS = 60_000;
 
 export interface QueenDirectoryInput {
-  /** Undefined reads none; what was kept of one before is left alone. */
+  /** Undefined reads no registry; the copy of one that was read before stays on disk. */
   registryUrl: string | undefined;
   fleet: Fleet;
   clock: AwakeClock;
   now: () => Now;
   inviter: Inviter;
-  /** How long a hive that registers just now is waited for, since it may announce itself too. */
+  /** How long to wait before a hive that just registered is invited, since it may announce itself. */
   inviteAfterMs: number;
 }
 
 export interface QueenDirectory {
-  /** Hives that are listed and that no subscription of their own looks for. */
+  /** Listed hives for which no subscription searches. */
   hivesToInvite: () => ListedComponent[];
-  /** Fetches what a worker can do, if this run of it has not told yet: its spawner just saw it healthy. */
-  askCapabilities: (workerId: string) => void;
-  /** Fetches what a worker can do, though it has told: it said that it cannot do that. */
-  askCapabilitiesAnew: (workerId: string) => void;
+  workerAsks: WorkerAsks;
   metrics: Metric[];
   start: () => void;
   stop: () => void;
 }
 
 export function queenDirectory(processContext: ProcessContext, input: QueenDirectoryInput): QueenDirectory {
-  const { registryUrl, fleet, clock, now, inviter, inviteAfterMs } = input;
-  const { outgoing, log, inspect, fail } = processContext;
-  const { workers } = fleet;
-
-  /** Workers whose lease has ended: one that does not answer then is gone, and not merely out of reach for now. */
-  const ended = new Set<string>();
-  const watch = watchWorkers({
-    outgoing,
-    toAsk: () => workers.toAsk(clock.now()),
-    onHealthy: ({ id, url }, run) => {
-      ended.delete(id);
-      workers.healthy(id, url, now(), run);
-    },
-    onCapabilities: ({ id }, capabilities) => workers.capabilities(id, capabilities),
-    onFailed: ({ id }, reason, answered) =>
-      ended.delete(id) ? workers.unreachable(id, reason) : workers.failed(id, reason, answered),
-    onReplaced: ({ id }, reason) => workers.unreachable(id, reason),
-  });
-  const askWorker = (id: string, { health, anew = false }: { health: boolean; anew?: boolean }) => {
-    const worker = workers.toAskOne(id, clock.now());
-    if (worker) watch.ask(anew ? { ...worker, wantsCapabilities: true } : worker, { health });
-  };
-  const asks = {
-    askCapabilities: (id: string) => askWorker(id, { health: false }),
-    askCapabilitiesAnew: (id: string) => askWorker(id, { health: false, anew: true }),
-  };
-
-  if (registryUrl === undefined) {
-    return {
-      hivesToInvite: () => [],
-      ...asks,
-      metrics: [],
-      start: watch.start,
-      stop: watch.stop,
-    };
-  }
-
-  const known = openKnownComponents(
-    processContext.state,
-    () => [...directory.hives(), ...directory.workers()],
-    (message) => log.warn(message),
-  );
-  const directory = createDirectory(known.atStart, processContext.report);
-  /** A hive that has a subscription at its URL is searched for by that. */
-  const isSought = ({ id, url }: ListedComponent) => fleet.hive(id)?.hive_url === url;
-  const invite = (hive: ListedComponent) => void inviter.invite(invitationOf(hive));
-  const takeWorker = (worker: ListedComponent) => {
-    if (workers.listed(worker, now()) === 'ask') askWorker(worker.id, { health: true });
-  };
-
-  /** Hives that registered just now, until they are looked at. */
-  const arrived = new Map<string, ListedComponent>();
-  let arrivals: NodeJS.Timeout | undefined;
-  const inviteArrived = () => {
-    arrivals = undefined;
-    for (const hive of arrived.values()) if (fleet.hive(hive.id)?.state !== 'connecting') invite(hive);
-    arrived.clear();
-  };
-
-  directory.follow((change) => {
-    known.changed();
-    const { component } = change;
-    if (change.type === 'removed') {
-      if (component.kind === 'hive' || !workers.get(component.id, clock.now())) return;
-      ended.add(component.id);
-      askWorker(component.id, { health: true });
-    } else if (component.kind === 'worker') takeWorker(component);
-    else if (change.live) {
-      arrived.set(component.id, component);
-      arrivals ??= setTimeout(inviteArrived, inviteAfterMs);
-    } else if (!isSought(component)) invite(component);
-  });
-
-  const reader = createActor(
-    directoryMachine.provide({
-      actors: {
-        follow: createReadDirectory({
-          outgoing,
-          registryUrl,
-          clock,
-          onList: (components) =>
-            directory.replace(
-              components.flatMap((one) => listedOf(one) ?? []),
-              clock.now(),
-            ),
-          onEvent: (event) => {
-            if (event.type === 'register') {
-              const component = listedOf(event);
-              if (component) directory.register(component);
-            } else if (event.kind === 'hive' || event.kind === 'worker') directory.remove(event.kind, event.id);
-          },
-        }),
-      },
-    }),
-    { id: 'directory', clock, inspect },
-  );
-  reader.subscribe({ error: fail });
-  let timer: NodeJS.Timeout | undefined;
-
+  const { registryUrl } = input;
+  const workerAsks = new WorkerAsks(processContext, input);
+  if (registryUrl !== undefined) return new ListedComponents(processContext, { ...input, registryUrl }, workerAsks);
   return {
-    hivesToInvite: () => directory.hives().filter((hive) => !isSought(hive)),
-    ...asks,
-    metrics: [
-      {
-        name: 'rbee_registry_listed',
-        help: 'What the registry lists, as far as it was read.',
-        type: 'gauge',
-        label: 'kind',
-        read: () => ({ hive: directory.hives().length, worker: directory.workers().length }),
-      },
-    ],
-    start: () => {
-      logDirectory(processContext, registryUrl);
-      for (const worker of directory.workers()) takeWorker(worker);
-      reader.start();
-      watch.start();
-      timer = setInterval(() => {
-        directory.expire(clock.now());
-        for (const worker of directory.workers()) workers.listed(worker, now());
-      }, KEEP_MS);
-    },
-    stop: () => {
-      clearInterval(timer);
-      clearTimeout(arrivals);
-      reader.stop();
-      watch.stop();
-      known.flush();
-    },
+    hivesToInvite: () => [],
+    workerAsks,
+    metrics: [],
+    start: () => workerAsks.start(),
+    stop: () => workerAsks.stop(),
   };
 }
 
-/** A line a change; why it cannot be read is said once, until it fails for another reason or is read. */
+class ListedComponents implements QueenDirectory {
+  readonly workerAsks: WorkerAsks;
+  readonly #context: ProcessContext;
+  readonly #input: QueenDirectoryInput & { registryUrl: string };
+  readonly #known: ReturnType<typeof openKnownComponents>;
+  readonly #directory: Directory;
+  readonly #reader: ReturnType<typeof registryReader>;
+  readonly #arrivals: Arrivals;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    processContext: ProcessContext,
+    input: QueenDirectoryInput & { registryUrl: string },
+    workerAsks: WorkerAsks,
+  ) {
+    const { state, report, log } = processContext;
+    this.workerAsks = workerAsks;
+    this.#context = processContext;
+    this.#input = input;
+    this.#known = openKnownComponents(
+      state,
+      () => [...this.#directory.hives(), ...this.#directory.workers()],
+      (message) => log.warn(message),
+    );
+    this.#directory = createDirectory(this.#known.atStart, report);
+    this.#reader = registryReader(processContext, input, this.#directory);
+    this.#arrivals = new Arrivals(input.inviteAfterMs, (hive) => this.#inviteArrived(hive));
+    this.#directory.follow((change) => this.#take(change));
+  }
+
+  hivesToInvite = (): ListedComponent[] => this.#directory.hives().filter((hive) => !this.#isSought(hive));
+
+  get metrics(): Metric[] {
+    return [
+      {
+        name: 'rbee_registry_listed',
+        help: 'Components that the registry listed when it was read last.',
+        type: 'gauge',
+        label: 'kind',
+        read: () => ({ hive: this.#directory.hives().length, worker: this.#directory.workers().length }),
+      },
+    ];
+  }
+
+  start(): void {
+    const { registryUrl, clock } = this.#input;
+    logDirectory(this.#context, registryUrl);
+    for (const worker of this.#directory.workers()) this.#takeWorker(worker);
+    this.#reader.start();
+    this.workerAsks.start();
+    this.#timer = setInterval(() => {
+      this.#directory.expire(clock.now());
+      for (const worker of this.#directory.workers()) this.#list(worker);
+    }, KEEP_MS);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#arrivals.stop();
+    this.#reader.stop();
+    this.workerAsks.stop();
+    this.#known.flush();
+  }
+
+  #take(change: DirectoryChange): void {
+    this.#known.changed();
+    const { component } = change;
+    if (change.type === 'removed') {
+      if (component.kind === 'worker') this.workerAsks.leaseEnded(component.id);
+    } else if (component.kind === 'worker') this.#takeWorker(component);
+    else if (change.live) this.#arrivals.add(component);
+    else if (!this.#isSought(component)) this.#invite(component);
+  }
+
+  #takeWorker(worker: ListedComponent): void {
+    if (this.#list(worker) === 'ask') this.workerAsks.health(worker.id);
+  }
+
+  #list(worker: ListedComponent) {
+    return this.#input.fleet.workers.listed(worker, this.#input.now());
+  }
+
+  #invite(hive: ListedComponent): void {
+    void this.#input.inviter.invite(invitationOf(hive));
+  }
+
+  /** A hive that is connecting has announced itself meanwhile. */
+  #inviteArrived(hive: ListedComponent): void {
+    if (this.#input.fleet.hive(hive.id)?.state !== 'connecting') this.#invite(hive);
+  }
+
+  /** The subscription of a hive searches for it at its own URL. */
+  #isSought({ id, url }: ListedComponent): boolean {
+    return this.#input.fleet.hive(id)?.hive_url === url;
+  }
+}
+
+/** Hives that just registered: those of a moment are handled together. */
+class Arrivals {
+  readonly #hives = new Map<string, ListedComponent>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly afterMs: number,
+    private readonly take: (hive: ListedComponent) => void,
+  ) {}
+
+  add(hive: ListedComponent): void {
+    this.#hives.set(hive.id, hive);
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      for (const one of this.#hives.values()) this.take(one);
+      this.#hives.clear();
+    }, this.afterMs);
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+}
+
+/** Reads the registry into the directory; not started yet. */
+function registryReader(
+  { outgoing, inspect, fail }: ProcessContext,
+  { registryUrl, clock }: { registryUrl: string; clock: AwakeClock },
+  directory: Directory,
+) {
+  const follow = createReadDirectory({
+    ...{ outgoing, registryUrl, clock },
+    onList: (components) =>
+      directory.replace(
+        components.flatMap((one) => listedOf(one) ?? []),
+        clock.now(),
+      ),
+    onEvent: (event) => {
+      if (event.type === 'register') {
+        const component = listedOf(event);
+        if (component) directory.register(component);
+      } else if (event.kind === 'hive' || event.kind === 'worker') directory.remove(event.kind, event.id);
+    },
+  });
+  const reader = createActor(directoryMachine.provide({ actors: { follow } }), { id: 'directory', clock, inspect });
+  reader.subscribe({ error: fail });
+  return reader;
+}
+
 function logDirectory({ machineLog, log }: ProcessContext, registryUrl: string): void {
-  let told: string | null = null;
+  const losses = new OncePerReason();
   machineLog.follow((event) => {
     if (event.type !== 'transition' || event.machine !== 'directory') return;
     const { to } = event.transition;
     const reason = withoutPath(event.transition.reason);
     if (to === 'reading.following') {
-      told = null;
+      losses.clear(registryUrl);
       log.info(`follows the registry at ${registryUrl}`);
     }
-    if (to === 'lost' && reason !== told) {
-      told = reason;
-      log.warn(`the registry is not read: ${reason}; what it said last holds, and it is tried again, for ever`);
+    if (to === 'lost' && losses.isNew(registryUrl, `${reason}`)) {
+      log.warn(`cannot read the registry at ${registryUrl}: ${reason}; retrying, and using what it listed last`);
     }
   });
 }

@@ -5,8 +5,8 @@
 import { Type } from '@sinclair/typebox';
 import pLimit from 'p-limit';
 import { fromPromise } from 'xstate';
-import type { SubscribeInput } from '../../machines/hive-subscription.js';
 import type { AskInput } from '../../machines/seek.js';
+import type { SubscribeInput } from '../../machines/subscription-events.js';
 import type { Device } from '../../wire/device.js';
 import { Capabilities } from '../../wire/hive.js';
 import { knownParser } from '../../wire/schema.js';
@@ -93,17 +93,17 @@ function unlessMissing(error: unknown): null {
 
 export interface AskDeps {
   asker: HiveAsker;
-  /** Why this URL must not be asked now (another hive that streams holds it, …), or null. */
-  whyNot: (hiveUrl: string, hiveId: string) => string | null;
+  /** Why the hive at this URL is not to be asked now (another hive streams from it, …), or null. */
+  whyNotAsk: (hiveUrl: string, hiveId: string) => string | null;
   onDevices: (hiveId: string, devices: Device[]) => void;
 }
 
-export type LearnDeps = Omit<AskDeps, 'whyNot'> & { isFresh: (hiveId: string) => boolean };
+export type LearnDeps = Omit<AskDeps, 'whyNotAsk'> & { isFresh: (hiveId: string) => boolean };
 
 /** Asks a hive that we know by name. An answer under another name is another hive: ports get reused. */
-export function createAsk({ asker, whyNot, onDevices }: AskDeps) {
+export function createAsk({ asker, whyNotAsk, onDevices }: AskDeps) {
   return fromPromise<void, AskInput>(async ({ input, signal }) => {
-    const reason = whyNot(input.hiveUrl, input.hiveId);
+    const reason = whyNotAsk(input.hiveUrl, input.hiveId);
     if (reason !== null) throw new PeerFailure('identity', reason);
     const { hive_id, devices } = await asker.capabilities(input.hiveUrl, {
       trusted: input.trusted,

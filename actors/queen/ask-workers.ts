@@ -4,7 +4,7 @@
  */
 import pLimit from 'p-limit';
 import { fromCallback } from 'xstate';
-import type { SubscriptionEvent } from '../../machines/hive-subscription.js';
+import type { SubscriptionEvent } from '../../machines/subscription-events.js';
 import { normaliseUrl } from '../../wire/url.js';
 import { expectedWorker, type WorkerEntry } from '../../wire/worker.js';
 import type { Outgoing } from '../net/http.js';

@@ -21,8 +21,8 @@ export interface Invitation {
 
 export interface InviteDeps {
   asker: HiveAsker;
-  /** Why this URL need not or must not be asked, or null. */
-  whyNot: (hiveUrl: string, hiveId: string | null) => string | null;
+  /** Why the hive at this URL is not to be asked, or null. */
+  whyNotAsk: (hiveUrl: string, hiveId: string | null) => string | null;
   /** Whether a host of unknown name must say its name before it is invited: somebody was forgotten. */
   namesFirst: () => boolean;
   log: { debug: (message: string) => void; info: (message: string) => void };
@@ -37,7 +37,7 @@ export interface Inviter {
   hint: (invitation: Invitation) => boolean;
 }
 
-export function createInviter({ asker, whyNot, namesFirst, log }: InviteDeps): Inviter {
+export function createInviter({ asker, whyNotAsk, namesFirst, log }: InviteDeps): Inviter {
   /** Who answered at a URL last: a host whose hive streams already is left in peace, whatever it is called here. */
   const answeredAs = new Map<string, { id: string | null; spared: number }>();
   const inFlight = new Set<string>();
@@ -54,7 +54,7 @@ export function createInviter({ asker, whyNot, namesFirst, log }: InviteDeps): I
     const isOld = note !== undefined && note.spared >= SPARED_MAX;
     const expected = hiveId ?? (isOld ? null : note?.id) ?? null;
     const reason =
-      whyNot(hiveUrl, expected) ?? (note?.id === null && !isOld ? 'it was asked, and does not say its name' : null);
+      whyNotAsk(hiveUrl, expected) ?? (note?.id === null && !isOld ? 'it was asked, and does not say its name' : null);
     if (reason !== null || inFlight.has(hiveUrl)) {
       if (note) note.spared += 1;
       log.debug(`${who} is not asked: ${reason ?? 'it is being asked'}`);
@@ -65,7 +65,7 @@ export function createInviter({ asker, whyNot, namesFirst, log }: InviteDeps): I
       if (isOld || (namesFirst() && !note)) {
         const { hive_id } = await asker.capabilities(hiveUrl, { ...options, invite: false });
         remember(hive_id);
-        const objection = whyNot(hiveUrl, hive_id);
+        const objection = whyNotAsk(hiveUrl, hive_id);
         if (objection !== null) {
           log.debug(`${who} is not invited: ${objection}`);
           return 'failed';

@@ -1,6 +1,6 @@
 /** The hives that a queen has seen, in one small file: what she searches for first after a restart. */
 import { Type } from '@sinclair/typebox';
-import type { KnownHive } from '../../machines/hive-subscription.js';
+import type { KnownHive } from '../../machines/hive-name.js';
 import { knownParser } from '../../wire/schema.js';
 import { HttpUrl, Id, nullable, Timestamp } from '../../wire/status.js';
 import { normaliseUrl } from '../../wire/url.js';
@@ -34,6 +34,8 @@ export interface RememberedHive extends KnownHive {
 export interface KnownHives {
   /** As they were at the start, most recently seen first. */
   atStart: RememberedHive[];
+  /** When the hive was seen last before this process started. */
+  lastSeenAtStart: (hiveId: string) => string | undefined;
   remember: (hive: RememberedHive) => void;
   /** It was seen just now. */
   touch: (hiveId: string, lastSeenAt: string) => void;
@@ -79,8 +81,11 @@ export function openKnownHives(state: StateDir, warn: (message: string) => void)
     warn(`cannot keep the known hives: ${message}`),
   );
 
+  const atStart = new Map(hives);
+
   return {
-    atStart: [...hives.values()].sort((a, b) => b.lastSeenAt.localeCompare(a.lastSeenAt)),
+    atStart: [...atStart.values()].sort((a, b) => b.lastSeenAt.localeCompare(a.lastSeenAt)),
+    lastSeenAtStart: (hiveId) => atStart.get(hiveId)?.lastSeenAt,
     remember: (hive) => {
       hives.set(hive.hiveId, hive);
       forgotten.delete(hive.hiveId);

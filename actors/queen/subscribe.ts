@@ -1,9 +1,9 @@
 /**
- * Opens a hive's stream and reads it: bytes → events → checked once → the store. The machine hears only what changes
+ * Opens a hive's stream and reads it: bytes → events → checked once → the store. The machine receives only what changes
  * its state: answered, opened by a first event, silent, heard again, closed.
  */
 import { fromCallback } from 'xstate';
-import type { SubscribeInput, SubscriptionEvent } from '../../machines/hive-subscription.js';
+import type { SubscribeInput, SubscriptionEvent } from '../../machines/subscription-events.js';
 import { type HiveHeartbeat, INTERVAL_MS, parseHiveHeartbeat } from '../../wire/heartbeat.js';
 import { readJson } from '../../wire/json.js';
 import { HEADER, PATH } from '../../wire/status.js';
@@ -15,7 +15,7 @@ import { readRateLimited } from '../net/read-rate-limited.js';
 import { type SilenceDeps, watchSilence } from '../net/watch-silence.js';
 import { createTimeSlicer } from '../process/time-slicer.js';
 
-/** One event may be so long: a thousand workers of 1 KB each. */
+/** Of one event: a thousand workers of 1 KB each. */
 const EVENT_BYTES_MAX = 1024 * 1024;
 
 export interface SubscribeDeps extends SilenceDeps {
@@ -24,13 +24,16 @@ export interface SubscribeDeps extends SilenceDeps {
   keep: KeepAlivePool;
   /** Called when a stream is open, to learn what else there is to know of the hive. */
   onOpened: (input: SubscribeInput, signal: AbortSignal) => void;
-  /** How the reader names itself. */
+  /** They identify the reader. */
   headers: Record<string, string>;
   /** `first`: of this subscription. */
   onTelemetry: (heartbeat: HiveHeartbeat, first: boolean) => void;
-  /** An event that is not what it should be, the `count`th of its stream: named, left out, and the stream goes on. */
+  /** An invalid event, the `count`th of its stream. It is dropped, and the stream goes on. */
   onInvalid: (hiveId: string, detail: string, count: number) => void;
 }
+
+type SendBack = (event: SubscriptionEvent) => void;
+type HiveStream = Awaited<ReturnType<typeof openStream>>;
 
 export function createSubscriber(deps: SubscribeDeps) {
   const inSlice = createTimeSlicer();
@@ -51,90 +54,119 @@ export function createSubscriber(deps: SubscribeDeps) {
   });
 }
 
-/** Reads until the stream ends, and says why it did. Rejects when it does not end in order. */
-async function read(
-  { outgoing, keep, headers, clock, silenceLimits, onOpened, onTelemetry, onInvalid }: SubscribeDeps,
-  input: SubscribeInput,
-  signal: AbortSignal,
-  sendBack: (event: SubscriptionEvent) => void,
-): Promise<string> {
-  const { hiveId, hiveUrl, trusted } = input;
-  const stream = await openStream(outgoing, hiveUrl + PATH.heartbeats, {
-    headers: {
-      Accept: 'text/event-stream',
-      ...headers,
-      [HEADER.hive]: hiveId,
-    },
-    trusted,
-    signal,
-    keep,
-  });
-  if (!(stream.headers['content-type'] ?? '').startsWith('text/event-stream')) {
-    stream.destroy();
-    throw new PeerFailure('broken', `${hiveUrl} answered with something that is no stream`);
-  }
-  const holder = stream.headers[HEADER.hive];
-  if (holder !== undefined && holder !== hiveId) {
-    stream.destroy();
-    throw new PeerFailure('identity', `${hiveUrl} is hive ${String(holder).slice(0, 64)} now`);
-  }
+/** Resolves with the reason when the stream has ended in order, otherwise rejects. */
+async function read(deps: SubscribeDeps, input: SubscribeInput, signal: AbortSignal, sendBack: SendBack) {
+  const stream = await openHiveStream(deps, input, signal);
   sendBack({ type: 'answered' });
-  onOpened(input, signal);
+  deps.onOpened(input, signal);
 
-  const silence = watchSilence({ clock, silenceLimits }, sendBack, input.intervalMs);
-  signal.addEventListener('abort', silence.stop, { once: true });
-  let events = 0;
-  let first = true;
-  let invalid = 0;
-  let bye: string | null = null;
-
-  const feed = createEventParser(hiveUrl, EVENT_BYTES_MAX, (message) => {
-    events += 1;
-    // Replaced, by what an event before it in the same bytes did: it is another subscription's word now.
-    if (signal.aborted) return;
-    if (message.event === 'bye') bye = reasonOf(message);
-    if (message.event !== 'heartbeat') return;
-    const heartbeat = parseHiveHeartbeat(readJson(message.data));
-    if (!heartbeat.ok) {
-      const { pointer, detail } = heartbeat.errors[0] ?? { pointer: '', detail: 'not understood' };
-      invalid += 1;
-      const what = printable(`${pointer || 'the event'}: ${detail}`);
-      if (first && invalid === 1) sendBack({ type: 'misread', detail: what });
-      onInvalid(hiveId, what, invalid);
-      return;
-    }
-    if (heartbeat.value.hive_id !== hiveId) {
-      throw new PeerFailure('identity', `${hiveUrl} sends telemetry of hive ${heartbeat.value.hive_id}`);
-    }
-    const intervalMs = heartbeat.value.interval_ms ?? INTERVAL_MS.default;
-    if (intervalMs !== silence.intervalMs()) {
-      silence.setInterval(intervalMs);
-      sendBack({ type: 'interval', ms: intervalMs });
-    }
-    if (first) sendBack({ type: 'opened' });
-    onTelemetry(heartbeat.value, first);
-    first = false;
-  });
-
+  const reading = new Reading(deps, input, signal, sendBack);
+  signal.addEventListener('abort', () => reading.silence.stop(), { once: true });
   try {
-    await readRateLimited(stream, clock, {
-      take: (chunk) => {
-        silence.heard();
-        events = 0;
-        feed(chunk);
-        return events;
-      },
-      onHold: silence.hold,
-      onRelease: silence.release,
+    await readRateLimited(stream, deps.clock, {
+      take: (chunk) => reading.take(chunk),
+      onHold: reading.silence.hold,
+      onRelease: reading.silence.release,
     });
   } catch (error) {
     throw error instanceof PeerFailure
       ? error
       : new PeerFailure('closed', 'its connection broke off', { cause: error });
   } finally {
-    silence.stop();
+    reading.silence.stop();
   }
-  return bye === null ? 'it closed the stream' : `it said bye: ${bye}`;
+  return reading.bye === null ? 'it closed the stream' : `it said bye: ${reading.bye}`;
+}
+
+/** @throws PeerFailure when what answers is no stream, or the stream of another hive */
+async function openHiveStream(
+  { outgoing, keep, headers }: SubscribeDeps,
+  { hiveId, hiveUrl, trusted }: SubscribeInput,
+  signal: AbortSignal,
+): Promise<HiveStream> {
+  const stream = await openStream(outgoing, hiveUrl + PATH.heartbeats, {
+    headers: { Accept: 'text/event-stream', ...headers, [HEADER.hive]: hiveId },
+    ...{ trusted, signal, keep },
+  });
+  const refuse = (kind: 'broken' | 'identity', reason: string): never => {
+    stream.destroy();
+    throw new PeerFailure(kind, reason);
+  };
+  const type = stream.headers['content-type'] ?? '';
+  if (!type.startsWith('text/event-stream')) refuse('broken', `${hiveUrl} answered with something that is no stream`);
+  const holder = stream.headers[HEADER.hive];
+  if (holder !== undefined && holder !== hiveId) {
+    refuse('identity', `${hiveUrl} is hive ${String(holder).slice(0, 64)} now`);
+  }
+  return stream;
+}
+
+/** One open stream: its events go to the store, changes of its state to the machine. */
+class Reading {
+  /** The reason that the hive gave for the end of its stream. */
+  bye: string | null = null;
+  readonly silence: ReturnType<typeof watchSilence>;
+  readonly #deps: SubscribeDeps;
+  readonly #input: SubscribeInput;
+  readonly #signal: AbortSignal;
+  readonly #sendBack: SendBack;
+  readonly #feed: (chunk: Buffer) => void;
+  /** In the chunk that is being read. */
+  #events = 0;
+  #isFirst = true;
+  #invalid = 0;
+
+  constructor(deps: SubscribeDeps, input: SubscribeInput, signal: AbortSignal, sendBack: SendBack) {
+    const { clock, silenceLimits } = deps;
+    this.#deps = deps;
+    this.#input = input;
+    this.#signal = signal;
+    this.#sendBack = sendBack;
+    this.silence = watchSilence({ clock, silenceLimits }, sendBack, input.intervalMs);
+    this.#feed = createEventParser(input.hiveUrl, EVENT_BYTES_MAX, (message) => this.#takeEvent(message));
+  }
+
+  /** The number of events in the chunk, by which reading is paced. */
+  take(chunk: Buffer): number {
+    this.silence.heard();
+    this.#events = 0;
+    this.#feed(chunk);
+    return this.#events;
+  }
+
+  #takeEvent(message: ServerEvent): void {
+    this.#events += 1;
+    // An earlier event of the same chunk may have ended this subscription.
+    if (this.#signal.aborted) return;
+    if (message.event === 'bye') this.bye = reasonOf(message);
+    if (message.event !== 'heartbeat') return;
+    const heartbeat = parseHiveHeartbeat(readJson(message.data));
+    if (heartbeat.ok) this.#takeHeartbeat(heartbeat.value);
+    else this.#dropInvalid(heartbeat.errors[0] ?? { pointer: '', detail: 'not understood' });
+  }
+
+  #takeHeartbeat(heartbeat: HiveHeartbeat): void {
+    const { hiveId, hiveUrl } = this.#input;
+    if (heartbeat.hive_id !== hiveId) {
+      throw new PeerFailure('identity', `${hiveUrl} sends telemetry of hive ${heartbeat.hive_id}`);
+    }
+    const intervalMs = heartbeat.interval_ms ?? INTERVAL_MS.default;
+    if (intervalMs !== this.silence.intervalMs()) {
+      this.silence.setInterval(intervalMs);
+      this.#sendBack({ type: 'interval', ms: intervalMs });
+    }
+    const first = this.#isFirst;
+    if (first) this.#sendBack({ type: 'opened' });
+    this.#deps.onTelemetry(heartbeat, first);
+    this.#isFirst = false;
+  }
+
+  #dropInvalid({ pointer, detail }: { pointer: string; detail: string }): void {
+    this.#invalid += 1;
+    const error = printable(`${pointer || 'the event'}: ${detail}`);
+    if (this.#isFirst && this.#invalid === 1) this.#sendBack({ type: 'event.invalid', detail: error });
+    this.#deps.onInvalid(this.#input.hiveId, error, this.#invalid);
+  }
 }
 
 function reasonOf({ data }: ServerEvent): string {
@@ -142,5 +174,5 @@ function reasonOf({ data }: ServerEvent): string {
   return typeof reason === 'string' ? printable(reason) : 'no reason given';
 }
 
-/** Words of a hive, for people: one short line. */
+/** Text of a hive for people: one short line. */
 const printable = (text: string): string => text.slice(0, 200).replace(/[^\x20-\x7e]/g, '?');

@@ -1,15 +1,10 @@
-/** The queen's machine with thousands of subscriptions whose hands are stubs: what the machines alone cost. */
+/** Thousands of subscriptions whose actors are stubs: what the machines alone cost. */
 import { createActor, fromCallback, fromPromise } from 'xstate';
 import { createAwakeClock } from '../../actors/process/awake-clock.js';
-import { isolate } from '../../actors/process/isolate.js';
-import { discoveryMachine, type SearchOutput } from '../../machines/discovery.js';
-import {
-  hiveSubscriptionMachine,
-  type SubscribeInput,
-  type SubscriptionEvent,
-} from '../../machines/hive-subscription.js';
-import { type QueenRef, queenMachine, subscriptionName, supervisorMachine } from '../../machines/queen.js';
+import { hiveSubscriptionMachine } from '../../machines/hive-subscription.js';
 import { type AskInput, seekMachine } from '../../machines/seek.js';
+import type { SubscribeInput, SubscriptionEvent } from '../../machines/subscription-events.js';
+import { Subscriptions } from '../../wiring/subscriptions.js';
 import { offer } from '../lib/child.js';
 
 const never = <T>() => new Promise<T>(() => {});
@@ -39,23 +34,14 @@ const subscription = hiveSubscriptionMachine.provide({
   },
 });
 const clock = createAwakeClock();
-const isolated = isolate({
-  machine: subscription,
-  clock,
-  inspect: () => {},
-  nameOf: ({ hiveId }) => subscriptionName(hiveId),
-  onError: (error) => {
-    throw error;
-  },
-});
-const queen = queenMachine.provide({
-  actors: {
-    discovery: discoveryMachine.provide({
-      actors: { searchHosts: fromPromise<SearchOutput>(never<SearchOutput>) },
-    }),
-    supervisor: supervisorMachine.provide({ actors: { subscription: isolated } }),
-  },
-});
+
+const createSubscriptions = (hivesMax: number) =>
+  new Subscriptions({
+    ...{ machine: subscription, clock, hivesMax },
+    onError: (_hiveId, error) => {
+      throw error;
+    },
+  });
 
 /** Twice: what the first pass only marks, the second one frees. */
 function heapMb(): number {
@@ -67,28 +53,13 @@ function heapMb(): number {
 const pause = () => new Promise((resolve) => setTimeout(resolve, 50));
 const nameOf = (i: number) => `hive-${i}`;
 
-function ready(actor: QueenRef, count: number): number {
-  let yes = 0;
+function ready(subscriptions: Subscriptions, count: number): number {
+  let subscribed = 0;
   for (let i = 0; i < count; i += 1) {
-    actor.send({
-      type: 'hive.ready',
-      hiveId: nameOf(i),
-      hiveUrl: `http://127.0.0.1:7835/${i}`,
-      instance: null,
-      trusted: false,
-      at: 0,
-      respond: ({ outcome }) => {
-        if (outcome === 'subscribed') yes += 1;
-      },
-    });
+    const hive = { hiveId: nameOf(i), hiveUrl: `http://127.0.0.1:7835/${i}`, instance: null, trusted: false, at: 0 };
+    if (subscriptions.call('hive.ready', hive).outcome === 'subscribed') subscribed += 1;
   }
-  return yes;
-}
-
-/** What stands in the tree below the queen, besides her search and the supervisors themselves. */
-function left(actor: QueenRef): number {
-  const supervisors = Object.values(actor.getSnapshot().children).filter((child) => child?.id.startsWith('supervisor'));
-  return supervisors.reduce((sum, one) => sum + Object.keys(one?.getSnapshot().children ?? {}).length, 0);
+  return subscribed;
 }
 
 const timed = async (work: () => void): Promise<number> => {
@@ -100,24 +71,34 @@ const timed = async (work: () => void): Promise<number> => {
 const offered = {
   run: async ({ count }: { count: number }) => {
     const before = heapMb();
-    const actor = createActor(queen, { clock, input: { known: [], hivesMax: count } }).start() as QueenRef;
-    let yes = 0;
+    const subscriptions = createSubscriptions(count);
+    let subscribed = 0;
     const spawnMs = await timed(() => {
-      yes = ready(actor, count);
+      subscribed = ready(subscriptions, count);
     });
     await pause();
     const streaming = [...shown.values()].filter((state) => state === 'streaming').length;
     const live = heapMb();
-    const againMs = await timed(() => void ready(actor, count));
+    const againMs = await timed(() => void ready(subscriptions, count));
     const stopMs = await timed(() => {
       for (let i = 0; i < count; i += 1) hands.get(nameOf(i))?.({ type: 'closed', reason: 'the bench ends' });
-      for (let i = 0; i < count; i += 1) actor.send({ type: 'hive.forget', hiveId: nameOf(i), respond: () => {} });
+      for (let i = 0; i < count; i += 1) subscriptions.forget(nameOf(i));
     });
     await pause();
-    const leftOver = left(actor) + hands.size + shown.size;
+    const leftOver = subscriptions.size + hands.size + shown.size;
     const after = heapMb();
-    actor.stop();
-    return { yes, streaming, spawnMs, againMs, stopMs, beforeMb: before, liveMb: live, afterMb: after, leftOver };
+    subscriptions.stop();
+    return {
+      subscribed,
+      streaming,
+      spawnMs,
+      againMs,
+      stopMs,
+      beforeMb: before,
+      liveMb: live,
+      afterMb: after,
+      leftOver,
+    };
   },
   /** The same machines with nobody above them: the least that they can cost. */
   alone: async ({ count }: { count: number }) => {
@@ -137,5 +118,5 @@ const offered = {
   },
 };
 
-export type Subscriptions = typeof offered;
+export type SubscriptionLoad = typeof offered;
 offer(offered);

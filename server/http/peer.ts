@@ -6,9 +6,15 @@ import { HttpProblem } from './problem.js';
 
 /** @throws HttpProblem 400 when the request comes from a process that speaks another protocol. */
 export function refuseOtherProtocol(ctx: Context): void {
+  const mismatch = otherProtocol(ctx);
+  if (mismatch !== null) throw new HttpProblem(400, mismatch);
+}
+
+/** Which other protocol the caller speaks, in a sentence; null when it speaks ours. */
+export function otherProtocol(ctx: Context): string | null {
   const theirs = ctx.get(HEADER.protocol);
-  if (theirs === '' || theirs === PROTOCOL_VERSION) return;
-  throw new HttpProblem(400, `you speak protocol ${theirs.slice(0, 32)}, this process speaks ${PROTOCOL_VERSION}`);
+  if (theirs === '' || theirs === PROTOCOL_VERSION) return null;
+  return `you speak protocol ${theirs.slice(0, 32)}, this process speaks ${PROTOCOL_VERSION}`;
 }
 
 /** The id in a header; null without one. @throws HttpProblem 400 */

@@ -1,14 +1,9 @@
 import t from 'tap';
 import { fromCallback, fromPromise } from 'xstate';
-import {
-  hiveSubscriptionMachine,
-  type ReadyAnswer,
-  type ReadyEvent,
-  type SubscribeInput,
-  type SubscriptionEvent,
-  type SubscriptionInput,
-} from '../../machines/hive-subscription.js';
+import type { ReadyAnswer, ReadyEvent } from '../../machines/hive-name.js';
+import { hiveSubscriptionMachine } from '../../machines/hive-subscription.js';
 import { type AskInput, seekMachine } from '../../machines/seek.js';
+import type { SubscribeInput, SubscriptionEvent, SubscriptionInput } from '../../machines/subscription-events.js';
 import { matchTranscript } from '../helpers/match-transcript.js';
 import { act, createScript, type Script } from './transcript.js';
 
@@ -41,7 +36,7 @@ function subscribe(script: Script, input: Partial<SubscriptionInput> = {}) {
         if (shown.at(-1) !== line) script.say(line);
         shown.push(line);
       },
-      unreached: ({ context }) => script.say(`unreached (${context.failure}: ${context.reason})`),
+      noteUnreachable: ({ context }) => script.say(`unreachable (${context.failure}: ${context.reason})`),
     },
   });
   const actor = act(script, 'subscription', machine, { ...HIVE, origin: 'callback', ...input });
@@ -82,7 +77,7 @@ t.test('a hive whose stream never opens leaves nothing', async (t) => {
   t.equal(actor.getSnapshot().status, 'done');
   t.same(shown, []);
   t.equal(live(), 0);
-  t.match(script.lines.join(), /unreached \(timeout: .*did not open its stream within 5 s\)/, 'but it is told');
+  t.match(script.lines.join(), /unreachable \(timeout: .*did not open its stream within 5 s\)/, 'but it is told');
   actor.stop();
 });
 
@@ -103,7 +98,7 @@ t.test('a stream of events that are not understood is lost with what is wrong wi
   const script = createScript();
   const { actor } = subscribe(script);
   actor.send({ type: 'answered' });
-  actor.send({ type: 'misread', detail: '/workers: expected array' });
+  actor.send({ type: 'event.invalid', detail: '/workers: expected array' });
   await script.pass(8_000);
   t.match(actor.getSnapshot(), { value: 'lost', context: { reason: /not understood: \/workers/ } });
   actor.stop();

@@ -171,7 +171,7 @@ t.test('a hive that cannot be reached is listed until it is read, or has not cal
   const told: string[] = [];
   fleet.follow((event) => event.type === 'unreachable' && told.push(event.hive.reason));
   const unreached = (reason: string, s: number) =>
-    fleet.unreached({ hive_id: 'gpu-0', hive_url: 'http://a', reason, remedy: 'open the port' }, at(s));
+    fleet.notReached({ hive_id: 'gpu-0', hive_url: 'http://a', reason, remedy: 'open the port' }, at(s));
   unreached('refused', 0);
   unreached('refused', 30);
   unreached('answered 401', 60);
@@ -189,7 +189,7 @@ t.test('a hive that cannot be reached is listed until it is read, or has not cal
 t.test('strangers that cannot be reached fill no memory', async (t) => {
   const { fleet } = create();
   for (let n = 0; n < 2_000; n += 1)
-    fleet.unreached({ hive_id: `h${n}`, hive_url: 'http://a', reason: 'refused', remedy: '' }, at(0));
+    fleet.notReached({ hive_id: `h${n}`, hive_url: 'http://a', reason: 'refused', remedy: '' }, at(0));
   t.equal(fleet.unreachable(0).length, 1_000);
 });
 

@@ -188,7 +188,7 @@ t.test('events that are wrong or unknown are left out, and the stream goes on', 
     statesOf('odd').map(({ state, stale }) => [state, stale]),
     [['streaming', false]],
   );
-  t.match(queen.stderr(), /hive odd sent an event that is left out/, 'and the log says so');
+  t.match(queen.stderr(), /hive odd sent an invalid event/, 'and the log says so');
 });
 
 t.test('an event that nobody can write out again silences nobody', async (t) => {

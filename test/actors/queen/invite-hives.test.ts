@@ -13,7 +13,7 @@ function create(name: string | null) {
         return { hive_id: host.name, devices: [], instance: null, address: '10.0.0.1' };
       },
     },
-    whyNot: (_, hiveId) => (hiveId !== null && host.streaming.has(hiveId) ? `hive ${hiveId} streams already` : null),
+    whyNotAsk: (_, hiveId) => (hiveId !== null && host.streaming.has(hiveId) ? `hive ${hiveId} streams already` : null),
     namesFirst: () => false,
     log: { debug: () => {}, info: () => {} },
   });

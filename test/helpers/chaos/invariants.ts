@@ -23,7 +23,7 @@ export async function look(swarm: Swarm): Promise<Map<string, string>> {
   const [{ body: fleet }, { body: live }] = await Promise.all([hers('hives'), hers('machines')]);
   const names = swarm.hives.map(({ name }) => name);
   const others = (live.machines as Machine[]).filter((machine) => !names.some((name) => isOf(name, machine)));
-  const queen = differences(others, { queen: 1, discovery: 1, supervisor: 1, jobs: 1 });
+  const queen = differences(others, { discovery: 1, jobs: 1 });
   if (fleet.hives.length !== swarm.hives.length) queen.push(`${fleet.hives.length} entries`);
   for (const { hive_id, hive_url } of fleet.conflicts) {
     const since = swarm.retired.get(hive_url);

@@ -1,5 +1,5 @@
 /** What must hold at every step of a simulated swarm, and what must hold when it has been left alone. */
-import type { ActorRefFrom, AnyActorRef } from 'xstate';
+import type { ActorRefFrom } from 'xstate';
 import type { hiveConnectionMachine } from '../../../machines/hive-connection.js';
 import { HIVE_QUEENS_MAX } from '../../../machines/hive-queens.js';
 import type { SimHive } from './hive.js';
@@ -55,17 +55,13 @@ function checkHive(world: World, hive: SimHive): void {
 }
 
 function checkQueen(world: World, queen: SimQueen): void {
-  if (!queen.actor) return;
+  if (!queen.subscriptions) return;
   const read = new Set<string>();
   for (const { hive } of queen.streams) {
     if (read.has(hive.name)) world.fail(`${queen.name} has two subscriptions to ${hive.name}`);
     read.add(hive.name);
   }
-  const supervisors = Object.values(queen.actor.getSnapshot().children).filter((one) => one?.id !== 'discovery');
-  const subscriptions = supervisors.reduce(
-    (sum, one) => sum + Object.keys((one as AnyActorRef).getSnapshot().children).length,
-    0,
-  );
+  const subscriptions = queen.subscriptions?.size ?? 0;
   if (subscriptions > world.hives.length) world.fail(`${queen.name} has ${subscriptions} subscriptions`);
   if (queen.clock.pending > SUBSCRIPTION_TIMERS_MAX * subscriptions + 1) {
     world.fail(`${queen.name} has ${queen.clock.pending} timers for ${subscriptions} subscriptions`);

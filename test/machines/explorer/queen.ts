@@ -1,18 +1,13 @@
 /** A simulated machine that runs a queen: the real machines and the real watch of silence. */
 import { type ActorRefFrom, createActor, fromCallback, fromPromise } from 'xstate';
 import { watchSilence } from '../../../actors/net/watch-silence.js';
-import { isolate } from '../../../actors/process/isolate.js';
 import { silenceLimits } from '../../../machines/backoff.js';
 import { discoveryMachine } from '../../../machines/discovery.js';
-import {
-  hiveSubscriptionMachine,
-  type KnownHive,
-  type ReadyAnswer,
-  type SubscribeInput,
-  type SubscriptionEvent,
-} from '../../../machines/hive-subscription.js';
-import { queenMachine, supervisorMachine } from '../../../machines/queen.js';
+import type { KnownHive } from '../../../machines/hive-name.js';
+import { hiveSubscriptionMachine } from '../../../machines/hive-subscription.js';
 import { type AskInput, seekMachine } from '../../../machines/seek.js';
+import type { SubscribeInput, SubscriptionEvent } from '../../../machines/subscription-events.js';
+import { Subscriptions } from '../../../wiring/subscriptions.js';
 import type { SimHive } from './hive.js';
 import type { Host } from './network.js';
 import type { CountingClock } from './sim.js';
@@ -22,7 +17,8 @@ import type { World } from './world.js';
 export class SimQueen implements Host {
   powered = true;
   process: object | null = null;
-  actor: ActorRefFrom<typeof queenMachine> | null = null;
+  private search: ActorRefFrom<typeof discoveryMachine> | null = null;
+  subscriptions: Subscriptions | null = null;
   clock: CountingClock;
   readonly name: string;
   readonly id: string;
@@ -96,26 +92,26 @@ export class SimQueen implements Host {
     const { clock } = this;
     const inspect = world.watch(this);
     const onError = (error: unknown) => world.fail(`${this.name} failed: ${String(error)}`);
-    const subscription = isolate({
+    this.subscriptions = new Subscriptions({
       machine,
       clock,
       inspect,
-      nameOf: ({ hiveId }) => `subscription ${hiveId}`,
-      onError,
+      hivesMax: 100,
+      onError: (_hiveId, error) => onError(error),
     });
-    const actor = createActor(
-      queenMachine.provide({
-        actors: {
-          supervisor: supervisorMachine.provide({ actors: { subscription } }),
-          discovery: discoveryMachine.provide({ actors: { searchHosts } }),
-        },
-      }),
-      { input: { known: [...this.known.values()], hivesMax: 100 }, clock, inspect },
-    );
-    actor.subscribe({ error: onError });
-    this.actor = actor;
+    const search = createActor(discoveryMachine.provide({ actors: { searchHosts } }), { clock, inspect });
+    search.subscribe({ error: onError });
+    this.search = search;
     sim.say(`${this.name} starts`);
-    actor.start();
+    this.subscriptions.start([...this.known.values()]);
+    search.start();
+  }
+
+  stop(): void {
+    this.subscriptions?.stop();
+    this.subscriptions = null;
+    this.search?.stop();
+    this.search = null;
   }
 
   /** Its state is lost. */
@@ -129,8 +125,7 @@ export class SimQueen implements Host {
     this.powered = power;
     const { streams } = this;
     for (const stream of [...streams]) stream.closeAtQueen();
-    this.actor?.stop();
-    this.actor = null;
+    this.stop();
     streams.clear();
   }
 
@@ -193,14 +188,11 @@ export class SimQueen implements Host {
   ready(hive: SimHive, hiveUrl: string): { queenId: string | null; run: string | null } {
     const run = this.old ? null : `run-${this.runs}`;
     if (this.keeps && this.health(hive).reads) return { queenId: this.told, run };
-    let said: ReadyAnswer | undefined;
-    this.actor?.send({
-      type: 'hive.ready',
+    const answer = this.subscriptions?.call('hive.ready', {
       ...{ hiveId: hive.id, hiveUrl, instance: hive.instance, trusted: false },
       at: this.clock.now(),
-      respond: (answer) => (said = answer),
     });
-    if (said?.outcome !== 'subscribed') throw { kind: 'conflict', message: said?.outcome ?? 'no answer' };
+    if (answer?.outcome !== 'subscribed') throw { kind: 'conflict', message: answer?.outcome ?? 'no answer' };
     return { queenId: this.told, run };
   }
 

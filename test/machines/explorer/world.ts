@@ -140,6 +140,7 @@ export class World {
   }
 
   end(): void {
-    for (const host of [...this.queens, ...this.hives]) host.actor?.stop();
+    for (const queen of this.queens) queen.stop();
+    for (const hive of this.hives) hive.actor?.stop();
   }
 }
