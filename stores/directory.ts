@@ -1,7 +1,8 @@
 /**
- * What the registry last said of hives and workers. It outlives the registry: one that is away takes nobody out of
- * here, and one that returns empty only those that do not register again.
+ * The hives and workers that the registry listed last. It is kept while the registry cannot be reached; after the registry
+ * comes back empty, only components that do not register again are removed.
  */
+import { createStore } from '@xstate/store';
 import type { Component } from '../wire/registry.js';
 import { knownParser } from '../wire/schema.js';
 import { normaliseUrl } from '../wire/url.js';
@@ -10,15 +11,17 @@ import { createListeners, type Report } from './listeners.js';
 
 /** Of each kind. */
 const LISTED_MAX = 20_000;
-/** Whoever is missing in a new list may be about to register again: four heartbeats of 15 s. */
+/** A component that is missing in a new list may be about to register again: four heartbeats of 15 s. */
 const MISSING_MS_MAX = 60_000;
 
+type ListedKind = 'hive' | 'worker';
+
 export interface ListedComponent {
-  kind: 'hive' | 'worker';
+  kind: ListedKind;
   id: string;
   /** Normalised. */
   url: string;
-  /** A worker's own words; empty for a hive. */
+  /** A worker's own fields; empty for a hive. */
   about: ListedWorker;
 }
 
@@ -28,74 +31,96 @@ export type DirectoryChange =
 
 export type Directory = ReturnType<typeof createDirectory>;
 
-type Entry = ListedComponent & {
+interface Entry extends ListedComponent {
+  /** Monotonic ms; null while it is listed. */
   missingAt: number | null;
-  /** It was in a list, and the stream that follows a list repeats it. */
+  /** It was in a list: the stream, which follows the list, will repeat it. */
   repeated: boolean;
-};
+}
+
+/** Mutable maps, as in the other stores. */
+type Entries = Readonly<Record<ListedKind, Map<string, Entry>>>;
 
 const parseAbout = knownParser(ListedWorker);
 
-/** Of a component of the registry what is kept; null for a kind that nobody looks for here, or a URL that is none. */
+/** The part of a component that is kept; null for other kinds, and where its URL is invalid. */
 export function listedOf({ kind, id, url, ...about }: Pick<Component, 'kind' | 'id' | 'url'>): ListedComponent | null {
   const normal = normaliseUrl(url);
   if ((kind !== 'hive' && kind !== 'worker') || !normal.ok) return null;
-  return { kind, id, url: normal.url, about: kind === 'worker' ? wordsOf(about) : {} };
+  return { kind, id, url: normal.url, about: kind === 'worker' ? aboutWorker(about) : {} };
 }
 
-/** A worker says what it likes; one wrong word loses all of them, not the worker. */
-function wordsOf(about: object): ListedWorker {
-  const parsed = parseAbout(about);
+/** Where one of a worker's own fields is invalid all of them are dropped, not the worker. */
+function aboutWorker(fields: object): ListedWorker {
+  const parsed = parseAbout(fields);
   if (!parsed.ok) return {};
   const { hive_id, model_id, model, device, status, implementation, version, labels } = parsed.value;
   const { worker_type, spawned_by, key } = parsed.value;
   const own = { hive_id, model_id, model, device, status, implementation, version, labels };
-  const words = { ...own, worker_type, spawned_by, key };
-  return Object.fromEntries(Object.entries(words).filter(([, word]) => word !== undefined));
+  const about = { ...own, worker_type, spawned_by, key };
+  return Object.fromEntries(Object.entries(about).filter(([, value]) => value !== undefined));
 }
 
-/** @param kept what it said before this process started */
+/** @param kept the components that were listed before this process started */
 export function createDirectory(kept: ListedComponent[], report: Report) {
-  const entries = { hive: new Map<string, Entry>(), worker: new Map<string, Entry>() };
-  const { add: follow, tell } = createListeners<DirectoryChange>(report);
-  for (const one of kept) put(one);
-
-  function put(component: ListedComponent, repeated = false): boolean {
-    const of = entries[component.kind];
-    if (!of.has(component.id) && of.size >= LISTED_MAX) return false;
-    of.set(component.id, { ...component, missingAt: null, repeated });
-    return true;
-  }
-
-  function remove(kind: 'hive' | 'worker', id: string): void {
-    const component = entries[kind].get(id);
-    if (component && entries[kind].delete(id)) tell({ type: 'removed', component });
-  }
-
-  const all = (): Entry[] => [...entries.hive.values(), ...entries.worker.values()];
-
+  const entries: Entries = { hive: new Map(), worker: new Map() };
+  const listeners = createListeners<DirectoryChange>(report);
+  for (const component of kept) put(entries, component);
+  const store = createStore({
+    context: { version: 0 },
+    on: {
+      replace: ({ version }, event: { components: ListedComponent[]; now: number }, { effect }) => {
+        for (const change of replace(entries, event.components, event.now)) effect(() => listeners.tell(change));
+        return { version: version + 1 };
+      },
+      register: (context, { component }: { component: ListedComponent }, { effect }) => {
+        const known = entries[component.kind].get(component.id);
+        const repeats = known?.repeated === true && known.url === component.url;
+        if (!put(entries, component)) return context;
+        if (!repeats) effect(() => listeners.tell({ type: 'listed', component, live: true }));
+        return { version: context.version + 1 };
+      },
+      remove: (context, { kind, id }: { kind: ListedKind; id: string }, { effect }) => {
+        const component = entries[kind].get(id);
+        if (!component) return context;
+        entries[kind].delete(id);
+        effect(() => listeners.tell({ type: 'removed', component }));
+        return { version: context.version + 1 };
+      },
+    },
+  });
   return {
-    /** All that the registry lists. @param now monotonic ms */
-    replace: (components: ListedComponent[], now: number): void => {
-      const listed = new Set(components.map(({ kind, id }) => `${kind} ${id}`));
-      for (const entry of all()) if (!listed.has(`${entry.kind} ${entry.id}`)) entry.missingAt ??= now;
-      for (const component of components) if (put(component, true)) tell({ type: 'listed', component, live: false });
-    },
-    register: (component: ListedComponent): void => {
-      const known = entries[component.kind].get(component.id);
-      if (known?.repeated && known.url === component.url) put(component);
-      else if (put(component)) tell({ type: 'listed', component, live: true });
-    },
-    remove,
-    /** Takes out whoever has been missing for too long. */
+    /** Takes a complete list of the registry. @param now monotonic ms */
+    replace: (components: ListedComponent[], now: number): void => store.trigger.replace({ components, now }),
+    register: (component: ListedComponent): void => store.trigger.register({ component }),
+    remove: (kind: ListedKind, id: string): void => store.trigger.remove({ kind, id }),
+    /** Removes what has been missing for too long. @param now monotonic ms */
     expire: (now: number): void => {
-      for (const { kind, id, missingAt } of all()) {
-        if (missingAt !== null && now - missingAt > MISSING_MS_MAX) remove(kind, id);
-      }
+      for (const { kind, id } of expired(entries, now)) store.trigger.remove({ kind, id });
     },
     hives: (): ListedComponent[] => [...entries.hive.values()],
     workers: (): ListedComponent[] => [...entries.worker.values()],
-    isListed: (kind: 'hive' | 'worker', id: string): boolean => entries[kind].has(id),
-    follow,
+    follow: listeners.add,
   };
 }
+
+/** False where as many of the kind are kept as there may be. */
+function put(entries: Entries, component: ListedComponent, repeated = false): boolean {
+  const ofKind = entries[component.kind];
+  if (!ofKind.has(component.id) && ofKind.size >= LISTED_MAX) return false;
+  ofKind.set(component.id, { ...component, missingAt: null, repeated });
+  return true;
+}
+
+function replace(entries: Entries, components: ListedComponent[], now: number): DirectoryChange[] {
+  const listed = new Set(components.map(({ kind, id }) => `${kind} ${id}`));
+  for (const entry of allOf(entries)) if (!listed.has(`${entry.kind} ${entry.id}`)) entry.missingAt ??= now;
+  return components
+    .filter((component) => put(entries, component, true))
+    .map((component) => ({ type: 'listed', component, live: false }));
+}
+
+const expired = (entries: Entries, now: number): Entry[] =>
+  allOf(entries).filter(({ missingAt }) => missingAt !== null && now - missingAt > MISSING_MS_MAX);
+
+const allOf = (entries: Entries): Entry[] => [...entries.hive.values(), ...entries.worker.values()];

@@ -1,4 +1,4 @@
-/** Something that a worker can run on. */
+/** A device that a worker can run on: a GPU or the CPU. */
 import { type Static, Type } from '@sinclair/typebox';
 import { Measure, nullable } from './status.js';
 

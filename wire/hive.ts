@@ -1,4 +1,4 @@
-/** What is said of a hive: its devices, its machine, its announcement, and its entry on the queen. */
+/** A hive on the wire: its devices, its machine, its announcement, and its entry on the queen. */
 import { type Static, Type } from '@sinclair/typebox';
 import { Device } from './device.js';
 import {
@@ -31,7 +31,7 @@ export const Gpu = Type.Object({
 });
 export type Gpu = Static<typeof Gpu>;
 
-/** The machine as it was last measured; `errors` says what could not be, and why. */
+/** The machine as it was last measured; `errors` lists what could not be measured, and why. */
 export const NodeStats = Type.Object({
   cpu_pct: Measure,
   ram_used_mb: Measure,
@@ -41,7 +41,7 @@ export const NodeStats = Type.Object({
 });
 export type NodeStats = Static<typeof NodeStats>;
 
-/** What a hive says of itself with each event. */
+/** The hive itself, in each event. */
 export const HiveInfo = Type.Object({
   id: Id,
   hostname: Type.String({ maxLength: 256 }),
@@ -53,11 +53,11 @@ export const HiveInfo = Type.Object({
 });
 export type HiveInfo = Static<typeof HiveInfo>;
 
-/** `POST /v1/hive/ready`: "I exist, connect to me". */
+/** `POST /v1/hive/ready`: a hive announces itself. */
 export const HiveReady = Type.Object({ hive_id: Id, hive_url: HttpUrl });
 export type HiveReady = Static<typeof HiveReady>;
 
-/** The queen's yes. An older queen leaves her id out. */
+/** The queen accepted. An older queen leaves `queen_id` out. */
 export const HiveReadyAnswer = Type.Object({
   status: Type.String(),
   message: Type.Optional(Type.String()),
@@ -88,7 +88,7 @@ export const HiveEntry = Type.Object({
   workers: Type.Array(WorkerStats),
   refused_workers: Type.Optional(
     Type.Array(Type.Object({ worker_id: WorkerId, holder: Id }), {
-      description: 'workers that it lists and that are another hive’s: they are left out of `workers`',
+      description: 'workers that it lists and that belong to another hive: they are not in `workers`',
     }),
   ),
   labels: Labels,
@@ -106,7 +106,7 @@ export const HiveConflict = Type.Object({
 });
 export type HiveConflict = Static<typeof HiveConflict>;
 
-/** A hive that announced itself and could not be read since: a firewall, a NAT, another token. It is in no list of hives. */
+/** A hive that announced itself and could not be read since: a firewall, a NAT, another token. It is not among the hives. */
 export const HiveUnreachable = Type.Object({
   hive_id: Id,
   hive_url: HttpUrl,

@@ -1,4 +1,4 @@
-/** The registry: who exists, with expiring leases (PROTOCOL, "Registry"). */
+/** The registry: a directory of components with expiring leases (docs/protocol.md, section 7). */
 import { type Static, Type } from '@sinclair/typebox';
 import { HttpUrl, Id, Timestamp, WorkerId } from './status.js';
 
@@ -21,26 +21,26 @@ export const REGISTRY_PATH = {
   stream: '/v1/registry/stream',
 } as const;
 
-/** Time between two heartbeats of a component, in ms, and after how many of them without a word it is gone. */
+/** Time between two heartbeats of a component, in ms; after so many intervals without one the lease expires. */
 export const LEASE = { intervalMs: 15_000, intervalMsMin: 100, intervalMsMax: 600_000, intervals: 3 } as const;
 
-/** What a component says of itself, as JSON beside kind, id and url. */
+/** Limits of a component's own fields, the JSON next to kind, id and url. */
 export const OWN_FIELDS = { bytesMax: 16 * 1024, levelsMax: 32 } as const;
 
-/** A heartbeat is answered with no more queens than this, the earliest ones. */
+/** The answer to a heartbeat lists at most so many queens, the earliest ones. */
 export const QUEENS_LISTED_MAX = 256;
 
-/** What a lease is about. Any id may be as long as a worker's here; the route checks it by kind. */
+/** The name of a lease. Any id may be as long as a worker's here; the route checks it by kind. */
 const Named = { kind: ComponentKind, id: WorkerId };
 
 /**
- * `POST /v1/registry/register`: the component's own fields beside these are kept and listed untouched, within
- * `OWN_FIELDS`; those that the registry writes itself (`registered_at`, `last_heartbeat_at`) are left out.
+ * `POST /v1/registry/register`: the component's own further fields are listed unchanged, within `OWN_FIELDS`, except
+ * `registered_at` and `last_heartbeat_at`, which the registry sets.
  */
 export const Registration = Type.Object({ ...Named, url: HttpUrl });
 export type Registration = Static<typeof Registration> & { kind: ComponentKind } & Record<string, unknown>;
 
-/** A lease lapses when nothing was heard for `lease_ttl_s`. */
+/** A lease expires after `lease_ttl_s` without a heartbeat. */
 export const Lease = Type.Object({
   lease_ttl_s: Type.Number({ minimum: 0.03, maximum: 3600 }),
   heartbeat_interval_s: Type.Number({ minimum: 0.01, maximum: 1200 }),
@@ -51,7 +51,7 @@ export type Lease = Static<typeof Lease>;
 export const LeaseName = Type.Object(Named);
 export type LeaseName = Static<typeof LeaseName> & { kind: ComponentKind };
 
-/** The answer to a heartbeat: every queen there is, the earliest registered first. */
+/** The answer to a heartbeat: all queens, the earliest registered first. */
 export const QueenList = Type.Object({
   queens: Type.Array(Type.Object({ id: Id, url: HttpUrl }), { maxItems: QUEENS_LISTED_MAX }),
 });
@@ -71,9 +71,8 @@ export const RegisteredHives = Type.Object({ hives: Type.Array(Component) });
 export const RegisteredWorkers = Type.Object({ workers: Type.Array(Component) });
 
 /**
- * The events of `GET /v1/registry/stream`, each under its `type` as the event's name; the present ones come first. They
- * say who is there, not when it was last heard of: only the lists do. A `type` among a component's own fields is in the
- * lists, too.
+ * The events of `GET /v1/registry/stream`; `type` is also the name of the event. Registered components come first. The
+ * time of the last heartbeat is in the lists only, and so is a `type` among a component's own fields.
  */
 export const RegistryEvent = Type.Union([
   Type.Composite([Type.Object({ type: Type.Literal('register') }), Type.Omit(Component, ['last_heartbeat_at'])]),

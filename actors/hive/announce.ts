@@ -1,4 +1,4 @@
-/** POST /v1/hive/ready: "I exist, connect to me" (PROTOCOL, "Discovery: the handshake"). */
+/** POST /v1/hive/ready: a hive announces itself to a queen (docs/protocol.md, section 4.1). */
 import { fromPromise } from 'xstate';
 import type { AnnounceInput, AnnounceOutput } from '../../machines/hive-connection.js';
 import { HiveReadyAnswer } from '../../wire/hive.js';
@@ -22,7 +22,7 @@ export function createAnnounce(deps: { outgoing: Outgoing; endpoint: Endpoint; h
         address = unmapped(socket.localAddress ?? '').replace(/%.*$/, '') || null;
         return { hive_id: deps.hiveId, hive_url: hiveUrl };
       },
-      // Queens are configured, or asked us over a request that presented the token.
+      // A queen is configured, listed by the registry, or asked with the token.
       trusted: true,
       signal,
     });

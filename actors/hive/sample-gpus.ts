@@ -1,4 +1,4 @@
-/** Measures the GPUs of a machine, whoever made them, and says what they are as devices. */
+/** Measures the GPUs of a machine, of all vendors, and lists them as devices. */
 import type { Device } from '../../wire/device.js';
 import type { Gpu } from '../../wire/hive.js';
 import { watchAmd } from './gpus/amd.js';
@@ -11,7 +11,7 @@ export interface GpuReading {
   gpus: Gpu[];
   /** The same GPUs as devices, with the same ids. */
   devices: Device[];
-  /** One sentence for each thing that failed. Empty with no GPUs: there are none. */
+  /** One sentence for each failure. Empty errors and no GPUs: the machine has none. */
   errors: string[];
 }
 
@@ -28,22 +28,22 @@ export interface SampleGpusInput {
 /** Another vendor is one more line here and one more file in gpus/. The order decides the ids. */
 const VENDORS: readonly WatchVendor[] = [watchNvidia, watchAmd, watchApple];
 
-/** What the wire allows: more would make a heartbeat that no queen takes. */
+/** The limits of the wire: a queen refuses a heartbeat with more. */
 const GPUS_MAX = 256;
 const NAME_CHARS_MAX = 256;
 const ERRORS_MAX = 16;
 
 /**
- * Calls `onReading` as soon as every vendor is known, and then whenever one of them has news (about once an
- * `intervalMs` each, the tick being the caller's own), until the returned function is called; that also ends every
- * tool that was started. A GPU keeps its id, `GPU-0`, `GPU-1`, …, as long as this runs. Never throws.
+ * Calls `onReading` once every vendor has reported, and then whenever one of them reports again (about once per
+ * `intervalMs` each), until the returned function is called, which also ends all tools. A GPU keeps its id, `GPU-0`,
+ * `GPU-1`, …, as long as this runs. Never throws.
  */
 export function sampleGpus({ intervalMs, onReading, sysfsRoot, path, log = () => {} }: SampleGpusInput): () => void {
   const latest: (VendorReading | undefined)[] = VENDORS.map(() => undefined);
   const numbers = new Map<string, number>();
   let stopped = false;
 
-  /** The first number that no other GPU ever had: a card that is pulled and comes back is itself again. */
+  /** The next unused number; a card that was removed and comes back has its old one. */
   const numberOf = (key: string) => {
     const number = numbers.get(key) ?? numbers.size;
     numbers.set(key, number);
@@ -76,7 +76,7 @@ export function sampleGpus({ intervalMs, onReading, sysfsRoot, path, log = () =>
       onReading: (reading) => {
         if (stopped) return;
         latest[vendor] = reading;
-        // Until every vendor has spoken the ids are open: a slow first vendor's GPUs would push the others' aside.
+        // Ids are given when every vendor has reported: otherwise they would depend on which one was faster.
         const known = latest.filter((each) => each !== undefined);
         if (known.length === VENDORS.length) onReading(merge(known));
       },

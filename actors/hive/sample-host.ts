@@ -7,7 +7,7 @@ import si from 'systeminformation';
 export interface HostReading {
   /** Percent of all cores together, 0–100, one decimal. */
   cpu_pct: number | null;
-  /** MiB that are not available to a new program: caches that the kernel would give up do not count. */
+  /** MiB that are not available to a new program; caches that the kernel can free are available. */
   ram_used_mb: number | null;
   ram_total_mb: number | null;
   /** One sentence for each value that is null. */
@@ -39,9 +39,9 @@ const STAT_BYTES = 512;
 const MIB = 1024 ** 2;
 
 /**
- * Calls `onReading` about 100 ms from now and then every `intervalMs`, until the returned function is called. A
- * collection that takes longer than an interval makes the next ones be skipped; two never run at once. Never throws:
- * what cannot be measured is null, and `errors` says why. No timer keeps the process alive.
+ * Calls `onReading` about 100 ms from now and then every `intervalMs`, until the returned function is called. While a
+ * collection runs, further ones are skipped. Never throws: what cannot be measured is null, and `errors` says why. No
+ * timer keeps the process running.
  */
 export function sampleHost({ intervalMs, onReading, procRoot }: SampleHostInput): () => void {
   const cpu =
@@ -58,9 +58,9 @@ export function sampleHost({ intervalMs, onReading, procRoot }: SampleHostInput)
     before = now;
     if (!earlier) throw new Error('there is no earlier reading to compare with');
     const total = now.total - earlier.total;
-    // A container moved to another host, or a core taken offline, can set the counters back.
+    // The counters decrease when a container moves to another host, or a core is taken offline.
     if (total <= 0) throw new Error('the counters of the kernel did not advance');
-    // Of a busy machine iowait alone may step back a little (proc_stat(5) says so): not below 0, not above 100.
+    // iowait may decrease a little (proc_stat(5)): not below 0, not above 100.
     const busy = Math.min(Math.max(total - (now.idle - earlier.idle), 0), total);
     return Math.round((busy / total) * 1000) / 10;
   };
@@ -83,7 +83,7 @@ export function sampleHost({ intervalMs, onReading, procRoot }: SampleHostInput)
   };
 
   const start = async () => {
-    // A failure here is told by the first reading, which meets it again.
+    // A failure here comes up again in the first reading, which reports it.
     before = await cpu.read().catch(() => undefined);
     if (stopped) return void cpu.close();
     timer = setTimeout(() => {
@@ -101,7 +101,7 @@ export function sampleHost({ intervalMs, onReading, procRoot }: SampleHostInput)
   };
 }
 
-/** /proc/stat through one descriptor, read at position 0 each time: the kernel writes the file anew for each read. */
+/** /proc/stat through one descriptor, read at position 0 each time: the kernel creates the content for each read. */
 function procStat(file: string): CpuSource {
   const buffer = Buffer.alloc(STAT_BYTES);
   let handle: FileHandle | undefined;
@@ -120,7 +120,7 @@ function procStat(file: string): CpuSource {
       const ticks = line[1].split(' ').slice(0, 8).map(Number);
       return { total: ticks.reduce((sum, n) => sum + n, 0), idle: (ticks[3] ?? 0) + (ticks[4] ?? 0) };
     } catch (error) {
-      // The next read opens the file anew: proc may have been mounted over.
+      // The next read opens the file again: proc may have been mounted over.
       await close();
       throw error;
     }
@@ -128,7 +128,7 @@ function procStat(file: string): CpuSource {
   return { read, close };
 }
 
-/** macOS and others: what Node knows itself. `si.currentLoad` would run a command and block the loop meanwhile. */
+/** macOS and others, by Node itself: `si.currentLoad` would run a command and block the event loop. */
 function osTimes(): CpuSource {
   const read = async () => {
     const times = { total: 0, idle: 0 };

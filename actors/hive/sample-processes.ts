@@ -1,14 +1,14 @@
-/** Measures workers from the operating system, each with all that it started (PROTOCOL, "Telemetry"). */
+/** Measures workers from the operating system, each with all that it started (docs/protocol.md, section 5.1). */
 import os from 'node:os';
 import { linuxSource } from '../process/sources/linux.js';
 import { psSource } from '../process/sources/ps.js';
 import type { ProcessSource, ProcessUsage, Target } from '../process/sources/source.js';
 
 export interface ProcessReading {
-  /** 100 a core, one decimal; null in the first reading, like the rates: there is nothing yet to differ from. */
+  /** 100 per core, one decimal; null in the first reading, like the rates, which are differences. */
   cpu_pct: number | null;
   rss_mb: number | null;
-  /** MiB a second from and to storage, over the last interval. */
+  /** MiB per second from and to storage, over the last interval. */
   io_r_mb_s: number | null;
   io_w_mb_s: number | null;
   uptime_s: number | null;
@@ -18,9 +18,9 @@ export interface ProcessReading {
 
 export interface SampleProcessesInput {
   intervalMs: number;
-  /** Asked at each tick; with none nothing is read. */
+  /** Called at each tick; with no targets nothing is read. */
   targets: () => Target[];
-  /** By the pid of the target; one that could not be measured is not there, and `errors` says why. */
+  /** By the pid of the target; one that could not be measured is missing, and `errors` says why. */
   onReading: (readings: Map<number, ProcessReading>, errors: string[]) => void;
   source?: ProcessSource;
 }
@@ -31,24 +31,24 @@ interface Earlier {
 }
 
 const MIB = 1024 ** 2;
-/** Differences over less than this say more about the clock's ticks of 10 ms than about the worker. */
+/** CPU times have a resolution of 10 ms: a difference over less than this means nothing. */
 const DIFFERENCE_MS_MIN = 50;
 
 /**
  * Calls `onReading` every `intervalMs` while there are targets, and once more when there are none left, until the
- * returned function is called. Two collections never run at once. Never throws. No timer keeps the process alive.
+ * returned function is called. Two collections never run at once. Never throws. No timer keeps the process running.
  */
 export function sampleProcesses({ intervalMs, targets, onReading, source: given }: SampleProcessesInput): () => void {
   let source = given;
   const before = new Map<number, Earlier>();
   let collecting = false;
-  let told = 0;
+  let reported = 0;
   let stopped = false;
 
   const collect = async () => {
     if (collecting) return;
     const wanted = targets();
-    if (wanted.length === 0 && told === 0) return;
+    if (wanted.length === 0 && reported === 0) return;
     collecting = true;
     const readings = new Map<number, ProcessReading>();
     const errors: string[] = [];
@@ -66,7 +66,7 @@ export function sampleProcesses({ intervalMs, targets, onReading, source: given 
       errors.push(`workers cannot be measured: ${(error as Error).message}`.slice(0, 256));
     }
     collecting = false;
-    told = wanted.length;
+    reported = wanted.length;
     if (stopped) source?.close();
     else onReading(readings, errors);
   };
@@ -81,7 +81,7 @@ export function sampleProcesses({ intervalMs, targets, onReading, source: given 
 
 function readingOf(now: ProcessUsage, earlier: Earlier | undefined, atMs: number): ProcessReading {
   const passedMs = earlier ? atMs - earlier.atMs : 0;
-  /** Null without an earlier value. A child that nobody waited for takes its share along: not below 0. */
+  /** Null without an earlier value. Not below 0: the values of a child that was not waited for are lost with it. */
   const perMs = (value: number | null, past: number | null | undefined) =>
     value === null || past === null || past === undefined || passedMs < DIFFERENCE_MS_MIN
       ? null
@@ -99,5 +99,5 @@ function readingOf(now: ProcessUsage, earlier: Earlier | undefined, atMs: number
   };
 }
 
-/** One decimal, as in the example of PROTOCOL. */
+/** One decimal, as in docs/protocol.md, section 5.1. */
 const rounded = (value: number | null, scale: number) => (value === null ? null : Math.round(value * scale * 10) / 10);

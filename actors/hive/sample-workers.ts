@@ -1,5 +1,4 @@
-/** Measures workers: their processes, and what those use of the GPUs where the vendor's tool tells. */
-
+/** Measures workers: their processes, and what these use of the GPUs where a vendor's tool shows it. */
 import type { ProcessSource, Target } from '../process/sources/source.js';
 import { type GpuProcesses, watchGpuProcesses } from './gpus/nvidia-processes.js';
 import { type ProcessReading, sampleProcesses } from './sample-processes.js';
@@ -10,7 +9,7 @@ export interface WorkerReading extends ProcessReading {
 }
 
 export interface WorkerTarget extends Target {
-  /** It runs on a GPU: only then is a vendor's tool asked. */
+  /** It runs on a GPU: a vendor's tool runs only for these. */
   gpu: boolean;
 }
 

@@ -4,8 +4,8 @@ import { PeerFailure } from '../net/failure.js';
 import { ask, type Outgoing } from '../net/http.js';
 
 /**
- * Whoever a registry lists is sent our token: so it must let nobody list himself who does not know it. Asked without the
- * token, it has to say 401. @throws PeerFailure
+ * The token is sent to every component that a registry lists, so a registry must refuse registrations without the token:
+ * a request without it has to be answered 401. @throws PeerFailure
  */
 export async function checkRegistry(outgoing: Outgoing, registryUrl: string, signal: AbortSignal): Promise<void> {
   if (outgoing.token === null) return;
@@ -13,11 +13,11 @@ export async function checkRegistry(outgoing: Outgoing, registryUrl: string, sig
     await ask(outgoing, registryUrl + REGISTRY_PATH.queen, { trusted: false, signal });
   } catch (error) {
     if (error instanceof PeerFailure && error.kind === 'unauthorized') return;
-    // No queen is registered: it has answered all the same.
+    // 404: no queen is registered, but it answered without a token.
     if (!(error instanceof PeerFailure && error.answer?.status === 404)) throw error;
   }
   throw new PeerFailure(
     'not-allowed',
-    `${registryUrl} answers without a token: anybody could be listed there and be sent ours, so it is not used; start it with the same --token`,
+    `${registryUrl} answers without a token, so anyone could register there and be sent this one: it is not used; start it with the same --token`,
   );
 }

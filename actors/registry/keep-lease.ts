@@ -1,4 +1,4 @@
-/** What a component says to the registry: that it is there, that it still is, and that it goes (PROTOCOL, "Registry"). */
+/** The requests of a component to the registry: register, heartbeat, unregister (docs/protocol.md, section 7). */
 import { fromPromise } from 'xstate';
 import type { HeartbeatInput, ListedQueen, RegisterOutput } from '../../machines/lease.js';
 import { type ComponentKind, Lease, QueenList, REGISTRY_PATH } from '../../wire/registry.js';
@@ -9,7 +9,7 @@ import { PeerFailure } from '../net/failure.js';
 import { type Ask, ask, type Outgoing } from '../net/http.js';
 import { checkRegistry } from './check-registry.js';
 
-/** A process ends within 5 s, however long the registry thinks about it. */
+/** A process ends within 5 s, also where the registry does not answer. */
 const UNREGISTER_MS = 1_000;
 
 export interface LeaseDeps {
@@ -18,7 +18,7 @@ export interface LeaseDeps {
   registryUrl: string;
   kind: ComponentKind;
   id: string;
-  /** The component's own fields, as they are when it registers. */
+  /** The component's own fields; read at each registration. */
   about: () => Record<string, unknown>;
 }
 
@@ -26,15 +26,15 @@ const parseLease = knownParser(Lease);
 const parseQueens = knownParser(QueenList);
 
 export function createLeaseActors({ outgoing, endpoint, registryUrl, kind, id, about }: LeaseDeps) {
-  // The registry is configured: it may be told our token.
-  const tell = async (path: string, options: Omit<Ask, 'trusted'>) =>
+  // The registry is configured, so the token may be sent to it.
+  const request = async (path: string, options: Omit<Ask, 'trusted'>) =>
     (await ask(outgoing, registryUrl + path, { ...options, trusted: true })).body;
 
   return {
     register: fromPromise<RegisterOutput>(async ({ signal }) => {
       await checkRegistry(outgoing, registryUrl, signal);
       let url = '';
-      const body = await tell(REGISTRY_PATH.register, {
+      const body = await request(REGISTRY_PATH.register, {
         method: 'POST',
         body: (socket) => {
           url = urlTowards(endpoint, socket);
@@ -42,13 +42,13 @@ export function createLeaseActors({ outgoing, endpoint, registryUrl, kind, id, a
         },
         signal,
       });
-      const { heartbeat_interval_s } = understood(parseLease(body), registryUrl);
+      const { heartbeat_interval_s } = validAnswer(parseLease(body), registryUrl);
       return { url, heartbeatMs: heartbeat_interval_s * 1000 };
     }),
 
     heartbeat: fromPromise<ListedQueen[], HeartbeatInput>(async ({ input, signal }) => {
       let url = '';
-      const body = await tell(REGISTRY_PATH.heartbeat, {
+      const body = await request(REGISTRY_PATH.heartbeat, {
         method: 'POST',
         body: (socket) => {
           url = urlTowards(endpoint, socket);
@@ -57,17 +57,17 @@ export function createLeaseActors({ outgoing, endpoint, registryUrl, kind, id, a
         signal,
       });
       if (url !== input.url)
-        throw new PeerFailure('identity', `our address is ${url} now, ${input.url} was registered`);
-      return understood(parseQueens(body), registryUrl).queens.flatMap((queen) => {
+        throw new PeerFailure('identity', `this process is at ${url} now, ${input.url} was registered`);
+      return validAnswer(parseQueens(body), registryUrl).queens.flatMap((queen) => {
         const normal = normaliseUrl(resolvePeerUrl(registryUrl, queen.url));
-        // A process on loopback speaks with loopback peers only.
+        // A process on loopback calls loopback peers only.
         if (!normal.ok || (outgoing.loopbackOnly && !isLoopback(hostOf(normal.url)))) return [];
         return [{ id: queen.id, url: normal.url }];
       });
     }),
 
     unregister: fromPromise<void>(async ({ signal }) => {
-      await tell(REGISTRY_PATH.unregister, {
+      await request(REGISTRY_PATH.unregister, {
         method: 'DELETE',
         body: () => ({ kind, id }),
         timeoutMs: UNREGISTER_MS,
@@ -78,7 +78,7 @@ export function createLeaseActors({ outgoing, endpoint, registryUrl, kind, id, a
 }
 
 /** @throws PeerFailure */
-function understood<T>(parsed: Parsed<T>, url: string): T {
-  if (!parsed.ok) throw new PeerFailure('broken', `${url} answers, but not as a registry does`);
+function validAnswer<T>(parsed: Parsed<T>, url: string): T {
+  if (!parsed.ok) throw new PeerFailure('broken', `${url} answers, but not like a registry`);
   return parsed.value;
 }

@@ -1,4 +1,4 @@
-/** What the registry last said, in one small file: where a queen looks after a restart while it is down. */
+/** The last list of the registry, in one small file: used by a queen that restarts while the registry is down. */
 import { Type } from '@sinclair/typebox';
 import type { ListedComponent } from '../../stores/directory.js';
 import { knownParser } from '../../wire/schema.js';
@@ -25,7 +25,7 @@ const KnownFile = Type.Object({
 });
 const parseFile = knownParser(KnownFile);
 
-/** Told of each change; what is to be kept is asked for when it is written. */
+/** `changed` is called at each change; the content is read when the file is written. */
 export interface KnownComponents extends WriteLater {
   /** As they were at the start. */
   atStart: ListedComponent[];
@@ -44,11 +44,11 @@ export function openKnownComponents(
     const components = read().map(({ kind, id, url, about }) => ({ kind, id, url, about }));
     state.write(FILE, { version: 1, components });
   };
-  const onError = ({ message }: Error) => warn(`cannot keep what the registry says: ${message}`);
+  const onError = ({ message }: Error) => warn(`cannot store the list of the registry: ${message}`);
   const atStart = (file?.components ?? []).flatMap((one) => {
     const normal = normaliseUrl(one.url);
     if (normal.ok) return [{ ...one, url: normal.url }];
-    warn(`${FILE}: ${one.kind} ${one.id} is left out, its URL is not one: ${normal.detail}`);
+    warn(`${FILE}: ${one.kind} ${one.id} ignored, its URL is invalid: ${normal.detail}`);
     return [];
   });
   return { atStart, ...createWriteLater(write, WRITE_AFTER_MS, onError) };

@@ -1,4 +1,4 @@
-/** Reads which hives and workers the registry lists, and follows its stream of changes (PROTOCOL, "Registry"). */
+/** Reads the registry's lists of hives and workers, and follows its stream of changes (docs/protocol.md, section 7). */
 import type { IncomingMessage } from 'node:http';
 import { fromCallback } from 'xstate';
 import type { DirectoryEvent } from '../../machines/directory.js';
@@ -20,7 +20,7 @@ import { watchSilence } from '../net/watch-silence.js';
 import type { AwakeClock } from '../process/awake-clock.js';
 import { checkRegistry } from './check-registry.js';
 
-/** It says something every 15 s, if only a comment. */
+/** The registry sends at least a comment every 15 s. */
 const SILENCE_MS_MAX = 40_000;
 const EVENT_BYTES_MAX = 1024 * 1024;
 
@@ -28,7 +28,7 @@ export interface ReadDirectoryDeps {
   outgoing: Outgoing;
   registryUrl: string;
   clock: AwakeClock;
-  /** Everything that it lists. */
+  /** Called with both lists. */
   onList: (components: Component[]) => void;
   onEvent: (event: RegistryEvent) => void;
 }
@@ -58,26 +58,26 @@ async function read(
 ): Promise<void> {
   const { registryUrl, clock, onList, onEvent } = deps;
   await checkRegistry(deps.outgoing, registryUrl, signal);
-  // The stream first: what changes while the lists are read waits in it.
+  // The stream is opened first: changes while the lists are read wait in it.
   const opened = await openEvents(deps, signal).catch((error: unknown) => peerFailure(registryUrl, error));
-  // A registry without a stream is at least read each time that it is tried.
+  // Of a registry without a stream the lists are read at each attempt.
   if (opened instanceof Error && opened.kind !== 'status') throw opened;
   const [hives, workers] = await Promise.all([
     readList(deps.outgoing, registryUrl + REGISTRY_PATH.hives, signal),
     readList(deps.outgoing, registryUrl + REGISTRY_PATH.workers, signal),
   ]);
   const both = [parseHives(hives), parseWorkers(workers)] as const;
-  if (!both[0].ok || !both[1].ok) throw new PeerFailure('broken', `${registryUrl} answers, but not as a registry does`);
+  if (!both[0].ok || !both[1].ok) throw new PeerFailure('broken', `${registryUrl} answers, but not like a registry`);
   const here = <T extends { url: string }>(one: T): T => ({ ...one, url: resolvePeerUrl(registryUrl, one.url) });
   onList(([...both[0].value.hives, ...both[1].value.workers] as Component[]).map(here));
   if (opened instanceof Error) throw opened;
   sendBack({ type: 'opened' });
 
   const feed = createEventParser(registryUrl, EVENT_BYTES_MAX, ({ event: name, data }) => {
-    // Who went meanwhile is in none of the events that follow: the lists say.
-    if (name === 'lagged') throw new PeerFailure('closed', `${registryUrl} was ahead of us: it is read anew`);
+    // Removals may be among the missed events: read the lists again.
+    if (name === 'lagged') throw new PeerFailure('closed', `events of ${registryUrl} were missed: reading it again`);
     const event = parseEvent(readJson(data));
-    // What is not understood is left out: a later registry may say more.
+    // A later version may have further events.
     if (!event.ok) return;
     const change = event.value as RegistryEvent;
     onEvent(change.type === 'register' ? here(change) : change);
@@ -106,5 +106,5 @@ async function openEvents({ outgoing, registryUrl }: ReadDirectoryDeps, signal: 
   const stream = await openStream(outgoing, registryUrl + REGISTRY_PATH.stream, { headers, trusted: true, signal });
   if ((stream.headers['content-type'] ?? '').startsWith('text/event-stream')) return stream;
   stream.destroy();
-  throw new PeerFailure('status', `${registryUrl} answered with something that is no stream`);
+  throw new PeerFailure('status', `${registryUrl} did not answer with an event stream`);
 }

@@ -47,7 +47,7 @@ export const REASONS: Record<string, RegExp> = {
   'it answers 401': /answered 401/,
   'it answers 503': /answered 503/,
   'it redirects': /redirects are not followed/,
-  'it sends an invalid body': /not as a registry does/,
+  'it sends an invalid body': /not like a registry/,
   'it hangs': /no answer within 5 s|did not answer within 10 s/,
   'it goes away': /connection refused/,
   'it has no stream': /answered 404/,

@@ -75,7 +75,7 @@ const plays: Record<string, Failure | 'ok' | 'hangs'> = {
   'it answers 401': { kind: 'unauthorized', message: 'answered 401' },
   'it answers 503': { kind: 'status', message: 'answered 503' },
   'it redirects': { kind: 'status', message: 'answered 307: redirects are not followed' },
-  'it sends an invalid body': { kind: 'broken', message: 'answers, but not as a registry does' },
+  'it sends an invalid body': { kind: 'broken', message: 'answers, but not like a registry' },
   'it has no stream': { kind: 'status', message: 'answered 404' },
   'it hangs': 'hangs',
   'it goes away': refused,

@@ -160,7 +160,7 @@ const plays: Record<string, Partial<Registry>> = {
   'it answers 401': failing({ kind: 'unauthorized', message: 'answered 401' }),
   'it answers 503': failing({ kind: 'status', message: 'answered 503' }),
   'it redirects': failing({ kind: 'status', message: 'answered 307: redirects are not followed' }),
-  'it sends an invalid body': failing({ kind: 'broken', message: 'answers, but not as a registry does' }),
+  'it sends an invalid body': failing({ kind: 'broken', message: 'answers, but not like a registry' }),
   'it hangs': failing('hangs'),
   'it goes away': failing(refused),
 };

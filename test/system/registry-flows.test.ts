@@ -391,7 +391,7 @@ t.test('each way in which a registry can fail is a reason of its own', { buffere
   registry.mode = 503;
   await says(/answered 503/);
   registry.mode = 'nonsense';
-  await says(/not as a registry does|something that is no stream/);
+  await says(/not like a registry|did not answer with an event stream/);
   registry.mode = 'redirect';
   await says(/redirects are not followed/);
   t.equal(registry.redirectsFollowed, 0);

@@ -1,4 +1,4 @@
-/** AMD GPUs, from what the kernel's amdgpu driver shows in sysfs (kernel.org, "amdgpu: GPU power/thermal controls"). */
+/** AMD GPUs, from the files of the kernel's amdgpu driver in sysfs (kernel.org, "amdgpu: GPU power/thermal controls"). */
 import { readdir, readFile, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { oneDecimal, sentence, type VendorGpu, vramGb, type WatchVendor } from './vendor.js';
@@ -25,7 +25,7 @@ export const watchAmd: WatchVendor = ({ intervalMs, onReading, sysfsRoot }) => {
   let cards: Card[] = [];
   let detectedMs = Number.NEGATIVE_INFINITY;
   let collecting = false;
-  let told: number | undefined;
+  let reported: number | undefined;
   let stopped = false;
 
   const collect = async () => {
@@ -38,14 +38,14 @@ export const watchAmd: WatchVendor = ({ intervalMs, onReading, sysfsRoot }) => {
         detectedMs = performance.now();
       }
     } catch (error) {
-      errors.push(`AMD GPUs cannot be looked for: ${sentence(error)}.`);
+      errors.push(`AMD GPUs cannot be listed: ${sentence(error)}.`);
     }
     const gpus = await Promise.all(cards.map((card) => measureCard(card, errors)));
     collecting = false;
-    // A machine without AMD cards has that said once, not each second.
-    const news = gpus.length + errors.length;
-    if (!stopped && (news > 0 || told !== 0)) onReading({ gpus, errors });
-    told = news;
+    // A machine without AMD cards reports that once, not each second.
+    const count = gpus.length + errors.length;
+    if (!stopped && (count > 0 || reported !== 0)) onReading({ gpus, errors });
+    reported = count;
   };
   const timer = setInterval(collect, intervalMs).unref();
   void collect();
@@ -92,7 +92,7 @@ async function measureCard({ folder, name, hwmon }: Card, errors: string[]): Pro
   };
   const file = (entry: string) => path.join(folder, entry);
   const sensor = (entry: string) => hwmon && path.join(hwmon, entry);
-  // Asking a sleeping card how busy it is would keep a laptop's second GPU awake for ever.
+  // Reading the utilisation of a suspended card would wake it: a laptop's second GPU would never sleep.
   const asleep = (await readText(file('power/runtime_status')).catch(() => null)) === 'suspended';
   const whenAwake = (path: string | undefined, perUnit: number) => (asleep ? null : read(path, perUnit));
   const [util, used, total, temp, average] = await Promise.all([
@@ -102,7 +102,7 @@ async function measureCard({ folder, name, hwmon }: Card, errors: string[]): Pro
     whenAwake(sensor('temp1_input'), 1000),
     whenAwake(sensor('power1_average'), 1e6),
   ]);
-  // Newer cards have only the momentary power.
+  // Newer cards have only the current power.
   const power = average ?? (await whenAwake(sensor('power1_input'), 1e6));
   return {
     key: folder,
@@ -138,7 +138,7 @@ async function listFolder(folder: string): Promise<string[]> {
   }
 }
 
-/** ENODEV: the card went away between the look and the read. EOPNOTSUPP: the sensor exists on other models only. */
+/** ENODEV: the card went away between the listing and the read. EOPNOTSUPP: the sensor exists on other models only. */
 function isAbsent(error: unknown): boolean {
   const code = (error as NodeJS.ErrnoException).code ?? '';
   return ['ENOENT', 'ENOTDIR', 'ENODEV', 'EOPNOTSUPP', 'ENOTSUP'].includes(code);

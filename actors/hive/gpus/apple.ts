@@ -1,12 +1,12 @@
-/** Apple's GPUs, from `system_profiler`. macOS tells nobody but root how busy they are, so what they are is all. */
+/** Apple's GPUs, by `system_profiler`: names and memory only, since macOS shows their utilisation to root only. */
 import { findTool, runTool, sentence, type VendorGpu, vramGb, type WatchVendor } from './vendor.js';
 
-/** What this tells changes when somebody plugs in an external GPU, and the tool takes seconds of CPU. */
+/** The list changes only with an external GPU, and the tool takes seconds of CPU. */
 const EVERY_MS = 600_000;
 const RETRY_MS = 60_000;
 const TIMEOUT_MS = 30_000;
 
-/** Watches `system_profiler SPDisplaysDataType`. Where the tool is not on the PATH, which is not macOS, no GPUs. */
+/** Watches `system_profiler SPDisplaysDataType`. Where the tool is not on the PATH (not macOS), there are no GPUs. */
 export const watchApple: WatchVendor = ({ path, onReading, log }) => {
   const abort = new AbortController();
   let timer: NodeJS.Timeout | undefined;
@@ -18,7 +18,7 @@ export const watchApple: WatchVendor = ({ path, onReading, log }) => {
       const args = ['SPDisplaysDataType', '-json'];
       gpus = parseDisplays(await runTool({ file, args, timeoutMs: TIMEOUT_MS, signal: abort.signal }));
     } catch (error) {
-      // What was found before stays: a GPU does not vanish because a tool was slow.
+      // The last list stays: a GPU does not vanish because a tool was slow.
       errors.push(`${sentence(error)}.`);
     }
     if (abort.signal.aborted) return;
@@ -39,13 +39,13 @@ export const watchApple: WatchVendor = ({ path, onReading, log }) => {
   };
 };
 
-/** The GPUs in the JSON of `system_profiler SPDisplaysDataType -json`. Throws when it is something else. */
+/** The GPUs in the JSON of `system_profiler SPDisplaysDataType -json`. @throws Error when it has another shape */
 function parseDisplays(text: string): VendorGpu[] {
   let displays: unknown;
   try {
     displays = JSON.parse(text)?.SPDisplaysDataType;
   } catch {
-    // Told below, like JSON of another shape.
+    // Reported below, like JSON of another shape.
   }
   if (!Array.isArray(displays)) throw new Error('system_profiler printed no list of displays');
   const measuredAt = new Date().toISOString();
@@ -75,7 +75,7 @@ function nameOf(display: Record<string, unknown>): string {
   return /^\d+$/.test(String(cores)) ? `${name} (${cores} cores)` : String(name);
 }
 
-/** "8 GB" or "1536 MB" in MiB; null when not told, as on Apple silicon, whose GPU shares the RAM. */
+/** "8 GB" or "1536 MB" in MiB; null without a value, as on Apple silicon, whose GPU shares the RAM. */
 function vramMb(text: unknown): number | null {
   const parts = typeof text === 'string' ? /^(\d+(?:\.\d+)?)\s*(MB|GB)\b/i.exec(text.trim()) : null;
   if (!parts) return null;

@@ -1,13 +1,13 @@
-/** One `nvidia-smi` that is kept running: its lines read within bounds, its silence noticed, its end certain. */
+/** One `nvidia-smi` that is kept running: reads its lines within bounds, ends it when it hangs, and kills it at exit. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { sentence } from './vendor.js';
 
 export interface NvidiaChildInput {
   file: string;
   args: string[];
-  /** Without a line for this long the process counts as hung; null for one that may have nothing to say. */
+  /** Without a line for this long the process counts as hung; null for a tool that may have nothing to print. */
   silenceMs: number | null;
-  /** False for a line that is no measurement: the process is ended then. */
+  /** False for a line that is no measurement: the process is killed then. */
   onLine: (line: string) => boolean;
   /** Called once, unless `stop` came first. `reason` completes a sentence that begins with the tool's name. */
   onEnd: (reason: string) => void;
@@ -15,44 +15,44 @@ export interface NvidiaChildInput {
 
 const LINE_CHARS_MAX = 4096;
 const STDERR_CHARS_MAX = 2048;
-/** What ends gets this long for its last words: a process that hangs in its driver does not even die when killed. */
-const LAST_WORDS_MS = 250;
+/** How long to wait for the rest of the output: a process that hangs in its driver does not end when killed. */
+const LAST_OUTPUT_MS = 250;
 
 export class NvidiaChild {
   #input: NvidiaChildInput;
   #process: ChildProcess | undefined;
   #silence: NodeJS.Timeout | undefined;
-  #lastWords: NodeJS.Timeout | undefined;
+  #lastOutput: NodeJS.Timeout | undefined;
   #partial = '';
   #stderr = '';
-  /** Why it ends, once that is decided: the exit that follows a kill must not overwrite it. */
-  #verdict: string | undefined;
+  /** Why it ends, set once: the exit that follows a kill must not overwrite it. */
+  #endReason: string | undefined;
   #over = false;
-  // The tool would notice that we are gone at its next line, but one that hangs prints none.
+  // A tool ends by itself at its next line after this process ended, but one that hangs prints none.
   #killAtExit = () => this.#process?.kill('SIGKILL');
 
   constructor(input: NvidiaChildInput) {
     this.#input = input;
     const { silenceMs } = input;
     if (silenceMs !== null) {
-      this.#silence = setTimeout(() => this.#condemn(`was silent for ${silenceMs / 1000} s`), silenceMs).unref();
+      this.#silence = setTimeout(() => this.#kill(`was silent for ${silenceMs / 1000} s`), silenceMs).unref();
     }
     process.once('exit', this.#killAtExit);
     try {
       this.#process = this.#spawn();
     } catch (error) {
-      // Spawn throws when descriptors or memory have run out. The caller gets its end after this constructor.
+      // Spawn throws when descriptors or memory have run out. `onEnd` is called after this constructor.
       setImmediate(() => this.#end(`cannot be started: ${sentence(error)}`));
     }
   }
 
-  /** False while the process still exists, which may be long after its end was told. */
+  /** False while the process exists, which may be long after `onEnd`. */
   get exited(): boolean {
     const child = this.#process;
     return child?.pid === undefined || child.exitCode !== null || child.signalCode !== null;
   }
 
-  /** Kills the process. Nothing is called from now on. */
+  /** Kills the process. Nothing is called after that. */
   stop() {
     this.#close();
   }
@@ -66,12 +66,12 @@ export class NvidiaChild {
     });
     child.on('error', (error) => this.#end(`cannot be started: ${sentence(error)}`));
     child.on('exit', (code, signal) => {
-      this.#verdict ??= signal ? `was ended by ${signal}` : `ended with code ${code}`;
-      this.#awaitLastWords();
+      this.#endReason ??= signal ? `was ended by ${signal}` : `ended with code ${code}`;
+      this.#awaitLastOutput();
     });
     child.on('close', () => this.#end());
     child.unref();
-    // Pipes are sockets, which would hold the process open like the child itself; the types do not know.
+    // Pipes are sockets, which would keep this process running like the child itself; the types do not have `unref`.
     for (const pipe of [child.stdout, child.stderr]) (pipe as { unref?: () => void }).unref?.();
     return child;
   }
@@ -80,44 +80,44 @@ export class NvidiaChild {
     const lines = (this.#partial + text).split('\n');
     this.#partial = lines.pop() ?? '';
     for (const line of lines) {
-      if (this.#verdict !== undefined || this.#over) return;
+      if (this.#endReason !== undefined || this.#over) return;
       this.#readLine(line.trim());
     }
-    if (this.#partial.length > LINE_CHARS_MAX) this.#condemn('printed a line without an end');
+    if (this.#partial.length > LINE_CHARS_MAX) this.#kill('printed a line without an end');
   }
 
   #readLine(line: string) {
-    // "WARNING: infoROM is corrupted at gpu …" stands among the rows of a driver that works.
+    // "WARNING: infoROM is corrupted at gpu …" appears among the rows of a working driver.
     if (line === '' || /^warning/i.test(line)) return;
     const measured = line.length <= LINE_CHARS_MAX && this.#input.onLine(line);
-    // The driver's own complaints come on stdout ("NVIDIA-SMI has failed because …", "No devices were found").
-    if (!measured) return this.#condemn(`printed what is no measurement: ${sentence(line)}`);
+    // The driver's errors come on stdout ("NVIDIA-SMI has failed because …", "No devices were found").
+    if (!measured) return this.#kill(`printed an unexpected line: ${sentence(line)}`);
     this.#silence?.refresh();
   }
 
-  #condemn(verdict: string) {
-    this.#verdict ??= verdict;
+  #kill(reason: string) {
+    this.#endReason ??= reason;
     this.#partial = '';
     clearTimeout(this.#silence);
     this.#process?.kill('SIGKILL');
-    this.#awaitLastWords();
+    this.#awaitLastOutput();
   }
 
-  #awaitLastWords() {
-    if (!this.#over) this.#lastWords ??= setTimeout(() => this.#end(), LAST_WORDS_MS).unref();
+  #awaitLastOutput() {
+    if (!this.#over) this.#lastOutput ??= setTimeout(() => this.#end(), LAST_OUTPUT_MS).unref();
   }
 
-  #end(verdict = this.#verdict ?? 'ended') {
+  #end(reason = this.#endReason ?? 'ended') {
     if (this.#over) return;
     this.#close();
     const lastLine = this.#stderr.trim().split('\n').at(-1);
-    this.#input.onEnd(`${verdict}${lastLine ? `: ${sentence(lastLine)}` : ''}.`);
+    this.#input.onEnd(`${reason}${lastLine ? `: ${sentence(lastLine)}` : ''}.`);
   }
 
   #close() {
     this.#over = true;
     clearTimeout(this.#silence);
-    clearTimeout(this.#lastWords);
+    clearTimeout(this.#lastOutput);
     process.removeListener('exit', this.#killAtExit);
     this.#process?.kill('SIGKILL');
     this.#process?.stdout?.destroy();

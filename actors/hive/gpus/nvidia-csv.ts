@@ -4,7 +4,7 @@ import { oneDecimal } from './vendor.js';
 /** One GPU in one tick. Percent, MiB, degrees Celsius, watts; null where the driver has no value. */
 export interface NvidiaRow {
   index: number;
-  /** Stable over reboots; null on drivers that do not tell it. */
+  /** Stable over reboots; null on drivers that do not print it. */
   uuid: string | null;
   name: string;
   utilPct: number | null;
@@ -48,11 +48,11 @@ export function parseComputeCaps(text: string): Map<number, string> {
   return new Map([...found].map(([, index, capability = '']) => [Number(index), capability]));
 }
 
-/** A number, null for what the driver says it cannot measure, undefined for what is neither. */
+/** A number; null for a value that the driver cannot measure; undefined for anything else. */
 function measure(field: string): number | null | undefined {
   if (isAbsent(field)) return null;
   return /^\d+(\.\d+)?$/.test(field) ? oneDecimal(Number(field)) : undefined;
 }
 
-/** `[N/A]`, `[Not Supported]`, `[Unknown Error]`, `[GPU is lost]`, …: the driver brackets all that is not a value. */
+/** `[N/A]`, `[Not Supported]`, `[Unknown Error]`, `[GPU is lost]`, …: the driver puts everything but values in brackets. */
 const isAbsent = (field: string) => /^(\[.*\]|N\/A|ERR!|)$/i.test(field);

@@ -1,4 +1,4 @@
-/** What the vendors' files have in common: the shape of what they find, and how they find and run a vendor's tool. */
+/** Shared by all vendors: the types of readings, and how to find and run a vendor's tool. */
 import { type ExecFileException, execFile } from 'node:child_process';
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
@@ -8,7 +8,7 @@ import type { Gpu } from '../../../wire/hive.js';
 
 /** One GPU of one vendor; its id comes later, since ids count across vendors. */
 export interface VendorGpu {
-  /** Names the same piece of hardware each time. */
+  /** Stable for one piece of hardware. */
   key: string;
   gpu: Omit<Gpu, 'id'>;
   device: Omit<Device, 'id'>;
@@ -21,8 +21,8 @@ export interface VendorReading {
 }
 
 /**
- * Watches one vendor until the returned function is called. The first `onReading` tells that the vendor is known:
- * every watcher makes it, whatever happens, or the other vendors' GPUs would wait for it forever.
+ * Watches one vendor until the returned function is called. Every watcher calls `onReading` at least once, also where
+ * there are no GPUs: the others' GPUs are not reported before.
  */
 export type WatchVendor = (input: WatchVendorInput) => () => void;
 
@@ -41,7 +41,7 @@ export const vramGb = (mib: number | null) => (mib === null ? null : Math.round(
 
 export const oneDecimal = (value: number) => Math.round(value * 10) / 10;
 
-/** What is told of an error: one line, bounded. */
+/** The message of an error: one line, bounded. */
 export function sentence(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).trim().replace(/\s+/g, ' ').slice(0, 256);
 }
@@ -50,7 +50,7 @@ export function sentence(error: unknown): string {
 export async function findTool(name: string, searchPath: string): Promise<string | undefined> {
   const fileName = process.platform === 'win32' ? `${name}.exe` : name;
   for (const folder of searchPath.split(path.delimiter)) {
-    // An empty or relative entry would mean wherever this process was started.
+    // An empty or relative entry means the directory in which this process was started.
     if (!path.isAbsolute(folder)) continue;
     const file = path.join(folder, fileName);
     try {
@@ -58,7 +58,7 @@ export async function findTool(name: string, searchPath: string): Promise<string
       await access(file, constants.X_OK);
       return file;
     } catch {
-      // Not here, or not ours to run: the next folder may have it.
+      // Not here, or not executable for this user.
     }
   }
   return undefined;
@@ -73,7 +73,7 @@ export interface RunToolInput {
 
 const OUTPUT_BYTES_MAX = 4 * 1024 ** 2;
 
-/** Runs a tool to its end and gives its stdout. Throws one sentence: why it failed, with the last line of its stderr. */
+/** Runs a tool and resolves with its stdout. Rejects with one sentence: why it failed, and the last line of its stderr. */
 export function runTool({ file, args, timeoutMs, signal }: RunToolInput): Promise<string> {
   const name = path.basename(file);
   return new Promise((resolve, reject) => {
@@ -87,7 +87,7 @@ export function runTool({ file, args, timeoutMs, signal }: RunToolInput): Promis
       );
     };
     const child = execFile(file, args, options, done);
-    // Not execFile's own timeout, which waits for the killed process: one that hangs in its driver cannot die.
+    // Not execFile's own timeout, which waits for the killed process: one that hangs in its driver does not end.
     const timeout = setTimeout(() => {
       child.kill('SIGKILL');
       reject(new Error(`${name} did not finish within ${timeoutMs / 1000} s`));

@@ -5,7 +5,7 @@ import t, { type Test } from 'tap';
 import { type GpuReading, sampleGpus } from '../../../actors/hive/sample-gpus.js';
 import { waitFor } from '../../helpers/wait.js';
 
-/** A folder for a PATH with stand-in tools in it: shell scripts that print what the real ones are documented to. */
+/** A folder for the PATH with fake tools in it: shell scripts that print what the documentation of the real ones shows. */
 function tools(t: Test, scripts: Record<string, string>): string {
   const folder = t.testdir();
   for (const [name, body] of Object.entries(scripts)) {
@@ -28,7 +28,7 @@ function sample(t: Test, folder: string, options: { sysfsRoot?: string; interval
   const logged: string[] = [];
   const stop = sampleGpus({
     intervalMs: 1000,
-    // A machine with a GPU of its own must not answer for the stand-ins.
+    // On a machine with a GPU its real tools must not be found.
     sysfsRoot: path.join(folder, 'no-sysfs'),
     ...options,
     path: folder,
@@ -51,7 +51,7 @@ function alive(pid: string) {
   }
 }
 
-t.test('a machine without any vendor has no GPUs and no errors, at once and said once', async (t) => {
+t.test('a machine without any vendor reports no GPUs and no errors, at once and only once', async (t) => {
   const { first, readings } = sample(t, t.testdir(), { intervalMs: 100 });
   t.strictSame(await first(), { gpus: [], devices: [], errors: [] });
   const other = sample(t, tools(t, { 'nvidia-smi': nvidia(forever(row(ROW))) }));
@@ -59,12 +59,12 @@ t.test('a machine without any vendor has no GPUs and no errors, at once and said
   t.equal(readings.length, 1);
 });
 
-t.test('a tool that cannot be executed, or is a folder, is no tool', async (t) => {
+t.test('a tool that cannot be executed, or is a folder, is ignored', async (t) => {
   const folder = t.testdir({ 'nvidia-smi': 'text', system_profiler: {} });
   t.strictSame(await sample(t, folder).first(), { gpus: [], devices: [], errors: [] });
 });
 
-t.test('rows of nvidia-smi are GPUs and devices of the same ids', async (t) => {
+t.test('rows of nvidia-smi are GPUs and devices with the same ids', async (t) => {
   const folder = tools(t, {
     'nvidia-smi': nvidia(
       forever(`${row(ROW)}; ${row('1, GPU-77, NVIDIA H100, PCIe, 0, 1, 81559, 30, 52.04')}`),
@@ -115,7 +115,7 @@ t.test('one nvidia-smi keeps running with the documented query, tick after tick'
   ]);
 });
 
-t.test('what the driver cannot measure is null, and that is no error', async (t) => {
+t.test('what the driver cannot measure is null, without an error', async (t) => {
   const absent = '0, [N/A], Tesla, [N/A], [Not Supported], 16384, [Unknown Error], ';
   const folder = tools(t, { 'nvidia-smi': nvidia(forever(row(absent)), 'echo "Field is not valid" >&2; exit 2') });
   const { gpus, devices, errors } = await sample(t, folder).first();
@@ -124,7 +124,7 @@ t.test('what the driver cannot measure is null, and that is no error', async (t)
   t.strictSame(errors, []);
 });
 
-t.test('warnings among the rows are passed over', async (t) => {
+t.test('warnings among the rows are skipped', async (t) => {
   const warning = 'echo "WARNING: infoROM is corrupted at gpu 0000:01:00.0"; echo';
   const folder = tools(t, { 'nvidia-smi': nvidia(forever(`${warning}; ${row(ROW)}`)) });
   const { readings } = sample(t, folder);
@@ -132,7 +132,7 @@ t.test('warnings among the rows are passed over', async (t) => {
   t.ok(readings.every(({ gpus, errors }) => gpus[0]?.util_pct === 64 && errors.length === 0));
 });
 
-t.test('a tool that never gave a row is an error, not an empty list, and is tried again ever later', async (t) => {
+t.test('a tool that prints no row is an error, not an empty list, and is retried at growing intervals', async (t) => {
   const folder = tools(t, {
     'nvidia-smi': nvidia('echo some words >&2; echo "driver not loaded" >&2; exit 9', 'exit 9'),
   });
@@ -160,7 +160,7 @@ t.test('when the tool ends its GPUs stay listed without measurements, until it i
       power_w: null,
     },
   ]);
-  t.equal(lost.gpus[0]?.measured_at, readings[0]?.gpus[0]?.measured_at, 'the time when the last values came');
+  t.equal(lost.gpus[0]?.measured_at, readings[0]?.gpus[0]?.measured_at, 'the time of the last values');
   t.match(lost.devices, [{ id: 'GPU-0', vram_gb: 24, compute_capability: '8.9' }]);
   writeFileSync(path.join(folder, 'back'), '');
   const seen = readings.length;
@@ -168,12 +168,12 @@ t.test('when the tool ends its GPUs stay listed without measurements, until it i
   t.match(back.gpus, [{ id: 'GPU-0', util_pct: 64 }]);
 });
 
-t.test('a tool that prints garbage is killed and what it printed is told', async (t) => {
+t.test('a tool that prints something else is killed, and its line is in the error', async (t) => {
   const complaint = "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.";
   const folder = tools(t, { 'nvidia-smi': nvidia(`echo "${complaint}"; exec sleep 1000`) });
   const { errors } = await sample(t, folder).first();
   t.equal(errors.length, 1);
-  t.match(errors[0], /^nvidia-smi printed what is no measurement: NVIDIA-SMI has failed because/);
+  t.match(errors[0], /^nvidia-smi printed an unexpected line: NVIDIA-SMI has failed because/);
   const [pid = ''] = lines(path.join(folder, 'pids'));
   await waitFor('its end', () => !alive(pid));
 });
@@ -186,7 +186,7 @@ t.test('a line without an end and an endless stderr are cut off', async (t) => {
   t.match(errors[0], /^nvidia-smi printed a line without an end: [a-z]+\.$/);
 });
 
-t.test('a tool that falls silent is killed after five seconds and replaced', async (t) => {
+t.test('a tool that stops printing is killed after five seconds and replaced', async (t) => {
   const body = `if [ -e again ]; then ${forever(row(ROW))}; else touch again; ${row(ROW)}; exec sleep 1000; fi`;
   const folder = tools(t, { 'nvidia-smi': nvidia(body) });
   const { next, readings } = sample(t, folder);
@@ -199,7 +199,7 @@ t.test('a tool that falls silent is killed after five seconds and replaced', asy
   await waitFor('its successor', () => readings.slice(seen).find(({ gpus }) => gpus[0]?.util_pct === 64));
 });
 
-t.test('stopping kills the tool, and nothing is told or started after it', async (t) => {
+t.test('stopping kills the tool, and nothing is reported or started after that', async (t) => {
   const folder = tools(t, { 'nvidia-smi': nvidia(`trap "" TERM; ${forever(row(ROW))}`) });
   const { first, stop, readings } = sample(t, folder);
   await first();
@@ -211,7 +211,7 @@ t.test('stopping kills the tool, and nothing is told or started after it', async
   t.equal(lines(path.join(folder, 'pids')).length, 1);
 });
 
-/** A card as amdgpu shows it. `null` leaves a file out. */
+/** The files of amdgpu for a card. `null` leaves a file out. */
 function amdCard(root: string, name: string, files: Record<string, string | null> = {}) {
   const device = path.join(root, 'class', 'drm', name, 'device');
   const all: Record<string, string | null> = {
@@ -278,7 +278,7 @@ t.test('what an AMD card does not offer is null without an error, and a broken v
   t.match(broken.gpus, [{ util_pct: null, power_w: 12 }]);
 });
 
-t.test('an AMD card is followed as it changes, and not woken while it sleeps', async (t) => {
+t.test('an AMD card is read again at each tick, and not woken while it is suspended', async (t) => {
   const root = t.testdir();
   const device = amdCard(root, 'card0', { 'power/runtime_status': 'active' });
   const { next } = sample(t, root, { sysfsRoot: root, intervalMs: 100 });
@@ -309,7 +309,7 @@ t.test('the failure of one vendor leaves the others measured', async (t) => {
   t.match(gpus, [{ id: 'GPU-0', util_pct: 37 }]);
 });
 
-t.test('GPUs of a Mac are what system_profiler tells, their load unknown', async (t) => {
+t.test('the GPUs of a Mac are those of system_profiler, without utilisation', async (t) => {
   const displays = [
     { _name: 'kHW', sppci_model: 'Apple M2 Max', sppci_cores: '38' },
     { _name: 'AMD Radeon Pro 5500M', spdisplays_vram: '8 GB' },

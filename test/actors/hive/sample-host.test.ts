@@ -9,7 +9,7 @@ import { waitFor } from '../../helpers/wait.js';
 function fakeProc(t: Test, first: number[]) {
   const procRoot = t.testdir();
   const file = path.join(procRoot, 'stat');
-  // Written in place, so that the descriptor that the sampler keeps open sees it, and at once, so that none sees half.
+  // Written in place, for the sampler's open descriptor, and in one write, so that no read sees half of it.
   const write = (counters: number[]) =>
     writeFileSync(file, `cpu  ${counters.join(' ')}\ncpu0 1 1 1 1\n`, { flag: 'r+' });
   writeFileSync(file, '');
@@ -47,13 +47,13 @@ t.test('the first reading of this machine has every number and no error', async 
   t.ok(ram_used_mb > 0 && ram_used_mb < ram_total_mb);
 });
 
-t.test('a machine with one core at work is measured as that busy', async (t) => {
+t.test('one busy core is measured', async (t) => {
   const readings: HostReading[] = [];
   t.teardown(sampleHost({ intervalMs: 300, onReading: (reading) => readings.push(reading) }));
   await waitFor('the baseline', () => readings.length > 0);
   const busyCores = 100 / os.cpus().length;
   const most = await waitFor('a busy reading', () => {
-    // One core is busy here for most of an interval; the loop must turn for the sampler to run.
+    // Keeps one core busy for most of an interval, with pauses in which the sampler can run.
     const until = performance.now() + 280;
     while (performance.now() < until);
     return readings.find(({ cpu_pct }) => (cpu_pct ?? 0) > busyCores * 0.6);
@@ -72,7 +72,7 @@ t.test('iowait counts as idle and guest time is not counted twice', async (t) =>
   t.equal(next.cpu_pct, 30.1, '43 of 143');
 });
 
-t.test('counters that go back give null and a sentence once, and the next difference counts again', async (t) => {
+t.test('counters that decrease give null and an error once; the next difference is measured again', async (t) => {
   const { procRoot, write } = fakeProc(t, [5000, 0, 0, 5000, 0, 0, 0, 0]);
   const { readings } = sample(t, procRoot);
   await waitFor('a first reading', () => readings.length > 0);
@@ -90,7 +90,7 @@ t.test('counters that go back give null and a sentence once, and the next differ
   t.strictSame(next.errors, []);
 });
 
-t.test('an iowait that steps back does not make more than 100 percent', async (t) => {
+t.test('a decreasing iowait does not make more than 100 percent', async (t) => {
   const { procRoot, write } = fakeProc(t, [100, 0, 0, 100, 50, 0, 0, 0]);
   const { readings } = sample(t, procRoot);
   await waitFor('a first reading', () => readings.length > 0);
@@ -99,7 +99,7 @@ t.test('an iowait that steps back does not make more than 100 percent', async (t
   t.equal(next.cpu_pct, 100);
 });
 
-t.test('without /proc/stat the load is null with a sentence, the RAM is measured, and it recovers', async (t) => {
+t.test('without /proc/stat the load is null with an error, the RAM is measured, and it recovers', async (t) => {
   const { procRoot, file, write } = fakeProc(t, [0, 0, 0, 0, 0, 0, 0, 0]);
   renameSync(file, `${file}.away`);
   const { readings } = sample(t, procRoot);
@@ -119,7 +119,7 @@ t.test('without /proc/stat the load is null with a sentence, the RAM is measured
   t.strictSame(whole.errors, []);
 });
 
-t.test('a file that is something else is a sentence, not a number', async (t) => {
+t.test('a file with other content is an error, not a number', async (t) => {
   const { procRoot, file } = fakeProc(t, [0]);
   rmSync(file);
   writeFileSync(file, 'intr 1 2 3\n');
@@ -138,7 +138,7 @@ t.test('one descriptor is kept open and closed at the end', { skip: os.platform(
   await waitFor('the descriptor to be closed', () => openOf(file) === 0);
 });
 
-t.test('after the stop no reading comes, even if it is stopped at once', async (t) => {
+t.test('no reading comes after the stop, even where that comes at once', async (t) => {
   const { procRoot, file } = fakeProc(t, [0, 0, 0, 0]);
   const atOnce = sample(t, procRoot);
   atOnce.stop();

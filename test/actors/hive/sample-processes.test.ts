@@ -15,7 +15,7 @@ const STAND_IN = fileURLToPath(new URL('../../fakes/worker-process.js', import.m
 const onLinux = { skip: os.platform() !== 'linux' && 'only Linux has proc(5)' };
 const TICKS_PER_S = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
 
-/** A stand-in in a session of its own, once it listens. */
+/** A fake worker in a session of its own, once it listens. */
 async function startWorker(t: Test, behaviour: string): Promise<number> {
   const child: ChildProcess = spawn(process.execPath, [STAND_IN, 'worker', `--model=tiny?${behaviour}`], {
     detached: true,
@@ -30,7 +30,7 @@ async function startWorker(t: Test, behaviour: string): Promise<number> {
   return child.pid as number;
 }
 
-/** What this test itself reads of a worker: CPU in ms of all processes of its session, RSS in MiB. */
+/** Measured by the test itself: CPU in ms of all processes of the worker's session, RSS in MiB. */
 function ownReading(session: number): { cpuMs: number; rssMb: number; atMs: number } {
   const sum = { cpuMs: 0, rssMb: 0, atMs: performance.now() };
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
@@ -41,7 +41,7 @@ function ownReading(session: number): { cpuMs: number; rssMb: number; atMs: numb
       sum.cpuMs += ((Number(fields[11]) + Number(fields[12])) * 1000) / TICKS_PER_S;
       sum.rssMb += Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]) / 1024;
     } catch {
-      // It ended meanwhile.
+      // It ended in between.
     }
   }
   return sum;
@@ -66,7 +66,7 @@ t.test('CPU and RSS of a loaded tree are what /proc says over the same window, w
     }),
   );
   await waitFor('six readings', () => readings.length >= 6);
-  t.equal(readings[0]?.cpu_pct, null, 'the first has nothing to differ from');
+  t.equal(readings[0]?.cpu_pct, null, 'the first has no earlier value');
   t.ok((readings[0]?.rss_mb ?? 0) > 150);
   const differences = own.slice(1, 6).map((now, i) => {
     const before = own[i] as (typeof own)[number];
@@ -83,7 +83,7 @@ t.test('CPU and RSS of a loaded tree are what /proc says over the same window, w
   t.equal(readings.at(-1)?.pids.length, 2, 'the child is counted');
 });
 
-t.test('what is written to storage is measured, and what is not is 0', onLinux, async (t) => {
+t.test('writes to storage are measured, and are 0 where there are none', onLinux, async (t) => {
   const [writer, idle] = [await startWorker(t, 'writeKb=512'), await startWorker(t, '')];
   const readings: Map<number, ProcessReading>[] = [];
   t.teardown(
@@ -95,7 +95,7 @@ t.test('what is written to storage is measured, and what is not is 0', onLinux, 
   );
   await waitFor('three readings', () => readings.length >= 3);
   const io = readFileSync(`/proc/${writer}/io`, 'utf8');
-  t.equal(readings[0]?.get(writer)?.io_w_mb_s, null, 'the first has nothing to differ from');
+  t.equal(readings[0]?.get(writer)?.io_w_mb_s, null, 'the first has no earlier value');
   if (Number(/^write_bytes: (\d+)/m.exec(io)?.[1]) > 0) {
     t.ok(readings.some((all) => (all.get(writer)?.io_w_mb_s ?? 0) > 0));
   } else t.comment('the temporary directory is no storage here');
@@ -104,7 +104,7 @@ t.test('what is written to storage is measured, and what is not is 0', onLinux, 
   t.ok((readings.at(-1)?.get(idle)?.uptime_s ?? -1) >= 0);
 });
 
-t.test('files are opened once and closed when their process is gone or nobody asks any more', onLinux, async (t) => {
+t.test('files are opened once, and closed when their process is gone or not sampled any more', onLinux, async (t) => {
   const pids = [await startWorker(t, ''), await startWorker(t, 'childBusyPct=1')];
   const targets = pids.map((pid) => ({ pid, cgroup: null }));
   const source = linuxSource();
@@ -133,7 +133,7 @@ t.test('files are opened once and closed when their process is gone or nobody as
   source.close();
 });
 
-/** A /proc of the tests' own: `stat` of each process in the words of proc_pid_stat(5). */
+/** A fake /proc: `stat` of each process in the format of proc_pid_stat(5). */
 function fakeProc(t: Test, processes: Record<number, { session: number; ticks: number; command?: string }>) {
   const procRoot = t.testdir({ self: {} });
   writeFileSync(path.join(procRoot, 'self', 'auxv'), readFileSync('/proc/self/auxv'));
@@ -153,11 +153,11 @@ t.test('a command with blanks and parentheses does not shift the fields', onLinu
   const source = linuxSource({ procRoot });
   const usage = (await source.read([{ pid: 7, cgroup: null }])).get(7);
   t.equal(usage?.cpuMs, (300 * 1000) / TICKS_PER_S);
-  t.equal(usage?.readBytes, null, 'what the kernel does not tell is null');
+  t.equal(usage?.readBytes, null, 'what the kernel does not show is null');
   source.close();
 });
 
-t.test('a tree is the session, wherever its members were started, and nobody else', onLinux, async (t) => {
+t.test('a tree is the session, wherever its members were started, and no other process', onLinux, async (t) => {
   const { procRoot, write } = fakeProc(t, {
     7: { session: 7, ticks: 100 },
     8: { session: 7, ticks: 10 },
@@ -181,7 +181,7 @@ t.test('in a cgroup the members are those of the cgroup', onLinux, async (t) => 
   source.close();
 });
 
-/** A source that says what it is told. */
+/** A source with given values. */
 function fakeSource(usages: (Partial<ProcessUsage> | Error)[]): ProcessSource {
   return {
     read: async (targets) => {
@@ -194,7 +194,7 @@ function fakeSource(usages: (Partial<ProcessUsage> | Error)[]): ProcessSource {
   };
 }
 
-t.test('counters that go back are no use at all, not less than none', async (t) => {
+t.test('counters that decrease count as 0, not as a negative use', async (t) => {
   const readings: (ProcessReading | undefined)[] = [];
   const source = fakeSource([{ cpuMs: 1_000 }, { cpuMs: 400 }, { cpuMs: 500 }]);
   const onReading = (all: Map<number, ProcessReading>) => readings.push(all.get(7));
@@ -205,7 +205,7 @@ t.test('counters that go back are no use at all, not less than none', async (t) 
   t.ok((readings[2]?.cpu_pct ?? 0) > 0);
 });
 
-t.test('what fails is a sentence, and the next difference counts anew', async (t) => {
+t.test('a failure is an error, and the next difference starts over', async (t) => {
   const readings: { reading: ProcessReading | undefined; errors: string[] }[] = [];
   const source = fakeSource([{ cpuMs: 1 }, new Error('proc is gone'), { cpuMs: 2 }, { cpuMs: 3 }]);
   const onReading = (all: Map<number, ProcessReading>, errors: string[]) =>
@@ -236,7 +236,7 @@ t.test('without workers nothing is read', async (t) => {
   t.equal(reads, 0);
 });
 
-t.test('one ps a tick does it where there is no proc(5)', async (t) => {
+t.test('without proc(5) one ps per tick is run', async (t) => {
   const pid = await startWorker(t, 'busyPct=50&childBusyPct=20');
   const source = psSource();
   const usage = await waitFor('two seconds of CPU', async () => {
@@ -250,7 +250,7 @@ t.test('one ps a tick does it where there is no proc(5)', async (t) => {
   source.close();
 });
 
-t.test('the times of macOS are read as those of others', async (t) => {
+t.test('the time formats of macOS are parsed', async (t) => {
   // A tool that is run holds no process open: this one would end in the middle.
   const awake = setInterval(() => {}, 1_000);
   t.teardown(() => clearInterval(awake));
@@ -297,7 +297,7 @@ async function gpuReading(
   return waitFor('the use of the GPUs', () => (last && wanted(last) ? last : undefined));
 }
 
-t.test('VRAM and GPU use are those of all processes of the worker, over all GPUs', async (t) => {
+t.test('VRAM and GPU use are summed over the processes of the worker, and over all GPUs', async (t) => {
   const compute =
     'while :; do echo "7, GPU-aaaa, 5000"; echo "8, GPU-bbbb, 1500"; echo "9, GPU-aaaa, 900"; sleep 0.2; done';
   const pmon =
@@ -306,7 +306,7 @@ t.test('VRAM and GPU use are those of all processes of the worker, over all GPUs
   t.match(reading, { vram_mb: 6500, gpu_util_pct: 64 });
 });
 
-t.test('a tool that does not know, or does not work, is null and not 0', async (t) => {
+t.test('where a tool has no value or does not work it is null and not 0', async (t) => {
   const compute = 'while :; do echo "7, GPU-aaaa, [N/A]"; echo "9, GPU-aaaa, 100"; sleep 0.2; done';
   const pmon = 'echo "Not supported on the device(s)"; exit 3';
   let ticks = 0;
@@ -317,7 +317,7 @@ t.test('a tool that does not know, or does not work, is null and not 0', async (
   t.match(reading, { vram_mb: null, gpu_util_pct: null });
 });
 
-t.test('a machine without the tool has no GPU use to tell', async (t) => {
+t.test('without the tool the GPU use is null', async (t) => {
   let last: WorkerReading | undefined;
   const stop = sampleWorkers({
     intervalMs: 50,
@@ -332,7 +332,7 @@ t.test('a machine without the tool has no GPU use to tell', async (t) => {
   t.match(await waitFor('a reading', () => last), { vram_mb: null, gpu_util_pct: null, rss_mb: 0 });
 });
 
-t.test('no tool is asked about workers that run on the processor', async (t) => {
+t.test('no tool is run for workers on the CPU', async (t) => {
   const called = path.join(t.testdirName, 'called');
   const searchPath = tool(t, 'nvidia-smi', `touch ${called}; sleep 5`);
   const readings: WorkerReading[] = [];

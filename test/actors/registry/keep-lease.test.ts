@@ -74,7 +74,7 @@ t.test('a heartbeat from another address than the one that is listed says so', a
   where.advertiseUrl = 'http://10.0.0.7:7835';
   await t.rejects(run(createActor(actors.heartbeat, { input: { url } })), {
     kind: 'identity',
-    message: 'our address is http://10.0.0.7:7835 now, http://127.0.0.1:7835 was registered',
+    message: 'this process is at http://10.0.0.7:7835 now, http://127.0.0.1:7835 was registered',
   });
 });
 
