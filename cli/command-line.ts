@@ -1,13 +1,22 @@
-/** How this very rbee is called from here: for commands that are printed to be pasted. */
+/** How the running rbee is called from the current directory: for commands that are printed to be pasted. */
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { PORT } from '../wire/status.js';
 
-/** `rbee` where it is installed, `node dist/bin/rbee.js` in a checkout. */
+/** `rbee` where it is installed, `./rbee` in a checkout. */
 export function commandName(): string {
   const started = process.argv[1] ?? 'rbee';
   if (path.basename(started) === 'rbee') return 'rbee';
-  const relative = path.relative(process.cwd(), started);
-  return `node ${quoted(relative.startsWith('..') ? started : relative)}`;
+  const launcher = path.resolve(started, '../../../rbee');
+  if (!existsSync(launcher)) return `node ${quoted(fromHere(started))}`;
+  const relative = fromHere(launcher);
+  return quoted(relative.includes('/') ? relative : `./${relative}`);
+}
+
+/** Relative to the current directory where it lies below that. */
+function fromHere(file: string): string {
+  const relative = path.relative(process.cwd(), file);
+  return relative.startsWith('..') ? file : relative;
 }
 
 /** A whole command for the queen at `url`, which is left out where it is the default. */

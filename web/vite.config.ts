@@ -29,7 +29,6 @@ export default defineConfig({
   // Served at / of a process, or under a path of a reverse proxy: everything is found relative to the page.
   base: './',
   plugins: [precompress()],
-  esbuild: { jsx: 'automatic', jsxImportSource: 'preact' },
   build: {
     outDir,
     emptyOutDir: true,
@@ -38,5 +37,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
+    // Of the packages in the page.
+    license: { fileName: 'THIRD-PARTY-LICENSES.md' },
   },
 });
