@@ -16,7 +16,8 @@ import {
   registryOption,
   UsageError,
 } from '../wiring/options.js';
-import { isMain, runCommand, runProcess } from '../wiring/process.js';
+import { runProcess } from '../wiring/process.js';
+import { isMain, runCommand } from '../wiring/run-command.js';
 import { addSpawnerOptions } from '../wiring/spawner-options.js';
 
 const EXAMPLES = `

@@ -6,7 +6,8 @@ import { WORKER_QUEENS_MAX } from '../machines/worker-queens.js';
 import { PORT, toId } from '../wire/status.js';
 import { buildKeeper, type KeeperOptions } from '../wiring/keeper.js';
 import { addProcessOptions, list, parseId, parseUrl, registryOption, UsageError } from '../wiring/options.js';
-import { isMain, runCommand, runProcess } from '../wiring/process.js';
+import { runProcess } from '../wiring/process.js';
+import { isMain, runCommand } from '../wiring/run-command.js';
 import { addSpawnerOptions } from '../wiring/spawner-options.js';
 import { addSwarmOptions } from '../wiring/swarm-options.js';
 

@@ -4,8 +4,9 @@ import { hostname } from 'node:os';
 import { Command, Option } from 'commander';
 import { PORT, toId } from '../wire/status.js';
 import { addProcessOptions, parseId, registryOption } from '../wiring/options.js';
-import { isMain, runCommand, runProcess } from '../wiring/process.js';
+import { runProcess } from '../wiring/process.js';
 import { buildQueen, type QueenOptions } from '../wiring/queen.js';
+import { isMain, runCommand } from '../wiring/run-command.js';
 import { addSwarmOptions } from '../wiring/swarm-options.js';
 
 const EXAMPLES = `

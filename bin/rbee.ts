@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** rbee: every process and every question, by one name. A command's module is loaded only when it is the one asked for. */
 import { Command } from 'commander';
-import { runCommand } from '../wiring/process.js';
+import { runCommand } from '../wiring/run-command.js';
 import { version } from '../wiring/version.js';
 
 const PROCESSES: Record<string, () => Promise<Command>> = {

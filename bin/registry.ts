@@ -5,8 +5,9 @@ import { Command, Option } from 'commander';
 import { LEASE } from '../wire/registry.js';
 import { PORT, toId } from '../wire/status.js';
 import { addProcessOptions, parseCount, parseDuration, parseId, UsageError } from '../wiring/options.js';
-import { isMain, runCommand, runProcess } from '../wiring/process.js';
+import { runProcess } from '../wiring/process.js';
 import { buildRegistry, type RegistryOptions } from '../wiring/registry.js';
+import { isMain, runCommand } from '../wiring/run-command.js';
 
 const EXAMPLES = `
 Examples:

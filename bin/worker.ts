@@ -2,7 +2,7 @@
 /** rbee worker: one model, answering inference. */
 import { Command } from 'commander';
 import { addProcessOptions } from '../wiring/options.js';
-import { isMain, runCommand } from '../wiring/process.js';
+import { isMain, runCommand } from '../wiring/run-command.js';
 import { runWorker } from '../wiring/worker.js';
 import { addWorkerOptions } from '../wiring/worker-options.js';
 

@@ -5,7 +5,7 @@ import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import colors from 'picocolors';
 import type { Listening } from '../wire/status.js';
-import { EXIT } from '../wiring/process.js';
+import { EXIT } from '../wiring/exit-codes.js';
 
 export interface SwarmInput {
   ports: { registry: number; queen: number; hive: number };

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { Command } from 'commander';
 import colors from 'picocolors';
 import { type Client, createClient } from '../client/index.js';
-import { EXIT } from '../wiring/process.js';
+import { EXIT } from '../wiring/exit-codes.js';
 import { clean } from '../wiring/terminal-text.js';
 import { QUERY_EXIT } from './ask.js';
 import { streamAnswer } from './chat.js';

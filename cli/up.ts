@@ -2,8 +2,8 @@
 import { Command, Option } from 'commander';
 import colors from 'picocolors';
 import { PORT } from '../wire/status.js';
+import { EXIT } from '../wiring/exit-codes.js';
 import { graceOption, parsePort } from '../wiring/options.js';
-import { EXIT } from '../wiring/process.js';
 import { startSwarm } from './children.js';
 import { commandFor } from './command-line.js';
 import { offerWorkers, spawnAtOnce } from './offer-workers.js';

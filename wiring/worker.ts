@@ -64,7 +64,7 @@ function buildWorker(processContext: ProcessContext, options: WorkerOptions, eng
     routes: workerRoutes({ workerId: id, info, facts: () => model.facts, serving }),
     streams: [],
     metrics: [...workerMetrics({ stats, admission: serving.admission, ready: () => model.ready }), ...presence.metrics],
-    unavailable: (known) => description.whyNotReady(known),
+    whyNotReady: (known) => description.whyNotReady(known),
     onHealth: (ctx) => {
       ctx.set('Rbee-Worker', id);
       const challenge = ctx.get(HEADER.challenge);

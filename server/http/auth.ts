@@ -30,8 +30,8 @@ export function parseTokens(text: string | undefined): string[] {
 /** @param isOpen whether this route needs no token */
 export function requireToken(access: Access, isOpen: (method: string, path: string) => boolean): Middleware {
   return async (ctx, next) => {
-    ctx.state.known = access.tokens.length === 0 || (await isKnown(ctx, access));
-    if (ctx.state.known) admit(ctx.req.socket);
+    ctx.state.authenticated = access.tokens.length === 0 || (await isAuthenticated(ctx, access));
+    if (ctx.state.authenticated) admit(ctx.req.socket);
     else if (!isOpen(ctx.method, ctx.path)) {
       if (ctx.get('authorization') === '') access.rateLimit?.missing(ctx);
       throw refused('this process requires a token: send Authorization: Bearer <token>');
@@ -41,7 +41,7 @@ export function requireToken(access: Access, isOpen: (method: string, path: stri
 }
 
 /** Sets `ctx.state.session` where the request came by a session cookie and not by a token. @throws HttpProblem 429 */
-async function isKnown(ctx: Context, access: Access): Promise<boolean> {
+async function isAuthenticated(ctx: Context, access: Access): Promise<boolean> {
   const { sessions } = access;
   const [scheme = '', credentials = ''] = ctx.get('authorization').split(/ +/, 2);
   if (scheme.toLowerCase() === 'bearer') {

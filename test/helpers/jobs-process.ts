@@ -3,7 +3,8 @@ import { fileURLToPath } from 'node:url';
 import { Command, Option } from 'commander';
 import { buildHiveJobs } from '../../wiring/jobs.js';
 import { addProcessOptions, type ProcessOptions } from '../../wiring/options.js';
-import { runCommand, runProcess } from '../../wiring/process.js';
+import { runProcess } from '../../wiring/process.js';
+import { runCommand } from '../../wiring/run-command.js';
 import { createSpawner } from '../../wiring/spawner.js';
 
 const STAND_IN = fileURLToPath(new URL('../fakes/worker-process.js', import.meta.url));
