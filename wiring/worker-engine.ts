@@ -11,13 +11,13 @@ export type CreateEngine = (processContext: ProcessContext) => Engine;
 export async function loadEngine(options: WorkerOptions): Promise<CreateEngine> {
   const { model } = options;
   if (engineOf(options) === 'llama') {
-    const { createLlamaEngine } = await import('../actors/worker/engines/llama.js');
-    return ({ log }) => createLlamaEngine(llamaInputOf(options, { model, log: engineLog(log) }));
+    const { LlamaEngine } = await import('../actors/worker/engines/llama.js');
+    return ({ log }) => new LlamaEngine(llamaInputOf(options, { model, log: engineLog(log) }));
   }
-  const { createOpenAiEngine } = await import('../actors/worker/engines/openai.js');
+  const { OpenAiEngine } = await import('../actors/worker/engines/openai.js');
   const url = options.engineUrl ?? ENGINE_URL;
   const apiKey = process.env.RBEE_ENGINE_API_KEY ?? null;
-  return ({ log, security }) => createOpenAiEngine({ model, url, apiKey, ca: security.ca, log: engineLog(log) });
+  return ({ log, security }) => new OpenAiEngine({ model, url, apiKey, ca: security.ca, log: engineLog(log) });
 }
 
 function engineLog(log: ProcessContext['log']) {

@@ -1,34 +1,34 @@
-/** What a worker needs of an engine. "Adding an engine" in docs/system.md says how to write one. */
+/** What a worker requires of an engine. "Adding an engine" in docs/system.md explains how to write one. */
 import type { EngineFacts, InferenceAnswer, InferenceCall } from '../../../wire/infer.js';
 
 export interface Engine {
-  /** As others call it: `implementation` in what a worker says of itself. */
+  /** `implementation` in the worker's `/info`. */
   readonly implementation: string;
   /** Makes it able to answer; called again after a failure that is not permanent. @throws EngineFailed */
   open(signal: AbortSignal): Promise<EngineFacts>;
-  /** What `open` is doing, in words that may be shown to anybody: no paths, no secrets. */
+  /** What `open` is doing. Shown without a token, so it contains no paths and no secrets. */
   progress(): Progress;
-  /** Whether it still can. @throws EngineFailed. Null for one that lives and dies with this process. */
+  /** Checks that it can still answer. @throws EngineFailed. Null for an engine inside this process. */
   readonly probe: ((signal: AbortSignal) => Promise<void>) | null;
   /**
-   * Answers one request; there are never more at once than `--slots`. Resolves before the first token, as soon as
-   * it is sure that it will answer. @throws InferenceRefused
+   * Answers one request, of at most `--slots` at once. Resolves before the first token, as soon as it is certain that there
+   * will be an answer. @throws InferenceRefused
    */
   answer(call: InferenceCall): Promise<InferenceAnswer>;
-  /** Ends in order what it holds; no call is running any more. */
+  /** Releases what it holds. Called after all calls have ended. */
   close(): Promise<void>;
 }
 
 export interface Progress {
   doing: string;
-  /** 0 to 100; null where it cannot be told. */
+  /** 0 to 100; null where it is unknown. */
   pct: number | null;
 }
 
-/** An engine cannot be opened, or is not there any more; the message says what to do. */
+/** An engine cannot be opened, or no longer answers; the message names the remedy. */
 export class EngineFailed extends Error {
   override name = 'EngineFailed';
-  /** Whether trying again cannot help. */
+  /** A retry cannot help. */
   readonly permanent: boolean;
 
   constructor(message: string, { permanent = false, cause }: { permanent?: boolean; cause?: unknown } = {}) {
@@ -37,9 +37,18 @@ export class EngineFailed extends Error {
   }
 }
 
-/** What every engine is told. */
+export const permanentFailure = (message: string, cause?: unknown) =>
+  new EngineFailed(message, { permanent: true, cause });
+
+/** The input that all engines share. */
 export interface EngineInput {
-  /** As the user gave it: a path, an `hf:` URI, or a name at the engine. */
+  /** As the user gave it: a path, an `hf:` URI, or the name of a model at the engine. */
   model: string;
-  log: { debug: (message: string) => void; info: (message: string) => void; warn: (message: string) => void };
+  log: EngineLog;
+}
+
+export interface EngineLog {
+  debug: (message: string) => void;
+  info: (message: string) => void;
+  warn: (message: string) => void;
 }

@@ -1,4 +1,4 @@
-/** The answers of OpenAI's routes, whole or in lines of an event stream, from what the model generates. */
+/** The answers of OpenAI's routes, whole or as lines of an event stream, from what the model generates. */
 import { randomUUID } from 'node:crypto';
 import type {
   ChatAnswer,
@@ -19,9 +19,9 @@ export const usageOf = (promptTokens: number, completionTokens: number): Usage =
   total_tokens: promptTokens + completionTokens,
 });
 
-/** How one of the two routes says what was generated. */
-export interface Shape {
-  /** Before the first piece; null when there is nothing to say. */
+/** The format of answers on one of the two routes. */
+export interface AnswerShape {
+  /** The line before the first piece; null for none. */
   begin: () => string | null;
   piece: (index: number, piece: Piece) => string;
   finish: (index: number, reason: FinishReason) => string;
@@ -35,7 +35,7 @@ const textOf = (pieces: Piece[], thought: boolean): string =>
     .map(({ text }) => text)
     .join('');
 
-export function chatShape(model: string): Shape {
+export function chatShape(model: string): AnswerShape {
   const head = { id: `chatcmpl-${randomUUID()}`, created: Math.floor(Date.now() / 1000), model };
   const chunk = (choices: ChatChunk['choices'], more: { usage?: Usage } = {}) =>
     line({ ...head, object: 'chat.completion.chunk', choices, ...more });
@@ -66,7 +66,7 @@ export function chatShape(model: string): Shape {
   };
 }
 
-export function completionShape(model: string): Shape {
+export function completionShape(model: string): AnswerShape {
   const head = {
     id: `cmpl-${randomUUID()}`,
     object: 'text_completion' as const,

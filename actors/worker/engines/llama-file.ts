@@ -1,71 +1,73 @@
-/** The file of a model: one that is here, or one that is fetched, once, into the directory of the library. */
+/** The file of a model: one on this machine, or one that is downloaded once into the directory of the library. */
 import { statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { isModelFile } from '../../models/find-models.js';
-import { EngineFailed, type EngineInput, type Progress } from './engine.js';
-
-export type Library = typeof import('node-llama-cpp');
+import { type EngineInput, type EngineLog, type Progress, permanentFailure } from './engine.js';
+import type { Library } from './llama-library.js';
 
 const GIB = 1024 ** 3;
-/** A download that brings no byte for so long has failed; what came is kept, and the next start goes on from there. */
-const SILENCE_MS = 30_000;
-/** Where the library's own command looks too. */
+/** A download without a byte for this long has failed. The bytes so far are kept, and the next start resumes from them. */
+const STALL_MS = 30_000;
+/** Shared with the library's own command. */
 const MODELS_DIR = path.join(homedir(), '.node-llama-cpp', 'models');
-
-const fatal = (message: string, cause?: unknown) => new EngineFailed(message, { permanent: true, cause });
 
 export const isUri = (model: string): boolean => model.startsWith('hf:');
 
 /** @throws EngineFailed */
 export async function checkFile(model: string): Promise<void> {
-  if (/^https?:/.test(model))
-    throw fatal(`${model}: models are not loaded from URLs; --model wants a GGUF file, or hf:user/repo/file.gguf`);
+  if (/^https?:/.test(model)) {
+    throw permanentFailure(
+      `${model}: models are not loaded from URLs; --model wants a GGUF file, or hf:user/repo/file.gguf`,
+    );
+  }
   const stat = statSync(model, { throwIfNoEntry: false });
-  if (!stat) throw fatal(`there is no file ${model}: --model wants the path of a GGUF file, or hf:user/repo/file.gguf`);
-  if (!stat.isFile()) throw fatal(`${model} is no file: --model wants the path of a GGUF file`);
-  // What the library would say of it quotes what is in it.
+  if (!stat) {
+    throw permanentFailure(
+      `there is no file ${model}: --model wants the path of a GGUF file, or hf:user/repo/file.gguf`,
+    );
+  }
+  if (!stat.isFile()) throw permanentFailure(`${model} is no file: --model wants the path of a GGUF file`);
+  // Checked here because the library's message would quote the content of the file.
   if (!(await isModelFile(model))) {
-    throw fatal(`${model} cannot be loaded: it does not begin as one does. Is it a whole GGUF file?`);
+    throw permanentFailure(`${model} cannot be loaded: it has no GGUF header. Is it a whole GGUF file?`);
   }
 }
 
-/** A path as it is; anything else is fetched, once, into the directory of the library. */
+/** The path of a local file; an `hf:` model is downloaded first. @throws EngineFailed */
 export async function modelFile(
-  { resolveModelFile }: Library,
+  library: Library,
   { model, log }: EngineInput,
   signal: AbortSignal,
-  progress: (progress: Progress) => void,
+  onProgress: (progress: Progress) => void,
 ): Promise<string> {
   if (!isUri(model)) return path.resolve(model);
-  progress({ doing: 'looking for the model on the network', pct: null });
-  // The library tries again and again, and says nothing of it.
-  const silence = new AbortController();
-  const timer = setTimeout(() => silence.abort(new Error(`nothing came for ${SILENCE_MS / 1000} s`)), SILENCE_MS);
+  onProgress({ doing: 'looking for the model on the network', pct: null });
+  // The library retries without end, and without a message.
+  const stalled = new AbortController();
+  const timer = setTimeout(() => stalled.abort(new Error(`nothing came for ${STALL_MS / 1000} s`)), STALL_MS);
+  const logPct = percentageLog(log);
   let bytes = 0;
-  let told = 0;
   try {
-    const fetched = resolveModelFile(model, {
+    const download = library.resolveModelFile(model, {
       directory: MODELS_DIR,
-      // Its own bar needs a terminal; elsewhere a line every tenth is what a log can use.
+      // Its progress bar needs a terminal; a log gets lines instead.
       cli: process.stderr.isTTY === true,
-      signal: AbortSignal.any([signal, silence.signal]),
+      signal: AbortSignal.any([signal, stalled.signal]),
       onProgress: ({ totalSize, downloadedSize }) => {
         if (downloadedSize > bytes) timer.refresh();
         bytes = downloadedSize;
         const pct = totalSize > 0 ? Math.floor((downloadedSize / totalSize) * 100) : 0;
-        progress({ doing: 'downloading the model', pct });
-        if (pct < told + 10 || process.stderr.isTTY) return;
-        told = pct - (pct % 10);
-        log.info(`downloading the model: ${told} % of ${(totalSize / GIB).toFixed(1)} GiB`);
+        onProgress({ doing: 'downloading the model', pct });
+        if (!process.stderr.isTTY) logPct(pct, totalSize);
       },
     });
-    // Before its first byte it does not look at the signal.
-    return await Promise.race([fetched, rejected(silence.signal), rejected(signal)]);
+    // The library ignores its signal until the first byte.
+    return await Promise.race([download, rejected(stalled.signal), rejected(signal)]);
   } catch (error) {
     if (signal.aborted) throw error;
-    throw fatal(
-      `${model} cannot be fetched: ${wordsOf(silence.signal.aborted ? silence.signal.reason : error)}. Is the network there, and the name right? A file that is here already is given by its path`,
+    throw permanentFailure(
+      `${model} cannot be fetched: ${messageOf(stalled.signal.aborted ? stalled.signal.reason : error)}. Is the network there, and the name right? A file that is here already is given by its path`,
       error,
     );
   } finally {
@@ -73,13 +75,23 @@ export async function modelFile(
   }
 }
 
+/** Logs every tenth of a download once. */
+function percentageLog(log: EngineLog): (pct: number, totalBytes: number) => void {
+  let logged = 0;
+  return (pct, totalBytes) => {
+    if (pct < logged + 10) return;
+    logged = pct - (pct % 10);
+    log.info(`downloading the model: ${logged} % of ${(totalBytes / GIB).toFixed(1)} GiB`);
+  };
+}
+
 function rejected(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
 }
 
-/** fetch says "fetch failed"; why stands in its cause. */
-function wordsOf(error: unknown): string {
+/** The message of fetch is "fetch failed"; the reason is in its cause. */
+function messageOf(error: unknown): string {
   const { message, cause } = error as Error;
   const { code, message: inner } = (cause ?? {}) as { code?: string; message?: string };
-  return [message, inner, code].filter((word, i, all) => word && all.indexOf(word) === i).join(', ');
+  return [message, inner, code].filter((part, i, all) => part && all.indexOf(part) === i).join(', ');
 }

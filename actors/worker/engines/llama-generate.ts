@@ -1,12 +1,13 @@
-/** One answer of the model: pieces of text as they come, and true counts at the end. */
+/** One answer of the model: pieces of text as they are generated, and exact token counts at the end. */
 import type { LlamaContextSequence, Token } from 'node-llama-cpp';
 import { type InferenceCall, InferenceRefused } from '../../../wire/infer.js';
 import type { ChatRequest, CompletionRequest, FinishReason } from '../../../wire/openai.js';
-import { drawingOf, grammarOf, historyOf } from './llama-draw.js';
-import type { Loaded } from './llama-load.js';
+import { grammarOf, historyOf } from './llama-chat.js';
+import type { LoadedModel } from './llama-load.js';
+import { samplingOf } from './llama-sampling.js';
 import type { Sequences } from './llama-sequences.js';
 
-/** A piece of the answer, or of what a reasoning model thinks before it. */
+/** A piece of the answer, or of the reasoning before it. */
 export interface Piece {
   text: string;
   thought: boolean;
@@ -17,34 +18,37 @@ export interface Generated {
   completionTokens: number;
 }
 
-/** A prompt that fits, not begun yet. */
+/** A prompt that fits into the context; `run` generates its answer. */
 export interface Prepared {
   promptTokens: Token[];
-  /** Rejects with the signal's reason when that ends it. */
+  /** Rejects with the signal's reason when that aborts. */
   run: (sequences: Sequences, sequence: LlamaContextSequence, onPiece: (piece: Piece) => void) => Promise<Generated>;
 }
+
+/** How often the tokens of an answer in progress are counted. */
+const REPORT_MS = 500;
 
 type Stops = 'eogToken' | 'stopGenerationTrigger' | 'functionCalls' | 'maxTokens' | 'abort' | 'customStopTrigger';
 const finishOf = (stop: Stops): FinishReason => (stop === 'maxTokens' ? 'length' : 'stop');
 
 /** @throws InferenceRefused 400 */
-export async function prepareChat(loaded: Loaded, body: ChatRequest, call: InferenceCall): Promise<Prepared> {
+export async function prepareChat(loaded: LoadedModel, body: ChatRequest, call: InferenceCall): Promise<Prepared> {
   const { library, model, chatWrapper } = loaded;
   const history = historyOf(body.messages);
   const grammar = await grammarOf(body, loaded);
   const asked: typeof history = [...history, { type: 'model', response: [] }];
   const { contextText } = chatWrapper.generateContextState({ chatHistory: asked });
   const promptTokens = contextText.tokenize(model.tokenizer);
-  const drawing = drawingOf(body, roomBehind(loaded, promptTokens.length, 'messages'));
+  const sampling = samplingOf(body, roomAfter(loaded, promptTokens.length, 'messages'));
   return {
     promptTokens,
     run: async (sequences, sequence, onPiece) => {
       await sequences.read(sequence, promptTokens, call);
       const chat = new library.LlamaChat({ contextSequence: sequence, chatWrapper });
       try {
-        return await counted(sequence, call, async () => {
+        return await countTokens(sequence, call, async () => {
           const { metadata } = await chat.generateResponse(history, {
-            ...drawing,
+            ...sampling,
             ...(grammar === null ? {} : { grammar }),
             signal: call.signal,
             onResponseChunk: ({ type, text }) => onPiece({ text, thought: type === 'segment' }),
@@ -60,7 +64,7 @@ export async function prepareChat(loaded: Loaded, body: ChatRequest, call: Infer
 
 /** @throws InferenceRefused 400 */
 export function prepareCompletion(
-  loaded: Loaded,
+  loaded: LoadedModel,
   prompt: string | number[],
   body: CompletionRequest,
   call: InferenceCall,
@@ -71,18 +75,18 @@ export function prepareCompletion(
   const promptTokens = bos !== null && tokens[0] !== bos ? [bos, ...tokens] : tokens;
   if (promptTokens.length === 0)
     throw new InferenceRefused(400, 'an empty prompt cannot be continued', { param: 'prompt' });
-  const drawing = drawingOf(body, roomBehind(loaded, promptTokens.length, 'prompt'));
+  const sampling = samplingOf(body, roomAfter(loaded, promptTokens.length, 'prompt'));
   return {
     promptTokens,
     run: async (sequences, sequence, onPiece) => {
       await sequences.read(sequence, promptTokens, call);
       const completion = new library.LlamaCompletion({ contextSequence: sequence });
       try {
-        return await counted(sequence, call, async () => {
+        return await countTokens(sequence, call, async () => {
           const { metadata } = await completion.generateCompletionWithMeta(tokens, {
-            ...drawing,
+            ...sampling,
             signal: call.signal,
-            // It would keep a tenth of the context free, and cut the prompt for that.
+            // The default keeps a tenth of the context free, and cuts the prompt for that.
             contextShiftSize: 1,
             onTextChunk: (text) => onPiece({ text, thought: false }),
           });
@@ -95,8 +99,8 @@ export function prepareCompletion(
   };
 }
 
-/** The library would cut a prompt that is too long, and say nothing. @throws InferenceRefused 400 */
-function roomBehind({ context }: Loaded, promptTokens: number, param: string): number {
+/** Checked here because the library silently cuts a prompt that is too long. @throws InferenceRefused 400 */
+function roomAfter({ context }: LoadedModel, promptTokens: number, param: string): number {
   const room = context.contextSize - 1 - promptTokens;
   if (room >= 1) return room;
   throw new InferenceRefused(
@@ -106,25 +110,25 @@ function roomBehind({ context }: Loaded, promptTokens: number, param: string): n
   );
 }
 
-async function counted(
+async function countTokens(
   { tokenMeter }: LlamaContextSequence,
   { count }: InferenceCall,
   generate: () => Promise<Stops>,
 ): Promise<Generated> {
   const before = tokenMeter.getState();
-  let told = 0;
-  // Those who look at the rate of a long answer see it while it comes.
-  const tell = () => {
-    const now = tokenMeter.diff(before).usedOutputTokens;
-    if (now > told) count({ completion: now - told });
-    told = now;
+  let reported = 0;
+  const report = () => {
+    const generated = tokenMeter.diff(before).usedOutputTokens;
+    if (generated > reported) count({ completion: generated - reported });
+    reported = generated;
   };
-  const timer = setInterval(tell, 500);
+  // While it is generated, so that the rate of a long answer is visible at once.
+  const timer = setInterval(report, REPORT_MS);
   try {
     const stop = await generate();
     return { finishReason: finishOf(stop), completionTokens: tokenMeter.diff(before).usedOutputTokens };
   } finally {
     clearInterval(timer);
-    tell();
+    report();
   }
 }

@@ -1,20 +1,20 @@
-/** The sequences of a context: which one answers a prompt, and how the prompt is read into it without holding up the others. */
+/** The sequences of a context: which one answers a prompt, and how the prompt is read without delaying other answers. */
 import type { LlamaContextSequence, Token } from 'node-llama-cpp';
 import type { InferenceCall } from '../../../wire/infer.js';
 
-/** What two prompts share by chance, or by their template: no reason to choose a sequence for it. */
+/** Shorter prefixes are shared by chance, or because of the template: no reason to choose a sequence. */
 const PREFIX_TOKENS_MIN = 16;
 
 /**
- * A prompt is read in slices of about `ms`: between two of them the others get their next token, and a caller that left
- * is noticed. Raise it for a little more speed of long prompts, at the price of the others.
+ * A prompt is read in slices of about `ms`; between two of them other answers get their next token, and an abort takes
+ * effect. A higher value reads long prompts slightly faster and delays the other answers more.
  */
 const SLICE = { ms: 200, tokensFirst: 32, tokensMin: 16, tokensMax: 512 } as const;
 
 export interface Sequences {
-  /** Takes the free one that holds most of this prompt already, else the one that has been free for longest. */
+  /** Takes the free one that already holds most of this prompt, else the one that has been free for longest. */
   take: (prompt: Token[]) => LlamaContextSequence | undefined;
-  giveBack: (sequence: LlamaContextSequence) => void;
+  release: (sequence: LlamaContextSequence) => void;
   /** Reads all but the last token of a prompt into a sequence. @throws the signal's reason */
   read: (
     sequence: LlamaContextSequence,
@@ -24,7 +24,7 @@ export interface Sequences {
 }
 
 export function createSequences(all: LlamaContextSequence[]): Sequences {
-  /** The longest free is the first. */
+  /** In the order in which they became free. */
   const free = [...all];
   let size: number = SLICE.tokensFirst;
 
@@ -35,7 +35,7 @@ export function createSequences(all: LlamaContextSequence[]): Sequences {
       const chosen = most < PREFIX_TOKENS_MIN ? 0 : held.indexOf(most);
       return free.splice(chosen, 1)[0];
     },
-    giveBack: (sequence) => void free.push(sequence),
+    release: (sequence) => void free.push(sequence),
     read: async (sequence, prompt, { signal, count }) => {
       const last = prompt.length - 1;
       signal.throwIfAborted();
@@ -48,22 +48,22 @@ export function createSequences(all: LlamaContextSequence[]): Sequences {
         await sequence.evaluateWithoutGeneratingNewTokens(slice);
         if (slice.length === size) size = nextSize(size, performance.now() - startedAt);
         at += slice.length;
-        // A sign of life.
+        // Shows that the engine is not silent.
         count({});
       }
     },
   };
 }
 
-/** What would take about `SLICE.ms`, in steps that one slow slice does not upset. */
+/** The number of tokens that takes about `SLICE.ms`; at most halved or doubled, so that one slow slice has little effect. */
 export function nextSize(tokens: number, tookMs: number): number {
   const wanted = tookMs <= 0 ? SLICE.tokensMax : Math.round((tokens * SLICE.ms) / tookMs);
   return Math.max(SLICE.tokensMin, Math.ceil(tokens / 2), Math.min(SLICE.tokensMax, tokens * 2, wanted));
 }
 
 /**
- * Drops everything behind the first `count` tokens. Where the model has forgotten what stands before (a sliding window),
- * the library would read all of it again, at once: then it goes back to its last checkpoint, or begins anew.
+ * Drops everything after the first `count` tokens. Where a sliding window no longer holds the tokens before, the library
+ * would read all of them again in one slice: then the sequence returns to its last checkpoint, or starts empty.
  */
 async function keep(sequence: LlamaContextSequence, count: number): Promise<void> {
   const end = sequence.nextTokenIndex;

@@ -1,16 +1,16 @@
 /**
- * Text that a chat template writes only where an answer is asked for (`add_generation_prompt`), such as a first word or an
- * empty thought: node-llama-cpp renders answers as if they were given, and leaves it out.
+ * Text that a chat template writes only in front of the answer to generate (`add_generation_prompt`), such as a first word or
+ * an empty reasoning block. node-llama-cpp renders that answer like a past one, and omits the text.
  */
 import { Template } from '@huggingface/jinja';
 import type { ChatWrapper } from 'node-llama-cpp';
-import type { Library } from './llama-file.js';
+import type { Library } from './llama-library.js';
 
-/** Words that no template holds. */
+/** Text that occurs in no template. */
 const QUESTION = 'a-question-of-rbee';
 const ANSWER = 'an-answer-of-rbee';
 
-/** What `template` writes behind the header of an answer when it asks for one; empty where it cannot be told. */
+/** What `template` writes between the header of the answer to generate and the answer; empty where that is unknown. */
 export function generationPrompt(template: string): string {
   try {
     const jinja = new Template(template);
@@ -22,21 +22,20 @@ export function generationPrompt(template: string): string {
     const header = answered.slice(0, answered.indexOf(ANSWER));
     return header.includes(QUESTION) && asked.startsWith(header) ? asked.slice(header.length) : '';
   } catch {
-    // A template that this version of Jinja cannot run is the library's business.
+    // The library handles templates that this Jinja cannot run.
     return '';
   }
 }
 
-/** The wrapper, with that text in front of each answer; the wrapper itself where it writes it already. */
+/** The wrapper, with that text in front of each answer; the unchanged wrapper where it writes the text itself. */
 export function withGenerationPrompt(
   library: Library,
   template: string | undefined,
   wrapper: ChatWrapper,
 ): ChatWrapper {
   const text = template === undefined ? '' : generationPrompt(template);
-  // The beginning of a thought is opened by the wrapper, which must know that it is one.
   if (text === '') return wrapper;
-  // The beginning of a thought is opened by the wrapper, which must know that it is one.
+  // The wrapper opens reasoning blocks itself, so that it recognises their content.
   if (/<[a-z_]*(think|reason)[a-z_]*>\s*$/i.test(text)) return wrapper;
   const question = { type: 'user', text: QUESTION } as const;
   const asking = wrapper.generateContextState({ chatHistory: [question, { type: 'model', response: [] }] });

@@ -1,5 +1,7 @@
 import t from 'tap';
-import { drawingOf, historyOf, refuseUnsupported } from '../../../../actors/worker/engines/llama-draw.js';
+import { historyOf } from '../../../../actors/worker/engines/llama-chat.js';
+import { samplingOf } from '../../../../actors/worker/engines/llama-sampling.js';
+import { refuseUnsupported } from '../../../../actors/worker/engines/llama-unsupported.js';
 
 function refusalOf(work: () => void): unknown {
   try {
@@ -10,25 +12,25 @@ function refusalOf(work: () => void): unknown {
   return null;
 }
 
-t.test('each request draws from a seed of its own, unless it gives one', async (t) => {
+t.test('each request gets a seed of its own, unless it sets one', async (t) => {
   const body = { messages: [] };
-  const seeds = Array.from({ length: 50 }, () => drawingOf(body, 10).seed);
+  const seeds = Array.from({ length: 50 }, () => samplingOf(body, 10).seed);
   t.ok(new Set(seeds).size > 45);
-  t.equal(drawingOf({ ...body, seed: 7 }, 10).seed, 7);
-  t.equal(drawingOf({ ...body, seed: 0 }, 10).seed, 0);
+  t.equal(samplingOf({ ...body, seed: 7 }, 10).seed, 7);
+  t.equal(samplingOf({ ...body, seed: 0 }, 10).seed, 0);
 });
 
-t.test('what asks for nothing is taken, and what it cannot do is refused by its name', async (t) => {
+t.test('parameters without effect are accepted, and unsupported ones are refused by name', async (t) => {
   const tools = [{ type: 'function', function: { name: 'now' } }];
-  const fine = [
+  const accepted = [
     {},
     { n: 1, logprobs: false, tools: [], stop_token_ids: [] },
     { tools, tool_choice: 'none' },
     { tool_choice: 'auto', modalities: ['text'], repeat_penalty: 1 },
     { user: 'me', metadata: { a: 'b' }, store: false, parallel_tool_calls: true },
   ];
-  for (const body of fine) t.doesNotThrow(() => refuseUnsupported(body), JSON.stringify(body));
-  const not: [param: string, body: object][] = [
+  for (const body of accepted) t.doesNotThrow(() => refuseUnsupported(body), JSON.stringify(body));
+  const refused: [param: string, body: object][] = [
     ['n', { n: 2 }],
     ['tools', { tools }],
     ['tools', { tools, tool_choice: 'auto' }],
@@ -38,7 +40,7 @@ t.test('what asks for nothing is taken, and what it cannot do is refused by its 
     ['repeat_penalty', { repeat_penalty: 1.3 }],
     ['logit_bias', { logit_bias: { 5: 1 } }],
   ];
-  for (const [param, body] of not) {
+  for (const [param, body] of refused) {
     t.match(
       refusalOf(() => refuseUnsupported(body)),
       { status: 400, param, code: 'unsupported_parameter' },
@@ -47,7 +49,7 @@ t.test('what asks for nothing is taken, and what it cannot do is refused by its 
   }
 });
 
-t.test('what a tool said is part of the conversation', async (t) => {
+t.test('the result of a tool is part of the conversation', async (t) => {
   const call = { id: 'c1', type: 'function', function: { name: 'now', arguments: '{}' } };
   t.strictSame(
     historyOf([
