@@ -1,23 +1,16 @@
-/** `POST /v1/infer`: a prompt and its answer in few words, told to the engine as a chat of one message. */
+/** `POST /v1/infer`: a prompt and its answer, translated to and from a chat of one message. */
 import { createParser } from 'eventsource-parser';
-import {
-  type InferAnswer,
-  type InferEvent,
-  type InferenceAnswer,
-  InferenceRefused,
-  type InferRequest,
-} from '../wire/infer.js';
+import { type InferAnswer, type InferEvent, InferenceRefused, type InferRequest } from '../wire/infer.js';
 import { readJson } from '../wire/json.js';
 import { parseChatAnswer, parseChatChunk } from '../wire/openai.js';
+import type { AnswerLines } from './answer-stream.js';
 
-type Lines = Extract<InferenceAnswer, { kind: 'stream' }>['lines'];
-
-/** An event of an engine is never larger. */
+/** Larger events of an engine are an error. */
 const EVENT_CHARS_MAX = 1024 * 1024;
 
-/** The same in OpenAI's words. */
-export function chatOf({ prompt, stream, ...drawing }: InferRequest): Record<string, unknown> {
-  const { max_tokens, temperature, top_p, top_k } = drawing;
+/** As a request of OpenAI's chat API. */
+export function chatOf({ prompt, stream, ...sampling }: InferRequest): Record<string, unknown> {
+  const { max_tokens, temperature, top_p, top_k } = sampling;
   const given = Object.entries({ max_tokens, temperature, top_p, top_k }).filter(([, value]) => value != null);
   return {
     ...Object.fromEntries(given),
@@ -26,13 +19,13 @@ export function chatOf({ prompt, stream, ...drawing }: InferRequest): Record<str
   };
 }
 
-const broken = () =>
-  new InferenceRefused(502, 'the engine answered something that is no chat', { code: 'engine_broken' });
+const notAChat = () =>
+  new InferenceRefused(502, 'the engine answered something that is not a chat', { code: 'engine_broken' });
 
-/** @param tookMs since the request came. @throws InferenceRefused 502 */
+/** @param tookMs since the request arrived. @throws InferenceRefused 502 */
 export function inferAnswerOf(body: object, tookMs: number): InferAnswer {
   const chat = parseChatAnswer(body);
-  if (!chat.ok) throw broken();
+  if (!chat.ok) throw notAChat();
   const { choices, usage } = chat.value;
   return {
     text: choices[0]?.message.content ?? '',
@@ -43,9 +36,9 @@ export function inferAnswerOf(body: object, tookMs: number): InferAnswer {
 
 const line = (event: InferEvent) => `data: ${JSON.stringify(event)}\n\n`;
 
-/** An engine's stream of chat chunks as tokens, then how it ended, then `[DONE]`. @throws InferenceRefused */
-export async function* inferLines(lines: Lines, tookMs: () => number): AsyncGenerator<string> {
-  let said: string[] = [];
+/** The engine's stream of chat chunks as tokens, then the reason why it ended, then `[DONE]`. @throws InferenceRefused */
+export async function* inferLines(lines: AnswerLines, tookMs: () => number): AsyncGenerator<string> {
+  let events: string[] = [];
   let tokens: number | null = null;
   let finishReason: string | null = null;
   let failure: InferenceRefused | null = null;
@@ -56,14 +49,12 @@ export async function* inferLines(lines: Lines, tookMs: () => number): AsyncGene
       const value = readJson(data);
       const chunk = parseChatChunk(value);
       if (!chunk.ok) {
-        const { error } = (value ?? {}) as { error?: { message?: unknown } };
-        const words = typeof error?.message === 'string' ? error.message.slice(0, 4096) : null;
-        failure = words === null ? broken() : new InferenceRefused(502, words, { code: 'engine_broken' });
+        failure = failureIn(value);
         return;
       }
       const { choices, usage } = chunk.value;
       const token = choices[0]?.delta.content;
-      if (token) said.push(line({ token }));
+      if (token) events.push(line({ token }));
       finishReason = choices[0]?.finish_reason ?? finishReason;
       tokens = usage?.completion_tokens ?? tokens;
     },
@@ -71,9 +62,16 @@ export async function* inferLines(lines: Lines, tookMs: () => number): AsyncGene
   const decoder = new TextDecoder();
   for await (const bytes of lines) {
     parser.feed(typeof bytes === 'string' ? bytes : decoder.decode(bytes, { stream: true }));
-    if (said.length > 0) yield said.join('');
-    said = [];
+    if (events.length > 0) yield events.join('');
+    events = [];
     if (failure !== null) throw failure;
   }
   yield `${line({ done: true, tokens_generated: tokens, duration_ms: Math.round(tookMs()), finish_reason: finishReason })}data: [DONE]\n\n`;
+}
+
+/** An event that is no chunk of a chat: an error of the engine, or anything else. */
+function failureIn(event: unknown): InferenceRefused {
+  const { error } = (event ?? {}) as { error?: { message?: unknown } };
+  if (typeof error?.message !== 'string') return notAChat();
+  return new InferenceRefused(502, error.message.slice(0, 4096), { code: 'engine_broken' });
 }

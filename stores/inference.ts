@@ -1,10 +1,10 @@
-/** What a worker has answered so far, and how fast: fed by its endpoints, read by its metrics. */
+/** Counts of the requests and tokens of a worker, and its rate: written by `server/serving.ts`, read by metrics and `/info`. */
 import type { TokenCount } from '../wire/infer.js';
 
-/** How requests ended: answered whole, refused before the first byte, broken off after it, or the caller left. */
+/** How a request ended: answered, refused before the first byte, failed after it, or its client left. */
 export type Outcome = 'answered' | 'refused' | 'failed' | 'left';
 
-/** The rate is that of the last so many seconds. */
+/** The period of the rate. */
 const RATE_S = 10;
 
 export interface InferenceStats {
@@ -22,7 +22,7 @@ export function createInferenceStats(): InferenceStats {
   const total = { prompt: 0, completion: 0, cached: 0 };
   let recent: { second: number; tokens: number }[] = [];
   const second = (nowMs: number) => Math.floor(nowMs / 1000);
-  const forget = (nowMs: number) => {
+  const dropOld = (nowMs: number) => {
     recent = recent.filter((one) => one.second > second(nowMs) - RATE_S);
   };
   return {
@@ -36,14 +36,14 @@ export function createInferenceStats(): InferenceStats {
       const last = recent.at(-1);
       if (last?.second === second(nowMs)) last.tokens += completion;
       else {
-        forget(nowMs);
+        dropOld(nowMs);
         recent.push({ second: second(nowMs), tokens: completion });
       }
     },
     requests: () => ({ ...requests }),
     tokens: () => ({ ...total }),
     tokensPerS: (nowMs) => {
-      forget(nowMs);
+      dropOld(nowMs);
       return recent.reduce((sum, { tokens }) => sum + tokens, 0) / RATE_S;
     },
   };

@@ -1,11 +1,11 @@
-/** Inference: what is asked of a worker, and what passes between its endpoints and its engine. */
+/** Inference: the requests of a worker, and what passes between its routes and its engine. */
 import { type Static, Type } from '@sinclair/typebox';
 import type { Device } from './device.js';
 import type { Model } from './openai.js';
 import { parser } from './schema.js';
 import { nullable } from './status.js';
 
-/** `POST /v1/infer`: one user message, answered through the model's chat template. */
+/** `POST /v1/infer`: one user message, formatted by the model's chat template. */
 export const InferRequest = Type.Object({
   prompt: Type.String({ minLength: 1 }),
   max_tokens: Type.Optional(nullable(Type.Integer({ minimum: 1 }))),
@@ -24,7 +24,7 @@ export const InferAnswer = Type.Object({
 });
 export type InferAnswer = Static<typeof InferAnswer>;
 
-/** The `data:` lines of a streamed answer: tokens, then one that says how it ended, then `data: [DONE]`. */
+/** The `data:` lines of a streamed answer: tokens, then one with the reason why it ended, then `data: [DONE]`. */
 export const InferEvent = Type.Union([
   Type.Object({ token: Type.String({ description: 'the next piece of text' }) }),
   Type.Object({
@@ -36,29 +36,29 @@ export const InferEvent = Type.Union([
 ]);
 export type InferEvent = Static<typeof InferEvent>;
 
-/** The routes that an engine answers, as they stand behind `/v1/`. */
+/** The routes that an engine answers, without `/v1/`. */
 export type InferenceRoute = 'chat/completions' | 'completions' | 'embeddings';
 
-/** What was counted; an engine that does not tell says nothing. */
+/** Token counts, as far as the engine reports them. */
 export interface TokenCount {
   prompt?: number;
   completion?: number;
-  /** Of the prompt, read for an earlier request and not again. */
+  /** Tokens of the prompt that were reused from an earlier request. */
   cached?: number;
 }
 
-/** One request to an engine, in OpenAI's words. */
+/** One request to an engine, as in OpenAI's API. */
 export interface InferenceCall {
   route: InferenceRoute;
   /** Checked against the route's schema. */
   body: Record<string, unknown>;
-  /** Ends the work, whatever it is doing; the reason is what the caller is told. */
+  /** Ends the work at any point; the client gets its reason as the error. */
   signal: AbortSignal;
-  /** Called as tokens come, with what came since the last call, and with nothing as a sign of life. */
+  /** Called while the engine works: with the tokens since the last call, or with none to show that it is not silent. */
   count: (tokens: TokenCount) => void;
 }
 
-/** A whole answer, or the lines of an event stream: nothing more of it is sent before it is taken. */
+/** A whole answer, or the lines of an event stream, which are pulled by the reader. */
 export type InferenceAnswer =
   | { kind: 'whole'; status: number; body: object }
   | { kind: 'stream'; lines: AsyncIterable<string | Uint8Array> };
@@ -66,13 +66,13 @@ export type InferenceAnswer =
 /** What an engine can do once it is open. */
 export interface EngineFacts {
   models: Model[];
-  /** What it computes on, as far as it says. */
+  /** What it computes on, as far as it reports that. */
   devices: Device[];
-  /** Tokens that prompt and answer share; null when it does not say. */
+  /** Tokens of prompt and answer together; null when the engine does not report it. */
   context_tokens: number | null;
 }
 
-/** An engine does not answer this request; `message` is shown to whoever asked. */
+/** A request that gets no answer; the client gets the message. */
 export class InferenceRefused extends Error {
   readonly param: string | null;
   readonly code: string | null;
@@ -81,7 +81,7 @@ export class InferenceRefused extends Error {
   constructor(
     readonly status: number,
     message: string,
-    { param = null, code = null, retryAfterS = null, cause }: RefusedMore = {},
+    { param = null, code = null, retryAfterS = null, cause }: RefusalDetails = {},
   ) {
     super(message, { cause });
     this.param = param;
@@ -90,7 +90,7 @@ export class InferenceRefused extends Error {
   }
 }
 
-interface RefusedMore {
+interface RefusalDetails {
   param?: string | null;
   code?: string | null;
   retryAfterS?: number | null;
@@ -98,8 +98,8 @@ interface RefusedMore {
 }
 
 /**
- * The name under which a model is asked for: `/models/llama-3.2-1b-Q4_K_M.gguf` is `llama-3.2-1b-Q4_K_M`, and so is
- * `hf:user/repo/llama-3.2-1b-Q4_K_M.gguf`; `hf:user/repo:Q4_K_M` is `repo:Q4_K_M`. A name at an engine stays as it is.
+ * The name by which a model is requested: `/models/llama-3.2-1b-Q4_K_M.gguf` is `llama-3.2-1b-Q4_K_M`, and so is
+ * `hf:user/repo/llama-3.2-1b-Q4_K_M.gguf`; `hf:user/repo:Q4_K_M` is `repo:Q4_K_M`. The name of a model at an engine stays as it is.
  */
 export function modelName(model: string): string {
   const isUri = /^(hf|https?):/.test(model);

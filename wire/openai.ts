@@ -1,6 +1,6 @@
 /**
- * OpenAI's HTTP interface, as far as a worker speaks it (platform.openai.com/docs/api-reference): what its clients
- * send, and what they parse. Fields that are not named here pass through untouched, so an engine may know more.
+ * The part of OpenAI's API that workers and gateways serve (platform.openai.com/docs/api-reference). Fields that are not
+ * named here pass through unchanged, so that an engine can support more.
  */
 import { type Static, Type } from '@sinclair/typebox';
 import { parser } from './schema.js';
@@ -8,7 +8,7 @@ import { nullable } from './status.js';
 
 const optional = <S extends Parameters<typeof nullable>[0]>(schema: S) => Type.Optional(nullable(schema));
 
-/** The body of every error on these routes: their clients parse this shape and no other. */
+/** The body of every error on these routes: OpenAI's clients parse no other shape. */
 export const OpenAiError = Type.Object({
   error: Type.Object({
     message: Type.String(),
@@ -26,32 +26,36 @@ const ERROR_TYPES: Record<number, string> = {
   429: 'rate_limit_error',
 };
 
-/** @param type told from the status unless given */
+/** @param type follows from the status unless given */
 export function openAiError(
   status: number,
   message: string,
   { param = null, code = null, type }: { param?: string | null; code?: string | null; type?: string } = {},
 ): OpenAiError {
-  const told = type ?? ERROR_TYPES[status] ?? (status >= 500 ? 'server_error' : 'invalid_request_error');
-  return { error: { message, type: told, param, code } };
+  const errorType = type ?? ERROR_TYPES[status] ?? (status >= 500 ? 'server_error' : 'invalid_request_error');
+  return { error: { message, type: errorType, param, code } };
 }
 
-/** At most so many words end an answer, of so many characters each. */
+/** Stop sequences of a request, and characters of each. */
 const STOPS_MAX = 16;
 const STOP_CHARS_MAX = 256;
-/** A prompt never gets near these: the body is bounded before. */
+/** Rarely reached: bodies are bounded too. */
 const MESSAGES_MAX = 16_384;
 const INPUTS_MAX = 2_048;
 
 const Stop = Type.String({ minLength: 1, maxLength: STOP_CHARS_MAX });
 
-/** How an answer is drawn; the same on both routes. */
-const Drawing = {
-  model: optional(Type.String({ maxLength: 1024, description: 'the model of this worker, or nothing' })),
+/** The parameters that chats and completions share. */
+const Common = {
+  model: optional(Type.String({ maxLength: 1024, description: 'the model of this worker, or absent' })),
   max_tokens: optional(Type.Integer({ minimum: 1, description: 'at most; until the context is full without it' })),
-  temperature: optional(Type.Number({ minimum: 0, maximum: 2, description: '0 always takes the likeliest; 0.8' })),
+  temperature: optional(
+    Type.Number({ minimum: 0, maximum: 2, description: '0 always takes the likeliest token; 0.8 by default' }),
+  ),
   top_p: optional(Type.Number({ minimum: 0, maximum: 1 })),
-  top_k: optional(Type.Integer({ minimum: 0, description: 'not of OpenAI; engines for local models know it' })),
+  top_k: optional(
+    Type.Integer({ minimum: 0, description: 'not in OpenAI’s API; engines for local models support it' }),
+  ),
   min_p: optional(Type.Number({ minimum: 0, maximum: 1 })),
   seed: optional(Type.Integer({ minimum: -4294967295, maximum: 4294967295 })),
   frequency_penalty: optional(Type.Number({ minimum: -2, maximum: 2 })),
@@ -71,7 +75,7 @@ export type ChatMessage = Static<typeof ChatMessage>;
 
 /** `POST /v1/chat/completions`. */
 export const ChatRequest = Type.Object({
-  ...Drawing,
+  ...Common,
   messages: Type.Array(ChatMessage, { minItems: 1, maxItems: MESSAGES_MAX }),
   max_completion_tokens: optional(Type.Integer({ minimum: 1 })),
   response_format: optional(Type.Object({ type: Type.String() })),
@@ -79,9 +83,9 @@ export const ChatRequest = Type.Object({
 export type ChatRequest = Static<typeof ChatRequest>;
 export const parseChatRequest = parser(ChatRequest);
 
-/** `POST /v1/completions`: the prompt is continued as it stands, without the model's chat template. */
+/** `POST /v1/completions`: the prompt is continued unchanged, without the model's chat template. */
 export const CompletionRequest = Type.Object({
-  ...Drawing,
+  ...Common,
   prompt: Type.Union([
     Type.String(),
     Type.Array(Type.Union([Type.String(), Type.Integer(), Type.Array(Type.Integer())]), {
@@ -95,7 +99,7 @@ export const parseCompletionRequest = parser(CompletionRequest);
 
 /** `POST /v1/embeddings`. */
 export const EmbeddingRequest = Type.Object({
-  model: Drawing.model,
+  model: Common.model,
   input: Type.Union([
     Type.String(),
     Type.Array(Type.Union([Type.String(), Type.Integer(), Type.Array(Type.Integer())]), {
@@ -119,7 +123,7 @@ export const Usage = Type.Object({
 export type Usage = Static<typeof Usage>;
 
 export const FinishReason = Type.Union([
-  Type.Literal('stop', { description: 'the model ended, or one of `stop` came' }),
+  Type.Literal('stop', { description: 'the model ended the answer, or reached one of `stop`' }),
   Type.Literal('length', { description: 'max_tokens, or the end of the context' }),
 ]);
 export type FinishReason = Static<typeof FinishReason>;
@@ -136,7 +140,9 @@ export const ChatAnswer = Type.Object({
       message: Type.Object({
         role: Type.Literal('assistant'),
         content: nullable(Type.String()),
-        reasoning_content: Type.Optional(Type.String({ description: 'what a reasoning model thought before' })),
+        reasoning_content: Type.Optional(
+          Type.String({ description: 'what a reasoning model generated before its answer' }),
+        ),
       }),
       finish_reason: AnyFinish,
     }),
@@ -145,7 +151,7 @@ export const ChatAnswer = Type.Object({
 });
 export type ChatAnswer = Static<typeof ChatAnswer>;
 
-/** One `data:` line of a streamed chat; the last before `data: [DONE]` carries `usage` when it was asked for. */
+/** One `data:` line of a streamed chat; the last before `data: [DONE]` has `usage` when it was requested. */
 export const ChatChunk = Type.Object({
   ...Answer,
   object: Type.Literal('chat.completion.chunk'),

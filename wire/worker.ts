@@ -1,4 +1,4 @@
-/** What is said of a worker: measured by its hive, told by itself, and listed by the queen. */
+/** Workers: as their hive measures them, as they describe themselves, and as the queen lists them. */
 import { type Static, Type } from '@sinclair/typebox';
 import { Device } from './device.js';
 import { HttpUrl, Id, Labels, Measure, nullable, Timestamp, WorkerId } from './status.js';
@@ -6,48 +6,51 @@ import { HttpUrl, Id, Labels, Measure, nullable, Timestamp, WorkerId } from './s
 const name = (maxLength: number) => nullable(Type.String({ maxLength }));
 const port = nullable(Type.Integer({ minimum: 0, maximum: 65535 }));
 
-/** Bounds of what is told of a crashed worker's stderr, each second to every reader. */
+/** How much of a crashed worker's stderr each telemetry event contains. */
 export const LAST_LINES = { max: 20, charsMax: 300 } as const;
 
-/** `status` of a worker that has no process, and gets none until somebody spawns it anew. */
+/** `status` of a worker whose process crashed and is not restarted. */
 export const CRASHED = 'crashed';
 
-/** As the worker says; null: as the engine likes. */
+/** As the worker reports it; null when the engine does not. */
 export const Context = nullable(
   Type.Integer({ minimum: 0, description: 'tokens of a request, prompt and answer together' }),
 );
 export const Slots = nullable(
-  Type.Integer({ minimum: 0, description: 'requests answered at once; null: as the engine likes' }),
+  Type.Integer({ minimum: 0, description: 'requests answered at once; null: left to the engine' }),
 );
 
-/** `status` of a worker that runs, and that a spawner started which is no more. */
+/** `status` of a worker that runs while the spawner that started it does not. */
 export const ORPHANED = 'orphaned';
 
-/** Only the worker itself can count them. */
+/** Counted by the worker itself. */
 const TokensPerS = nullable(
-  Type.Number({ minimum: 0, description: 'generated a second, over the last 10 s, by its own count; null if unknown' }),
+  Type.Number({
+    minimum: 0,
+    description: 'generated a second, over the last 10 s, as the worker counts them; null if unknown',
+  }),
 );
 
-/** The public Ed25519 key of one run of a worker: 32 bytes in base64url. Whoever knows it can tell that run from all others. */
+/** The public Ed25519 key of one run of a worker, 32 bytes in base64url: it identifies that run. */
 export const WorkerKey = Type.String({
   pattern: '^[A-Za-z0-9_-]{43}$',
   description: 'the public Ed25519 key of this run of the worker, 32 bytes in base64url',
   errorMessage: 'expected an Ed25519 key: 32 bytes in base64url',
 });
 
-/** Who must answer at a worker's URL: the run of that worker that has this key. */
+/** Which run of a worker must answer at its URL. */
 export interface ExpectedWorker {
   id: string;
   key: string;
 }
 
-/** Null where no key is known: then nobody can be told from anybody else. */
+/** Null where no key is known: the process at the URL cannot be verified then. */
 export const expectedWorker = (id: string, key: string | null | undefined): ExpectedWorker | null =>
   key ? { id, key } : null;
 
 /**
- * One worker as its hive measures it. A foreign hive may send any part of it. One that is being started has no pid and no
- * url yet; of one that crashed pid and url are null, and `reason` and `last_lines` say why.
+ * One worker as its hive measures it; other implementations may omit fields. A worker that is starting has no pid and no url
+ * yet; of a crashed one pid and url are null, and `reason` and `last_lines` show the cause.
  */
 export const WorkerStats = Type.Object({
   worker_id: Type.Optional(WorkerId),
@@ -75,11 +78,11 @@ export const WorkerStats = Type.Object({
   kv_type: Type.Optional(Type.String({ maxLength: 16, description: 'as it was spawned with' })),
   key: Type.Optional(nullable(WorkerKey)),
   labels: Type.Optional(Labels),
-  reason: Type.Optional(nullable(Type.String({ maxLength: 2048, description: 'why it does not run, or not well' }))),
-  restarts: Type.Optional(
-    Type.Integer({ minimum: 0, description: 'how often it was started again since it was spawned' }),
+  reason: Type.Optional(
+    nullable(Type.String({ maxLength: 2048, description: 'why it does not run, or has a problem' })),
   ),
-  last_reason: Type.Optional(nullable(Type.String({ maxLength: 2048, description: 'why it ended the last time' }))),
+  restarts: Type.Optional(Type.Integer({ minimum: 0, description: 'restarts since it was spawned' })),
+  last_reason: Type.Optional(nullable(Type.String({ maxLength: 2048, description: 'why it last ended' }))),
   last_lines: Type.Optional(
     Type.Array(Type.String({ maxLength: LAST_LINES.charsMax }), {
       maxItems: LAST_LINES.max,
@@ -89,7 +92,7 @@ export const WorkerStats = Type.Object({
 });
 export type WorkerStats = Static<typeof WorkerStats>;
 
-/** What a worker says of itself. `hive_id` is null for the keeper's. */
+/** A worker's description of itself. `hive_id` is null for a keeper's worker. */
 export const WorkerInfo = Type.Object({
   id: WorkerId,
   model_id: nullable(Type.String({ maxLength: 1024 })),
@@ -104,12 +107,14 @@ export const WorkerInfo = Type.Object({
   tokens_per_s: Type.Optional(TokensPerS),
   context: Type.Optional(Context),
   slots: Type.Optional(Slots),
-  reason: Type.Optional(nullable(Type.String({ maxLength: 2048, description: 'why it does not do well' }))),
+  reason: Type.Optional(
+    nullable(Type.String({ maxLength: 2048, description: 'its current problem; absent without one' })),
+  ),
   key: Type.Optional(WorkerKey),
 });
 export type WorkerInfo = Static<typeof WorkerInfo>;
 
-/** `POST /v1/queen/register-worker`: a spawner tells a queen of a worker that is healthy. */
+/** `POST /v1/queen/register-worker`: a spawner registers a healthy worker with a queen. */
 export const WorkerRegistration = Type.Object({
   worker_id: WorkerId,
   hostname: Type.String({ minLength: 1, maxLength: 256 }),
@@ -117,14 +122,14 @@ export const WorkerRegistration = Type.Object({
   worker_type: Type.String({ maxLength: 64 }),
   model: nullable(Type.String({ maxLength: 1024 })),
   spawned_by: Type.String({ maxLength: 128 }),
-  /** Where it answers, when that is more than its host and port. */
+  /** Where it answers, unless that follows from host and port. */
   url: Type.Optional(HttpUrl),
   hive_id: Type.Optional(nullable(Id)),
   key: Type.Optional(WorkerKey),
 });
 export type WorkerRegistration = Static<typeof WorkerRegistration>;
 
-/** What is taken over of a worker's own fields in the registry: as it says of itself, or as its spawner registered it. */
+/** The fields that are read of a worker in the registry: its own description, or its spawner's registration. */
 export const ListedWorker = Type.Partial(
   Type.Composite([
     Type.Omit(WorkerInfo, ['id', 'url', 'port', 'tokens_per_s', 'reason']),
@@ -145,7 +150,7 @@ export type WorkerCapabilities = Static<typeof WorkerCapabilities>;
 export const WorkerHeartbeat = Type.Object({ worker: WorkerInfo, timestamp: Type.Optional(Timestamp) });
 export type WorkerHeartbeat = Static<typeof WorkerHeartbeat>;
 
-/** One worker in `GET /v1/workers`; measurements are there when its hive streams. */
+/** One worker in `GET /v1/workers`; with measurements while its hive streams. */
 export const WorkerEntry = Type.Composite([
   Type.Omit(WorkerStats, ['worker_id', 'url', 'reason']),
   Type.Object({
@@ -154,12 +159,12 @@ export const WorkerEntry = Type.Composite([
     url: nullable(HttpUrl),
     online: Type.Boolean(),
     available: Type.Boolean(),
-    reason: nullable(Type.String({ description: 'why it is not online, or why it is offered no work' })),
+    reason: nullable(Type.String({ description: 'why it is not online, or gets no requests' })),
     last_seen_at: nullable(Timestamp),
     worker_type: Type.Optional(Type.String()),
     spawned_by: Type.Optional(Type.String()),
-    devices: Type.Optional(Type.Array(Device, { description: 'absent until it told' })),
-    models: Type.Optional(Type.Array(Type.String(), { description: 'absent until it told' })),
+    devices: Type.Optional(Type.Array(Device, { description: 'absent until known' })),
+    models: Type.Optional(Type.Array(Type.String(), { description: 'absent until known' })),
     implementation: Type.Optional(Type.String()),
     version: Type.Optional(Type.String()),
   }),

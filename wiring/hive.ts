@@ -5,7 +5,7 @@ import { tick } from '../actors/process/tick.js';
 import type { HiveEvent } from '../machines/hive.js';
 import { hasOlderQueen } from '../machines/hive-queens.js';
 import { type HiveRoutes, hiveRoutes } from '../server/hive.js';
-import { measuredWorkerMetrics } from '../server/hive-worker-metrics.js';
+import { hiveWorkerMetrics } from '../server/hive-worker-metrics.js';
 import { type Metric, streamMetrics } from '../server/http/metrics.js';
 import { totalStats } from '../server/http/sse/broadcast.js';
 import type { HiveIdentity } from '../stores/latest.js';
@@ -92,7 +92,7 @@ function hiveMetrics({ api, lease, jobs, telemetry }: HiveParts): Metric[] {
     ...streamMetrics('heartbeat_stream', () => totalStats(api.streams)),
     ...lease.metrics,
     ...jobs.metrics,
-    ...measuredWorkerMetrics(() => telemetry.measuredWorkers()),
+    ...hiveWorkerMetrics(() => telemetry.measuredWorkers()),
   ];
 }
 

@@ -4,7 +4,7 @@ import { sampleGpus } from '../actors/hive/sample-gpus.js';
 import { sampleWorkers } from '../actors/hive/sample-workers.js';
 import { tick } from '../actors/process/tick.js';
 import type { Spawner } from '../machines/spawner.js';
-import { measuredWorkerMetrics } from '../server/hive-worker-metrics.js';
+import { hiveWorkerMetrics } from '../server/hive-worker-metrics.js';
 import { keeperRoutes } from '../server/keeper.js';
 import { createLatest } from '../stores/latest.js';
 import type { KeeperState } from '../wire/keeper.js';
@@ -57,12 +57,7 @@ export function buildKeeper(processContext: ProcessContext, options: KeeperOptio
   return {
     routes: [...keeperRoutes(state), ...swarm.routes, ...jobs.routes],
     streams: swarm.streams,
-    metrics: [
-      ...swarm.metrics,
-      ...lease.metrics,
-      ...jobs.metrics,
-      ...measuredWorkerMetrics(() => machine.state().workers),
-    ],
+    metrics: [...swarm.metrics, ...lease.metrics, ...jobs.metrics, ...hiveWorkerMetrics(() => machine.state().workers)],
     start: () => {
       machine.start();
       stops.push(tick(INTERVAL_MS, publish));

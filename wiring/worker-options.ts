@@ -1,4 +1,4 @@
-/** The flags of a worker, and which engine they mean. */
+/** The command line options of a worker, and the engine that they select. */
 import { availableParallelism, hostname } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { EngineInput } from '../actors/worker/engines/engine.js';
@@ -42,7 +42,7 @@ export interface WorkerOptions extends Omit<ProcessOptions, 'port'> {
   label: [string, string][];
 }
 
-/** Answers of a model in this process at once: each takes a context of its own. */
+/** Requests at once of a model in this process: each takes a context of its own. */
 const LLAMA_SLOTS = 4;
 
 function parseWorkerId(text: string): string {
@@ -56,82 +56,86 @@ function parseDevice(text: string): string {
 }
 
 export function addWorkerOptions(command: Command): Command {
-  const option = (flags: string, description: string, env: string) => new Option(flags, description).env(`RBEE_${env}`);
-  return command
-    .addOption(
-      option(
-        '--model <model>',
-        'a GGUF file, hf:user/repo/file.gguf, or the name of a model at the engine',
-        'MODEL',
-      ).makeOptionMandatory(),
-    )
-    .addOption(
-      option('--engine <engine>', 'llama runs a GGUF model here; openai asks an engine that runs already', 'ENGINE')
-        .choices(ENGINES)
-        .default(undefined, 'llama; openai with --engine-url'),
-    )
-    .addOption(
-      option('--engine-url <url>', 'where that engine answers (its key, if any: RBEE_ENGINE_API_KEY)', 'ENGINE_URL')
-        .argParser(parseUrl)
-        .default(undefined, 'http://127.0.0.1:11434, which is Ollama'),
-    )
-    .addOption(option('--device <id>', 'what to compute on: GPU-0, CPU-0', 'DEVICE').argParser(parseDevice))
-    .addOption(option('--worker-type <type>', 'which build of the engine', 'WORKER_TYPE').choices(WORKER_TYPES))
-    .addOption(
-      option('--context <tokens>', 'tokens of a request, prompt and answer together', 'CONTEXT')
-        .argParser(parseNumber(1, SPAWN_MAX.context))
-        .default(undefined, 'what the model knows and memory holds, up to 8192'),
-    )
-    .addOption(
-      option('--slots <count>', 'requests answered at once; more wait', 'SLOTS')
-        .argParser(parseNumber(1, SPAWN_MAX.slots))
-        .default(undefined, `${LLAMA_SLOTS}; unlimited in front of an engine elsewhere, which batches by itself`),
-    )
-    .addOption(
-      option('--threads <count>', 'threads that compute, never more than cores', 'THREADS')
-        .argParser(parseNumber(1, SPAWN_MAX.threads))
-        .default(undefined, 'one less than the cores'),
-    )
-    .addOption(
-      option('--gpu-layers <count>', 'layers of the model that the GPU holds', 'GPU_LAYERS')
-        .argParser(parseNumber(0, SPAWN_MAX.gpuLayers))
-        .default(undefined, 'as many as fit'),
-    )
-    .addOption(
-      option('--kv-type <type>', 'how a context is kept in memory: q8_0 takes half of f16, q4_0 a quarter', 'KV_TYPE')
-        .choices(KV_TYPES)
-        .default(undefined, 'f16'),
-    )
-    .addOption(
-      option('--worker-id <id>', 'name of this worker, unlike any other in the swarm', 'WORKER_ID')
-        .argParser(parseWorkerId)
-        .default(undefined, 'worker-llm-<port>@<who spawned it, or the host>'),
-    )
-    .addOption(
-      option('--skip-port <port>', 'ports that it does not choose by itself (repeatable)', 'SKIP_PORT')
-        .argParser(list(parsePort))
-        .default([], 'none'),
-    )
-    .addOption(option('--hive-id <id>', 'the hive that it belongs to', 'HIVE_ID').argParser(parseId))
-    .addOption(option('--spawned-by <id>', 'the hive or keeper that started it', 'SPAWNED_BY').argParser(parseId))
-    .addOption(
-      option(
-        '--queen-url <url>',
-        `queen to tell that it is there (repeatable, up to ${WORKER_QUEENS_MAX})`,
-        'QUEEN_URL',
-      )
-        .argParser(list(parseUrl))
-        .default([], 'none'),
-    )
-    .addOption(registryOption())
-    .addOption(
-      option('--label <name=value>', 'free words about this worker (repeatable)', 'LABEL')
-        .argParser(list(parseLabel))
-        .default([], 'none'),
-    );
+  const options = [...modelOptions(), ...engineOptions(), ...identityOptions(), ...readerOptions()];
+  for (const option of options) command.addOption(option);
+  return command;
 }
 
-/** What an engine that runs elsewhere cannot be told by its requests. */
+const workerOption = (flags: string, description: string, env: string) =>
+  new Option(flags, description).env(`RBEE_${env}`);
+
+function modelOptions(): Option[] {
+  return [
+    workerOption(
+      '--model <model>',
+      'a GGUF file, hf:user/repo/file.gguf, or the name of a model at the engine',
+      'MODEL',
+    ).makeOptionMandatory(),
+    workerOption('--engine <engine>', 'llama runs a GGUF model here; openai asks an engine that runs already', 'ENGINE')
+      .choices(ENGINES)
+      .default(undefined, 'llama; openai with --engine-url'),
+    workerOption('--engine-url <url>', 'where that engine answers (its key, if any: RBEE_ENGINE_API_KEY)', 'ENGINE_URL')
+      .argParser(parseUrl)
+      .default(undefined, 'http://127.0.0.1:11434, which is Ollama'),
+    workerOption('--device <id>', 'what to compute on: GPU-0, CPU-0', 'DEVICE').argParser(parseDevice),
+    workerOption('--worker-type <type>', 'which build of the engine', 'WORKER_TYPE').choices(WORKER_TYPES),
+  ];
+}
+
+function engineOptions(): Option[] {
+  return [
+    workerOption('--context <tokens>', 'tokens of a request, prompt and answer together', 'CONTEXT')
+      .argParser(parseNumber(1, SPAWN_MAX.context))
+      .default(undefined, 'up to 8192, as the model and the memory allow'),
+    workerOption('--slots <count>', 'requests answered at once; more wait', 'SLOTS')
+      .argParser(parseNumber(1, SPAWN_MAX.slots))
+      .default(undefined, `${LLAMA_SLOTS}; unlimited in front of an engine elsewhere, which batches by itself`),
+    workerOption('--threads <count>', 'threads that compute, at most as many as cores', 'THREADS')
+      .argParser(parseNumber(1, SPAWN_MAX.threads))
+      .default(undefined, 'one less than the cores'),
+    workerOption('--gpu-layers <count>', 'layers of the model that the GPU holds', 'GPU_LAYERS')
+      .argParser(parseNumber(0, SPAWN_MAX.gpuLayers))
+      .default(undefined, 'as many as fit'),
+    workerOption(
+      '--kv-type <type>',
+      'format of the context in memory: q8_0 takes half of f16, q4_0 a quarter',
+      'KV_TYPE',
+    )
+      .choices(KV_TYPES)
+      .default(undefined, 'f16'),
+  ];
+}
+
+function identityOptions(): Option[] {
+  return [
+    workerOption('--worker-id <id>', 'name of this worker, unique in the swarm', 'WORKER_ID')
+      .argParser(parseWorkerId)
+      .default(undefined, 'worker-llm-<port>@<its spawner, or the host>'),
+    workerOption('--skip-port <port>', 'ports that are not chosen automatically (repeatable)', 'SKIP_PORT')
+      .argParser(list(parsePort))
+      .default([], 'none'),
+    workerOption('--hive-id <id>', 'the hive that it belongs to', 'HIVE_ID').argParser(parseId),
+    workerOption('--spawned-by <id>', 'the hive or keeper that started it', 'SPAWNED_BY').argParser(parseId),
+  ];
+}
+
+function readerOptions(): Option[] {
+  return [
+    workerOption(
+      '--queen-url <url>',
+      `queen to send heartbeats to (repeatable, up to ${WORKER_QUEENS_MAX})`,
+      'QUEEN_URL',
+    )
+      .argParser(list(parseUrl))
+      .default([], 'none'),
+    registryOption(),
+    workerOption('--label <name=value>', 'label of this worker (repeatable)', 'LABEL')
+      .argParser(list(parseLabel))
+      .default([], 'none'),
+  ];
+}
+
+/** Settings that requests to an engine elsewhere cannot carry. */
 const LLAMA_ONLY = [
   ['context', '--context'],
   ['threads', '--threads'],
@@ -163,7 +167,7 @@ export function engineOf({ engine, engineUrl, workerType }: WorkerOptions): (typ
   return engine ?? (engineUrl !== undefined || workerType === 'openai' ? 'openai' : 'llama');
 }
 
-/** What the flags mean to the engine in this process. */
+/** The input of the engine in this process. */
 export function llamaInputOf(options: WorkerOptions, shared: EngineInput): LlamaInput {
   const { device, workerType } = options;
   const onCpu = workerType === 'cpu' || device?.startsWith('CPU') === true;
@@ -179,7 +183,7 @@ export function llamaInputOf(options: WorkerOptions, shared: EngineInput): Llama
   };
 }
 
-/** Requests that the worker answers at once; null where it leaves that to the engine. */
+/** Requests at once; null leaves that to the engine. */
 export const slotsOf = (options: WorkerOptions): number | null =>
   options.slots ?? (engineOf(options) === 'llama' ? LLAMA_SLOTS : null);
 
@@ -189,7 +193,7 @@ export function portsOf({ port, skipPort }: WorkerOptions): number[] {
   return all.filter((one) => !skipPort.includes(one));
 }
 
-/** The port in it is a name: nobody asks there because of it. */
+/** The port is only part of the name; where a worker answers is its URL. */
 export const workerIdOf =
   ({ workerId, spawnedBy }: WorkerOptions) =>
   (port: number): string =>

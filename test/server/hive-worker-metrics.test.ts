@@ -1,9 +1,9 @@
 import t from 'tap';
-import { measuredWorkerMetrics } from '../../server/hive-worker-metrics.js';
+import { hiveWorkerMetrics } from '../../server/hive-worker-metrics.js';
 import { createMetrics } from '../../server/http/metrics.js';
 
 t.test('what a hive measures of its workers is in its metrics, and what is not known is not there', async (t) => {
-  const metrics = measuredWorkerMetrics(() => [
+  const metrics = hiveWorkerMetrics(() => [
     { worker_id: 'a@gpu-0', status: 'busy', restarts: 3, rss_mb: 2, cpu_pct: 150, vram_mb: null, tokens_per_s: 12.5 },
     { worker_id: 'b@gpu-0', status: 'crashed', pid: null, rss_mb: null },
     { worker_id: 'orphan-7@gpu-0', status: 'orphaned', pid: 7 },
