@@ -3,7 +3,7 @@ import { Type } from '@sinclair/typebox';
 import type { Context } from 'koa';
 import type { Fleet } from '../stores/fleet.js';
 import type { History } from '../stores/history.js';
-import type { Now } from '../stores/workers.js';
+import type { Now } from '../stores/now.js';
 import { HISTORY, HistoryList, HiveHistory } from '../wire/history.js';
 import { wrongField } from './http/peer.js';
 import { HttpProblem } from './http/problem.js';

@@ -1,13 +1,13 @@
 /** The routes of a hive: its telemetry stream, and the capabilities by which a queen finds it. */
 import type { Context } from 'koa';
 import type { HiveEvent, QueenAskedAnswer } from '../machines/hive.js';
+import { decisionOf } from '../stores/decision.js';
 import type { Device } from '../wire/device.js';
 import { HiveHeartbeat } from '../wire/heartbeat.js';
 import { Capabilities } from '../wire/hive.js';
 import { HEADER, HttpUrl, Id, isId } from '../wire/status.js';
 import { HiveStream } from './hive-stream.js';
 import { refuseSession } from './http/auth.js';
-import { decisionOf } from './http/decision.js';
 import { idHeader, peerUrl, refuseOtherProtocol, wrongField } from './http/peer.js';
 import { HttpProblem } from './http/problem.js';
 import { answerJson, type Route } from './http/route.js';

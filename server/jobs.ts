@@ -4,7 +4,7 @@ import { Type } from '@sinclair/typebox';
 import type { Context } from 'koa';
 import type { JobsEvent } from '../machines/jobs.js';
 import type { Jobs } from '../stores/jobs.js';
-import type { Now } from '../stores/workers.js';
+import type { Now } from '../stores/now.js';
 import {
   JOB_ID,
   JobCancelled,

@@ -1,8 +1,10 @@
 /** The routes that only a queen has: hives announce themselves, workers send heartbeats, and spawners register both. */
 import type { Context } from 'koa';
 import type { KnownHive, ReadyReply } from '../machines/hive-name.js';
+import { decisionOf } from '../stores/decision.js';
 import type { Fleet } from '../stores/fleet.js';
-import type { Now, RegisteredWorker } from '../stores/workers.js';
+import type { Now } from '../stores/now.js';
+import type { ReportDecision } from '../stores/worker-reports.js';
 import { HiveReady, HiveReadyAnswer } from '../wire/hive.js';
 import { knownParser } from '../wire/schema.js';
 import { HEADER, Ok } from '../wire/status.js';
@@ -30,8 +32,6 @@ export interface QueenRoutesInput {
   isRead: (hiveId: string, instance: string) => boolean;
   /** Will ask a hive to announce itself. False when too many are waiting to be asked. */
   hint: (hive: { hiveId: string; hiveUrl: string; trusted: boolean; who: string }) => boolean;
-  /** Lists a worker that its spawner registers. False when there are as many workers as this queen takes. */
-  registerWorker: (worker: RegisteredWorker) => boolean;
 }
 
 export interface QueenRoutes {
@@ -102,7 +102,10 @@ function heartbeatRoute({ loopbackOnly, fleet, now }: QueenRoutesInput): Route {
       refuseSession(ctx);
       const { worker } = await readBody(ctx, parseWorkerHeartbeat);
       const info = { ...worker, url: peerUrl(worker.url, '/worker/url', loopbackOnly ? LOOPBACK_ONLY : null) };
-      if (!fleet.workers.seen({ id: worker.id, hiveId: worker.hive_id, info }, now())) throw tooManyWorkers();
+      const decision = decisionOf<ReportDecision>((respond) =>
+        fleet.workers.send({ type: 'worker.heartbeat', worker: info, now: now(), respond }),
+      );
+      if (decision !== 'kept') throw tooManyWorkers();
       answerJson(ctx, { status: 'ok' });
     },
   };
@@ -114,7 +117,7 @@ const REGISTRATION_ERRORS = {
 };
 
 /** The fast path (docs/protocol.md, section 7): a spawner reports directly what the registry would report later. */
-function registerWorkerRoute({ loopbackOnly, registerWorker }: QueenRoutesInput): Route {
+function registerWorkerRoute({ loopbackOnly, fleet, now }: QueenRoutesInput): Route {
   return {
     method: 'POST',
     path: '/v1/queen/register-worker',
@@ -128,11 +131,14 @@ function registerWorkerRoute({ loopbackOnly, registerWorker }: QueenRoutesInput)
         parseWorkerRegistration,
       );
       const stated = url === undefined ? urlOfHost(hostname, port) : { text: url, pointer: '/url' };
-      const isListed = registerWorker({
+      const worker = {
         ...{ id: worker_id, url: peerUrl(stated.text, stated.pointer, loopbackOnly ? LOOPBACK_ONLY : null), port },
         ...{ model, workerType: worker_type, spawnedBy: spawned_by, hiveId: hive_id, key },
-      });
-      if (!isListed) throw tooManyWorkers();
+      };
+      const decision = decisionOf<ReportDecision>((respond) =>
+        fleet.workers.send({ type: 'worker.registered', worker, now: now(), respond }),
+      );
+      if (decision !== 'kept') throw tooManyWorkers();
       answerJson(ctx, { status: 'ok' });
     },
   };

@@ -8,7 +8,8 @@ import {
   type RegisterAnswer,
   type UnregisterAnswer,
 } from '../stores/components.js';
-import type { Now } from '../stores/workers.js';
+import { decisionOf } from '../stores/decision.js';
+import type { Now } from '../stores/now.js';
 import {
   Component,
   type ComponentKind,
@@ -27,7 +28,6 @@ import { type Parsed, parser } from '../wire/schema.js';
 import { isId, Ok } from '../wire/status.js';
 import { refuseSession } from './http/auth.js';
 import { readBody } from './http/body.js';
-import { decisionOf } from './http/decision.js';
 import { peerUrl, refuseOtherProtocol, wrongField } from './http/peer.js';
 import { HttpProblem } from './http/problem.js';
 import { answerJson, type Route } from './http/route.js';

@@ -1,7 +1,7 @@
 /** The routes by which the swarm is read: its stream and its lists. The same on a queen and on a keeper. */
 import type { ForgetAnswer } from '../machines/subscription-events.js';
 import type { Fleet } from '../stores/fleet.js';
-import type { Now } from '../stores/workers.js';
+import type { Now } from '../stores/now.js';
 import { type HiveHeartbeat, type HiveTelemetry, QueenHeartbeat } from '../wire/heartbeat.js';
 import { HiveEntry, HiveList } from '../wire/hive.js';
 import { Ok } from '../wire/status.js';

@@ -12,9 +12,9 @@ import {
   type QueenList,
   type RegistryEvent,
 } from '../wire/registry.js';
-import { createHeartbeatRegistry, type HeartbeatRegistry } from './heartbeat-registry.js';
+import { ExpiringMap } from './expiring-map.js';
 import { createListeners, type Listeners, type Report } from './listeners.js';
-import type { Now } from './workers.js';
+import type { Now } from './now.js';
 
 export interface ComponentsOptions {
   /** A lease expires after so long without a heartbeat. */
@@ -78,7 +78,7 @@ interface Lease {
 
 /** `leases` is a mutable map, as in the other stores; the rest is replaced at each change. */
 interface State {
-  leases: HeartbeatRegistry<Lease>;
+  leases: ExpiringMap<Lease>;
   bytes: number;
   counts: Readonly<Record<ComponentKind, number>>;
   /** Each heartbeat is answered with it, so it is made only when a queen comes, moves or goes. */
@@ -125,12 +125,8 @@ export function createComponents({ leaseMs, report, ...limits }: ComponentsOptio
 
 function initialState(leaseMs: number): State {
   return {
-    leases: createHeartbeatRegistry<Lease>({
-      // An expired lease counts until `expire` drops it, so that lists and stream agree at any moment.
-      isOnline: () => true,
-      isAvailable: () => true,
-      expiresAt: ({ heardAt }) => heardAt + leaseMs,
-    }),
+    // An expired lease counts until `expire` drops it, so that lists and stream agree at any moment.
+    leases: new ExpiringMap<Lease>(({ heardAt }) => heardAt + leaseMs),
     bytes: 0,
     counts: Object.fromEntries(COMPONENT_KINDS.map((kind) => [kind, 0])) as Record<ComponentKind, number>,
     queens: { queens: [] },
@@ -150,15 +146,15 @@ function register(
   const key = keyOf(registration);
   const known = state.leases.get(key);
   const bytes = state.bytes - (known?.bytes ?? 0) + added;
-  if ((!known && state.leases.size() >= componentsMax) || bytes > bytesMax) {
+  if ((!known && state.leases.size >= componentsMax) || bytes > bytesMax) {
     effects.effect(() => respond('full'));
     return state;
   }
   const renewed = known?.component.url === url;
   const registered_at = renewed ? known.component.registered_at : now.iso;
   const component: Component = { kind, id, url, ...own, registered_at, last_heartbeat_at: now.iso };
-  if (known && !renewed) state.leases.remove(key);
-  state.leases.upsert(key, { component, bytes: added, heardAt: now.ms });
+  if (known && !renewed) state.leases.delete(key);
+  state.leases.set(key, { component, bytes: added, heardAt: now.ms });
   const movedFrom = known && !renewed ? known.component.url : null;
   effects.effect(() => listeners.tell({ type: 'register', component, renewed, movedFrom }));
   effects.effect(() => respond('registered'));
@@ -174,7 +170,7 @@ function renew(state: State, { name, now, respond }: HeartbeatEvent, effects: Ef
   }
   known.heardAt = now.ms;
   known.component.last_heartbeat_at = now.iso;
-  state.leases.upsert(key, known);
+  state.leases.set(key, known);
   effects.effect(() => respond(state.queens));
   return { ...state, heartbeats: state.heartbeats + 1 };
 }
@@ -191,7 +187,7 @@ function unregister(
     effects.effect(() => respond('unknown'));
     return state;
   }
-  state.leases.remove(key);
+  state.leases.delete(key);
   const rest = withoutLease(state, known, 'unregister', effects, listeners);
   effects.effect(() => respond('unregistered'));
   return rest;
@@ -214,13 +210,13 @@ function changed(state: State, kind: ComponentKind, difference: number): State {
   return { ...state, counts, queens: kind === 'queen' ? queensOf(state.leases) : state.queens };
 }
 
-function queensOf(leases: HeartbeatRegistry<Lease>): QueenList {
+function queensOf(leases: ExpiringMap<Lease>): QueenList {
   const queens = listOf(leases, 'queen').slice(0, QUEENS_LISTED_MAX);
   return { queens: queens.map(({ id, url }) => ({ id, url })) };
 }
 
-function listOf(leases: HeartbeatRegistry<Lease>, kind?: ComponentKind): Component[] {
-  const all = leases.listAll().map(({ component }) => component);
+function listOf(leases: ExpiringMap<Lease>, kind?: ComponentKind): Component[] {
+  const all = [...leases.values()].map(({ component }) => component);
   return kind === undefined ? all : all.filter((component) => component.kind === kind);
 }
 

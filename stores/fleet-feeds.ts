@@ -4,9 +4,12 @@ import type { HiveHeartbeat, HiveStateChange } from '../wire/heartbeat.js';
 import type { HiveConflict, HiveEntry, HiveUnreachable } from '../wire/hive.js';
 import { isLoopbackUrl, resolvePeerUrl } from '../wire/url.js';
 import type { WorkerStats } from '../wire/worker.js';
+import { decisionOf } from './decision.js';
+import type { HiveListing } from './hive-workers.js';
 import type { Losses } from './losses.js';
+import type { Now } from './now.js';
 import type { UnreadHives } from './unread-hives.js';
-import type { createWorkers, Now } from './workers.js';
+import type { Workers } from './workers.js';
 
 /** Of the workers that a hive lists and that belong to another hive, so many are shown. */
 const REFUSED_MAX = 16;
@@ -23,7 +26,7 @@ export type FleetEvent =
 
 export interface FleetState {
   hives: Map<string, HiveEntry>;
-  workers: ReturnType<typeof createWorkers>;
+  workers: Workers;
   /** Hives that called and were refused. */
   conflicts: UnreadHives<HiveConflict>;
   /** Hives that called and whose stream could not be opened. */
@@ -75,10 +78,13 @@ export function takeTelemetry(state: FleetState, event: TelemetryInput, effects:
   timestamps.set(hive.hive_id, timestamp);
   hive.last_telemetry_at = receivedAt;
   hive.node = heartbeat.node ?? null;
-  const listed = workers.listedBy(hive.hive_id, named(heartbeat, hive.hive_url));
-  hive.workers = listed.workers;
-  takeRefusedWorkers(state, hive, listed.refused, effects);
-  for (const id of stopped) workers.stopped(id, hive.hive_id);
+  const { hive_id: hiveId } = hive;
+  const listing = decisionOf<HiveListing>((respond) =>
+    workers.send({ type: 'hive.listed', hiveId, workers: named(heartbeat, hive.hive_url), respond }),
+  );
+  hive.workers = listing?.workers ?? [];
+  takeRefusedWorkers(state, hive, listing?.refused ?? [], effects);
+  for (const id of stopped) workers.send({ type: 'worker.stopped', id, hiveId });
   hive.operational_status = heartbeat.hive_info?.operational_status ?? null;
   hive.health_status = heartbeat.hive_info?.health_status ?? null;
   hive.labels = heartbeat.hive_info?.labels ?? {};
@@ -151,7 +157,7 @@ export function takeUnreachable(
 }
 
 export function expire(state: FleetState, { now }: { now: number }): FleetState {
-  state.workers.expire(now);
+  state.workers.send({ type: 'expired', nowMs: now });
   state.conflicts.expire(now);
   state.unreachable.expire(now);
   for (const hiveId of state.losses.hives()) recount(state, hiveId, now);
@@ -160,7 +166,7 @@ export function expire(state: FleetState, { now }: { now: number }): FleetState 
 
 function forget(state: FleetState, { hiveId, hiveUrl, reason, now }: Shown): HiveStateChange {
   state.hives.delete(hiveId);
-  state.workers.forgetHive(hiveId);
+  state.workers.send({ type: 'hive.forgotten', hiveId });
   state.timestamps.delete(hiveId);
   state.devicesAt.delete(hiveId);
   state.losses.forget(hiveId);
@@ -184,7 +190,7 @@ function show(fleet: FleetState, event: Shown, state: HiveEntry['state']): HiveE
   };
   hives.set(hiveId, entry);
   unreachable.delete({ hive_id: hiveId, hive_url: hiveUrl });
-  if (state === 'lost' && before?.state !== 'lost') workers.voidHive(hiveId, now.ms);
+  if (state === 'lost' && before?.state !== 'lost') workers.send({ type: 'hive.lost', hiveId, nowMs: now.ms });
   if (state === 'lost' && before?.state === 'streaming') {
     losses.add(hiveId, now.ms);
     recount(fleet, hiveId, now.ms);

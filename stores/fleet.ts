@@ -21,8 +21,9 @@ import {
 } from './fleet-feeds.js';
 import { createListeners, type Report } from './listeners.js';
 import { Losses } from './losses.js';
+import type { Now } from './now.js';
 import { UnreadHives } from './unread-hives.js';
-import { createWorkers, type Now } from './workers.js';
+import { createWorkers } from './workers.js';
 
 export type Fleet = ReturnType<typeof createFleet>;
 
@@ -32,7 +33,7 @@ export function createFleet(report: Report = () => {}) {
   const hives = new Map<string, HiveEntry>();
   const context: FleetState = {
     hives,
-    workers: createWorkers(hives),
+    workers: createWorkers(hives, report),
     conflicts: new UnreadHives<HiveConflict>(),
     unreachable: new UnreadHives<HiveUnreachable>(),
     losses: new Losses(),

@@ -1,7 +1,7 @@
 /** Who answers a request for a model: the available workers that have it, least busy first, and what became of it all. */
 import type { ExpectedWorker } from '../wire/worker.js';
 import { nameAmong } from './model-index.js';
-import type { WorkerOffer } from './workers.js';
+import type { WorkerOffer } from './worker-availability.js';
 
 /** A worker whose last request failed comes after all others for so long, though its /health says 200. */
 const SHY_MS = 30_000;

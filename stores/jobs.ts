@@ -6,7 +6,7 @@ import { linesDropped } from '../wire/job-replay.js';
 import { ENDING, JOB_ID, type JobEntry, type JobState, type Operation } from '../wire/jobs.js';
 import { createJobLines, type JobLines } from './job-lines.js';
 import { createListeners, type Listeners, type Report } from './listeners.js';
-import type { Now } from './workers.js';
+import type { Now } from './now.js';
 
 /** How long a job is kept after its end, and for how long a key names the job that it began. */
 const KEPT_MS = 600_000;

@@ -1,5 +1,5 @@
 /** Hives that called and are not read, by name and URL: a bounded list, since anybody can call. */
-import type { Now } from './workers.js';
+import type { Now } from './now.js';
 
 /** A hive calls again at least every 30 s: one that has not for so long is gone. */
 const KEPT_MS = 90_000;

@@ -1,34 +1,36 @@
-/** What a queen or keeper knows of one worker beside what its hive measures, and what follows from both. Pure. */
+/** What a queen or keeper knows of one worker besides what its hive measures, and what follows from both. Pure. */
 import type { WorkerCapabilities, WorkerInfo, WorkerStats } from '../wire/worker.js';
 
-/** A worker that no hive measures is online for so long after its last sign of life. */
+/** A worker that no hive measures is online for this long after its last sign of life. */
 export const WORKER_SILENCE_MS_MAX = 90_000;
 
 export interface WorkerRecord {
   id: string;
   hiveId: string | null;
   info: WorkerInfo | null;
-  /** Monotonic ms of the last heartbeat, registration or 200 from /health; null when a loss voided it. */
+  /** Monotonic ms of the last heartbeat, registration or 200 from /health; null when the loss of its hive voided it. */
   seenAt: number | null;
   seenAtIso: string | null;
-  /** Monotonic ms of when it was last heard of in any way. */
+  /** Monotonic ms of the last mention by anyone, including the registry. */
   heardAt: number;
-  /** Why a request to it failed, until it answers again. */
+  /** Why its last poll failed; null once it answers again. */
   reason: string | null;
-  /** Monotonic ms of when its spawner told of it; null when nobody did, or a loss voided it. */
+  /** Monotonic ms of the last registration by its spawner; null when there was none, or a loss voided it. */
   registeredAt: number | null;
-  /** Monotonic ms of when it was last asked for its health. */
-  askedAt: number;
+  /** Monotonic ms of the last poll of its health. */
+  polledAt: number;
+  /** Its lease in the registry ended: if it does not answer now, it is gone, not merely out of reach. */
+  leaseEnded: boolean;
   workerType: string | undefined;
   spawnedBy: string | undefined;
   capabilities: Pick<WorkerCapabilities, 'devices' | 'models'> | null;
-  /** The run that told its capabilities. */
-  toldBy: Run | null;
-  /** The `Rbee-Run` that its /health named last. */
+  /** The run that reported its capabilities. */
+  capabilitiesFrom: Run | null;
+  /** The `Rbee-Run` in the last answer of its /health. */
   run: string | null;
 }
 
-/** One run of a worker, by all that tells it from another: what is known of one says nothing of the next. */
+/** One run of a worker, by everything that distinguishes it from another: facts about one run do not apply to the next. */
 export interface Run {
   key: string | null;
   pid: number | null;
@@ -36,14 +38,14 @@ export interface Run {
   run: string | null;
 }
 
-/** One worker as it is known now: by its hive's measurement, by what it said itself, or both. */
+/** One worker as it is known now: by its hive's measurement, by its own reports, or both. */
 export interface WorkerView {
   record: WorkerRecord;
   stats: WorkerStats | undefined;
 }
 
-/** A worker that never spoke for itself, nor anybody for it but its hive. */
-export function unheard(id: string, hiveId: string | null, heardAt: number): WorkerRecord {
+/** A worker that neither reported itself nor was registered: at most its hive measures it. */
+export function newRecord(id: string, hiveId: string | null, heardAt: number): WorkerRecord {
   return {
     id,
     hiveId,
@@ -53,59 +55,60 @@ export function unheard(id: string, hiveId: string | null, heardAt: number): Wor
     heardAt,
     reason: null,
     registeredAt: null,
-    askedAt: Number.NEGATIVE_INFINITY,
+    polledAt: Number.NEGATIVE_INFINITY,
+    leaseEnded: false,
     workerType: undefined,
     spawnedBy: undefined,
     capabilities: null,
-    toldBy: null,
+    capabilitiesFrom: null,
     run: null,
   };
 }
 
-/** What it said of itself, unless that was another run than its hive measures now. */
+/** What the worker reported, unless that was another run than the one its hive measures now. */
 export function infoOf({ record: { info }, stats }: WorkerView): WorkerInfo | null {
   return info?.key && stats?.key && info.key !== stats.key ? null : info;
 }
 
-export const keyOf = (sight: WorkerView): string | null => sight.stats?.key ?? infoOf(sight)?.key ?? null;
+export const keyOf = (view: WorkerView): string | null => view.stats?.key ?? infoOf(view)?.key ?? null;
 
-export const modelOf = (sight: WorkerView): string | null => sight.stats?.model ?? infoOf(sight)?.model_id ?? null;
+export const modelOf = (view: WorkerView): string | null => view.stats?.model ?? infoOf(view)?.model_id ?? null;
 
-export function runOf(sight: WorkerView): Run {
-  return { key: keyOf(sight), pid: sight.stats?.pid ?? null, model: modelOf(sight), run: sight.record.run };
+export function runOf(view: WorkerView): Run {
+  return { key: keyOf(view), pid: view.stats?.pid ?? null, model: modelOf(view), run: view.record.run };
 }
 
-/** Whether two runs may be one: what is not known of either tells nothing. */
+/** Whether two runs may be the same: a field that is unknown in either decides nothing. */
 export function mayBeSame(a: Run, b: Run): boolean {
   const fits = (one: unknown, other: unknown) => one === null || other === null || one === other;
   return fits(a.key, b.key) && fits(a.pid, b.pid) && fits(a.model, b.model) && fits(a.run, b.run);
 }
 
-/** What it can do, as this run of it told. */
-export function capabilitiesOf(sight: WorkerView): WorkerRecord['capabilities'] {
-  const { capabilities, toldBy } = sight.record;
-  return toldBy !== null && mayBeSame(toldBy, runOf(sight)) ? capabilities : null;
+/** Its capabilities, if this run of it reported them. */
+export function capabilitiesOf(view: WorkerView): WorkerRecord['capabilities'] {
+  const { capabilities, capabilitiesFrom } = view.record;
+  return capabilitiesFrom !== null && mayBeSame(capabilitiesFrom, runOf(view)) ? capabilities : null;
 }
 
-/** All models of a worker: the one that it was started for, and those that its engine has beside it. */
-export function modelsOf(sight: WorkerView): readonly string[] {
-  const model = modelOf(sight);
-  const more = capabilitiesOf(sight)?.models ?? [];
+/** All models of a worker: the one that it was started with, and the others that its engine has. */
+export function modelsOf(view: WorkerView): readonly string[] {
+  const model = modelOf(view);
+  const more = capabilitiesOf(view)?.models ?? [];
   return model === null || model === '' ? more : [model, ...more.filter((name) => name !== model)];
 }
 
-/** Where it answers. One that is being started again does not answer where the run before did. */
-export function urlOf(sight: WorkerView): string | null {
-  if (sight.stats?.url) return sight.stats.url;
-  return sight.stats && !isStarted(sight.stats) ? null : (infoOf(sight)?.url ?? null);
+/** Where it answers. A worker that is being restarted does not answer at the URL of its previous run. */
+export function urlOf(view: WorkerView): string | null {
+  if (view.stats?.url) return view.stats.url;
+  return view.stats && !isStarted(view.stats) ? null : (infoOf(view)?.url ?? null);
 }
 
-/** One that has no address yet does not listen. */
+/** A worker without a URL does not listen yet. */
 export function isStarted({ status, url }: WorkerStats): boolean {
   return status !== 'starting' || (url !== null && url !== undefined);
 }
 
-/** A hive that does not say (an older one) measures only workers that run. */
+/** A hive that reports no status (an older one) lists running workers only. */
 export function isWorking(status: string | null | undefined): boolean {
   return status === 'ready' || status === 'busy' || status === null || status === undefined;
 }

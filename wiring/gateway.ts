@@ -1,26 +1,22 @@
-/** The gateway of a queen or keeper put together: who may be asked, who carries, and who is asked again after a failure. */
-import { createForward } from '../actors/gateway/forward.js';
-import { createRecheck } from '../actors/gateway/recheck-workers.js';
-import { type Doubt, watchSilent } from '../actors/gateway/watch-silent.js';
-import { seekDelayMs } from '../machines/backoff.js';
+/** The gateway of a queen or keeper: which worker is chosen, what forwards the request, and what follows a failure. */
+import { createForward, type ForwardDeps } from '../actors/gateway/forward.js';
+import { type Doubt, StalledRequests } from '../actors/gateway/stalled-requests.js';
+import type { WorkerPoller } from '../actors/queen/poll-workers.js';
 import { gatewayMetrics, gatewayRoutes } from '../server/gateway.js';
 import type { Metric } from '../server/http/metrics.js';
 import type { Route } from '../server/http/route.js';
 import type { Fleet } from '../stores/fleet.js';
-import { createGateway } from '../stores/gateway.js';
-import type { Now } from '../stores/workers.js';
-import { expectedWorker } from '../wire/worker.js';
+import { createGateway, type Gateway } from '../stores/gateway.js';
+import type { Now } from '../stores/now.js';
 import type { ProcessContext } from './process.js';
 
 export interface GatewayParts {
   fleet: Fleet;
   now: () => Now;
+  poller: WorkerPoller;
   /** Whether a hive knows our token; then its workers do. */
   trustsHive: (hiveId: string) => boolean;
-  /** Asks a worker anew what it can do. */
-  askCapabilities: (workerId: string) => void;
-  /** `queen` or `keeper`. */
-  kind: string;
+  kind: 'queen' | 'keeper';
 }
 
 export interface BuiltGateway {
@@ -30,8 +26,8 @@ export interface BuiltGateway {
   stop: () => void;
 }
 
-export function buildGateway({ outgoing, log }: ProcessContext, parts: GatewayParts): BuiltGateway {
-  const { fleet, now, trustsHive, askCapabilities, kind } = parts;
+export function buildGateway(processContext: ProcessContext, parts: GatewayParts): BuiltGateway {
+  const { fleet, now, kind } = parts;
   const { workers } = fleet;
   const gateway = createGateway({
     workers: {
@@ -42,24 +38,31 @@ export function buildGateway({ outgoing, log }: ProcessContext, parts: GatewayPa
     },
     now: () => now().ms,
   });
-  const recheck = createRecheck({
-    outgoing,
-    whereIs: (workerId) => {
-      const entry = workers.get(workerId, now().ms);
-      return entry?.url ? { url: entry.url, worker: expectedWorker(workerId, entry.key) } : null;
-    },
-    delayMs: (asked) => seekDelayMs('lost', asked + 1),
-    onHealthy: (workerId) => {
-      workers.recovered(workerId);
-      log.info(`worker ${workerId} answers again`);
-    },
-    onUnhealthy: workers.requestFailed,
-    onGone: workers.recovered,
+  const forwarder = createForward(forwardDeps(processContext, parts, gateway));
+  const stalled = new StalledRequests({
+    outgoing: processContext.outgoing,
+    silent: forwarder.silent,
+    doubt: (workerId) => doubtOf(fleet, workerId, now().ms),
+    onLost: forwarder.lose,
   });
-  const forwarder = createForward({
+  return {
+    routes: gatewayRoutes({ gateway, forward: forwarder.forward, startedAt: new Date() }),
+    metrics: gatewayMetrics(gateway),
+    expire: gateway.expire,
+    stop: () => {
+      stalled.stop();
+      forwarder.stop(`this ${kind} is shutting down`);
+    },
+  };
+}
+
+function forwardDeps({ outgoing, log }: ProcessContext, parts: GatewayParts, gateway: Gateway): ForwardDeps {
+  const { fleet, now, poller, trustsHive } = parts;
+  const { workers } = fleet;
+  return {
     outgoing,
     choose: gateway.choose,
-    // One without a hive announced itself, for which it had to present the token.
+    // A worker without a hive announced itself, for which it had to present the token.
     isTrusted: ({ hiveId }) => hiveId === null || fleet.hive(hiveId) === undefined || trustsHive(hiveId),
     onBegin: ({ workerId }) => gateway.began(workerId),
     onEnd: ({ workerId }) => gateway.ended(workerId),
@@ -67,38 +70,25 @@ export function buildGateway({ outgoing, log }: ProcessContext, parts: GatewayPa
     onFailure: ({ workerId }, reason, { slow }) => {
       log.warn(`worker ${workerId} failed a request: ${reason}`);
       gateway.failed(workerId);
-      // A lost packet or two is not a lost worker: its /health decides.
-      if (!slow) workers.requestFailed(workerId, reason);
-      recheck.begin(workerId);
+      // One or two lost packets do not make a lost worker: its /health decides.
+      if (!slow) workers.send({ type: 'request.failed', id: workerId, reason });
+      poller.pollUntilRecovered(workerId);
     },
     onLacking: ({ workerId }, model) => {
-      log.info(`worker ${workerId} has no model ${model.slice(0, 200)}: asking what it has`);
+      log.info(`worker ${workerId} has no model ${model.slice(0, 200)}: asking which it has`);
       gateway.lacks(workerId, model);
-      askCapabilities(workerId);
-    },
-  });
-
-  /** Why a worker must be gone. One that sends bytes all the same is not asked. */
-  function doubt(workerId: string): Doubt | null {
-    const entry = workers.get(workerId, now().ms);
-    if (!entry) return { reason: 'it is known no more', mustName: true };
-    if (entry.online) return null;
-    const hive = entry.hive_id === null ? undefined : fleet.hive(entry.hive_id);
-    const why = entry.reason ?? 'it is offline';
-    const lost = hive?.state === 'lost' ? `hive ${hive.hive_id} is lost` : why;
-    return { reason: why.startsWith(lost) ? why : `${lost}, and ${why}`, mustName: hive?.state === 'streaming' };
-  }
-
-  const unwatch = watchSilent({ outgoing, silent: forwarder.silent, doubt, onLost: forwarder.lose });
-
-  return {
-    routes: gatewayRoutes({ gateway, forward: forwarder.forward, startedAt: new Date() }),
-    metrics: gatewayMetrics(gateway),
-    expire: gateway.expire,
-    stop: () => {
-      unwatch();
-      recheck.stop();
-      forwarder.stop(`this ${kind} is shutting down`);
+      workers.send({ type: 'capabilities.wanted', id: workerId, nowMs: now().ms });
     },
   };
+}
+
+/** What indicates that a worker is gone, while a request to it is under way. */
+function doubtOf(fleet: Fleet, workerId: string, nowMs: number): Doubt | null {
+  const entry = fleet.workers.get(workerId, nowMs);
+  if (!entry) return { reason: 'it is not listed any more', mustName: true };
+  if (entry.online) return null;
+  const hive = entry.hive_id === null ? undefined : fleet.hive(entry.hive_id);
+  const reason = entry.reason ?? 'it is offline';
+  const lost = hive?.state === 'lost' ? `hive ${hive.hive_id} is lost` : reason;
+  return { reason: reason.startsWith(lost) ? reason : `${lost}, and ${reason}`, mustName: hive?.state === 'streaming' };
 }

@@ -7,7 +7,7 @@ import type { KnownHives } from '../actors/queen/known-hives.js';
 import type { KnownHive, ReadyAnswer, ReadyReply } from '../machines/hive-name.js';
 import type { ForgetAnswer } from '../machines/subscription-events.js';
 import type { Fleet } from '../stores/fleet.js';
-import type { Now } from '../stores/workers.js';
+import type { Now } from '../stores/now.js';
 import type { Subscriptions } from './subscriptions.js';
 
 export interface HiveAdmissionDeps {

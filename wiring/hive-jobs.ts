@@ -3,7 +3,7 @@ import { createAskJobs } from '../actors/job/ask-jobs.js';
 import { cancelAt, createPassOn } from '../actors/job/pass-on.js';
 import type { Fleet } from '../stores/fleet.js';
 import type { Jobs } from '../stores/jobs.js';
-import type { Now } from '../stores/workers.js';
+import type { Now } from '../stores/now.js';
 import type { ProcessContext } from './process.js';
 
 export interface QueenJobsParts {

@@ -12,7 +12,7 @@ import { HttpProblem } from '../server/http/problem.js';
 import { type JobRoutes, jobRoutes } from '../server/jobs.js';
 import type { Fleet } from '../stores/fleet.js';
 import { createJobs, type Jobs } from '../stores/jobs.js';
-import type { Now } from '../stores/workers.js';
+import type { Now } from '../stores/now.js';
 import type { Operation } from '../wire/jobs.js';
 import { otherOperation } from '../wire/other-operations.js';
 import { passingOn, type QueenJobsParts, readJobsOfHives } from './hive-jobs.js';

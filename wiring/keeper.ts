@@ -44,7 +44,7 @@ export function buildKeeper(processContext: ProcessContext, options: KeeperOptio
   });
   const machine = ownMachine(processContext, options, queens.urls);
   const publish = () => {
-    swarm.fleet.workers.measured(machine.state().workers);
+    swarm.fleet.workers.send({ type: 'own.measured', workers: machine.state().workers });
     swarm.api.publish(state);
   };
   const { fleet, now, known } = swarm;

@@ -15,11 +15,10 @@ import {
   listedOf,
 } from '../stores/directory.js';
 import type { Fleet } from '../stores/fleet.js';
-import type { Now } from '../stores/workers.js';
+import type { Now } from '../stores/now.js';
 import { withoutPath } from './lease.js';
 import { OncePerReason } from './once-per-reason.js';
 import type { ProcessContext } from './process.js';
-import { WorkerAsks } from './worker-asks.js';
 
 /** Listed workers stay in the queen's list for as long as they are listed. */
 const KEEP_MS = 60_000;
@@ -38,7 +37,6 @@ export interface QueenDirectoryInput {
 export interface QueenDirectory {
   /** Listed hives for which no subscription searches. */
   hivesToInvite: () => ListedComponent[];
-  workerAsks: WorkerAsks;
   metrics: Metric[];
   start: () => void;
   stop: () => void;
@@ -46,19 +44,11 @@ export interface QueenDirectory {
 
 export function queenDirectory(processContext: ProcessContext, input: QueenDirectoryInput): QueenDirectory {
   const { registryUrl } = input;
-  const workerAsks = new WorkerAsks(processContext, input);
-  if (registryUrl !== undefined) return new ListedComponents(processContext, { ...input, registryUrl }, workerAsks);
-  return {
-    hivesToInvite: () => [],
-    workerAsks,
-    metrics: [],
-    start: () => workerAsks.start(),
-    stop: () => workerAsks.stop(),
-  };
+  if (registryUrl !== undefined) return new ListedComponents(processContext, { ...input, registryUrl });
+  return { hivesToInvite: () => [], metrics: [], start: () => {}, stop: () => {} };
 }
 
 class ListedComponents implements QueenDirectory {
-  readonly workerAsks: WorkerAsks;
   readonly #context: ProcessContext;
   readonly #input: QueenDirectoryInput & { registryUrl: string };
   readonly #known: ReturnType<typeof openKnownComponents>;
@@ -67,13 +57,8 @@ class ListedComponents implements QueenDirectory {
   readonly #arrivals: Arrivals;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(
-    processContext: ProcessContext,
-    input: QueenDirectoryInput & { registryUrl: string },
-    workerAsks: WorkerAsks,
-  ) {
+  constructor(processContext: ProcessContext, input: QueenDirectoryInput & { registryUrl: string }) {
     const { state, report, log } = processContext;
-    this.workerAsks = workerAsks;
     this.#context = processContext;
     this.#input = input;
     this.#known = openKnownComponents(
@@ -104,12 +89,11 @@ class ListedComponents implements QueenDirectory {
   start(): void {
     const { registryUrl, clock } = this.#input;
     logDirectory(this.#context, registryUrl);
-    for (const worker of this.#directory.workers()) this.#takeWorker(worker);
+    for (const worker of this.#directory.workers()) this.#list(worker, { poll: true });
     this.#reader.start();
-    this.workerAsks.start();
     this.#timer = setInterval(() => {
       this.#directory.expire(clock.now());
-      for (const worker of this.#directory.workers()) this.#list(worker);
+      for (const worker of this.#directory.workers()) this.#list(worker, { poll: false });
     }, KEEP_MS);
   }
 
@@ -117,7 +101,6 @@ class ListedComponents implements QueenDirectory {
     clearInterval(this.#timer);
     this.#arrivals.stop();
     this.#reader.stop();
-    this.workerAsks.stop();
     this.#known.flush();
   }
 
@@ -125,18 +108,20 @@ class ListedComponents implements QueenDirectory {
     this.#known.changed();
     const { component } = change;
     if (change.type === 'removed') {
-      if (component.kind === 'worker') this.workerAsks.leaseEnded(component.id);
-    } else if (component.kind === 'worker') this.#takeWorker(component);
+      if (component.kind === 'worker') this.#endLease(component.id);
+    } else if (component.kind === 'worker') this.#list(component, { poll: true });
     else if (change.live) this.#arrivals.add(component);
     else if (!this.#isSought(component)) this.#invite(component);
   }
 
-  #takeWorker(worker: ListedComponent): void {
-    if (this.#list(worker) === 'ask') this.workerAsks.health(worker.id);
+  #list(component: ListedComponent, { poll }: { poll: boolean }): void {
+    const { fleet, now } = this.#input;
+    fleet.workers.send({ type: 'worker.listed', component, now: now(), poll });
   }
 
-  #list(worker: ListedComponent) {
-    return this.#input.fleet.workers.listed(worker, this.#input.now());
+  #endLease(id: string): void {
+    const { fleet, clock } = this.#input;
+    fleet.workers.send({ type: 'lease.ended', id, nowMs: clock.now() });
   }
 
   #invite(hive: ListedComponent): void {

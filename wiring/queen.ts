@@ -1,6 +1,5 @@
 /** Puts a queen together: the swarm, what only a queen answers, jobs that it passes on, and its lease. */
 import { queenRoutes } from '../server/queen.js';
-import type { RegisteredWorker } from '../stores/workers.js';
 import { buildQueenJobs } from './jobs.js';
 import { keepLease } from './lease.js';
 import type { ProcessOptions } from './options.js';
@@ -45,7 +44,7 @@ export function buildQueen(processContext: ProcessContext, options: QueenOptions
 }
 
 function routesOf({ id, outgoing, security }: ProcessContext, swarm: Swarm) {
-  const { fleet, now, admission, inviter, directory } = swarm;
+  const { fleet, now, admission, inviter } = swarm;
   return queenRoutes({
     queenId: id,
     loopbackOnly: outgoing.loopbackOnly,
@@ -54,10 +53,5 @@ function routesOf({ id, outgoing, security }: ProcessContext, swarm: Swarm) {
     ready: (hive, otherProtocol) => admission.ready(hive, otherProtocol),
     isRead: (hiveId, instance) => admission.isRead(hiveId, instance),
     hint: (hive) => inviter.hint(hive),
-    registerWorker: (worker: RegisteredWorker) => {
-      const isListed = fleet.workers.registered(worker, now());
-      if (isListed) directory.workerAsks.capabilities(worker.id);
-      return isListed;
-    },
   });
 }

@@ -2,8 +2,8 @@
 import type { KeepAlivePool } from '../actors/net/keep-alive-pool.js';
 import type { AwakeClock } from '../actors/process/awake-clock.js';
 import { createAsk, createLearnDevices, type HiveAsker } from '../actors/queen/ask-hive.js';
-import { createAskWorkers } from '../actors/queen/ask-workers.js';
 import type { KnownHives } from '../actors/queen/known-hives.js';
+import { createPollWorkersOfHive, type WorkerPoller } from '../actors/queen/poll-workers.js';
 import { createSubscriber } from '../actors/queen/subscribe.js';
 import { silenceLimits } from '../machines/backoff.js';
 import { remedyForHive } from '../machines/failure.js';
@@ -12,7 +12,7 @@ import { seekMachine } from '../machines/seek.js';
 import type { ShownState } from '../machines/subscription-events.js';
 import type { Fleet } from '../stores/fleet.js';
 import type { History } from '../stores/history.js';
-import type { Now } from '../stores/workers.js';
+import type { Now } from '../stores/now.js';
 import type { Device } from '../wire/device.js';
 import { HEADER } from '../wire/status.js';
 import type { HiveLog } from './hive-log.js';
@@ -36,6 +36,7 @@ export interface SubscriptionParts {
   /** Connections over which a hive was just asked to announce itself. */
   keep: KeepAlivePool;
   asker: HiveAsker;
+  poller: WorkerPoller;
   /** Why the hive at this URL is not to be asked now, or null. */
   whyNotAsk: (hiveUrl: string, hiveId: string) => string | null;
   counts: EventCounts;
@@ -49,7 +50,7 @@ export function provideSubscription(processContext: ProcessContext, parts: Subsc
     actors: {
       subscriber: streamReader(processContext, parts),
       ask,
-      askWorkers: workerAsker(processContext, parts),
+      askWorkers: createPollWorkersOfHive(parts.poller, parts.fleet.workers),
       seek: seekMachine.provide({ actors: { ask } }),
     },
     actions: {
@@ -79,16 +80,6 @@ function streamReader({ id, instance, outgoing }: ProcessContext, parts: Subscri
       // Every event of such a hive is invalid: one line is enough, the metric counts the rest.
       if (count === 1) hiveLog.warn(hiveId, `hive ${hiveId} sent an invalid event, which is dropped: ${detail}`);
     },
-  });
-}
-
-function workerAsker({ outgoing }: ProcessContext, { fleet: { workers }, now }: SubscriptionParts) {
-  return createAskWorkers({
-    outgoing,
-    workersOf: (hiveId) => workers.ofHive(hiveId, now().ms),
-    holderOf: workers.holderOf,
-    onHealthy: ({ worker_id: id, hive_id: hiveId }) => workers.seen({ id, hiveId, info: null }, now()),
-    onUnreachable: ({ worker_id: id }, reason) => workers.unreachable(id, reason),
   });
 }
 

@@ -9,7 +9,9 @@ import { tick } from '../actors/process/tick.js';
 import { createHiveAsker, type HiveAsker } from '../actors/queen/ask-hive.js';
 import { createInviter, type Inviter } from '../actors/queen/invite-hives.js';
 import { type KnownHives, openKnownHives } from '../actors/queen/known-hives.js';
+import { WorkerPoller } from '../actors/queen/poll-workers.js';
 import { createSearchHosts } from '../actors/queen/search-hosts.js';
+import { seekDelayMs } from '../machines/backoff.js';
 import { discoveryMachine } from '../machines/discovery.js';
 import { historyRoutes } from '../server/history.js';
 import { streamMetrics } from '../server/http/metrics.js';
@@ -17,8 +19,9 @@ import { type SwarmRoutes, swarmRoutes } from '../server/swarm.js';
 import { webRoutes } from '../server/web.js';
 import { createFleet, type Fleet } from '../stores/fleet.js';
 import { createHistory } from '../stores/history.js';
-import type { Now } from '../stores/workers.js';
+import type { Now } from '../stores/now.js';
 import type { QueenHeartbeat } from '../wire/heartbeat.js';
+import { expectedWorker } from '../wire/worker.js';
 import { readingAsker } from './found-hives.js';
 import { buildGateway } from './gateway.js';
 import { HiveAdmission } from './hive-admission.js';
@@ -64,6 +67,7 @@ export function buildSwarm(processContext: ProcessContext, { kind, options, more
   const now = (): Now => ({ ms: clock.now(), iso: processContext.now() });
   const known = openKnownHives(state, (message) => log.warn(message));
   const fleet = createFleet(processContext.report);
+  const poller = pollerOf(processContext, fleet, now);
   const history = createHistory();
   const hiveLog = createHiveLog(log);
   const counts = { telemetry: 0, invalid: 0 };
@@ -72,7 +76,7 @@ export function buildSwarm(processContext: ProcessContext, { kind, options, more
   const whyNotAsk = (hiveUrl: string, hiveId: string | null) => admission.whyNotAsk(hiveUrl, hiveId);
   const asker = askerOf(processContext, kind, keep, (hive) => admission.found(hive));
   const machine = provideSubscription(processContext, {
-    ...{ kind, fleet, history, known, clock, now, keep, asker, whyNotAsk, counts, hiveLog },
+    ...{ kind, fleet, history, known, clock, now, keep, asker, poller, whyNotAsk, counts, hiveLog },
   });
   const subscriptions = new Subscriptions({
     ...{ machine, clock, hivesMax: options.maxHives, inspect: processContext.inspect },
@@ -88,10 +92,7 @@ export function buildSwarm(processContext: ProcessContext, { kind, options, more
   const search = searchOf(processContext, { kind, options, inviter, directory, clock });
 
   const api = swarmRoutes({ forget: (hiveId) => admission.forget(hiveId), fleet, now, more });
-  const gateway = buildGateway(processContext, {
-    ...{ fleet, now, trustsHive: known.isTrusted, kind },
-    askCapabilities: (workerId) => directory.workerAsks.capabilitiesAnew(workerId),
-  });
+  const gateway = buildGateway(processContext, { fleet, now, poller, trustsHive: known.isTrusted, kind });
   logFleet(fleet, hiveLog);
   const stops: (() => void)[] = [];
 
@@ -109,6 +110,7 @@ export function buildSwarm(processContext: ProcessContext, { kind, options, more
       subscriptions.start(known.atStart);
       search.start();
       directory.start();
+      poller.start();
       stops.push(
         tick(SNAPSHOT_MS, () => {
           fleet.expire(clock.now());
@@ -121,6 +123,7 @@ export function buildSwarm(processContext: ProcessContext, { kind, options, more
     stop: () => {
       for (const stop of stops) stop();
       gateway.stop();
+      poller.stop();
       rememberStreaming(fleet, known, processContext.now());
       directory.stop();
       search.stop();
@@ -140,6 +143,19 @@ function askerOf(
 ): HiveAsker {
   const asker = createHiveAsker({ outgoing, endpoint, queenId: kind === 'queen' ? id : null, keep });
   return kind === 'keeper' ? readingAsker(asker, found) : asker;
+}
+
+/** Polls the health of workers, as the store orders. */
+function pollerOf({ outgoing, log }: ProcessContext, { workers }: Fleet, now: () => Now): WorkerPoller {
+  return new WorkerPoller({
+    ...{ outgoing, workers, now },
+    targetOf: (workerId) => {
+      const entry = workers.get(workerId, now().ms);
+      return entry?.url ? { url: entry.url, worker: expectedWorker(workerId, entry.key) } : null;
+    },
+    recoveryDelayMs: (polls) => seekDelayMs('lost', polls + 1),
+    onRecovered: (workerId) => log.info(`worker ${workerId} answers again`),
+  });
 }
 
 function inviterOf(

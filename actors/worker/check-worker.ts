@@ -6,21 +6,17 @@ import { PATH } from '../../wire/status.js';
 import { WorkerInfo } from '../../wire/worker.js';
 import { PeerFailure } from '../net/failure.js';
 import { ask, type Outgoing } from '../net/http.js';
+import { pollHealth } from './poll-health.js';
 
 const parseInfo = knownParser(WorkerInfo);
-const UNAVAILABLE = 503;
 
 export function createCheckWorker({ outgoing: ours }: { outgoing: Outgoing }) {
   const outgoing: Outgoing = { ...ours, anyName: true };
   return fromPromise<WorkerHealth, Pick<WorkerHealthInput, 'url' | 'worker'>>(async ({ input, signal }) => {
     const { url, worker = null } = input;
-    try {
-      await ask(outgoing, url + PATH.health, { trusted: false, worker, signal });
-    } catch (error) {
-      const answer = error instanceof PeerFailure ? error.answer : null;
-      if (answer?.status !== UNAVAILABLE) throw error;
-      return { status: 'loading', progress: answer.detail || null };
-    }
+    const health = await pollHealth(outgoing, { id: null, url, worker }, { signal });
+    if (health.status === 'unavailable') return { status: 'loading', progress: health.failure.answer?.detail || null };
+    if (health.status !== 'ok') throw health.failure;
     const info = await ask(outgoing, url + PATH.workerInfo, { trusted: true, worker, signal }).then(
       ({ body }) => parseInfo(body),
       (error: unknown) => {

@@ -1,5 +1,4 @@
 import t from 'tap';
-import { decisionOf } from '../../server/http/decision.js';
 import {
   type ComponentChange,
   createComponents,
@@ -9,7 +8,8 @@ import {
   type RegisterInput,
   type UnregisterAnswer,
 } from '../../stores/components.js';
-import type { Now } from '../../stores/workers.js';
+import { decisionOf } from '../../stores/decision.js';
+import type { Now } from '../../stores/now.js';
 import type { ComponentKind, LeaseName } from '../../wire/registry.js';
 
 const at = (ms: number) => ({ ms, iso: new Date(ms).toISOString() });

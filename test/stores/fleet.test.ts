@@ -21,7 +21,9 @@ function create() {
       .list(s * 1000)
       .filter((worker) => worker.online)
       .map(({ worker_id }) => worker_id);
-  return { fleet, show, tell, online };
+  const beat = (id: string, hiveId: string | null, s: number) =>
+    fleet.workers.send({ type: 'worker.heartbeat', worker: info(id, hiveId), now: at(s), respond: () => {} });
+  return { fleet, show, tell, beat, online };
 }
 
 const worker = (id: string, status = 'ready', url: string | null = 'http://a:8080') => ({ worker_id: id, status, url });
@@ -51,21 +53,20 @@ t.test('a state keeps the moment in which it began', async (t) => {
 });
 
 t.test('a streaming hive decides for its own workers', async (t) => {
-  const { fleet, show, tell, online } = create();
+  const { fleet, show, tell, online, beat } = create();
   show('streaming', 0);
   tell({ workers: [worker('w1@gpu-0')] });
-  fleet.workers.seen({ id: 'w2@gpu-0', hiveId: 'gpu-0', info: info('w2@gpu-0', 'gpu-0') }, at(1));
+  beat('w2@gpu-0', 'gpu-0', 1);
   t.same(online(1), ['w1@gpu-0']);
   t.match(fleet.workers.get('w2@gpu-0', 1000)?.reason, /does not list it/);
 });
 
 t.test('a worker that its hive stopped in order is listed no more, and another hive cannot say so', async (t) => {
-  const { fleet, show, tell } = create();
+  const { fleet, show, tell, beat } = create();
   show('streaming', 0);
   tell({ workers: [worker('w1@gpu-0'), worker('w2@gpu-0')] });
-  for (const id of ['w1@gpu-0', 'w2@gpu-0'])
-    fleet.workers.seen({ id, hiveId: 'gpu-0', info: info(id, 'gpu-0') }, at(1));
-  fleet.workers.seen({ id: 'w3@gpu-1', hiveId: 'gpu-1', info: info('w3@gpu-1', 'gpu-1') }, at(1));
+  for (const id of ['w1@gpu-0', 'w2@gpu-0']) beat(id, 'gpu-0', 1);
+  beat('w3@gpu-1', 'gpu-1', 1);
   const listed = () => fleet.workers.list(1000).map(({ worker_id }) => worker_id);
   tell({ workers: [worker('w2@gpu-0')], stopped: ['w1@gpu-0', 'w2@gpu-0', 'w3@gpu-1'] });
   t.same(listed(), ['w2@gpu-0', 'w3@gpu-1'], 'one that is measured again runs');
@@ -92,24 +93,25 @@ t.test('a worker that its hive names by loopback is on the machine of that hive'
 });
 
 t.test('a lost hive voids what was known of its workers, and a sign of life brings one back', async (t) => {
-  const { fleet, show, tell, online } = create();
+  const { fleet, show, tell, online, beat } = create();
   show('streaming', 0);
   tell({ workers: [worker('w1@gpu-0'), worker('w2@gpu-0')] });
-  fleet.workers.seen({ id: 'w1@gpu-0', hiveId: 'gpu-0', info: info('w1@gpu-0', 'gpu-0') }, at(1));
+  beat('w1@gpu-0', 'gpu-0', 1);
   show('lost', 2);
   t.same(online(2), []);
   t.match(fleet.snapshot(at(2)), { hives_online: 0, workers_online: 0, hive_ids: [], worker_ids: [] });
-  fleet.workers.seen({ id: 'w2@gpu-0', hiveId: 'gpu-0', info: null }, at(3));
+  const answer = { id: 'w2@gpu-0', url: 'http://a:8080', run: null, named: true };
+  fleet.workers.send({ type: 'poll.answered', ...answer, now: at(3) });
   t.same(online(3), ['w2@gpu-0']);
   t.same(online(93), [], 'for 90 s');
 });
 
 t.test('a worker of no hive is online for 90 s after its last heartbeat', async (t) => {
-  const { fleet, online } = create();
-  fleet.workers.seen({ id: 'k', hiveId: null, info: info('k', null) }, at(0));
+  const { fleet, online, beat } = create();
+  beat('k', null, 0);
   t.same([online(89), online(90)], [['k'], []]);
-  fleet.workers.unreachable('k', 'connection refused');
-  t.match(fleet.workers.get('k', 1000), { online: false, reason: 'connection refused' });
+  fleet.workers.send({ type: 'poll.replaced', id: 'k', reason: 'http://a:8080 is worker x now' });
+  t.match(fleet.workers.get('k', 1000), { online: false, reason: 'http://a:8080 is worker x now' });
 });
 
 t.test('available is online, ready or busy, with a URL, on a hive that is neither stale nor unhealthy', async (t) => {

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { createGateway } from '../../stores/gateway.js';
 import { createModelIndex } from '../../stores/model-index.js';
-import type { WorkerOffer } from '../../stores/workers.js';
+import type { WorkerOffer } from '../../stores/worker-availability.js';
 
 const NONE: ReadonlySet<string> = new Set();
 

@@ -1,4 +1,4 @@
-/** How a route gets an answer from the owner of a state, which decides while it takes the event. */
+/** How the sender of an event gets an answer from the owner of a state, which decides while it takes the event. */
 
 /**
  * Sends an event with a `respond` function and returns what it was called with; undefined where the owner has ended and
