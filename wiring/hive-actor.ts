@@ -6,6 +6,7 @@ import { announceDelayMs, LOST_JITTER_MS_MAX, lostDelayMs, otherProtocolDelayMs 
 import { hiveMachine } from '../machines/hive.js';
 import { type ConnectionContext, hiveConnectionMachine } from '../machines/hive-connection.js';
 import { queenHealthMachine } from '../machines/queen-health.js';
+import { OncePerReason } from './once-per-reason.js';
 import type { ProcessContext } from './process.js';
 
 export type HiveActor = ActorRefFrom<typeof hiveMachine>;
@@ -58,18 +59,17 @@ export function hiveUrlOf(actor: HiveActor): string | null {
   return connectionsOf(actor).find(({ hiveUrl }) => hiveUrl !== null)?.hiveUrl ?? null;
 }
 
-/** One line per change. A repeated failure is logged again only after another one, or after streaming. */
+/** One line per change. */
 export function logConnections({ machineLog, log }: ProcessContext): void {
-  const logged = new Map<string, string | null>();
+  const failures = new OncePerReason();
   machineLog.follow((event) => {
     if (event.type !== 'transition' || event.machine !== 'hive-connection') return;
     const { queenUrl, queenId } = event.context as { queenUrl: string; queenId: string | null };
     const { from, to, reason } = event.transition;
     const line = `queen ${queenId ?? queenUrl}: ${from} → ${to}${reason === null ? '' : ` (${reason})`}`;
-    const repeated = logged.get(event.id) === reason;
-    if (to === 'backoff' || to === 'streaming') logged.set(event.id, reason);
+    if (to === 'streaming') failures.clear(event.id);
     if (to === 'streaming' || to === 'lost') log.info(line);
-    else if (to === 'backoff' && !repeated) log.warn(`${line}; retrying`);
+    else if (to === 'backoff' && failures.isNew(event.id, `${reason}`)) log.warn(`${line}; retrying`);
     else log.debug(line);
   });
 }

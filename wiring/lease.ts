@@ -6,6 +6,7 @@ import { type LeaseContext, type ListedQueen, leaseHeartbeatMachine, leaseMachin
 import type { Metric } from '../server/http/metrics.js';
 import type { ComponentKind } from '../wire/registry.js';
 import { hostOf, isLoopback } from '../wire/url.js';
+import { OncePerReason } from './once-per-reason.js';
 import type { ProcessContext } from './process.js';
 
 export interface LeaseInput {
@@ -81,9 +82,9 @@ export function withoutPath(reason: string | null): string | null {
   return reason?.replace(/\/v1\/registry\/[a-z]+/, '') ?? null;
 }
 
-/** One line per change. A repeated failure is logged again only after another one, or after a registration. */
+/** One line per change. */
 function logLease({ machineLog, log, endpoint }: ProcessContext, registryUrl: string): void {
-  let logged: string | null = null;
+  const losses = new OncePerReason();
   let warned = false;
   machineLog.follow((event) => {
     if (event.type !== 'transition' || event.machine !== 'lease') return;
@@ -91,7 +92,7 @@ function logLease({ machineLog, log, endpoint }: ProcessContext, registryUrl: st
     const { to } = event.transition;
     const reason = withoutPath(event.transition.reason);
     if (to === 'registered') {
-      logged = null;
+      losses.clear(registryUrl);
       log.info(`registered with ${registryUrl} as ${url}`);
       if (!warned && url !== null && !isLoopback(endpoint.address) && isLoopback(hostOf(url))) {
         warned = true;
@@ -100,8 +101,7 @@ function logLease({ machineLog, log, endpoint }: ProcessContext, registryUrl: st
         );
       }
     }
-    if (to === 'lost' && reason !== logged) {
-      logged = reason;
+    if (to === 'lost' && losses.isNew(registryUrl, `${reason}`)) {
       log.warn(`not registered: ${reason}; retrying, not required for operation`);
     }
   });
