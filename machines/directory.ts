@@ -1,16 +1,16 @@
 /**
- * A reader's tie to the registry: reading (opening → following) → lost. Who is listed goes past it, from the socket into
- * a store; it hears only whether the registry is read.
+ * The connection of a reader to the registry: reading (opening → following) → lost. The lists go from the socket into a
+ * store; the machine receives only whether the registry is read.
  */
 import { assign, fromCallback, setup } from 'xstate';
 import { leaseDelayMs, otherProtocolDelayMs } from './backoff.js';
 import { type Failure, type FailureKind, notProvided } from './failure.js';
 
-/** What the follower reports: that all was read and changes are followed, or that it ended. */
+/** What the follower reports: the lists were read and changes are followed, or it ended. */
 export type DirectoryEvent = { type: 'opened' } | { type: 'failed'; failure: Failure };
 
 export interface DirectoryContext {
-  /** How often it was opened since it was last followed for long. */
+  /** Attempts since it was last followed for long. */
   attempt: number;
   failure: FailureKind | null;
   reason: string | null;
@@ -19,14 +19,14 @@ export interface DirectoryContext {
 export const directoryMachine = setup({
   types: { context: {} as DirectoryContext, events: {} as DirectoryEvent },
   actors: {
-    /** Reads hives and workers, and then follows the registry's stream, for as long as it lasts. */
+    /** Reads the lists of hives and workers, then follows the registry's stream until it ends. */
     follow: fromCallback<DirectoryEvent>(() => notProvided('follow')),
   },
   delays: {
-    /** wait = leaseDelayMs(next attempt): the registry is looked for as a lost lease is. */
+    /** wait = leaseDelayMs(next attempt), as for a lost lease. */
     retry: ({ context }) =>
       context.failure === 'protocol' ? otherProtocolDelayMs() : leaseDelayMs(context.attempt + 1),
-    /** A stream that ends sooner does not start the waits over, or one that ends at once would be opened in a loop. */
+    /** Only a stream that lasted so long resets the waits: otherwise one that ends at once would be opened in a loop. */
     steady: 10_000,
     /** For the stream's first byte and both lists. */
     openTimeout: 10_000,

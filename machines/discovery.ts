@@ -1,12 +1,12 @@
 /**
- * The queen's search among hosts that somebody wrote down (the SSH config) and hives that the registry lists: at the
- * start, again after 5 s, then every 60 s. Hives that she knows by name are searched for by their own subscriptions (`seek`).
+ * The search among the hosts of the SSH config and the hives that the registry lists: at the start, again after 5 s, then
+ * every 60 s. Subscriptions search for their own hives (`seek`).
  */
 import { assign, fromPromise, setup } from 'xstate';
 import { asFailure, notProvided } from './failure.js';
 
 export interface SearchOutput {
-  /** Hosts and hives listed, asked (the others are connected already, or may not be asked), and answered. */
+  /** Hosts and hives: listed, asked (the others are connected, or are not to be asked), and answered. */
   listed: number;
   asked: number;
   answered: number;
@@ -21,11 +21,11 @@ export interface DiscoveryContext {
 export const discoveryMachine = setup({
   types: { context: {} as DiscoveryContext },
   actors: {
-    /** Reads the SSH config, and asks every host in it and every hive of the registry that is not connected, all in parallel. */
+    /** Reads the SSH config, then asks in parallel each of its hosts, and each hive of the registry, that is not connected. */
     searchHosts: fromPromise<SearchOutput>(() => notProvided('searchHosts')),
   },
   delays: {
-    /** wait = 5 s after the first round (a machine that boots with us is there by then), 60 s after the others. */
+    /** wait = 5 s after the first round (a machine that boots at the same time is up by then), 60 s after the others. */
     nextRound: ({ context }) => (context.rounds <= 1 ? 5_000 : 60_000),
   },
 }).createMachine({

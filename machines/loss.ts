@@ -1,4 +1,4 @@
-/** Why a hive is lost, in the words that its queen's readers are shown. */
+/** Why a hive is lost: the sentences that readers are shown. */
 import type { Failure, FailureKind } from './failure.js';
 
 export interface Loss {

@@ -1,4 +1,4 @@
-/** The queen's search for a lost hive: asks `GET /capabilities?queen_url=` again and again until she is stopped. */
+/** The search for a lost hive: repeats `GET /capabilities?queen_url=` until it is stopped. */
 import { assign, cancel, fromPromise, raise, sendParent, setup } from 'xstate';
 import { seekDelayMs } from './backoff.js';
 import { asFailure, type Failure, notProvided } from './failure.js';
@@ -6,7 +6,7 @@ import { asFailure, type Failure, notProvided } from './failure.js';
 export interface SeekInput {
   hiveId: string;
   hiveUrl: string;
-  /** Whether she may be told our token: it presented ours before. */
+  /** It presented our token before, so it may be sent it. */
   trusted: boolean;
   /** `lost`: often; `known`: at once and then seldom. */
   schedule: 'lost' | 'known';
@@ -15,7 +15,7 @@ export interface SeekInput {
 }
 
 export interface SeekContext extends SeekInput {
-  /** The time for the next ask came while one was in flight. */
+  /** The time for the next request came while one was in flight. */
   due: boolean;
   reason: string | null;
 }
@@ -23,14 +23,14 @@ export interface SeekContext extends SeekInput {
 export interface AskInput {
   hiveUrl: string;
   trusted: boolean;
-  /** Whom we expect there; an answer under another name is a failure. */
+  /** The expected hive; an answer with another name is a failure. */
   hiveId: string;
 }
 
-/** What a search tells the subscription that it works for. */
+/** What a search sends to its subscription. */
 export type SeekReport =
   | { type: 'seek.failed'; failure: Failure }
-  /** `delayMs` until the next ask, after `asked` of them. */
+  /** `delayMs` until the next request, after `asked` of them. */
   | { type: 'seek.scheduled'; delayMs: number; asked: number };
 
 export const seekMachine = setup({
@@ -40,7 +40,7 @@ export const seekMachine = setup({
     events: {} as { type: 'due' },
   },
   actors: {
-    /** Resolves when the expected hive answered: its own announcement follows. Rejects with a `Failure`. */
+    /** Resolves when the expected hive answered; its announcement follows. Rejects with a `Failure`. */
     ask: fromPromise<void, AskInput>(() => notProvided('ask')),
   },
   delays: {
@@ -67,7 +67,7 @@ export const seekMachine = setup({
       on: { due: 'asking' },
     },
     asking: {
-      // Counted from the start of an ask, so that one which runs into its time-out does not slow the rhythm.
+      // Counted from the start of a request, so that a time-out does not delay the next one.
       entry: [
         assign({ asked: ({ context }) => context.asked + 1, due: false }),
         { type: 'schedule' },

@@ -1,4 +1,4 @@
-/** What only a keeper tells: the machine that it runs on, its own workers, and its queens. */
+/** The route that only a keeper has: the machine that it runs on, its own workers, and its queens. */
 import { KeeperState } from '../wire/keeper.js';
 import { answerJson, type Route } from './http/route.js';
 

@@ -89,7 +89,7 @@ function refusal({ outcome, reason }: Exclude<ReadyReply, { outcome: 'subscribed
 }
 
 const unavailable = (reason: string) => new HttpProblem(503, reason, { headers: { 'Retry-After': '30' } });
-const tooManyWorkers = () => unavailable('this queen knows as many workers as it takes');
+const tooManyWorkers = () => unavailable('this queen has as many workers as it takes');
 
 function heartbeatRoute({ loopbackOnly, fleet, now }: QueenRoutesInput): Route {
   return {

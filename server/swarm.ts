@@ -1,4 +1,4 @@
-/** The routes by which the swarm is read: its stream and its lists. The same on a queen and on a keeper. */
+/** The swarm's stream and lists: the same routes on a queen and on a keeper. */
 import type { ForgetAnswer } from '../machines/subscription-events.js';
 import type { Fleet } from '../stores/fleet.js';
 import type { Now } from '../stores/now.js';

@@ -1,4 +1,4 @@
-/** The queens that a keeper knows, as it saw them last. */
+/** The queens of a keeper, as they answered last. */
 import type { SeenQueen } from '../wire/keeper.js';
 
 export type Queens = ReturnType<typeof createQueens>;
@@ -14,7 +14,7 @@ export function createQueens() {
   }
 
   return {
-    /** Each says whether that is news. @param now RFC 3339 */
+    /** Each returns whether something changed. @param now RFC 3339 */
     online: (url: string, queenId: string, now: string): boolean =>
       put(url, now, { state: 'online', reason: null, queen_id: queenId }),
     lost: (url: string, reason: string, now: string): boolean =>

@@ -1,11 +1,11 @@
-/** What a keeper says of itself: the machine that it runs on, its own workers, and the queens that it knows. */
+/** A keeper's own state: the machine that it runs on, its workers, and its queens. */
 import { type Static, Type } from '@sinclair/typebox';
 import { Device } from './device.js';
 import { Gpu } from './hive.js';
 import { HttpUrl, Id, nullable, Timestamp } from './status.js';
 import { WorkerStats } from './worker.js';
 
-/** A queen as a keeper sees her. It works without her: she only shows it further hives, and is told of its workers. */
+/** A queen of a keeper, which is not required: it adds its hives to the keeper's, and lists the keeper's workers. */
 export const SeenQueen = Type.Object({
   queen_id: nullable(Id),
   url: HttpUrl,

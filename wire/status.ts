@@ -1,4 +1,4 @@
-/** What every process shares: identifiers, units, versions and the states of components. */
+/** What all messages share: headers, paths, ids, and the status of components. */
 import { type Static, Type } from '@sinclair/typebox';
 
 /** The number every rbee process sends with its requests and answers, as `Rbee-Protocol`. */
@@ -8,13 +8,13 @@ export const PROTOCOL_VERSION = '1';
 export const HEADER = {
   /** Protocol number, on every request and answer between rbee processes. */
   protocol: 'rbee-protocol',
-  /** A UUID that a hive or queen keeps in its state: tells one that moved or returned from another of the same name. */
+  /** A UUID that a hive or queen keeps in its state: distinguishes one that moved from another of the same name. */
   instance: 'rbee-instance',
   /** The id of the queen that opens a hive's stream. */
   queen: 'rbee-queen',
   /** The id of a reader of a hive's stream that is no queen, such as a keeper. */
   reader: 'rbee-reader',
-  /** A UUID of this run of the process that answers: tells one that was restarted. */
+  /** A UUID of this run of the process that answers: it changes with a restart. */
   run: 'rbee-run',
   /**
    * The id of a hive: of the one that answers, of the one that is expected to answer, or, with /health, of the one that
@@ -27,7 +27,7 @@ export const HEADER = {
   job: 'rbee-job',
   /** On an answer through the gateway: the worker that gave it. On a worker's /health: that worker. */
   worker: 'rbee-worker',
-  /** A random word that the caller wants signed: by it a worker proves which run of which worker it is. */
+  /** Random characters that the worker is to sign, to prove which run of which worker it is. */
   challenge: 'rbee-challenge',
   /** The answer to that: an Ed25519 signature in base64url. */
   proof: 'rbee-proof',
@@ -64,10 +64,10 @@ export const Id = Type.String({
 });
 
 const ID = new RegExp(ID_PATTERN);
-/** Whether a word is an id: for those that come in headers and queries. */
+/** For ids in headers and queries. */
 export const isId = (text: string): boolean => ID.test(text);
 
-/** Any name made to fit: what an id may not hold becomes "-". */
+/** Makes an id of any name: characters that an id may not have become "-". */
 export function toId(name: string): string {
   const id = name.replace(/[^A-Za-z0-9._-]+/g, '-').slice(0, 64);
   return isId(id) ? id : 'unnamed';
@@ -81,7 +81,7 @@ export const WorkerId = Type.String({
 });
 
 const WORKER_ID = new RegExp(WorkerId.pattern ?? '');
-/** Whether a word is the id of a worker, and may be a part of a path. */
+/** Whether this is the id of a worker, which may be a part of a path. */
 export const isWorkerId = (text: string): boolean => WORKER_ID.test(text) && text !== '.' && text !== '..';
 
 /** An http(s) URL; `normaliseUrl` decides what else it must be. */
@@ -104,7 +104,7 @@ const LabelName = Type.String({ pattern: '^[\\s\\S]{1,64}$' });
 export const Labels = Type.Record(LabelName, Type.String({ maxLength: 256 }), {
   additionalProperties: false,
   maxProperties: LABELS_MAX,
-  description: 'free words about a component, carried untouched',
+  description: 'free text about a component, passed on unchanged',
 });
 
 export const nullable = <S extends Parameters<typeof Type.Union>[0][number]>(schema: S) =>
@@ -128,7 +128,7 @@ export const HealthStatus = Type.Object({
 });
 export type HealthStatus = Static<typeof HealthStatus>;
 
-/** The answer to a message that needs no more than a yes. */
+/** The answer without further content. */
 export const Ok = Type.Object({ status: Type.Literal('ok'), message: Type.Optional(Type.String()) });
 
 /** `GET /v1/info` of every process. */

@@ -67,7 +67,7 @@ export class HiveAdmission {
     const { kind, fleet, known, now } = this.#deps;
     const holder = fleet.streamingAt(hiveUrl);
     if (holder !== undefined) return `${hiveUrl} is hive ${holder} now`;
-    // No hive calls a keeper: a forgotten one returns when it answers, and two of one name can only be told apart by asking.
+    // No hive announces itself to a keeper: it must ask forgotten hives, and both hives of one name.
     if (kind === 'keeper') return null;
     if (hiveId !== null && fleet.hive(hiveId)?.state === 'streaming') return `hive ${hiveId} streams already`;
     if (known.isForgotten(hiveUrl, hiveId)) return `${hiveUrl} was forgotten`;

@@ -1,4 +1,4 @@
-/** Puts a keeper together: the swarm, the workers that it runs on this machine, and the queens that it knows. */
+/** Puts a keeper together: the swarm, the workers that it runs on this machine, and its queens. */
 import { cpuDevice } from '../actors/hive/list-devices.js';
 import { sampleGpus } from '../actors/hive/sample-gpus.js';
 import { sampleWorkers } from '../actors/hive/sample-workers.js';

@@ -1,4 +1,4 @@
-/** The queens that a keeper knows, configured or listed in the registry: whether each is online, and which hives it reads. */
+/** The queens of a keeper, configured or listed in the registry: whether each is online, and which hives it reads. */
 import { createActor } from 'xstate';
 import { createLookAtQueen } from '../actors/queen/look-at-queen.js';
 import type { ListedQueen } from '../machines/lease.js';

@@ -12,7 +12,7 @@ export interface SubscriptionsDeps {
   /** With the real actors provided. */
   machine: typeof hiveSubscriptionMachine;
   clock: Pick<AwakeClock, 'setTimeout' | 'clearTimeout'>;
-  /** More names than this are refused: nobody fills our memory with invented ones. */
+  /** More names than this are refused: anybody can invent names. */
   hivesMax: number;
   inspect?: (event: InspectionEvent) => void;
   /** A subscription that fails is dropped; the others go on. */

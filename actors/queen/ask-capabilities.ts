@@ -1,4 +1,4 @@
-/** GET /capabilities of a worker: what it can do, and by what name it goes. */
+/** GET /capabilities of a worker: its models, and its id. */
 import { knownParser } from '../../wire/schema.js';
 import { PATH } from '../../wire/status.js';
 import { WorkerCapabilities } from '../../wire/worker.js';
@@ -6,7 +6,7 @@ import { type Ask, ask, type Outgoing } from '../net/http.js';
 
 const parseCapabilities = knownParser(WorkerCapabilities);
 
-/** Null when it does not say: one that cannot tell what it can do may still work. Never rejects. */
+/** Null without a valid answer: a worker that does not list its models may still serve. Never rejects. */
 export async function askCapabilities(
   outgoing: Outgoing,
   url: string,

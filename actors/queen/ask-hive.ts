@@ -1,6 +1,6 @@
 /**
- * GET /capabilities of a hive: for its devices, and, with our own URL in the query, to make it announce itself. All
- * searches share one bound, so that a hundred dead hosts delay no live one.
+ * GET /capabilities of a hive: for its devices, and with our own URL in the query so that it announces itself. All searches
+ * share one limit.
  */
 import { Type } from '@sinclair/typebox';
 import pLimit from 'p-limit';
@@ -16,23 +16,23 @@ import { PeerFailure } from '../net/failure.js';
 import { type Ask, ask, headerOf, type Outgoing } from '../net/http.js';
 import type { KeepAlivePool } from '../net/keep-alive-pool.js';
 
-/** Asks in flight at once, the time to connect, and the time in all (PROTOCOL, "Discovery"). */
+/** Requests at once, the time to connect, and the time in all (docs/protocol.md, section 4.3). */
 const IN_FLIGHT_MAX = 256;
 const CONNECT_MS = 1_000;
 const TIMEOUT_MS = 5_000;
 
 export interface HiveAnswer {
-  /** Null for a hive that does not say its name when it is asked: its announcement does. */
+  /** Null for a hive that sends its name only when it announces itself. */
   hive_id: string | null;
   devices: Device[];
-  /** Its Rbee-Instance, if it says it. */
+  /** Its Rbee-Instance, if it sends one. */
   instance: string | null;
-  /** Who answered. */
+  /** The address that answered. */
   address: string;
 }
 
 export interface HiveAsker {
-  /** Asks a URL for its hive; with `invite`, also to announce itself here. Rejects with a PeerFailure. */
+  /** Asks the hive at a URL for its name and devices; with `invite`, also to announce itself here. Rejects with a PeerFailure. */
   capabilities: (
     hiveUrl: string,
     options: Pick<Ask, 'trusted' | 'signal'> & { invite: boolean },
@@ -47,7 +47,7 @@ const parseDevices = knownParser(Capabilities.properties.devices);
 export function createHiveAsker(deps: {
   outgoing: Outgoing;
   endpoint: Endpoint;
-  /** Null: it asks nobody to announce itself, as a keeper does. */
+  /** Null on a keeper, which asks no hive to announce itself. */
   queenId: string | null;
   keep: KeepAlivePool;
 }): HiveAsker {
@@ -74,7 +74,7 @@ export function createHiveAsker(deps: {
         if (first && named.ok) {
           return { ...named.value, instance: headerOf(first.headers, HEADER.instance), address: first.address };
         }
-        // A page for every unknown path, or a 404: a hive of the first implementation has it elsewhere.
+        // A 404, or a page for unknown paths: a hive of the first implementation answers at another path.
         const { body, address } = await askAt(PATH.capabilitiesV1);
         const nameless = parseNameless(body);
         if (!nameless.ok) throw new PeerFailure('broken', `${hiveUrl} answers, but not as a hive does`);
@@ -84,7 +84,7 @@ export function createHiveAsker(deps: {
   };
 }
 
-/** @throws what is more than a path that is not there */
+/** @throws every failure but a path that does not exist */
 function unlessMissing(error: unknown): null {
   const status = error instanceof PeerFailure ? error.answer?.status : undefined;
   if (status === 404 || status === 405) return null;
@@ -100,7 +100,7 @@ export interface AskDeps {
 
 export type LearnDeps = Omit<AskDeps, 'whyNotAsk'> & { isFresh: (hiveId: string) => boolean };
 
-/** Asks a hive that we know by name. An answer under another name is another hive: ports get reused. */
+/** Asks a hive whose name is known. An answer with another name comes from another hive: ports get reused. */
 export function createAsk({ asker, whyNotAsk, onDevices }: AskDeps) {
   return fromPromise<void, AskInput>(async ({ input, signal }) => {
     const reason = whyNotAsk(input.hiveUrl, input.hiveId);
@@ -117,7 +117,7 @@ export function createAsk({ asker, whyNotAsk, onDevices }: AskDeps) {
   });
 }
 
-/** Learns the devices of a hive whose stream is open. What fails is not missed: its next stream asks again. */
+/** Learns the devices of a hive whose stream is open. A failure is ignored: the next stream asks again. */
 export function createLearnDevices({ asker, onDevices, isFresh }: LearnDeps) {
   return ({ hiveUrl, trusted, hiveId }: SubscribeInput, signal: AbortSignal): void => {
     if (isFresh(hiveId)) return;

@@ -1,4 +1,4 @@
-/** The hives that a queen has seen, in one small file: what she searches for first after a restart. */
+/** The hives that a queen or keeper has read, in one small file: it searches for them first after a restart. */
 import { Type } from '@sinclair/typebox';
 import type { KnownHive } from '../../machines/hive-name.js';
 import { knownParser } from '../../wire/schema.js';
@@ -8,7 +8,7 @@ import type { StateDir } from '../process/state-dir.js';
 import { createWriteLater } from '../process/write-later.js';
 
 const FILE = 'hives.json';
-/** A burst of changes is one write. */
+/** Changes within so long are one write. */
 const WRITE_AFTER_MS = 200;
 const FORGOTTEN_MAX = 1_000;
 
@@ -37,18 +37,18 @@ export interface KnownHives {
   /** When the hive was seen last before this process started. */
   lastSeenAtStart: (hiveId: string) => string | undefined;
   remember: (hive: RememberedHive) => void;
-  /** It was seen just now. */
+  /** It is still read. */
   touch: (hiveId: string, lastSeenAt: string) => void;
-  /** Not asked for again until it calls by itself. */
+  /** It is not asked again until it announces itself. */
   forget: (hiveId: string, hiveUrl: string) => void;
   isForgotten: (hiveUrl: string, hiveId: string | null) => boolean;
-  /** Whether any is: then a host of unknown name is asked for its name before it is invited. */
+  /** Whether any hive is: then a host is asked for its name before it is invited. */
   anyForgotten: () => boolean;
-  /** Whether the hive of this name is this instance; true where either does not say. */
+  /** Whether the hive of this name is this instance; true where either instance is unknown. */
   isInstance: (hiveId: string, instance: string) => boolean;
   /** Whether the hive may be sent our token. */
   isTrusted: (hiveId: string) => boolean;
-  /** Writes what is not written yet. */
+  /** Writes pending changes. */
   flush: () => void;
 }
 
@@ -62,7 +62,7 @@ export function openKnownHives(state: StateDir, warn: (message: string) => void)
     const { hive_id: hiveId, hive_url, instance, trusted, last_seen_at: lastSeenAt } = one;
     const normal = normaliseUrl(hive_url);
     if (normal.ok) hives.set(hiveId, { hiveId, hiveUrl: normal.url, instance, trusted, lastSeenAt });
-    else warn(`${FILE}: hive ${hiveId} is left out, its URL is not one: ${normal.detail}`);
+    else warn(`${FILE}: hive ${hiveId} is dropped, its URL is invalid: ${normal.detail}`);
   }
   const forgotten = new Map((file?.forgotten ?? []).map((one) => [one.hive_id, one.hive_url]));
   const write = () =>
@@ -78,7 +78,7 @@ export function openKnownHives(state: StateDir, warn: (message: string) => void)
       forgotten: [...forgotten].map(([hive_id, hive_url]) => ({ hive_id, hive_url })),
     });
   const { changed: later, flush } = createWriteLater(write, WRITE_AFTER_MS, ({ message }) =>
-    warn(`cannot keep the known hives: ${message}`),
+    warn(`cannot write the known hives: ${message}`),
   );
 
   const atStart = new Map(hives);

@@ -1,4 +1,4 @@
-/** Looks at a queen, as a keeper does: who she is, and which hives she reads. */
+/** Asks a queen, for a keeper, for its id and for the hives that it reads. */
 import { fromPromise } from 'xstate';
 import type { BeatInput } from '../../machines/queen-heartbeat.js';
 import { QueensHives } from '../../wire/keeper.js';
@@ -22,18 +22,18 @@ const parseHives = knownParser(QueensHives);
 
 export function createLookAtQueen({ outgoing, onOnline, onLost }: LookDeps) {
   async function look(url: string, signal: AbortSignal): Promise<void> {
-    // Queens are configured, or listed by the registry that is.
+    // Queens are configured, or listed by a registry that is configured.
     const info = parseInfo((await ask(outgoing, `${url}/v1/info`, { trusted: true, signal })).body);
-    if (!info.ok) throw new PeerFailure('broken', `${url} answers, but not as rbee does`);
+    if (!info.ok) throw new PeerFailure('broken', `${url} returned an invalid /v1/info body`);
     if (info.value.name !== 'queen') throw new PeerFailure('identity', `${url} is no queen but a ${info.value.name}`);
     const list = parseHives(await readList(outgoing, `${url}/v1/hives`, signal));
-    if (!list.ok) throw new PeerFailure('broken', `${url} lists its hives in another way than a queen does`);
+    if (!list.ok) throw new PeerFailure('broken', `${url} sent an invalid list of hives`);
     const streaming = list.value.hives.filter(({ state }) => state === 'streaming');
     onOnline(
       url,
       info.value.id,
       streaming.flatMap(({ hive_id: id, hive_url }) => {
-        // She may know a hive of her own machine by loopback, which is hers and not ours.
+        // A loopback URL of a hive means the machine of the queen.
         const hive = normaliseUrl(resolvePeerUrl(url, hive_url));
         return hive.ok ? [{ id, url: hive.url }] : [];
       }),

@@ -1,4 +1,4 @@
-/** The hosts of a user's SSH config: machines that somebody reaches already, where a hive may well run. */
+/** The hosts of a user's SSH config: machines on which a hive may run. */
 import { isIP } from 'node:net';
 import { appliesTo, type Block, isPattern, readBlocks } from './ssh-config/blocks.js';
 
@@ -11,12 +11,11 @@ export interface SshHost {
 
 export interface ReadSshConfigInput {
   path: string;
-  /** Told, in a sentence each, what is left out and why. */
+  /** Gets one sentence for each host or file that is left out. */
   log?: (message: string) => void;
 }
 
 const HOSTS_MAX = 4096;
-/** Of what is left out, no more is told than somebody would read. */
 const LOG_LINES_MAX = 64;
 
 /**
@@ -27,22 +26,22 @@ const LOG_LINES_MAX = 64;
  */
 export async function readSshConfig({ path, log = () => {} }: ReadSshConfigInput): Promise<SshHost[]> {
   let logged = 0;
-  const tell = (message: string) => {
+  const logLimited = (message: string) => {
     if (logged++ < LOG_LINES_MAX) log(message);
   };
-  const blocks = await readBlocks(path, tell);
+  const blocks = await readBlocks(path, logLimited);
   const aliases = new Set(blocks.flatMap(aliasesOf));
   const hostNameOf = hostNameFinder(blocks);
   const hosts = new Map<string, SshHost>();
   for (const alias of aliases) {
     if (hosts.size === HOSTS_MAX) {
-      tell(`${path} has more than ${HOSTS_MAX} hosts, the others are left out.`);
+      logLimited(`${path} has more than ${HOSTS_MAX} hosts, the others are left out.`);
       break;
     }
     const written = hostNameOf(alias);
     const hostname = written === undefined ? alias : expandTokens(written, alias);
     if (hostname === undefined || !isHostname(hostname)) {
-      tell(`SSH host ${quote(alias)} is left out: ${quote(written ?? alias)} is no host name or IP address.`);
+      logLimited(`SSH host ${quote(alias)} is left out: ${quote(written ?? alias)} is no host name or IP address.`);
     } else if (!hosts.has(hostname.toLowerCase())) {
       hosts.set(hostname.toLowerCase(), { alias, hostname });
     }

@@ -1,4 +1,4 @@
-/** Asks every host of the SSH config, and every hive that the registry lists. One that does not answer is no error. */
+/** Invites every host of the SSH config and every hive that the registry lists. One that does not answer is no error. */
 import { fromPromise } from 'xstate';
 import type { SearchOutput } from '../../machines/discovery.js';
 import type { ListedComponent } from '../../stores/directory.js';
@@ -8,13 +8,13 @@ import { readSshConfig } from './read-ssh-config.js';
 
 export interface SearchDeps {
   inviter: Inviter;
-  /** Null searches nothing. */
+  /** Null: no hosts are searched. */
   sshConfig: string | null;
   hivePort: number;
   scheme: 'http' | 'https';
-  /** Hives of the registry that nobody else asks. */
+  /** Hives of the registry for which no subscription searches. */
   listed: () => ListedComponent[];
-  /** This process reaches loopback only; said once when the config names other hosts. */
+  /** This process calls loopback addresses only; logged once when the config names other hosts. */
   loopbackOnly: boolean;
   /** `queen` or `keeper`. */
   kind: string;
@@ -23,13 +23,13 @@ export interface SearchDeps {
 
 export function createSearchHosts(deps: SearchDeps) {
   const { inviter, sshConfig, hivePort, scheme, log } = deps;
-  let told = false;
+  let isLogged = false;
 
   async function sshHosts(): Promise<Invitation[]> {
     if (sshConfig === null) return [];
     const hosts = await readSshConfig({ path: sshConfig, log: log.debug });
-    if (deps.loopbackOnly && !told && hosts.some(({ hostname }) => !isLoopback(hostname))) {
-      told = true;
+    if (deps.loopbackOnly && !isLogged && hosts.some(({ hostname }) => !isLoopback(hostname))) {
+      isLogged = true;
       log.info(
         `hosts of ${sshConfig} that are not this machine are not asked: --bind and --token let this ${deps.kind} go further`,
       );
@@ -37,7 +37,7 @@ export function createSearchHosts(deps: SearchDeps) {
     return hosts.map(({ alias, hostname }) => ({
       hiveUrl: `${scheme}://${hostForUrl(hostname)}:${hivePort}`,
       hiveId: null,
-      // A token goes to hosts that no router passes on to the internet, and to no others.
+      // The token is sent only to addresses that are not routed on the internet.
       trusted: (address) => isLoopback(address) || isPrivate(address),
       who: `SSH host ${alias}`,
     }));
@@ -55,7 +55,7 @@ export function createSearchHosts(deps: SearchDeps) {
   });
 }
 
-/** The registry is configured and knows the token: those that it lists may know it too. */
+/** The registry is configured and has the token, so those that it lists may be sent it. */
 export function invitationOf({ id, url }: ListedComponent): Invitation {
   return { hiveUrl: url, hiveId: id, trusted: true, who: `the registry's hive ${id}` };
 }

@@ -69,5 +69,5 @@ t.test('an original hive on a host of the SSH config is found, and not asked to 
   // The second round is 5 s after the first.
   await waitFor('the second round', () => /SSH host old is not asked/.test(queen.stderr()));
   t.equal(hive.askedToCall.length, 1);
-  t.match(queen.stderr(), /SSH host old runs a hive that does not say its name/);
+  t.match(queen.stderr(), /SSH host old runs a hive that does not state its name/);
 });

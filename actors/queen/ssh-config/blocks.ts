@@ -33,7 +33,7 @@ export function appliesTo(block: Block, alias: string): boolean {
 
 export const isPattern = (name: string) => hasWildcard(name) || name.startsWith('!');
 
-/** The blocks of the file at `top`. Never throws: what cannot be read is told to `log` and left out. */
+/** The blocks of the file at `top`. Never throws: what cannot be read is logged and left out. */
 export async function readBlocks(top: string, log: (message: string) => void): Promise<Block[]> {
   const home = os.homedir();
   const folder = path.dirname(path.resolve(top));
@@ -59,7 +59,7 @@ export async function readBlocks(top: string, log: (message: string) => void): P
       const values = keyword === 'match' ? [] : parseLine(line);
       if (!values) {
         log(`Line ${number} of ${file} cannot be parsed.`);
-        // What follows a broken Host line belongs to nobody, least of all to the host before it.
+        // The lines below a broken Host line apply to no host.
         if (keyword === 'host') block = null;
       } else if (keyword === 'host') {
         block = { conditions: [...around, values], names: values, hostName: undefined };
@@ -106,7 +106,7 @@ function parseLine(line: string): string[] | undefined {
 }
 
 async function readBounded(file: string): Promise<string> {
-  // Without O_NONBLOCK opening a named pipe would wait for somebody to write into it.
+  // Without O_NONBLOCK opening a named pipe would block until a process writes to it.
   const handle = await open(file, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   try {
     const info = await handle.stat();

@@ -4,7 +4,7 @@ import path from 'node:path';
 
 export const hasWildcard = (text: string) => /[*?]/.test(text);
 
-/** Whether all of `text` fits the pattern. No regular expression: `*a*a*a*` would make one take for ever. */
+/** Whether all of `text` fits the pattern. No regular expression: `*a*a*a*` takes exponential time in one. */
 export function matchesWildcard(pattern: string, text: string): boolean {
   let p = 0;
   let t = 0;

@@ -43,7 +43,7 @@ t.test('one that streams all the time is asked for its name, and not invited', a
   t.same(host.asked, [true, false, false]);
 });
 
-t.test('one that does not say its name is asked to announce itself in every eleventh round', async (t) => {
+t.test('a hive that does not state its name is asked to announce itself in every eleventh round', async (t) => {
   const { host, invite } = create(null);
   const outcomes = [];
   for (let round = 1; round <= 23; round += 1) outcomes.push(await invite());
