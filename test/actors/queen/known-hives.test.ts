@@ -1,4 +1,4 @@
-/** What a queen keeps of others in files, and what it makes of files that are not as it wrote them. */
+/** The files in which a queen keeps known hives and listed components, and what happens when they are invalid. */
 import t from 'tap';
 import type { StateDir } from '../../../actors/process/state-dir.js';
 import { openKnownHives } from '../../../actors/queen/known-hives.js';
@@ -12,7 +12,7 @@ const stateOf = (file: unknown): StateDir => ({
 });
 const BAD = ['http://[', 'gpu-1', 'ftp://gpu-1', 'http://a:0', 'http://a b'];
 
-t.test('known hives whose URL is none are left out and named, and the others are known', async (t) => {
+t.test('known hives with an invalid URL are dropped with a warning, the others are kept', async (t) => {
   const hive = (hive_id: string, hive_url: string) => ({
     ...{ hive_id, hive_url, instance: null, trusted: true, last_seen_at: '2026-11-21T02:00:00.000Z' },
   });
@@ -26,10 +26,10 @@ t.test('known hives whose URL is none are left out and named, and the others are
   t.match(atStart, [{ hiveId: 'good', hiveUrl: 'http://gpu-0:7835' }]);
   t.equal(atStart.length, 1);
   t.equal(warned.length, BAD.length);
-  t.match(warned[0], /hives\.json: hive bad is left out/);
+  t.match(warned[0], /hives\.json: hive bad is dropped/);
 });
 
-t.test('listed components whose URL is none are left out and named, and the others are known', async (t) => {
+t.test('listed components with an invalid URL are dropped with a warning, the others are kept', async (t) => {
   const one = (id: string, url: string) => ({ kind: 'hive', id, url, about: {} });
   const warned: string[] = [];
   const file = { version: 1, components: [one('good', 'http://gpu-0:7835'), ...BAD.map((url) => one('bad', url))] };
