@@ -1,7 +1,7 @@
 /**
- * One job: queued → running → done | failed | cancelled. What it does is an actor; what it says on the way goes from
- * there straight to the store. Its parent is `jobs`. The operation is not part of it: machines are shown at
- * `/v1/machines`, and an operation may hold a prompt.
+ * One job: queued → running → done | failed | cancelled. It owns the job's state; the store records each change. Its work is
+ * an actor, which writes lines straight to the store. Its parent is `jobs`. The operation is not part of it: machines are
+ * shown at `/v1/machines`, and an operation may hold a prompt.
  */
 import { assign, fromPromise, setup } from 'xstate';
 import { CANCELLED_ELSEWHERE, type JobState } from '../wire/jobs.js';
@@ -15,19 +15,20 @@ export interface JobContext extends JobInput {
   reason: string | null;
 }
 
-export type JobEvent =
+type JobMachineEvent =
   | { type: 'job.run' }
   | { type: 'job.cancel' }
-  /** This process ends, and the job with it. */
+  /** The process shuts down, and the job ends with it. */
   | { type: 'job.end'; reason: string };
 
 const s = setup({
-  types: { context: {} as JobContext, input: {} as JobInput, events: {} as JobEvent },
+  types: { context: {} as JobContext, input: {} as JobInput, events: {} as JobMachineEvent },
   actors: {
-    /** Does the work. Its signal is aborted when the job is cancelled: then the work stops, whatever it is. */
+    /** Does the work. Its signal is aborted when the job is cancelled or ended. */
     run: fromPromise<void, JobInput>(() => notProvided('run')),
   },
   actions: {
+    /** Records the new state. */
     publish: (_, _params: { state: JobState }) => {},
   },
 });

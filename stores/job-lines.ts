@@ -1,11 +1,11 @@
 /**
- * The lines of one job, oldest first, packed into blocks: most are tokens of a few bytes, and an object a line would cost
- * twenty times as much. Past a bound the oldest blocks go.
+ * The lines of one job, oldest first, packed into blocks: most are tokens of a few bytes, and one object per line would take
+ * twenty times the memory. Past a bound the oldest blocks are dropped.
  */
 
 const BLOCK_BYTES_MIN = 1024;
 const BLOCK_BYTES_MAX = 16 * 1024;
-/** What a line costs beside its bytes. */
+/** Memory that a line takes in addition to its bytes. */
 const LINE_COST_BYTES = 8;
 
 interface Block {
@@ -21,7 +21,7 @@ const costOf = ({ bytes, ends }: Block): number => bytes.length + ends.length * 
 
 export type JobLines = ReturnType<typeof createJobLines>;
 
-/** @param bytesMax of text that is kept, not counting what keeping it costs */
+/** @param bytesMax of text, not counting the overhead of blocks */
 export function createJobLines(bytesMax: number) {
   const blocks: Block[] = [];
   let next = 0;
@@ -31,9 +31,9 @@ export function createJobLines(bytesMax: number) {
   function dropOldest(): boolean {
     if (blocks.length < 2) return false;
     // Few blocks, of 16 KiB: moving their references costs nothing.
-    const gone = blocks.shift() as Block;
-    textBytes -= usedOf(gone);
-    cost -= costOf(gone);
+    const oldest = blocks.shift() as Block;
+    textBytes -= usedOf(oldest);
+    cost -= costOf(oldest);
     return true;
   }
 
@@ -60,15 +60,15 @@ export function createJobLines(bytesMax: number) {
     },
     /** Drops the oldest lines; false when only the latest are left. */
     dropOldest,
-    /** The number of the first line that is kept: so many went before it. */
+    /** The number of the first line that is kept, and so of the lines dropped before it. */
     tail: (): number => blocks[0]?.from ?? next,
     /** The number of the next line. */
     head: (): number => next,
-    /** Of memory. */
+    /** Bytes of memory. */
     cost: (): number => cost,
     /**
-     * What is kept from line `cursor` on: whole lines, several to a piece, up to the piece with which there are `bytesMax`.
-     * Nothing is copied.
+     * Lines from `cursor` on: whole lines, several to a piece, up to and including the piece that reaches `bytesMax`. Nothing is
+     * copied.
      */
     from: (cursor: number, bytesMax: number): { pieces: Uint8Array[]; cursor: number } => {
       const pieces: Uint8Array[] = [];

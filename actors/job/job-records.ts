@@ -1,6 +1,6 @@
 /**
- * The operations of a hive or keeper that are not over, on disk: after a crash the next run says how each of them ended.
- * Prompts are not among them: an inference ends with its process.
+ * The unfinished operations of a hive or keeper on disk: after a crash the next run reports how each of them ended.
+ * Prompts are not recorded: an inference ends with its process.
  */
 import { JOB_ID, type Operation, parseOperation } from '../../wire/jobs.js';
 import type { StateDir } from '../process/state-dir.js';
@@ -15,7 +15,7 @@ export interface JobRecord {
 export type JobRecords = ReturnType<typeof createJobRecords>;
 
 const FILE = 'jobs.json';
-/** Those that change something and may outlive us. */
+/** Operations that change something and may outlive this process. */
 const RECORDED: ReadonlySet<string> = new Set(['worker_spawn', 'worker_process_delete']);
 
 export function createJobRecords(state: StateDir, warn: (message: string) => void) {
@@ -25,15 +25,15 @@ export function createJobRecords(state: StateDir, warn: (message: string) => voi
     try {
       state.write(FILE, { jobs: [...open.values()] });
     } catch (error) {
-      // The job runs all the same: only a crash would make its end unknown.
+      // The job runs all the same: only after a crash its end would be unknown.
       warn(`cannot record the jobs that run: ${(error as Error).message}`);
     }
   }
 
   return {
-    /** Those of the run before; each stays recorded until `end`. Call once, first. */
+    /** Those of the previous run; each stays recorded until `end`. Call it once, before the others. */
     load: (): JobRecord[] => {
-      for (const record of state.read(FILE, check) ?? []) open.set(record.jobId, record);
+      for (const record of state.read(FILE, parseRecords) ?? []) open.set(record.jobId, record);
       return [...open.values()];
     },
     begin: (record: JobRecord): void => {
@@ -47,7 +47,7 @@ export function createJobRecords(state: StateDir, warn: (message: string) => voi
   };
 }
 
-function check(value: unknown): JobRecord[] | null {
+function parseRecords(value: unknown): JobRecord[] | null {
   const { jobs } = (value ?? {}) as { jobs?: unknown };
   if (!Array.isArray(jobs)) return null;
   return jobs.flatMap((job: unknown) => {

@@ -1,14 +1,27 @@
 import t from 'tap';
 import { createActor, fromPromise } from 'xstate';
 import { type JobInput, jobMachine } from '../../machines/job.js';
-import { jobsMachine, RUNNING_MAX } from '../../machines/jobs.js';
+import { kindOf, RUNNING_MAX } from '../../machines/job-lanes.js';
+import type { JobRefusal } from '../../machines/job-refusal.js';
+import { type CancelAnswer, createJobsMachine, type PostAnswer } from '../../machines/jobs.js';
+import { createJobs } from '../../stores/jobs.js';
+import type { JobEntry, Operation } from '../../wire/jobs.js';
 import { matchTranscript } from '../helpers/match-transcript.js';
 import { settle } from './transcript.js';
 
+const now = { ms: 0, iso: '2026-01-01T00:00:00.000Z' };
+const status: Operation = { operation: 'status' };
+
+interface Options {
+  laneOf?: (operation: Operation) => string;
+  refusalOf?: (operation: Operation) => JobRefusal | null;
+}
+
 /** Jobs whose work ends when the test says so. */
-function start() {
+function start({ laneOf = kindOf, refusalOf = () => null }: Options = {}) {
   const lines: string[] = [];
   const works = new Map<string, { resolve: () => void; reject: (error: unknown) => void }>();
+  const jobs = createJobs();
   const job = jobMachine.provide({
     actors: {
       run: fromPromise<void, JobInput>(({ input: { jobId }, signal }) => {
@@ -18,11 +31,13 @@ function start() {
       }),
     },
     actions: {
-      publish: ({ context: { jobId, reason } }, { state }) =>
-        lines.push(`${jobId} = ${state}${reason === null ? '' : ` (${reason})`}`),
+      publish: ({ context: { jobId, reason } }, { state }) => {
+        lines.push(`${jobId} = ${state}${reason === null ? '' : ` (${reason})`}`);
+        jobs.store.trigger.changed({ jobId, state, reason, now });
+      },
     },
   });
-  const machine = jobsMachine.provide({
+  const machine = createJobsMachine({ jobs, laneOf, refusalOf }).provide({
     actors: { job },
     actions: {
       notifyWaiting: (_, { jobId, lane, ahead }) => lines.push(`${jobId} waits for ${lane}, behind ${ahead}`),
@@ -30,18 +45,19 @@ function start() {
   });
   const actor = createActor(machine);
   actor.start();
-  return {
-    lines,
-    works,
-    actor,
-    post: (jobId: string, lane = 'operations') => actor.send({ type: 'job.post', jobId, lane }),
-    cancel: (jobId: string) => {
-      let said: boolean | undefined;
-      actor.send({ type: 'job.cancel', jobId, respond: (cancelled) => (said = cancelled) });
-      return said;
-    },
-    children: () => Object.keys(actor.getSnapshot().children),
+  const post = (jobId: string, operation = status, key: string | null = null) => {
+    let answer: PostAnswer | undefined;
+    const respond = (given: PostAnswer) => (answer = given);
+    actor.send({ type: 'job.post', job: () => ({ jobId, operation, key, now }), respond });
+    return answer;
   };
+  const cancel = (jobId: string) => {
+    let answer: CancelAnswer | undefined;
+    actor.send({ type: 'job.cancel', jobId, now, respond: (given) => (answer = given) });
+    return answer;
+  };
+  const children = () => Object.keys(actor.getSnapshot().children);
+  return { lines, works, actor, jobs, post, cancel, children };
 }
 
 t.test('a job runs when it is posted, and ends as its work does', async (t) => {
@@ -58,21 +74,85 @@ t.test('a job runs when it is posted, and ends as its work does', async (t) => {
 t.test('a cancelled job stops its work, and cannot be cancelled twice', async (t) => {
   const { lines, works, post, cancel, children } = start();
   post('a');
-  t.equal(cancel('a'), true);
-  t.equal(cancel('a'), false);
-  t.equal(cancel('unknown'), false);
+  t.equal(cancel('a'), 'cancelled');
+  t.equal(cancel('a'), 'over');
+  t.equal(cancel('unknown'), 'unknown');
   works.get('a')?.resolve();
   await settle();
   matchTranscript(t, lines);
   t.strictSame(children(), []);
 });
 
-t.test('a lane that is full keeps no other lane waiting', async (t) => {
-  const { lines, works, post, actor } = start();
-  for (let i = 0; i <= RUNNING_MAX; i += 1) post(`prompt-${i}`, 'inferences');
+t.test('a job that is posted twice, by its id or its key, is one job', async (t) => {
+  const { lines, post } = start();
+  t.strictSame(post('a', status, 'key'), { jobId: 'a' });
+  t.strictSame(post('b', status, 'key'), { jobId: 'a' });
+  t.strictSame(post('a'), { jobId: 'a' });
+  await settle();
+  t.equal(lines.filter((line) => line.endsWith(' works')).length, 1);
+});
+
+t.test('a job is refused with a reason, unless it is known already', async (t) => {
+  const refusal: JobRefusal = { kind: 'hive_away', detail: 'hive gpu-0 is lost' };
+  let isAway = false;
+  const { post, jobs } = start({ refusalOf: () => (isAway ? refusal : null) });
+  post('a');
+  isAway = true;
+  t.strictSame(post('b'), refusal);
+  t.strictSame(post('a'), { jobId: 'a' });
+  t.equal(jobs.has('b'), false);
+});
+
+t.test('a job whose cancellation arrived first never runs', async (t) => {
+  const { lines, post, cancel, children } = start();
+  const jobId = 'job-00000000-0000-4000-8000-000000000001';
+  t.equal(cancel(jobId), 'unknown');
+  t.strictSame(post(jobId), { jobId });
+  await settle();
+  t.strictSame(lines, [`${jobId} = queued`, `${jobId} = cancelled`]);
+  t.equal(cancel(jobId), 'over');
+  t.strictSame(children(), []);
+});
+
+t.test('jobs that a hive reports are resumed, and those cancelled here are to be cancelled there', async (t) => {
+  const { lines, works, actor, jobs, post, cancel } = start();
+  const uuid = (n: number) => `job-00000000-0000-4000-8000-00000000000${n}`;
+  post(uuid(1), { ...status, hive_id: 'gpu-0' });
+  cancel(uuid(1));
+  lines.length = 0;
+  const entry = (n: number): JobEntry => ({
+    ...{ job_id: uuid(n), operation: 'infer', hive_id: 'gpu-0', state: 'running', reason: null },
+    ...{ created_at: now.iso, ended_at: null, sse_url: '' },
+  });
+  let answer: unknown;
+  const respond = (given: unknown) => (answer = given);
+  actor.send({ type: 'hive.jobs', hiveId: 'gpu-0', jobs: [entry(1), entry(2), entry(3)], respond });
+  await settle();
+  t.strictSame(answer, { resumed: 2, cancel: [uuid(1)] });
+  t.strictSame(Object.keys(actor.getSnapshot().context.lanes), ['jobs of gpu-0']);
+  t.strictSame([jobs.isResumed(uuid(2)), jobs.get(uuid(3))?.state], [true, 'running']);
+  works.get(uuid(2))?.resolve();
+  await settle();
+  t.equal(jobs.get(uuid(2))?.state, 'done');
+});
+
+t.test('a job of an earlier run is restored once', async (t) => {
+  const { lines, actor, jobs } = start();
+  for (let i = 0; i < 2; i += 1) {
+    actor.send({ type: 'job.restore', job: () => ({ jobId: 'a', operation: status, createdAt: now.iso }) });
+  }
+  await settle();
+  t.strictSame(lines, ['a = queued', 'a = running', 'a works']);
+  t.equal(jobs.isResumed('a'), true);
+});
+
+t.test('a full lane does not make other lanes wait', async (t) => {
+  const { lines, works, post, actor } = start({ laneOf: ({ hive_id }) => hive_id ?? 'operations' });
+  const on = (hive_id: string): Operation => ({ ...status, hive_id });
+  for (let i = 0; i <= RUNNING_MAX; i += 1) post(`prompt-${i}`, on('inferences'));
   lines.length = 0;
   // An id may be any word: what every object inherits is no lane.
-  for (const lane of ['operations', 'constructor', '__proto__']) post(`in-${lane}`, lane);
+  for (const lane of ['operations', 'constructor', '__proto__']) post(`in-${lane}`, on(lane));
   await settle();
   t.strictSame(
     lines.filter((line) => line.endsWith(' works')),
@@ -86,12 +166,12 @@ t.test('a lane that is full keeps no other lane waiting', async (t) => {
   t.strictSame(actor.getSnapshot().context, { lanes: {} }, 'nothing is left of them');
 });
 
-t.test('so many run at once, and the others wait their turn', async (t) => {
+t.test('so many jobs run at once, and the others wait their turn', async (t) => {
   const { lines, works, post, cancel, children } = start();
   for (let i = 0; i < RUNNING_MAX; i += 1) post(`early-${i}`);
   lines.length = 0;
   for (const id of ['late-1', 'late-2', 'late-3']) post(id);
-  t.equal(cancel('late-1'), true, 'one that waits can be cancelled');
+  t.equal(cancel('late-1'), 'cancelled', 'a job that waits can be cancelled');
   works.get('early-5')?.resolve();
   await settle();
   works.get('early-7')?.reject(new Error('broken'));
@@ -100,7 +180,7 @@ t.test('so many run at once, and the others wait their turn', async (t) => {
   t.equal(children().length, RUNNING_MAX);
 });
 
-t.test('when the process ends, every job ends and says why', async (t) => {
+t.test('when the process ends, every job ends with the reason', async (t) => {
   const { lines, post, actor, children } = start();
   for (let i = 0; i < RUNNING_MAX; i += 1) post(`early-${i}`);
   post('late');

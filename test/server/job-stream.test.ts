@@ -24,15 +24,15 @@ t.test('a job that is silent sends comments between its lines, and none after it
   const listener = await listen({ bind: '127.0.0.1', ports: [0], tls: null });
   listener.serve(app);
   t.teardown(() => listener.close(100));
-  jobs.add('one', { operation: 'status' }, null, at(0));
-  jobs.narrate('one', 'first');
+  jobs.store.trigger.added({ jobId: 'one', operation: { operation: 'status' }, key: null, now: at(0) });
+  jobs.logs.line('one', 'first');
   const stream = await openStream(t, `http://127.0.0.1:${listener.port}/v1/jobs/one/stream`);
   t.type(stream.headers['rbee-telling'], 'string');
   await waitFor('comments', () => stream.comments.filter((comment) => comment.trim() === 'queued').length >= 3);
-  jobs.state('one', 'running', null, at(1));
+  jobs.store.trigger.changed({ jobId: 'one', state: 'running', reason: null, now: at(1) });
   await waitFor('comments of its new state', () => stream.comments.some((comment) => comment.trim() === 'running'));
-  jobs.narrate('one', 'second');
-  jobs.state('one', 'done', null, at(2));
+  jobs.logs.line('one', 'second');
+  jobs.store.trigger.changed({ jobId: 'one', state: 'done', reason: null, now: at(2) });
   await stream.closed;
   t.strictSame(
     stream.events.map(({ raw }) => raw),

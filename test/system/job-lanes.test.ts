@@ -1,6 +1,6 @@
 /** Jobs of many prompts: what is not kept waiting by them, what they may hold, and that nobody is shown them. */
 import t from 'tap';
-import { RUNNING_MAX } from '../../machines/jobs.js';
+import { RUNNING_MAX } from '../../machines/job-lanes.js';
 import { fakeHive } from '../fakes/hive.js';
 import { getJson, openStream, postJson } from '../helpers/http.js';
 import { openJob, post, run, told } from '../helpers/jobs.js';
