@@ -1,6 +1,6 @@
 /**
- * `make explore STEPS=10000000 [SEED=…]`: hives and queens, the real machines, on a simulated clock and network on which
- * everything goes wrong at random. A step is one event of the simulation. What is found is printed with its seed.
+ * `make explore STEPS=10000000 [SEED=…]`: the real state machines of hives and queens on a simulated clock and network,
+ * with random faults. A step is one event of the simulation. A failure is printed with the seed that repeats it.
  */
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
@@ -12,7 +12,7 @@ const { values } = parseArgs({
 const steps = Number(values.steps);
 const seed = values.seed === undefined ? randomInt(2 ** 31) : Number(values.seed);
 if (!(steps >= 1) || !Number.isInteger(seed)) {
-  console.error('explore: --steps wants a number of at least 1, --seed an integer');
+  console.error('explore: --steps needs a number of at least 1, --seed an integer');
   process.exit(2);
 }
 const startedAt = performance.now();

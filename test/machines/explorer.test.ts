@@ -1,19 +1,19 @@
-/** A million events of simulated swarms in which everything goes wrong at random: `make explore` plays as many as wanted. */
+/** A million events of simulated swarms with random faults. `make explore` runs as many as wanted. */
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import t from 'tap';
 import { explore } from './explorer/explore.js';
 
-/** Some 10 s of processor time. */
+/** Some 10 s of CPU time. */
 const STEPS = 1_000_000;
 
 const program = fileURLToPath(new URL('../explore.js', import.meta.url));
 
 t.test(
-  'hives and queens find each other again after whatever happens to them, once, and nothing is left over',
+  'hives and queens find each other again after every fault, with one stream each, and leave no timers or actors behind',
   async (t) => {
-    // In a process of its own: a test runner that follows every promise makes this ten times slower.
+    // In a separate process: the test runner, which tracks every promise, would make it ten times slower.
     const run = promisify(execFile)(process.execPath, [program, '--seed', '1', '--steps', `${STEPS}`]);
     const { stdout } = await run.catch((error: { stderr: string }) => {
       t.fail(error.stderr);

@@ -1,4 +1,4 @@
-/** What must hold at every step of a simulated swarm, and what must hold when it has been left alone. */
+/** What must hold at every step of a simulated swarm, and what must hold once all faults are repaired. */
 import type { ActorRefFrom } from 'xstate';
 import type { hiveConnectionMachine } from '../../../machines/hive-connection.js';
 import { HIVE_QUEENS_MAX } from '../../../machines/hive-queens.js';
@@ -10,7 +10,7 @@ import type { World } from './world.js';
 const CONNECTION_TIMERS_MAX = 2;
 /** Timers of one subscription: of its state, its stream's silence or its search; and of the whole queen, its next round. */
 const SUBSCRIPTION_TIMERS_MAX = 3;
-/** A hive that sees what its kernel has not sent closes a dead stream within so long. */
+/** Where the kernel's queues can be read, a hive closes a dead stream within this time. */
 export const STALL_SOON_MS = 10_000;
 const STORM = { windowMs: 10_000, max: 20 } as const;
 
@@ -37,7 +37,7 @@ function checkHive(world: World, hive: SimHive): void {
   }
   for (const reader of readers) {
     if (reader.connection !== null && !connections.some(({ id }) => id === reader.connection)) {
-      world.fail(`${hive.name}: ${reader.id} is of ${reader.connection}, which does not exist`);
+      world.fail(`${hive.name}: ${reader.id} belongs to ${reader.connection}, which does not exist`);
     }
   }
   for (const actor of actors) {
@@ -68,7 +68,7 @@ function checkQueen(world: World, queen: SimQueen): void {
   }
 }
 
-/** No hive announces itself again and again. */
+/** No hive announces itself too often. */
 export function checkStorm(world: World): void {
   const { now } = world.sim;
   for (const hive of world.hives) {
@@ -78,13 +78,13 @@ export function checkStorm(world: World): void {
     }
     const isExpected = (url: string) =>
       /stranger|unreachable/.test(url) ||
-      // Whose reader a nameless one is may not be known while a dead one is taken for it, until the kernel gives that up.
+      // A dead stream of a queen that sends no id counts as its reader until the kernel gives that stream up.
       (world.queenAt(url).old && world.stallMs > STALL_SOON_MS);
     if (
       world.quietSince !== null &&
       hive.announcements.some(({ at, url }) => at > (world.quietSince ?? 0) && !isExpected(url))
     ) {
-      world.fail(`${hive.name} announces itself though all is well`);
+      world.fail(`${hive.name} announces itself without a fault`);
     }
     if (hive.announcements.length <= STORM.max) continue;
     for (const queen of world.queens) {
@@ -96,38 +96,38 @@ export function checkStorm(world: World): void {
   }
 }
 
-/** Whoever is to read a hive does, once, and both ends agree. */
+/** Each queen reads each hive that it should read, once, and both ends agree. */
 export function checkQuiet(world: World): void {
   for (const hive of world.hives) {
     for (const queen of world.queens) {
       if (!world.searches && !hive.queenUrls.includes(queen.url)) continue;
-      const who = `${hive.name} and ${queen.name}`;
+      const pair = `${hive.name} and ${queen.name}`;
       const shown = queen.shown.get(hive.id);
       if (shown?.state !== 'streaming' || shown.stale) {
-        world.fail(`${who}: the queen shows ${shown?.state ?? 'nothing'}${shown?.stale ? ', stale' : ''}`);
+        world.fail(`${pair}: the queen shows ${shown?.state ?? 'nothing'}${shown?.stale ? ', stale' : ''}`);
       }
-      // Of an old queen, which does not say its name, a stream that died silently stays until the kernel gives it up.
+      // A dead stream of an old queen, which sends no id, stays until the kernel gives it up.
       const ends = [...hive.streams.values()].filter((one) => one.queen === queen && (one.atQueen || !queen.old));
-      if (ends.length !== 1) world.fail(`${who}: ${ends.length} streams are open at the hive`);
-      if (ends.some((stream) => !stream.atQueen)) world.fail(`${who}: the stream is open at the hive only`);
+      if (ends.length !== 1) world.fail(`${pair}: ${ends.length} streams are open at the hive`);
+      if (ends.some((stream) => !stream.atQueen)) world.fail(`${pair}: the stream is open at the hive only`);
       const connections = connectionsOf(hive).map((one) => one.getSnapshot());
       const own = connections.filter(({ context: { queenId, queenUrl } }) =>
         queen.old ? world.queenAt(queenUrl) === queen : queenId === queen.id,
       );
-      // One that streams to a hive which was restarted behind its back needs none there: it asks when it is lost.
+      // A queen that a restarted hive does not know needs no connection there: it asks the hive when the stream is lost.
       const least = hive.queenUrls.includes(queen.url) ? 1 : 0;
-      if (own.length < least || own.length > 1) world.fail(`${who}: ${own.length} connections`);
+      if (own.length < least || own.length > 1) world.fail(`${pair}: ${own.length} connections`);
       const id = own[0]?.context.id ?? '';
-      if ((world.quietConnections.get(who) ?? id) !== id) world.fail(`${who}: the connection was given up`);
-      world.quietConnections.set(who, id);
+      if ((world.quietConnections.get(pair) ?? id) !== id) world.fail(`${pair}: the connection was replaced`);
+      world.quietConnections.set(pair, id);
       const readers = hive.actor?.getSnapshot().context.readers ?? [];
       if (own.length === 1 && !queen.old && readers.filter(({ connection }) => connection === id).length !== 1) {
-        world.fail(`${who}: the reader is not known to be that of ${id}`);
+        world.fail(`${pair}: the reader does not belong to ${id}`);
       }
       const lost = own.filter(
         ({ value, context }) => value !== 'streaming' && !context.queenUrl.endsWith('-unreachable'),
       );
-      if (lost.length > 0) world.fail(`${who}: the hive's connection is ${lost[0]?.value}`);
+      if (lost.length > 0) world.fail(`${pair}: the hive's connection is ${lost[0]?.value}`);
     }
   }
 }

@@ -1,4 +1,4 @@
-/** Runs one simulated swarm after another, each from a seed of its own, until so many events have happened. */
+/** Runs simulated swarms one after another, each with its own seed, until so many events have happened. */
 import { ExplorerFailure, World } from './world.js';
 
 export interface Explored {
@@ -7,10 +7,10 @@ export interface Explored {
   simulatedMs: number;
 }
 
-/** How long one swarm is played, at least: several rough and quiet times. */
+/** Events of one swarm: several phases with faults and without. */
 const WORLD_STEPS = 50_000;
 
-/** @throws ExplorerFailure with the seed that repeats it, and the last events. */
+/** @throws ExplorerFailure with the seed to repeat it, and the last events */
 export async function explore({ seed, steps }: { seed: number; steps: number }): Promise<Explored> {
   const done: Explored = { steps: 0, worlds: 0, simulatedMs: 0 };
   for (let n = seed; done.steps < steps; n += 1) {
@@ -22,7 +22,7 @@ export async function explore({ seed, steps }: { seed: number; steps: number }):
     } catch (error) {
       const why = error instanceof ExplorerFailure ? error.message : ((error as Error).stack ?? String(error));
       throw new ExplorerFailure(
-        `${why}\nat step ${step} of seed ${n}; again with: make explore SEED=${n} STEPS=${step + 1}\n${world.sim.trace()}`,
+        `${why}\nat step ${step} of seed ${n}; repeat with: make explore SEED=${n} STEPS=${step + 1}\n${world.sim.trace()}`,
       );
     } finally {
       world.end();

@@ -1,4 +1,4 @@
-/** What may happen to a simulated swarm, one at a time. */
+/** The faults of a simulated swarm; one happens at a time. */
 import type { Host } from './network.js';
 import type { World } from './world.js';
 
@@ -18,13 +18,13 @@ const cut: Fault = (world) => {
   const { sim, network } = world;
   const [from, to] = pair(world);
   const link = sim.chance() < 0.7 ? 'drop' : 'refuse';
-  sim.say(`${link} ${from.name} > ${to.name}`);
+  sim.log(`${link} ${from.name} > ${to.name}`);
   network.set(from, to, link);
   if (sim.chance() < 0.6) network.set(to, from, link);
   sim.after(downFor(world), () => {
     network.set(from, to, 'good');
     network.set(to, from, 'good');
-    sim.say(`good ${from.name} > ${to.name}`);
+    sim.log(`good ${from.name} > ${to.name}`);
   });
 };
 
@@ -44,16 +44,16 @@ const breakStream: Fault = ({ sim, hives }) => {
   const stream = sim.pick([...sim.pick(hives).streams.values()]);
   if (!stream) return;
   const how = sim.pick(['hive', 'queen', 'both'] as const);
-  sim.say(`the stream ${stream.hive.name} > ${stream.queen.name} is forgotten by ${how}`);
+  sim.log(`the stream ${stream.hive.name} > ${stream.queen.name} is dropped by ${how}`);
   if (how !== 'queen') stream.forgetAtHive();
   if (how !== 'hive') stream.forgetAtQueen();
 };
 
-/** Out of turn, and under a name that may be another, or one that leads nowhere. */
+/** A queen asks at any time, under its URL, an alias, or one that cannot be reached. */
 const ask: Fault = ({ sim, hives, queens }) => {
   const queen = sim.pick(queens);
   if (queen.process === null) return;
-  // Of an old queen, which does not say its name, nobody can tell that two URLs are one.
+  // An old queen sends no id, so a hive cannot find out that two of its URLs are one queen.
   const url = queen.url + (queen.old ? '' : sim.pick(['', '-alias', '-alias', '-unreachable']));
   queen.ask(sim.pick(hives), url).catch(() => {});
 };
@@ -63,7 +63,7 @@ const list: Fault = ({ sim, hives, queens }) => {
   sim.pick(hives).actor?.send({ type: 'queens.listed', queens: listed });
 };
 
-/** Names that nobody bears ask for announcements, until the hive has as many as it takes. */
+/** Unknown URLs ask for announcements, until the hive has as many queens as it takes. */
 const stranger: Fault = ({ sim, hives }) => {
   const hive = sim.pick(hives);
   if (hive.process === null) return;
@@ -76,10 +76,10 @@ const stranger: Fault = ({ sim, hives }) => {
   }
 };
 
-/** A queen that closes each stream as soon as it has it. */
+/** A queen that closes each stream as soon as it is open. */
 const flap: Fault = (world) => {
   const queen = world.sim.pick(world.queens);
-  world.sim.say(`${queen.name} closes its streams`);
+  world.sim.log(`${queen.name} closes its streams`);
   queen.flapping = true;
   for (const stream of [...queen.streams]) stream.forgetAtQueen();
   world.sim.after(downFor(world), () => {
@@ -87,15 +87,15 @@ const flap: Fault = (world) => {
   });
 };
 
-/** A firewall forgets a connection: what is sent on it vanishes, and neither end hears of it. */
+/** A firewall drops a connection from its table: packets vanish, and neither end is notified. */
 const vanish: Fault = ({ sim, hives }) => {
   const stream = sim.pick([...sim.pick(hives).streams.values()]);
   if (!stream) return;
-  sim.say(`the stream ${stream.hive.name} > ${stream.queen.name} vanishes`);
+  sim.log(`the stream ${stream.hive.name} > ${stream.queen.name} vanishes`);
   stream.vanished = true;
 };
 
-/** Somebody who is no queen reads for a moment. */
+/** A reader that is no queen reads for a moment. */
 const visitor: Fault = ({ sim, hives }) => {
   const hive = sim.pick(hives);
   const readerId = `visitor-${sim.now}`;
@@ -106,7 +106,7 @@ const visitor: Fault = ({ sim, hives }) => {
   });
 };
 
-/** Another lease of its DHCP server. */
+/** The hive's machine gets another address. */
 const move: Fault = ({ sim, hives }) => sim.pick(hives).move();
 
 const FAULTS: Fault[] = [

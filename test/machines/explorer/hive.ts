@@ -1,4 +1,4 @@
-/** A simulated machine that runs a hive: the real machines, on simulated time and network. */
+/** A simulated computer that runs a hive: the real state machines, on simulated time and network. */
 import { type ActorRefFrom, createActor, fromPromise } from 'xstate';
 import { announceDelayMs, LOST_JITTER_MS_MAX, lostDelayMs } from '../../../machines/backoff.js';
 import { hiveMachine, type QueenAskedAnswer } from '../../../machines/hive.js';
@@ -16,12 +16,12 @@ export class SimHive implements Host {
   clock: CountingClock;
   readonly name: string;
   readonly id: string;
-  /** How often its machine has moved to another address. */
+  /** How often the computer got another address. */
   private moves = 0;
   readonly instance: string;
   /** Streams whose end here is open, by the reader's id. */
   readonly streams = new Map<string, Stream>();
-  /** When it announced itself to which URL, for as long as a storm is looked for. */
+  /** Its announcements within the window of `checkStorm`. */
   announcements: { at: number; url: string }[] = [];
   private readers = 0;
 
@@ -44,10 +44,10 @@ export class SimHive implements Host {
     return `http://${this.address}`;
   }
 
-  /** Its machine has another address: streams to the one before are dead, and nobody is told. */
+  /** The computer gets another address: streams to the old one are dead, without a notification. */
   move(): void {
     this.moves += 1;
-    this.world.sim.say(`${this.name} moves to ${this.url}`);
+    this.world.sim.log(`${this.name} moves to ${this.url}`);
     for (const stream of this.streams.values()) stream.vanished = true;
     this.actor?.send({ type: 'addresses.changed', present: [this.address], added: [this.address] });
   }
@@ -62,7 +62,7 @@ export class SimHive implements Host {
     this.announcements = [];
     const announce = fromPromise<AnnounceOutput, AnnounceInput>(async ({ input }) => {
       this.announcements.push({ at: sim.now, url: input.queenUrl });
-      sim.say(`${this.name} announces itself to ${input.queenUrl}`);
+      sim.log(`${this.name} announces itself to ${input.queenUrl}`);
       const queen = world.queenAt(input.queenUrl);
       const { url, address } = this;
       const answer = await world.network.request(this, queen, () => queen.ready(this, url));
@@ -93,7 +93,7 @@ export class SimHive implements Host {
     actor.subscribe({ error: (error) => world.fail(`${this.name} failed: ${String(error)}`) });
     this.actor = actor;
     actor.start();
-    sim.say(`${this.name} starts`);
+    sim.log(`${this.name} starts`);
     const tick = () => {
       if (this.process !== run) return;
       for (const stream of this.streams.values()) stream.event();
@@ -102,9 +102,9 @@ export class SimHive implements Host {
     sim.after(this.intervalMs, tick);
   }
 
-  /** Its process ends; without power nobody is told. */
+  /** Its process ends. Without power the other ends of its connections are not notified. */
   kill({ power }: { power: boolean }): void {
-    this.world.sim.say(`${this.name} ${power ? 'is killed' : 'loses power'}`);
+    this.world.sim.log(`${this.name} ${power ? 'is killed' : 'loses power'}`);
     this.process = null;
     this.actor?.stop();
     this.actor = null;
@@ -117,7 +117,7 @@ export class SimHive implements Host {
     this.readers += 1;
     const readerId = `reader-${this.readers}`;
     this.streams.set(readerId, stream);
-    this.world.sim.say(`${this.name} is read by ${stream.queen.name} (${readerId})`);
+    this.world.sim.log(`${this.name} is read by ${stream.queen.name} (${readerId})`);
     this.actor?.send({ type: 'reader.opened', readerId, queenId: stream.queenId, instance: stream.instance });
   }
 
@@ -125,16 +125,16 @@ export class SimHive implements Host {
     for (const [readerId, one] of this.streams) {
       if (one !== stream) continue;
       this.streams.delete(readerId);
-      this.world.sim.say(`${this.name}: ${readerId} closes (${reason})`);
+      this.world.sim.log(`${this.name}: ${readerId} closes (${reason})`);
       this.actor?.send({ type: 'reader.closed', readerId, reason });
     }
   }
 
-  /** A queen asks it to announce itself. */
+  /** A queen asks it for an announcement. */
   asked(url: string, queenId: string | null): void {
-    let said: QueenAskedAnswer | undefined;
-    this.world.sim.say(`${this.name} is asked to announce itself to ${url}`);
-    this.actor?.send({ type: 'queen.asked', url, queenId, respond: (answer) => (said = answer) });
-    if (said === 'full') throw { kind: 'conflict', message: 'as many queens as it takes' };
+    let decision: QueenAskedAnswer | undefined;
+    this.world.sim.log(`${this.name} is asked to announce itself to ${url}`);
+    this.actor?.send({ type: 'queen.asked', url, queenId, respond: (answer) => (decision = answer) });
+    if (decision === 'full') throw { kind: 'conflict', message: 'as many queens as it takes' };
   }
 }

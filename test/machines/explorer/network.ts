@@ -1,27 +1,27 @@
 /**
- * A network between simulated hosts: requests and streams that are delayed, lost, sent twice and overtaken, connections
- * of which one end does not hear of the other's end, hosts without power and processes that are not there.
+ * A network between simulated hosts: requests and streams that are delayed, lost, sent twice and out of order,
+ * connections whose close does not reach the other end, hosts without power and processes that are down.
  */
 import type { Failure } from '../../../machines/failure.js';
 import type { Sim } from './sim.js';
 
-/** `drop`: what is sent vanishes. `refuse`: the sender hears at once that there is no way. */
+/** `drop`: packets vanish. `refuse`: the sender gets an error at once. */
 export type Link = 'good' | 'drop' | 'refuse';
 
 const REQUEST_MS = 5_000;
-/** A kernel sends the end of a connection again for so long, and so often. */
+/** A kernel repeats the close of a connection for so long, at this interval. */
 const FIN = { forMs: 60_000, everyMs: 3_000 } as const;
 
 export interface Host {
   name: string;
   powered: boolean;
-  /** Which run of its process is there; null while it is down. */
+  /** Identifies the run of its process; null while it is down. */
   process: object | null;
 }
 
 export class Network {
   private links = new Map<string, Link>();
-  /** Delays, second deliveries and slow packets happen. */
+  /** With long delays and duplicate deliveries. */
   rough = true;
 
   constructor(private readonly sim: Sim) {}
@@ -65,7 +65,7 @@ export class Network {
         } catch (failure) {
           return fail(failure as Failure);
         }
-        // Something between the two sends it again when it heard nothing.
+        // A proxy between the two repeats a request without an answer.
         if (this.rough && sim.chance() < 0.01) {
           const { process } = to;
           sim.after(this.delay(), () => {
@@ -81,7 +81,7 @@ export class Network {
     });
   }
 
-  /** Tells the other end that this one is closed, if it can be told. */
+  /** Notifies the other end that this one is closed, if it can be reached. */
   end(from: Host, to: Host, arrived: () => void): void {
     const { sim } = this;
     const until = sim.now + FIN.forMs;

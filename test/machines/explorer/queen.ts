@@ -1,4 +1,4 @@
-/** A simulated machine that runs a queen: the real machines and the real watch of silence. */
+/** A simulated computer that runs a queen: the real state machines and the real watch of silence. */
 import { type ActorRefFrom, createActor, fromCallback, fromPromise } from 'xstate';
 import { watchSilence } from '../../../actors/net/watch-silence.js';
 import { silenceLimits } from '../../../machines/backoff.js';
@@ -24,16 +24,16 @@ export class SimQueen implements Host {
   readonly id: string;
   /** Streams whose end here is open. */
   readonly streams = new Set<Stream>();
-  /** What its readers are shown of each hive. */
+  /** The state of each hive as readers of the queen see it. */
   readonly shown = new Map<string, { state: string; stale: boolean }>();
   private known = new Map<string, KnownHive>();
   private runs = 0;
 
   /** Closes every stream as soon as it is open. */
   flapping = false;
-  /** One of the first documents, which does not say its name. */
+  /** A queen of the first implementation: it sends no id. */
   readonly old: boolean;
-  /** It keeps a stream that it has when the hive announces itself again. */
+  /** It keeps an open stream when the hive announces itself again. */
   private readonly keeps: boolean;
 
   constructor(
@@ -51,7 +51,7 @@ export class SimQueen implements Host {
   get url(): string {
     return `http://${this.name}`;
   }
-  private get told(): string | null {
+  private get sentId(): string | null {
     return this.old ? null : this.id;
   }
 
@@ -82,7 +82,7 @@ export class SimQueen implements Host {
       },
       actions: {
         publish: ({ context }, shown) => {
-          sim.say(`${this.name} shows ${context.hiveId} ${shown.state}${shown.stale ? ', stale' : ''}`);
+          sim.log(`${this.name} shows ${context.hiveId} ${shown.state}${shown.stale ? ', stale' : ''}`);
           this.shown.set(context.hiveId, shown);
           const { hiveId, hiveUrl, instance, trusted } = context;
           if (shown.state === 'streaming') this.known.set(hiveId, { hiveId, hiveUrl, instance, trusted });
@@ -102,7 +102,7 @@ export class SimQueen implements Host {
     const search = createActor(discoveryMachine.provide({ actors: { searchHosts } }), { clock, inspect });
     search.subscribe({ error: onError });
     this.search = search;
-    sim.say(`${this.name} starts`);
+    sim.log(`${this.name} starts`);
     this.subscriptions.start([...this.known.values()]);
     search.start();
   }
@@ -120,7 +120,7 @@ export class SimQueen implements Host {
   }
 
   kill({ power }: { power: boolean }): void {
-    this.world.sim.say(`${this.name} ${power ? 'is killed' : 'loses power'}`);
+    this.world.sim.log(`${this.name} ${power ? 'is killed' : 'loses power'}`);
     this.process = null;
     this.powered = power;
     const { streams } = this;
@@ -139,7 +139,7 @@ export class SimQueen implements Host {
       sendBack(event);
     };
     const stream = new Stream({
-      ...{ sim, network, hive, queen: this, queenId: this.told, stallMs: this.world.stallMs },
+      ...{ sim, network, hive, queen: this, queenId: this.sentId, stallMs: this.world.stallMs },
       instance: this.old ? null : `${this.id}-state`,
       accept: (one) => hive.accept(one),
       closedAtHive: (one, reason) => hive.closed(one, reason),
@@ -174,26 +174,26 @@ export class SimQueen implements Host {
     };
   }
 
-  /** Asks a hive to announce itself at one of our URLs, unless it is read already. */
+  /** Asks a hive for an announcement to a URL of this queen, unless it is read already. */
   async ask(hive: SimHive, url: string): Promise<void> {
     if (this.shown.get(hive.id)?.state === 'streaming' && url === this.url) {
       throw { kind: 'identity', message: `hive ${hive.id} streams already` };
     }
-    // Whoever finds a hive for it may not know its name.
-    const told = this.world.sim.chance() < 0.2 ? null : this.told;
-    await this.world.network.request(this, hive, () => hive.asked(url, told));
+    // A `queen_id` is optional in the request.
+    const queenId = this.world.sim.chance() < 0.2 ? null : this.sentId;
+    await this.world.network.request(this, hive, () => hive.asked(url, queenId));
   }
 
   /** A hive announces itself. */
   ready(hive: SimHive, hiveUrl: string): { queenId: string | null; run: string | null } {
     const run = this.old ? null : `run-${this.runs}`;
-    if (this.keeps && this.health(hive).reads) return { queenId: this.told, run };
+    if (this.keeps && this.health(hive).reads) return { queenId: this.sentId, run };
     const answer = this.subscriptions?.call('hive.ready', {
       ...{ hiveId: hive.id, hiveUrl, instance: hive.instance, trusted: false },
       at: this.clock.now(),
     });
     if (answer?.outcome !== 'subscribed') throw { kind: 'conflict', message: answer?.outcome ?? 'no answer' };
-    return { queenId: this.told, run };
+    return { queenId: this.sentId, run };
   }
 
   health(hive: SimHive): { run: string | null; reads: boolean | null } {

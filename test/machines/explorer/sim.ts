@@ -1,6 +1,6 @@
-/** Simulated time and chance: events in order of time, timers counted for each process, everything from one seed. */
+/** Simulated time and randomness from one seed: events in order of time, and a count of timers per process. */
 
-/** What is printed of a failure: enough to see what led to it. */
+/** Lines printed with a failure. */
 const TRACE_MAX = 60;
 
 export interface Pending {
@@ -46,7 +46,7 @@ export class Sim {
     return items[Math.floor(this.chance() * items.length)] as T;
   }
 
-  say(line: string): void {
+  log(line: string): void {
     this.lines.push(`${(this.now / 1000).toFixed(3).padStart(11)} s  ${line}`);
     if (this.lines.length > 2 * TRACE_MAX) this.lines = this.lines.slice(-TRACE_MAX);
   }
@@ -78,7 +78,7 @@ export class Sim {
   step(): void {
     let entry = this.pop();
     while (entry && !entry.run) entry = this.pop();
-    if (!entry?.run) throw new Error('nothing is left to happen');
+    if (!entry?.run) throw new Error('no events are left');
     this.now = entry.at;
     const { run } = entry;
     entry.run = null;

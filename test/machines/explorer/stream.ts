@@ -2,9 +2,9 @@
 import type { Host, Network } from './network.js';
 import type { Sim } from './sim.js';
 
-/** How the hive's end hears of the stream's life, and the queen's. */
+/** The callbacks of both ends. */
 export interface StreamEnds {
-  /** At the hive, when the request arrived: how it closes its end. Throws a `Failure` when it refuses. */
+  /** At the hive, when the request arrives. Throws a `Failure` when it refuses. */
   accept: (stream: Stream) => void;
   closedAtHive: (stream: Stream, reason: string) => void;
   opened: () => void;
@@ -20,7 +20,7 @@ export interface StreamInput extends StreamEnds {
   queen: Host;
   queenId: string | null;
   instance: string | null;
-  /** The hive closes a stream of which nothing was taken for so long. */
+  /** The hive closes a stream whose reader took nothing for so long. */
   stallMs: number;
 }
 
@@ -49,7 +49,7 @@ export class Stream {
     this.atHive = true;
     this.takenAt = sim.now;
     this.input.accept(this);
-    // Some break off right behind their request.
+    // Some connections break right after the request.
     if (network.rough && sim.chance() < 0.03) {
       this.forgetAtHive();
       this.forgetAtQueen();
@@ -82,12 +82,12 @@ export class Stream {
     const { sim, network, hive, queen, stallMs } = this.input;
     const isDead = network.link(hive, queen) !== 'good' || network.link(queen, hive) !== 'good' || !queen.powered;
     if (isDead || this.vanished) {
-      if (sim.now - this.takenAt >= stallMs) this.closeAtHive('it took nothing for long');
+      if (sim.now - this.takenAt >= stallMs) this.closeAtHive('it took nothing for too long');
       return;
     }
     this.takenAt = sim.now;
     if (!this.atQueen || queen.process !== this.queenProcess) {
-      // Its kernel knows no such connection.
+      // The queen's kernel has no such connection.
       sim.after(network.delay(), () => this.closeAtHive('reset'));
       return;
     }
@@ -96,7 +96,7 @@ export class Stream {
     });
   }
 
-  /** The hive closes it; the queen hears of that when it can. */
+  /** The hive closes it; the queen is notified if it can be reached. */
   closeAtHive(reason: string): void {
     if (!this.atHive) return;
     this.atHive = false;
@@ -106,7 +106,7 @@ export class Stream {
     this.input.closedAtHive(this, reason);
   }
 
-  /** The queen closes it; the hive hears of that when it can. */
+  /** The queen closes it; the hive is notified if it can be reached. */
   closeAtQueen(): void {
     if (!this.atQueen) return;
     this.atQueen = false;
@@ -114,7 +114,7 @@ export class Stream {
     if (!this.vanished) network.end(queen, hive, () => this.loseAtHive('it closed the connection'));
   }
 
-  /** One end forgets it, and the other is not told: a firewall, a host without power. */
+  /** One end drops it without a notification of the other: a firewall, a host without power. */
   forgetAtHive(): void {
     if (!this.atHive) return;
     this.atHive = false;
@@ -131,9 +131,9 @@ export class Stream {
     this.input.closedAtHive(this, reason);
   }
 
-  private endAtQueen(tell: () => void): void {
+  private endAtQueen(notify: () => void): void {
     if (!this.atQueen) return;
     this.atQueen = false;
-    tell();
+    notify();
   }
 }

@@ -1,6 +1,6 @@
 /**
- * A swarm of simulated hosts: rough times, in which everything breaks at random, and quiet ones, in which everything
- * must be well within a bound and stay so.
+ * A swarm of simulated hosts, with phases of random faults, and quiet phases in which everything must recover within a
+ * bound and stay so.
  */
 import type { AnyActorRef, InspectionEvent } from 'xstate';
 import { check, checkQuiet, checkStorm, STALL_SOON_MS } from './checks.js';
@@ -13,8 +13,8 @@ import { Sim } from './sim.js';
 export class ExplorerFailure extends Error {}
 
 /**
- * Within so long after the last fault all is well: a silent stream found (10 intervals of 10 s) and, for a hive that has moved
- * meanwhile and calls nobody, a round of the search after that (60 s), a backoff of 30 s, a time-out or two.
+ * The time for recovery after the last fault: a silent stream is found (10 intervals of 10 s), then a hive that has moved
+ * and does not announce itself by a round of the search (60 s), a backoff of 30 s, a time-out or two.
  */
 const HEALED_MS = 200_000;
 
@@ -23,14 +23,14 @@ export class World {
   readonly network: Network;
   readonly hives: SimHive[];
   readonly queens: SimQueen[];
-  /** When a hive finds out that nothing is taken of a stream: soon, or as late as a kernel without /proc. */
+  /** When a hive finds out that a reader takes nothing: soon, or as late as on a kernel without /proc. */
   readonly stallMs: number;
   /** The queens have a list of all hives, and search for them. */
   readonly searches: boolean;
-  /** The connections that each hive had when it became quiet. */
+  /** The connections of each hive at the start of the quiet phase. */
   quietConnections = new Map<string, string>();
   private failure: string | null = null;
-  /** How often the machines asked for or announced since it must be quiet. */
+  /** Since when nothing may change; null in a phase with faults. */
   quietSince: number | null = null;
   private roughUntil = 0;
 
@@ -59,7 +59,7 @@ export class World {
 
   queenAt(url: string): SimQueen {
     const name = /^http:\/\/(q\d+)/.exec(url)?.[1];
-    return this.queens.find((queen) => queen.name === name && !url.endsWith('-unreachable')) ?? this.nobody;
+    return this.queens.find((queen) => queen.name === name && !url.endsWith('-unreachable')) ?? this.unreachable;
   }
 
   hiveAt(url: string): SimHive {
@@ -70,11 +70,11 @@ export class World {
     return nowhere;
   }
 
-  /** Where packets go that are for nobody. */
-  private get nobody(): SimQueen {
-    const nobody = new SimQueen(this, 99, { old: true, keeps: false });
-    nobody.powered = false;
-    return nobody;
+  /** The receiver of packets to unknown URLs. */
+  private get unreachable(): SimQueen {
+    const unreachable = new SimQueen(this, 99, { old: true, keeps: false });
+    unreachable.powered = false;
+    return unreachable;
   }
 
   fail(message: string): void {
@@ -84,7 +84,7 @@ export class World {
   /** Looks for events that are sent to an actor that has ended. */
   watch(host: Host): (event: InspectionEvent) => void {
     return (event) => {
-      // What ends with its process may still be told things.
+      // Events to actors that end with their process are fine.
       if (host.process === null) return;
       if (event.type !== '@xstate.event' || event.event.type.startsWith('xstate.')) return;
       const to = event.actorRef as AnyActorRef;
@@ -99,7 +99,7 @@ export class World {
     this.quietSince = null;
     const forMs = sim.pick([5_000, 60_000, 60_000, 600_000, 5_400_000]);
     this.roughUntil = sim.now + forMs;
-    sim.say(`-- rough for ${forMs / 1000} s`);
+    sim.log(`-- rough for ${forMs / 1000} s`);
     const gapMs = forMs / 8;
     const next = () => {
       if (sim.now >= this.roughUntil) return this.beQuiet();
@@ -115,13 +115,13 @@ export class World {
     this.network.rough = false;
     for (const queen of this.queens) queen.flapping = false;
     for (const host of [...this.queens, ...this.hives]) if (host.process === null) host.start();
-    sim.say('-- all is repaired');
+    sim.log('-- all is repaired');
     sim.after(HEALED_MS, () => {
       this.quietSince = sim.now;
       this.quietConnections.clear();
       checkQuiet(this);
       const forMs = sim.pick([0, 30_000, 600_000, 7_200_000]);
-      sim.say(`-- quiet for ${forMs / 1000} s`);
+      sim.log(`-- quiet for ${forMs / 1000} s`);
       sim.after(forMs, () => {
         checkQuiet(this);
         this.beRough();
@@ -129,10 +129,10 @@ export class World {
     });
   }
 
-  /** One event of the simulation, and whatever the machines make of it. @throws ExplorerFailure */
+  /** One event of the simulation, and the transitions that it causes. @throws ExplorerFailure */
   async step(): Promise<void> {
     this.sim.step();
-    // What promises resolved is told to the machines now.
+    // Lets the machines take the results of promises.
     for (let i = 0; i < 10; i += 1) await null;
     check(this);
     checkStorm(this);
