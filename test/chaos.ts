@@ -1,6 +1,6 @@
 /**
- * Faults at random for as long as one likes: `node dist/test/chaos.js --seconds 600`. Each fault is one line, each quiet
- * period is one, and the end is a table. The exit code is 1 when an invariant did not hold.
+ * Random faults in a swarm of real processes: `node dist/test/chaos.js --seconds 600`. Prints one line per fault and quiet
+ * period, and a table at the end. The exit code is 1 when an invariant did not hold.
  */
 import { parseArgs } from 'node:util';
 import { ChaosFailure, type ChaosReport } from './helpers/chaos/report.js';
@@ -8,10 +8,10 @@ import { chaos } from './helpers/chaos/run.js';
 
 const HELP = `Usage: node dist/test/chaos.js [options]
 
-  --seed <n>         which sequence of faults; without it a new one
-  --seconds <n>      for so long (60)
-  --faults <n>       or so many
-  --hives <n>        in a swarm of so many (3)
+  --seed <n>         seed of the sequence of faults; random without it
+  --seconds <n>      duration (60)
+  --faults <n>       number of faults, instead of a duration
+  --hives <n>        hives in the swarm (3)
   --together <n>     at most so many between two quiet periods (5)
   --only <kind>      faults of this kind only (repeatable)`;
 
@@ -31,7 +31,7 @@ if (values.help) {
   process.exit(0);
 }
 
-/** What must end with this process: the last begun ends first. */
+/** What ends with this process: the last started ends first. */
 const ends: (() => unknown)[] = [];
 async function tidy(): Promise<void> {
   for (const end of ends.splice(0).reverse()) await end();
@@ -43,11 +43,11 @@ const numbers = (['seconds', 'faults', 'hives', 'together'] as const).flatMap((n
   values[name] === undefined ? [] : [[name, count(name, values[name])] as const],
 );
 const seed = values.seed === undefined ? Math.floor(Math.random() * 1e6) : count('seed', values.seed);
-const say = (line: string) => console.log(`${new Date().toISOString().slice(11, 23)} ${line}`);
+const log = (line: string) => console.log(`${new Date().toISOString().slice(11, 23)} ${line}`);
 try {
   const report = await chaos(
     { teardown: (end: () => unknown) => void ends.push(end) },
-    { seed, say, ...Object.fromEntries(numbers), ...(values.only ? { only: values.only } : {}) },
+    { seed, log, ...Object.fromEntries(numbers), ...(values.only ? { only: values.only } : {}) },
   );
   summarise(report);
 } catch (error) {
@@ -60,16 +60,16 @@ process.exit();
 function count(name: string, text: string): number {
   const number = Number(text);
   if (Number.isInteger(number) && number >= 0) return number;
-  console.error(`--${name} wants a whole number, not ${text}`);
+  console.error(`--${name} needs a whole number, not ${text}`);
   process.exit(2);
 }
 
-function summarise({ faults, quiets, kinds, growthMb, beats }: ChaosReport): void {
+function summarise({ faults, quiets, kinds, growthMb, heartbeats }: ChaosReport): void {
   console.log(`\n${'fault'.padEnd(22)}times  slowest healing`);
   for (const [kind, { count, slowestMs }] of Object.entries(kinds).sort(([a], [b]) => a.localeCompare(b))) {
     console.log(`${kind.padEnd(22)}${String(count).padStart(5)}  ${(slowestMs / 1000).toFixed(1).padStart(5)} s`);
   }
   console.log(
-    `\nseed ${seed}: ${faults} faults, ${quiets} quiet periods, ${beats} events; nothing grew by more than ${Math.round(growthMb)} MiB`,
+    `\nseed ${seed}: ${faults} faults, ${quiets} quiet periods, ${heartbeats} events; nothing grew by more than ${Math.round(growthMb)} MiB`,
   );
 }

@@ -1,4 +1,4 @@
-/** Chance from a seed, so that a plan can be made a second time. */
+/** Random numbers from a seed, so that a plan can be repeated. */
 
 /** mulberry32: small, and the same everywhere. */
 export class Chance {

@@ -1,30 +1,30 @@
-/** A fault, and what chance chooses for it. */
+/** A fault, and the random choices for it. */
 import type { Chance } from './chance.js';
 import type { Hive, Member } from './member.js';
 import type { Swarm } from './swarm.js';
 
 export interface Fault {
   kind: string;
-  /** What happens, as one sentence without its full stop. */
+  /** What happens, in one line of the log. */
   line: string;
-  /** What it does something to; faults of one thing follow each other. */
+  /** What it affects; faults with a common key run one after the other. */
   keys: string[];
   /** The hives whose streams it may end. */
   touches: string[];
-  /** It leaves connections that neither end can know to be dead: found out by asking, which takes longer. */
+  /** It leaves dead connections that look open at both ends. Health checks find them, which takes longer. */
   silent?: boolean;
   run: () => Promise<void>;
 }
 
-/** Kinds of faults, with how often each is drawn among the others. Their order is part of a seed's plan. */
-export type Drawers = Record<string, { weight: number; make: () => Omit<Fault, 'kind'> }>;
+/** Kinds of faults and their weights. Their order is part of a seed's plan. */
+export type FaultKinds = Record<string, { weight: number; make: () => Omit<Fault, 'kind'> }>;
 
 export const seconds = (ms: number) => `${ms / 1000} s`;
 export const back = (afterMs: number) =>
   afterMs === 0 ? 'and returns at once' : `and returns after ${seconds(afterMs)}`;
 
 export class Choice {
-  /** With odd seeds the queen lives through it all, with even ones the first hive: whether they grow is seen in them. */
+  /** Never restarted, so that growth shows: the queen with odd seeds, the first hive with even ones. */
   readonly spared: Member | undefined;
   readonly allHives: string[];
 
@@ -42,18 +42,18 @@ export class Choice {
     return this.chance.pick(this.swarm.hives);
   }
 
-  /** Frozen, even the spared one goes on afterwards. */
-  anyoneAtAll(): Member {
+  /** Any process, for faults that do not end it. */
+  anyMember(): Member {
     return this.chance.pick([this.swarm.queen, ...this.swarm.hives]);
   }
 
-  /** Who may die; the queen twice as often as a hive. */
-  mortal(): Member {
+  /** A process that may be restarted; the queen twice as often as a hive. */
+  restartable(): Member {
     const { queen, hives } = this.swarm;
     return this.chance.pick([queen, queen, ...hives].filter((member) => member !== this.spared));
   }
 
-  mortalHive(): Hive {
+  restartableHive(): Hive {
     return this.chance.pick(this.swarm.hives.filter((one) => one !== this.spared));
   }
 
@@ -67,11 +67,11 @@ export class Choice {
   }
 }
 
-/** The next of the plan. */
-export function draw(chance: Chance, drawers: Drawers, only?: string[]): Fault {
-  const drawn = Object.entries(drawers).filter(([kind]) => only?.includes(kind) ?? true);
+/** The next fault of the plan. */
+export function draw(chance: Chance, faultKinds: FaultKinds, only?: string[]): Fault {
+  const drawn = Object.entries(faultKinds).filter(([kind]) => only?.includes(kind) ?? true);
   const total = drawn.reduce((sum, [, { weight }]) => sum + weight, 0);
-  if (total === 0) throw new Error(`no such kinds: ${only}; there are: ${Object.keys(drawers)}`);
+  if (total === 0) throw new Error(`no such kinds: ${only}; there are: ${Object.keys(faultKinds)}`);
   let at = chance.next() * total;
   const found = drawn.find(([, { weight }]) => {
     at -= weight;

@@ -1,14 +1,14 @@
-/** The swarm as somebody sees it who reads the queen's stream. */
+/** The swarm as a reader of the queen's stream sees it. */
 import http from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createParser } from 'eventsource-parser';
 
-/** What the queen's readers see, followed from one of her lives to the next. */
+/** Follows the queen's stream, also across its restarts. */
 export class Follower {
   readonly states = new Map<string, { state: string; stale: boolean; url: string }>();
-  readonly beats = new Map<string, number>();
-  /** Changes to anything but fresh streaming, since they were last taken. */
-  unrest: string[] = [];
+  readonly heartbeats = new Map<string, number>();
+  /** Changes to any state but fresh streaming, since the list was last cleared. */
+  changes: string[] = [];
   total = 0;
   private last = new Map<string, { url: string; timestamp: string }>();
   private request: http.ClientRequest | null = null;
@@ -24,7 +24,7 @@ export class Follower {
     void this.follow();
   }
 
-  /** Since the last event of a hive was made: all processes have one clock. */
+  /** The age of the last event of a hive: all processes have one clock. */
   ageMs(name: string): number {
     return Date.now() - Date.parse(this.last.get(name)?.timestamp ?? '1970-01-01T00:00:00.000Z');
   }
@@ -34,7 +34,7 @@ export class Follower {
     this.request?.destroy();
   }
 
-  private isGhost(id: string): boolean {
+  private isUnknown(id: string): boolean {
     return !this.hives.some(({ name }) => name === id);
   }
 
@@ -43,8 +43,8 @@ export class Follower {
       await new Promise<void>((resolve) => {
         const agent = new http.Agent({ keepAlive: false });
         this.request = http.get(`${this.urlOf()}/v1/heartbeats/stream`, { agent }, (response) => {
-          const heardHere = new Set<string>();
-          const parser = createParser({ onEvent: ({ event, data }) => this.hear(event, data, heardHere) });
+          const seenHere = new Set<string>();
+          const parser = createParser({ onEvent: ({ event, data }) => this.receive(event, data, seenHere) });
           response.setEncoding('utf8');
           response.on('data', (chunk: string) => parser.feed(chunk));
           response.on('error', () => {});
@@ -57,19 +57,19 @@ export class Follower {
     }
   }
 
-  private hear(event: string | undefined, text: string, heardHere: Set<string>): void {
-    if (event === 'lagged') this.violate(`the queen's stream says that its reader lagged: ${text}`);
+  private receive(event: string | undefined, text: string, seenHere: Set<string>): void {
+    if (event === 'lagged') this.violate(`the queen's stream has an event lagged: ${text}`);
     if (event !== 'heartbeat') return;
     const data = JSON.parse(text);
     const id: string = data.hive_id;
     if (data.type === 'queen') {
-      for (const one of data.hive_ids) if (this.isGhost(one)) this.violate(`the queen lists a ghost: ${one}`);
+      for (const one of data.hive_ids) if (this.isUnknown(one)) this.violate(`the queen lists an unknown hive: ${one}`);
       return;
     }
-    if (this.isGhost(id)) this.violate(`the queen's stream tells of a ghost: ${text.slice(0, 300)}`);
+    if (this.isUnknown(id)) this.violate(`the queen's stream has an unknown hive: ${text.slice(0, 300)}`);
     if (data.type === 'hive_state') {
       this.states.set(id, { state: data.state, stale: data.stale, url: data.hive_url });
-      if (data.state !== 'streaming' || data.stale) this.unrest.push(text);
+      if (data.state !== 'streaming' || data.stale) this.changes.push(text);
       return;
     }
     const state = this.states.get(id);
@@ -78,15 +78,15 @@ export class Follower {
     }
     const url = state?.url ?? '';
     const before = this.last.get(id);
-    // The first of a connection may be the latest of the one before; another instance has a clock of its own.
-    const again = !heardHere.has(id) && before?.timestamp === data.timestamp;
-    if (before?.url === url && data.timestamp <= before.timestamp && !again) {
+    // The first event of a connection may repeat the last one of the connection before.
+    const repeated = !seenHere.has(id) && before?.timestamp === data.timestamp;
+    if (before?.url === url && data.timestamp <= before.timestamp && !repeated) {
       const what = data.timestamp === before.timestamp ? 'twice' : `after ${before.timestamp}`;
       this.violate(`telemetry of ${id} of ${data.timestamp} came ${what}, received at ${data.received_at}`);
     }
     this.last.set(id, { url, timestamp: data.timestamp });
-    heardHere.add(id);
+    seenHere.add(id);
     this.total++;
-    this.beats.set(id, (this.beats.get(id) ?? 0) + 1);
+    this.heartbeats.set(id, (this.heartbeats.get(id) ?? 0) + 1);
   }
 }

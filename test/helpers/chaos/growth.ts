@@ -1,4 +1,4 @@
-/** Memory and descriptors of the processes that live, against what they were once warm. */
+/** Memory and descriptors of the running processes, compared with those after their warm-up. */
 import { getJson } from '../http.js';
 import type { RbeeProcess } from '../process.js';
 import { metric } from './invariants.js';
@@ -27,12 +27,12 @@ export class Growth {
     return sizes.filter((size) => size !== null).join(', ');
   }
 
-  private async measureOne({ name, now, port, bornAt }: Member): Promise<string | null> {
+  private async measureOne({ name, now, port, startedAtMs }: Member): Promise<string | null> {
     if (!now) return null;
     const { body } = await getJson(`${direct({ port })}/metrics`);
     const rssMb = (metric(body, 'process_resident_memory_bytes') ?? 0) / 2 ** 20;
     const fds = metric(body, 'process_open_fds') ?? 0;
-    if (performance.now() - bornAt > WARM_UP_MS && !this.warm.has(now)) this.warm.set(now, { rssMb, fds });
+    if (performance.now() - startedAtMs > WARM_UP_MS && !this.warm.has(now)) this.warm.set(now, { rssMb, fds });
     const warm = this.warm.get(now);
     if (!warm) return `${name} ${Math.round(rssMb)} MiB ${fds} fds`;
     const grownMb = rssMb - warm.rssMb;

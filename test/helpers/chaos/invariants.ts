@@ -1,10 +1,10 @@
-/** What holds in a swarm where nothing is wrong, asked of each process itself. */
+/** What must hold in a swarm without faults, checked at each process. */
 import { getJson } from '../http.js';
 import { direct, type Hive } from './member.js';
 import type { Machine } from './report.js';
 import type { Swarm } from './swarm.js';
 
-/** The last event of a hive is not older, or what was held back on the way is still arriving. */
+/** The last event of a hive is not older; otherwise delayed events are still arriving. */
 const FRESH_MS = 1_800;
 /** A conflict is shown for 90 s after the last refusal, by a clock that a frozen queen stops. */
 const CONFLICT_MS_MAX = 130_000;
@@ -16,11 +16,11 @@ interface Entry {
   stale: boolean;
 }
 
-/** What is not as it must be, by name. */
-export async function look(swarm: Swarm): Promise<Map<string, string>> {
+/** The problems, by name of the process. */
+export async function problemsOf(swarm: Swarm): Promise<Map<string, string>> {
   const problems = new Map<string, string>();
-  const hers = (what: string) => getJson(`${direct(swarm.queen)}/v1/${what}`);
-  const [{ body: fleet }, { body: live }] = await Promise.all([hers('hives'), hers('machines')]);
+  const fromQueen = (what: string) => getJson(`${direct(swarm.queen)}/v1/${what}`);
+  const [{ body: fleet }, { body: live }] = await Promise.all([fromQueen('hives'), fromQueen('machines')]);
   const names = swarm.hives.map(({ name }) => name);
   const others = (live.machines as Machine[]).filter((machine) => !names.some((name) => isOf(name, machine)));
   const queen = differences(others, { discovery: 1, jobs: 1 });
@@ -28,20 +28,27 @@ export async function look(swarm: Swarm): Promise<Map<string, string>> {
   for (const { hive_id, hive_url } of fleet.conflicts) {
     const since = swarm.retired.get(hive_url);
     if (since === undefined || performance.now() - since > CONFLICT_MS_MAX) {
-      queen.push(`a conflict of a ghost: ${hive_id} at ${hive_url}`);
+      queen.push(`a conflict of an unknown hive: ${hive_id} at ${hive_url}`);
     }
   }
   if (queen.length > 0) problems.set('queen', queen.join('; '));
   await Promise.all(
     swarm.hives.map(async (hive) => {
-      const wrong = await lookAt(swarm, hive, fleet.hives, live.machines).catch((error: Error) => [error.message]);
+      const wrong = await problemsOfHive(swarm, hive, fleet.hives, live.machines).catch((error: Error) => [
+        error.message,
+      ]);
       if (wrong.length > 0) problems.set(hive.name, wrong.join('; '));
     }),
   );
   return problems;
 }
 
-async function lookAt({ follower }: Swarm, hive: Hive, entries: Entry[], hers: Machine[]): Promise<string[]> {
+async function problemsOfHive(
+  { follower }: Swarm,
+  hive: Hive,
+  entries: Entry[],
+  queenMachines: Machine[],
+): Promise<string[]> {
   const { name } = hive;
   const entry = entries.find(({ hive_id }) => hive_id === name);
   const [{ body }, { body: metrics }] = await Promise.all([
@@ -58,23 +65,23 @@ async function lookAt({ follower }: Swarm, hive: Hive, entries: Entry[], hers: M
     entry && `${entry.hive_url} ${entry.state} ${entry.stale}`,
     `${hive.inbound.url} streaming false`,
   );
-  const mine = hers.filter((machine) => isOf(name, machine)).map(({ machine, state }) => `${machine} ${state}`);
-  expect('its subscription', mine.join(), 'hive-subscription streaming');
+  const own = queenMachines.filter((machine) => isOf(name, machine)).map(({ machine, state }) => `${machine} ${state}`);
+  expect('its subscription', own.join(), 'hive-subscription streaming');
   const connection = machines.find(({ machine }) => machine === 'hive-connection');
   expect('its connection', connection?.state, 'streaming');
   expect('its connection counts', connection?.context.readers, 1);
   expect('the number of its readers', metric(metrics, 'rbee_heartbeat_stream_readers'), 1);
   const shown = follower.states.get(name);
-  expect("what the queen's readers see", `${shown?.state} ${shown?.stale}`, 'streaming false');
+  expect('its state in the stream of the queen', `${shown?.state} ${shown?.stale}`, 'streaming false');
   const ageMs = follower.ageMs(name);
   if (ageMs > FRESH_MS) wrong.push(`the last event is ${ageMs} ms old`);
   return wrong;
 }
 
-/** A machine of the queen that is there for the hive of this name. */
+/** Whether this is a machine of the queen for the hive of this name. */
 const isOf = (name: string, { id }: Machine) => id.split('/').includes(name);
 
-/** Where the kinds of live machines are not in the numbers that they must be. */
+/** The kinds of machines that do not have the wanted count. */
 function differences(machines: Machine[], wanted: Record<string, number>): string[] {
   const counts: Record<string, number> = {};
   for (const { machine } of machines) counts[machine] = (counts[machine] ?? 0) + 1;

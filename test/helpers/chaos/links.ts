@@ -1,22 +1,22 @@
-/** What happens to connections between processes that all live. */
+/** Faults of the connections between running processes. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { TcpProxy } from '../proxy.js';
-import { type Choice, type Drawers, type Fault, seconds } from './fault.js';
+import { type Choice, type Fault, type FaultKinds, seconds } from './fault.js';
 
-/** The queen has noticed by then, after ten silent intervals; a hive that she does not tell learns it while settling. */
+/** The queen has noticed by then, after ten silent intervals; the hive may notice only while the swarm settles. */
 const FORGOTTEN_MS = 12_000;
 
 interface Way extends Pick<Fault, 'keys' | 'touches'> {
   words: string;
-  /** Asked when the fault happens: a hive may have moved by then. */
+  /** Read when the fault happens: a hive may have moved by then. */
   proxies: () => TcpProxy[];
 }
 
-export const wayTo = (hive: string) => `the queen's way to ${hive}`;
+export const wayTo = (hive: string) => `from the queen to ${hive}`;
 export const linkKey = (way: string) => `link ${way}`;
-const wayFrom = (hive: string) => `${hive}'s way to the queen`;
+const wayFrom = (hive: string) => `from ${hive} to the queen`;
 
-export function brokenLinks(choice: Choice): Drawers {
+export function brokenLinks(choice: Choice): FaultKinds {
   const { chance } = choice;
   const links = () => drawWay(choice);
   return {
@@ -43,7 +43,7 @@ export function brokenLinks(choice: Choice): Drawers {
           await proxy.refuse();
           if (cut) proxy.cut();
         };
-        return { keys, touches, line, run: () => forAWhile(proxies(), ms, act) };
+        return { keys, touches, line, run: () => during(proxies(), ms, act) };
       },
     },
     'half-open': {
@@ -52,14 +52,14 @@ export function brokenLinks(choice: Choice): Drawers {
         const { words, keys, touches, proxies } = links();
         const ms = chance.ms(2, 15);
         const line = `${words}: nothing passes and nothing ends for ${seconds(ms)}`;
-        return { keys, touches, line, run: () => forAWhile(proxies(), ms, (proxy) => proxy.halfOpen()) };
+        return { keys, touches, line, run: () => during(proxies(), ms, (proxy) => proxy.halfOpen()) };
       },
     },
     forgotten: {
       weight: 2,
       make: () => {
         const { words, keys, touches, proxies } = links();
-        const line = `${words}: what stands is never forwarded again, nor ended`;
+        const line = `${words}: open connections are neither forwarded nor closed any more`;
         const run = async () => {
           for (const proxy of proxies()) proxy.forget();
           await sleep(FORGOTTEN_MS);
@@ -74,7 +74,7 @@ export function brokenLinks(choice: Choice): Drawers {
         const byMs = chance.ms(0.05, 2.5);
         const ms = chance.ms(1, 8);
         const line = `${words}: everything is ${seconds(byMs)} late for ${seconds(ms)}`;
-        return { keys, touches, line, run: () => forAWhile(proxies(), ms, (proxy) => proxy.delay(byMs)) };
+        return { keys, touches, line, run: () => during(proxies(), ms, (proxy) => proxy.delay(byMs)) };
       },
     },
     throttled: {
@@ -84,13 +84,13 @@ export function brokenLinks(choice: Choice): Drawers {
         const bytesPerS = Math.round(100 + chance.next() * 1500);
         const ms = chance.ms(3, 12);
         const line = `${words}: ${bytesPerS} bytes/s for ${seconds(ms)}`;
-        return { keys, touches, line, run: () => forAWhile(proxies(), ms, (proxy) => proxy.throttle(bytesPerS)) };
+        return { keys, touches, line, run: () => during(proxies(), ms, (proxy) => proxy.throttle(bytesPerS)) };
       },
     },
   };
 }
 
-/** Both ways of a hive at once, as a cable has them, or one proxy. */
+/** Both directions at once, as with a cable, or one proxy. */
 function drawWay(choice: Choice): Way {
   if (choice.chance.odds(0.5)) return drawProxy(choice);
   const one = choice.hive();
@@ -114,7 +114,7 @@ function drawProxy(choice: Choice): Way {
   return { ...way, keys: [linkKey(way.words)] };
 }
 
-async function forAWhile(proxies: TcpProxy[], ms: number, act: (proxy: TcpProxy) => unknown): Promise<void> {
+async function during(proxies: TcpProxy[], ms: number, act: (proxy: TcpProxy) => unknown): Promise<void> {
   await Promise.all(proxies.map(act));
   await sleep(ms);
   await Promise.all(proxies.map((proxy) => proxy.heal()));

@@ -1,8 +1,8 @@
-/** Who belongs to a swarm. */
+/** The processes of a swarm. */
 import type { RbeeProcess } from '../process.js';
 import type { TcpProxy } from '../proxy.js';
 
-/** A process of the swarm through all of its lives. */
+/** A process of the swarm; it may be started many times. */
 export interface Member {
   name: string;
   kind: 'queen' | 'hive';
@@ -10,14 +10,14 @@ export interface Member {
   port: number;
   args: () => string[];
   now: RbeeProcess | null;
-  /** When this life began, by the monotonic clock. */
-  bornAt: number;
-  /** The stderr of lives that ended since the last quiet period. */
+  /** Monotonic. */
+  startedAtMs: number;
+  /** The stderr of runs that ended since the last quiet period. */
   past: string[];
 }
 
 export interface Hive extends Member {
-  /** The queen's way to it, and its way to the queen. */
+  /** The proxies from the queen to it, and from it to the queen. */
   inbound: TcpProxy;
   uplink: TcpProxy;
 }

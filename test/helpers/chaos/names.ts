@@ -1,10 +1,10 @@
-/** Hives that are taken for each other. */
+/** Hives that are confused with each other: swapped URLs, duplicate names. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Choice, type Drawers, seconds } from './fault.js';
+import { type Choice, type FaultKinds, seconds } from './fault.js';
 import { linkKey, wayTo } from './links.js';
 import type { Hive } from './member.js';
 
-export function mistakenNames(choice: Choice): Drawers {
+export function confusedHives(choice: Choice): FaultKinds {
   const { swarm, chance } = choice;
   const { hives } = swarm;
   return {
@@ -34,18 +34,18 @@ export function mistakenNames(choice: Choice): Drawers {
         };
       },
     },
-    namesake: {
+    duplicate: {
       weight: 2,
       make: () => {
-        const who = choice.hive();
+        const hive = choice.hive();
         const ms = chance.ms(2, 12);
         const copied = chance.odds(0.4);
         const how = chance.pick(['SIGKILL', 'SIGTERM'] as const);
         return {
-          keys: [`namesake of ${who.name}`, ...(copied ? [who.name] : [])],
-          touches: [who.name],
-          line: `a second ${who.name}, ${copied ? 'with a copy of its state' : 'with a state of its own'}, runs for ${seconds(ms)} and ends by ${how}`,
-          run: () => swarm.namesake(who, { ms, copied, how }),
+          keys: [`duplicate of ${hive.name}`, ...(copied ? [hive.name] : [])],
+          touches: [hive.name],
+          line: `a second ${hive.name}, ${copied ? 'with a copy of its state' : 'with a state of its own'}, runs for ${seconds(ms)} and ends by ${how}`,
+          run: () => swarm.duplicate(hive, { ms, copied, how }),
         };
       },
     },

@@ -1,25 +1,25 @@
-/** Processes that stop and go on, alone or all at once; and all that die at once. */
+/** Processes that are frozen, alone or all at once, and all that are killed at once. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Choice, type Drawers, seconds } from './fault.js';
+import { type Choice, type FaultKinds, seconds } from './fault.js';
 
-export function pauses(choice: Choice): Drawers {
+export function pauses(choice: Choice): FaultKinds {
   const { swarm, chance, spared } = choice;
   const { queen, hives } = swarm;
   return {
-    asleep: {
+    'all frozen': {
       weight: 1,
       make: () => {
         const ms = chance.ms(0.5, 14);
-        const everybody = [queen, ...hives];
+        const all = [queen, ...hives];
         return {
-          keys: everybody.map(({ name }) => name),
+          keys: all.map(({ name }) => name),
           touches: choice.allHives,
           line: `all are frozen at once for ${seconds(ms)}`,
-          run: async () => void (await Promise.all(everybody.map((one) => swarm.freeze(one, ms)))),
+          run: async () => void (await Promise.all(all.map((one) => swarm.freeze(one, ms)))),
         };
       },
     },
-    everybody: {
+    'all killed': {
       weight: 1,
       make: () => {
         const order = chance.shuffle([queen, ...hives].filter((one) => one !== spared));
@@ -27,7 +27,7 @@ export function pauses(choice: Choice): Drawers {
         return {
           keys: order.map(({ name }) => name),
           touches: choice.allHives,
-          line: `all are killed at once but ${spared?.name ?? 'nobody'}, and return in the order ${order.map(({ name }) => name).join(', ')}`,
+          line: `all are killed at once${spared ? ` but ${spared.name}` : ''}, and return in the order ${order.map(({ name }) => name).join(', ')}`,
           run: async () => {
             await Promise.all(order.map((one) => swarm.end(one, 'SIGKILL')));
             const returning: Promise<void>[] = [];
@@ -43,39 +43,39 @@ export function pauses(choice: Choice): Drawers {
     'frozen, short': {
       weight: 4,
       make: () => {
-        const who = choice.anyoneAtAll();
+        const member = choice.anyMember();
         const ms = chance.ms(0.3, 2);
         return {
-          ...choice.of(who),
-          line: `${who.name} is frozen for ${seconds(ms)}`,
-          run: () => swarm.freeze(who, ms),
+          ...choice.of(member),
+          line: `${member.name} is frozen for ${seconds(ms)}`,
+          run: () => swarm.freeze(member, ms),
         };
       },
     },
     'frozen, long': {
       weight: 3,
       make: () => {
-        const who = choice.anyoneAtAll();
+        const member = choice.anyMember();
         const ms = chance.ms(4, 14);
         return {
-          ...choice.of(who),
-          line: `${who.name} is frozen for ${seconds(ms)}`,
-          run: () => swarm.freeze(who, ms),
+          ...choice.of(member),
+          line: `${member.name} is frozen for ${seconds(ms)}`,
+          run: () => swarm.freeze(member, ms),
         };
       },
     },
     'frozen, then killed': {
       weight: 2,
       make: () => {
-        const who = choice.mortal();
+        const member = choice.restartable();
         const ms = chance.ms(0.5, 12);
         return {
-          ...choice.of(who),
-          line: `${who.name} is frozen, killed after ${seconds(ms)}, and returns`,
+          ...choice.of(member),
+          line: `${member.name} is frozen, killed after ${seconds(ms)}, and returns`,
           run: async () => {
-            who.now?.freeze();
+            member.now?.freeze();
             await sleep(ms);
-            await swarm.again(who, 'SIGKILL', 0);
+            await swarm.restart(member, 'SIGKILL', 0);
           },
         };
       },

@@ -1,11 +1,11 @@
-/** Ports of one swarm's own: a queen who asks for a hive where it was must not find another swarm's there. */
+/** Ports for one swarm only: a queen that looks for a hive where it was must not find one of another swarm. */
 import net from 'node:net';
 import type { Test } from 'tap';
 
-/** Outside of the ports that kernels give to outgoing connections, so that a port stays ours while nobody listens. */
+/** Outside of the ports of outgoing connections, so that a port stays free while its process is down. */
 const PORTS = { from: 15_000, to: 30_000, block: 500 } as const;
 
-/** Gives one free port after the other. The first of its block is held for as long as the block is. */
+/** Returns a function that finds the next free port. The first port of the block stays open as a lock on the block. */
 export async function portBlock(t: Pick<Test, 'teardown'>): Promise<() => Promise<number>> {
   const blocks = (PORTS.to - PORTS.from) / PORTS.block;
   for (;;) {

@@ -1,4 +1,4 @@
-/** What is asked of a run, what it finds, and what it tells when an invariant did not hold. */
+/** The options of a run, its result, and the message when an invariant did not hold. */
 import { getJson } from '../http.js';
 import { direct, type Member } from './member.js';
 
@@ -11,15 +11,15 @@ export interface ChaosOptions {
   seconds?: number;
   /** At most so many faults between two quiet periods; 5. With 1 the healing of each kind stands alone. */
   together?: number;
-  /** Of those kinds only. */
+  /** These kinds only. */
   only?: string[];
-  /** Told each fault and each quiet period, one line each. */
-  say?: (line: string) => void;
+  /** Called with one line for each fault and each quiet period. */
+  log?: (line: string) => void;
 }
 
 export interface KindReport {
   count: number;
-  /** From the moment in which all is healed until the hives that it touched stream again. */
+  /** From the repair of all faults until the hives that it touched stream again. */
   slowestMs: number;
 }
 
@@ -29,11 +29,11 @@ export interface ChaosReport {
   kinds: Record<string, KindReport>;
   /** Of the process that grew most, in MiB after its warm-up. */
   growthMb: number;
-  /** Events of hives that came out of the queen's stream. */
-  beats: number;
+  /** Telemetry events in the queen's stream. */
+  heartbeats: number;
 }
 
-/** An invariant did not hold. The message tells all that is known. */
+/** An invariant did not hold. The message contains the faults, stderr and machines of all processes. */
 export class ChaosFailure extends Error {
   override name = 'ChaosFailure';
 }
@@ -60,27 +60,27 @@ interface Findings {
   members: Member[];
 }
 
-/** All that can be known about it while the processes still run. */
+/** To be called while the processes still run. */
 export async function failure({ seed, made, violations, faults, members }: Findings): Promise<ChaosFailure> {
-  const told = [
+  const lines = [
     `seed ${seed}, after ${made} faults:`,
     ...indented(violations.slice(0, VIOLATIONS_SHOWN)),
     'The faults since the last quiet period:',
     ...indented(faults),
   ];
   for (const member of members) {
-    const stderr = [...member.past, member.now?.stderr() ?? '(it does not run)'].join('--- and then:\n');
-    told.push(`The stderr of ${member.name}, at ${direct(member)}:`);
-    told.push(...indented(stderr.trimEnd().split('\n').slice(-STDERR_LINES)));
+    const stderr = [...member.past, member.now?.stderr() ?? '(not running)'].join('--- next run:\n');
+    lines.push(`The stderr of ${member.name}, at ${direct(member)}:`);
+    lines.push(...indented(stderr.trimEnd().split('\n').slice(-STDERR_LINES)));
   }
   for (const member of members) {
     if (!member.now) continue;
     const answer = await getJson(`${direct(member)}/v1/machines`).catch((error: Error) => error);
-    told.push(`The machines of ${member.name}:`);
-    if (answer instanceof Error) told.push(`  ${answer.message}`);
-    else for (const machine of answer.body.machines as Machine[]) told.push(...describe(machine));
+    lines.push(`The machines of ${member.name}:`);
+    if (answer instanceof Error) lines.push(`  ${answer.message}`);
+    else for (const machine of answer.body.machines as Machine[]) lines.push(...describe(machine));
   }
-  return new ChaosFailure(told.join('\n'));
+  return new ChaosFailure(lines.join('\n'));
 }
 
 const indented = (lines: string[]) => lines.map((line) => `  ${line}`);

@@ -1,24 +1,24 @@
 /**
  * A swarm of real processes under a seeded sequence of faults. One seed is one plan: the same faults, in the same order,
- * for the same times; what the scheduler makes of it differs. After every few faults comes a quiet period: all is healed,
- * and once the swarm has settled each of its invariants is checked, then held against the next events.
+ * for the same times; only the scheduling differs. After every few faults comes a quiet period: all is repaired, and once
+ * the swarm has settled its invariants are checked, and checked again after some more events.
  *
- * Clocks jump only as SIGSTOP and SIGCONT make them: another wall clock for one process wants root or a library to preload.
+ * Clocks jump only by SIGSTOP and SIGCONT: another wall clock for one process needs root or a preloaded library.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { Chance } from './chance.js';
-import { deaths } from './deaths.js';
-import { Choice, type Drawers, draw, type Fault } from './fault.js';
+import { Choice, draw, type Fault, type FaultKinds } from './fault.js';
 import { Growth } from './growth.js';
 import { brokenLinks } from './links.js';
-import { mistakenNames } from './names.js';
+import { confusedHives } from './names.js';
 import { pauses } from './pauses.js';
 import { type ChaosFailure, type ChaosOptions, type ChaosReport, failure, type KindReport } from './report.js';
+import { restarts } from './restarts.js';
 import { hold, settle } from './settle.js';
 import { Swarm } from './swarm.js';
 
-/** After settling the swarm is watched for so long; every few periods for longer than two failing health checks take. */
+/** After settling the swarm is watched for so long; every few periods for longer than two health checks take. */
 const HOLD_MS = 2_500;
 const LONG_HOLD_MS = 45_000;
 const LONG_HOLD_EVERY = 8;
@@ -31,11 +31,11 @@ export async function chaos(t: Pick<Test, 'teardown'>, options: ChaosOptions): P
 }
 
 class Run {
-  private readonly say: (line: string) => void;
-  private readonly drawers: Drawers;
+  private readonly log: (line: string) => void;
+  private readonly faultKinds: FaultKinds;
   private readonly growth: Growth;
   private readonly kinds: Record<string, KindReport> = {};
-  /** The last fault of each thing. */
+  /** The last fault of each key. */
   private readonly busy = new Map<string, Promise<unknown>>();
   private sinceQuiet: string[] = [];
   private made = 0;
@@ -46,10 +46,10 @@ class Run {
     private readonly chance: Chance,
     private readonly options: ChaosOptions,
   ) {
-    this.say = options.say ?? (() => {});
+    this.log = options.log ?? (() => {});
     this.growth = new Growth(swarm);
     const choice = new Choice(swarm, chance, options.seed);
-    this.drawers = { ...deaths(choice), ...pauses(choice), ...brokenLinks(choice), ...mistakenNames(choice) };
+    this.faultKinds = { ...restarts(choice), ...pauses(choice), ...brokenLinks(choice), ...confusedHives(choice) };
   }
 
   async run(): Promise<ChaosReport> {
@@ -57,8 +57,8 @@ class Run {
     const { front, hives, follower } = this.swarm;
     const limitS = this.options.seconds ?? (this.options.faults === undefined ? 60 : Number.POSITIVE_INFINITY);
     const endsAt = performance.now() + limitS * 1000;
-    const told = front ? 'names a URL of her own' : 'is told by the address of her sockets';
-    this.say(`seed ${seed}: a queen, who ${told}, and ${hives.length} hives`);
+    const advertised = front ? 'with an --advertise-url' : 'without an --advertise-url';
+    this.log(`seed ${seed}: a queen ${advertised}, and ${hives.length} hives`);
     await this.quiet([]);
     while (this.made < faults && performance.now() < endsAt) {
       const count = Math.min(faults - this.made, 1 + Math.floor(this.chance.next() * together));
@@ -66,14 +66,14 @@ class Run {
     }
     follower.stop();
     const { made, quiets, kinds } = this;
-    return { faults: made, quiets, kinds, growthMb: this.growth.mbMax, beats: follower.total };
+    return { faults: made, quiets, kinds, growthMb: this.growth.mbMax, heartbeats: follower.total };
   }
 
-  /** `count` faults, which may overlap. Those of one thing wait for each other. */
+  /** `count` faults, which may overlap, except those with a common key. */
   private async storm(count: number): Promise<Fault[]> {
     const planned = Array.from({ length: count }, () => ({
       gapMs: this.chance.ms(0, 2.5),
-      fault: draw(this.chance, this.drawers, this.options.only),
+      fault: draw(this.chance, this.faultKinds, this.options.only),
     }));
     const running: Promise<void>[] = [];
     for (const { gapMs, fault } of planned) {
@@ -91,7 +91,7 @@ class Run {
     const done = before
       .then(() => {
         this.sinceQuiet.push(`${new Date().toISOString()} ${line}`);
-        this.say(line);
+        this.log(line);
         return fault.run();
       })
       .catch((error: Error) => this.swarm.violate(`${fault.line}: ${error.message}`));
@@ -101,7 +101,7 @@ class Run {
     return done;
   }
 
-  /** All healed: the swarm settles, and stays settled. */
+  /** Repairs all; the swarm has to settle and stay so. */
   private async quiet(after: Fault[]): Promise<void> {
     const { swarm } = this;
     await swarm.heal();
@@ -119,7 +119,7 @@ class Run {
     const inS = (ms: number) => (ms / 1000).toFixed(1);
     const each = [...settledMs].map(([name, ms]) => `${name} ${inS(ms)}`).join(', ');
     const slowest = inS(Math.max(...settledMs.values()));
-    this.say(`quiet ${this.quiets} after ${this.made}: settled in ${slowest} s (${each}); ${sizes}`);
+    this.log(`quiet ${this.quiets} after ${this.made}: settled in ${slowest} s (${each}); ${sizes}`);
     this.sinceQuiet = [];
     swarm.forgetPast();
   }

@@ -1,4 +1,4 @@
-/** A queen and her hives as real processes, each way between them a proxy; and what can be done to them. */
+/** A queen and its hives as real processes with a proxy for each direction, and the operations of faults on them. */
 import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -13,7 +13,7 @@ import { direct, type Hive, type Member } from './member.js';
 import { portBlock } from './ports.js';
 
 const QUEEN_IDS = ['queen-chaos', 'queen-other'] as const;
-/** An end by a signal that can be caught, with streams open. */
+/** For an end by a signal that can be caught, with streams open. */
 const ENDING_MS_MAX = 6_000;
 
 export type Ending = NodeJS.Signals | 'POST /v1/shutdown';
@@ -22,17 +22,17 @@ export class Swarm {
   readonly hives: Hive[] = [];
   readonly queen: Member;
   readonly follower: Follower;
-  /** Under which the queen is reached, if she names a URL of her own. */
+  /** In front of the queen, if it has an `--advertise-url`. */
   front: TcpProxy | null = null;
-  /** URLs that nobody holds any more, and since when. */
+  /** URLs that are not in use any more, and since when. */
   readonly retired = new Map<string, number>();
   readonly violations: string[] = [];
   private queenId: string = QUEEN_IDS[0];
-  /** Others of a hive's name, while they run and for the record. */
-  private strangers: Member[] = [];
+  /** Second processes of a hive's name; kept after their end for the report. */
+  private duplicates: Member[] = [];
   private readonly leaving = new WeakSet<RbeeProcess>();
   private readonly root = mkdtempSync(path.join(tmpdir(), 'rbee-chaos-'));
-  private born = 0;
+  private count = 0;
 
   private constructor(
     private readonly t: Pick<Test, 'teardown'>,
@@ -81,14 +81,14 @@ export class Swarm {
   }
 
   members(): Member[] {
-    return [this.queen, ...this.hives, ...this.strangers];
+    return [this.queen, ...this.hives, ...this.duplicates];
   }
 
   violate(what: string): void {
     this.violations.push(`${new Date().toISOString()} ${what}`);
   }
 
-  /** All proxies as they were. */
+  /** Resets all proxies. */
   async heal(): Promise<void> {
     const proxies = [
       ...this.hives.flatMap(({ inbound, uplink }) => [inbound, uplink]),
@@ -97,10 +97,10 @@ export class Swarm {
     await Promise.all(proxies.map((proxy) => proxy.heal()));
   }
 
-  /** The record begins anew. */
+  /** Starts a new record for the report. */
   forgetPast(): void {
     for (const member of this.members()) member.past = [];
-    this.strangers = this.strangers.filter(({ now }) => now !== null);
+    this.duplicates = this.duplicates.filter(({ now }) => now !== null);
   }
 
   async launch(member: Member): Promise<void> {
@@ -108,7 +108,7 @@ export class Swarm {
     const { kind: name, stateDir } = member;
     const started = await startProcess(this.t, { name, stateDir, args: member.args() });
     member.now = started;
-    member.bornAt = performance.now();
+    member.startedAtMs = performance.now();
     void started.exited.then(({ code, signal }) => {
       if (!this.leaving.has(started)) this.violate(`${member.name} ended by itself: code ${code}, signal ${signal}`);
     });
@@ -130,10 +130,10 @@ export class Swarm {
     if (ms > ENDING_MS_MAX) this.violate(`${member.name} took ${Math.round(ms)} ms to end by ${how}`);
   }
 
-  async again(member: Member, how: Ending, afterMs: number, meanwhile: () => unknown = () => {}): Promise<void> {
+  async restart(member: Member, how: Ending, afterMs: number, before: () => unknown = () => {}): Promise<void> {
     await this.end(member, how);
     await sleep(afterMs);
-    await meanwhile();
+    await before();
     await this.launch(member);
   }
 
@@ -147,12 +147,12 @@ export class Swarm {
     rmSync(stateDir, { recursive: true, force: true, maxRetries: 3 });
   }
 
-  /** From her next life on. She has a state of her own, perhaps an old one. */
+  /** Takes effect at the next start. Each id has its own state, which may be an old one. */
   renameQueen(): void {
     this.queenId = this.queenId === QUEEN_IDS[0] ? QUEEN_IDS[1] : QUEEN_IDS[0];
   }
 
-  /** Another port behind the same URLs, from its next life on. */
+  /** Another port behind the same URLs; takes effect at the next start. */
   async changePort(member: Member): Promise<void> {
     const port = await this.freePort();
     member.port = port;
@@ -162,7 +162,7 @@ export class Swarm {
     }
   }
 
-  /** Another port, and another URL before it. */
+  /** Another port and another URL. */
   async move(hive: Hive): Promise<void> {
     await hive.inbound.close();
     this.retired.set(hive.inbound.url, performance.now());
@@ -171,32 +171,32 @@ export class Swarm {
   }
 
   /** Another process of this hive's name, for a while. */
-  async namesake(hive: Hive, { ms, copied, how }: { ms: number; copied: boolean; how: Ending }): Promise<void> {
+  async duplicate(hive: Hive, { ms, copied, how }: { ms: number; copied: boolean; how: Ending }): Promise<void> {
     const port = await this.freePort();
-    const stranger: Member = {
+    const duplicate: Member = {
       ...this.member(hive.name, 'hive', port),
       name: `the second ${hive.name}`,
       args: () => ['--hive-id', hive.name, '--port', String(port), '--queen-url', hive.uplink.url],
     };
-    this.strangers.push(stranger);
+    this.duplicates.push(duplicate);
     if (copied) {
       const kept = path.join('hive', hive.name, 'instance.json');
-      cpSync(path.join(hive.stateDir, kept), path.join(stranger.stateDir, kept));
+      cpSync(path.join(hive.stateDir, kept), path.join(duplicate.stateDir, kept));
     }
-    await this.launch(stranger);
+    await this.launch(duplicate);
     await sleep(ms);
-    await this.end(stranger, how);
+    await this.end(duplicate, how);
     this.retired.set(`http://127.0.0.1:${port}`, performance.now());
   }
 
   readStderr(name: string, { stderr }: RbeeProcess): void {
     const wrong = /^.*(?:\n {2,}at .+:\d+:\d+|\bfatal\b|\w+Warning: |unhandled).*$/im.exec(stderr());
-    if (wrong) this.violate(`the stderr of ${name} says: ${wrong[0]}`);
+    if (wrong) this.violate(`the stderr of ${name} has: ${wrong[0]}`);
   }
 
   private member(name: string, kind: Member['kind'], port: number): Member {
-    this.born++;
-    const stateDir = path.join(this.root, String(this.born));
-    return { name, kind, stateDir, port, args: () => [], now: null, bornAt: 0, past: [] };
+    this.count++;
+    const stateDir = path.join(this.root, String(this.count));
+    return { name, kind, stateDir, port, args: () => [], now: null, startedAtMs: 0, past: [] };
   }
 }
