@@ -2,9 +2,8 @@
 import type { Device } from '../wire/device.js';
 import type { HiveHeartbeat, HiveStateChange } from '../wire/heartbeat.js';
 import type { HiveConflict, HiveEntry, HiveUnreachable } from '../wire/hive.js';
-import { isLoopbackUrl, resolvePeerUrl } from '../wire/url.js';
-import type { WorkerStats } from '../wire/worker.js';
 import { decisionOf } from './decision.js';
+import { blankHive, changeOf, namedWorkers } from './hive-entry.js';
 import type { HiveListing } from './hive-workers.js';
 import type { Losses } from './losses.js';
 import type { Now } from './now.js';
@@ -80,7 +79,7 @@ export function takeTelemetry(state: FleetState, event: TelemetryInput, effects:
   hive.node = heartbeat.node ?? null;
   const { hive_id: hiveId } = hive;
   const listing = decisionOf<HiveListing>((respond) =>
-    workers.send({ type: 'hive.listed', hiveId, workers: named(heartbeat, hive.hive_url), respond }),
+    workers.send({ type: 'hive.listed', hiveId, workers: namedWorkers(heartbeat, hive.hive_url), respond }),
   );
   hive.workers = listing?.workers ?? [];
   takeRefusedWorkers(state, hive, listing?.refused ?? [], effects);
@@ -170,7 +169,7 @@ function forget(state: FleetState, { hiveId, hiveUrl, reason, now }: Shown): Hiv
   state.timestamps.delete(hiveId);
   state.devicesAt.delete(hiveId);
   state.losses.forget(hiveId);
-  const gone = changeOf({ ...blank(hiveId), hive_url: hiveUrl, reason, since: now.iso });
+  const gone = changeOf({ ...blankHive(hiveId), hive_url: hiveUrl, reason, since: now.iso });
   return { ...gone, state: 'forgotten' };
 }
 
@@ -180,7 +179,7 @@ function show(fleet: FleetState, event: Shown, state: HiveEntry['state']): HiveE
   const before = hives.get(hiveId);
   const same = before?.state === state && before.stale === event.stale;
   const entry: HiveEntry = {
-    ...(before ?? blank(hiveId)),
+    ...(before ?? blankHive(hiveId)),
     hive_url: hiveUrl,
     state,
     stale: event.stale,
@@ -208,41 +207,4 @@ function recount({ hives, losses }: FleetState, hiveId: string, now: number): vo
   const count = losses.count(hiveId, now);
   const hive = hives.get(hiveId);
   if (hive) hive.losses_10m = count;
-}
-
-export function changeOf(hive: HiveEntry): HiveStateChange {
-  const { hive_id, hive_url, state, stale, reason, since, next_attempt_at } = hive;
-  return { type: 'hive_state', hive_id, hive_url, state, stale, reason, since, next_attempt_at };
-}
-
-function blank(hiveId: string): HiveEntry {
-  return {
-    hive_id: hiveId,
-    hive_url: '',
-    state: 'connecting',
-    stale: false,
-    since: '',
-    reason: null,
-    next_attempt_at: null,
-    last_telemetry_at: null,
-    operational_status: null,
-    health_status: null,
-    node: null,
-    devices: null,
-    workers: [],
-    labels: {},
-    losses_10m: 0,
-  };
-}
-
-/** A hive of another implementation does not name its workers: group and instance make a name, or the process id. */
-function named({ hive_id, workers }: HiveHeartbeat, hiveUrl: string): WorkerStats[] {
-  // A hive sends all its readers the same URLs, and not every reader is on its machine.
-  const isElsewhere = !isLoopbackUrl(hiveUrl);
-  return workers.map((listed) => {
-    const worker = isElsewhere && listed.url ? { ...listed, url: resolvePeerUrl(hiveUrl, listed.url) } : listed;
-    if (worker.worker_id !== undefined) return worker;
-    const own = worker.group && worker.instance ? `${worker.group}-${worker.instance}` : `pid-${worker.pid ?? 0}`;
-    return { ...worker, worker_id: `worker-${own.replace(/[^A-Za-z0-9._-]/g, '-')}@${hive_id}` };
-  });
 }

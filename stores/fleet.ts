@@ -8,7 +8,6 @@ import { createStore } from '@xstate/store';
 import type { HiveStateChange, QueenSnapshot } from '../wire/heartbeat.js';
 import type { HiveConflict, HiveEntry, HiveUnreachable } from '../wire/hive.js';
 import {
-  changeOf,
   expire,
   type FleetEvent,
   type FleetState,
@@ -19,6 +18,7 @@ import {
   takeTelemetry,
   takeUnreachable,
 } from './fleet-feeds.js';
+import { changeOf } from './hive-entry.js';
 import { createListeners, type Report } from './listeners.js';
 import { Losses } from './losses.js';
 import type { Now } from './now.js';

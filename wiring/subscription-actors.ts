@@ -7,9 +7,10 @@ import { createPollWorkersOfHive, type WorkerPoller } from '../actors/queen/poll
 import { createSubscriber } from '../actors/queen/subscribe.js';
 import { silenceLimits } from '../machines/backoff.js';
 import { remedyForHive } from '../machines/failure.js';
-import { hiveSubscriptionMachine, type SubscriptionContext } from '../machines/hive-subscription.js';
+import { hiveSubscriptionMachine } from '../machines/hive-subscription.js';
 import { seekMachine } from '../machines/seek.js';
 import type { ShownState } from '../machines/subscription-events.js';
+import type { SubscriptionContext } from '../machines/subscription-setup.js';
 import type { Fleet } from '../stores/fleet.js';
 import type { History } from '../stores/history.js';
 import type { Now } from '../stores/now.js';

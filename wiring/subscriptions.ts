@@ -7,6 +7,7 @@ import type { AwakeClock } from '../actors/process/awake-clock.js';
 import type { HiveCall, KnownHive, ReadyAnswer, ReadyEvent } from '../machines/hive-name.js';
 import type { hiveSubscriptionMachine, SubscriptionRef } from '../machines/hive-subscription.js';
 import type { ForgetAnswer, SubscriptionInput } from '../machines/subscription-events.js';
+import { decisionOf } from '../stores/decision.js';
 
 export interface SubscriptionsDeps {
   /** With the real actors provided. */
@@ -42,13 +43,8 @@ export class Subscriptions {
   /** A hive announced itself, or a keeper found it: its subscription is opened or replaced, or the hive is refused. */
   call(type: ReadyEvent['type'], hive: HiveCall): ReadyAnswer {
     const holder = this.#actors.get(hive.hiveId);
-    let answer: ReadyAnswer | undefined;
     if (holder) {
-      const respond: ReadyEvent['respond'] = (given) => {
-        answer = given;
-      };
-      holder.send({ ...hive, type, respond });
-      return answer ?? { outcome: 'full' };
+      return decisionOf<ReadyAnswer>((respond) => holder.send({ ...hive, type, respond })) ?? { outcome: 'full' };
     }
     if (this.#actors.size >= this.#deps.hivesMax) return { outcome: 'full' };
     const { hiveId, hiveUrl, instance, trusted } = hive;
@@ -58,14 +54,8 @@ export class Subscriptions {
 
   /** Ends the subscription to a hive that does not stream. */
   forget(hiveId: string): ForgetAnswer {
-    let answer: ForgetAnswer = 'unknown';
-    this.#actors.get(hiveId)?.send({
-      type: 'hive.forget',
-      respond: (given) => {
-        answer = given;
-      },
-    });
-    return answer;
+    const holder = this.#actors.get(hiveId);
+    return decisionOf<ForgetAnswer>((respond) => holder?.send({ type: 'hive.forget', respond })) ?? 'unknown';
   }
 
   stop(): void {

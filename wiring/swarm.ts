@@ -2,17 +2,13 @@
  * What a queen and a keeper share: finding hives, reading each one's stream, and serving all of it. They differ in how a
  * hive comes to be read: a queen asks it to announce itself, and reads it when it does; a keeper reads every hive that answers.
  */
-import { createActor } from 'xstate';
 import { createKeepAlivePool } from '../actors/net/keep-alive-pool.js';
-import { type AwakeClock, createAwakeClock } from '../actors/process/awake-clock.js';
+import { createAwakeClock } from '../actors/process/awake-clock.js';
 import { tick } from '../actors/process/tick.js';
-import { createHiveAsker, type HiveAsker } from '../actors/queen/ask-hive.js';
-import { createInviter, type Inviter } from '../actors/queen/invite-hives.js';
+import type { Inviter } from '../actors/queen/invite-hives.js';
 import { type KnownHives, openKnownHives } from '../actors/queen/known-hives.js';
 import { WorkerPoller } from '../actors/queen/poll-workers.js';
-import { createSearchHosts } from '../actors/queen/search-hosts.js';
 import { seekDelayMs } from '../machines/backoff.js';
-import { discoveryMachine } from '../machines/discovery.js';
 import { historyRoutes } from '../server/history.js';
 import { streamMetrics } from '../server/http/metrics.js';
 import { type SwarmRoutes, swarmRoutes } from '../server/swarm.js';
@@ -22,10 +18,10 @@ import { createHistory } from '../stores/history.js';
 import type { Now } from '../stores/now.js';
 import type { QueenHeartbeat } from '../wire/heartbeat.js';
 import { expectedWorker } from '../wire/worker.js';
-import { readingAsker } from './found-hives.js';
 import { buildGateway } from './gateway.js';
 import { HiveAdmission } from './hive-admission.js';
 import { createHiveLog, logFleet } from './hive-log.js';
+import { hiveAsker, hiveInviter, hiveSearch } from './hive-search.js';
 import type { ProcessContext, Service } from './process.js';
 import { type QueenDirectory, queenDirectory } from './queen-directory.js';
 import { provideSubscription } from './subscription-actors.js';
@@ -74,7 +70,7 @@ export function buildSwarm(processContext: ProcessContext, { kind, options, more
   const keep = createKeepAlivePool();
 
   const whyNotAsk = (hiveUrl: string, hiveId: string | null) => admission.whyNotAsk(hiveUrl, hiveId);
-  const asker = askerOf(processContext, kind, keep, (hive) => admission.found(hive));
+  const asker = hiveAsker(processContext, kind, keep, (hive) => admission.found(hive));
   const machine = provideSubscription(processContext, {
     ...{ kind, fleet, history, known, clock, now, keep, asker, poller, whyNotAsk, counts, hiveLog },
   });
@@ -84,12 +80,12 @@ export function buildSwarm(processContext: ProcessContext, { kind, options, more
   });
   const admission = new HiveAdmission({ kind, subscriptions, fleet, known, clock, now });
 
-  const inviter = inviterOf(processContext, { kind, asker, whyNotAsk, known });
+  const inviter = hiveInviter(processContext, { kind, asker, whyNotAsk, known });
   const directory = queenDirectory(processContext, {
     ...{ registryUrl: options.registryUrl, fleet, clock, now, inviter },
     inviteAfterMs: kind === 'queen' ? ANNOUNCES_WITHIN_MS : 0,
   });
-  const search = searchOf(processContext, { kind, options, inviter, directory, clock });
+  const search = hiveSearch(processContext, { kind, options, inviter, directory, clock });
 
   const api = swarmRoutes({ forget: (hiveId) => admission.forget(hiveId), fleet, now, more });
   const gateway = buildGateway(processContext, { fleet, now, poller, trustsHive: known.isTrusted, kind });
@@ -134,17 +130,6 @@ export function buildSwarm(processContext: ProcessContext, { kind, options, more
   };
 }
 
-/** Asks hives; a keeper reads those that answer. */
-function askerOf(
-  { id, outgoing, endpoint }: ProcessContext,
-  kind: SwarmInput['kind'],
-  keep: ReturnType<typeof createKeepAlivePool>,
-  found: HiveAdmission['found'],
-): HiveAsker {
-  const asker = createHiveAsker({ outgoing, endpoint, queenId: kind === 'queen' ? id : null, keep });
-  return kind === 'keeper' ? readingAsker(asker, found) : asker;
-}
-
 /** Polls the health of workers, as the store orders. */
 function pollerOf({ outgoing, log }: ProcessContext, { workers }: Fleet, now: () => Now): WorkerPoller {
   return new WorkerPoller({
@@ -156,45 +141,6 @@ function pollerOf({ outgoing, log }: ProcessContext, { workers }: Fleet, now: ()
     recoveryDelayMs: (polls) => seekDelayMs('lost', polls + 1),
     onRecovered: (workerId) => log.info(`worker ${workerId} answers again`),
   });
-}
-
-function inviterOf(
-  { log }: ProcessContext,
-  parts: Pick<Parameters<typeof createInviter>[0], 'asker' | 'whyNotAsk'> & {
-    kind: SwarmInput['kind'];
-    known: KnownHives;
-  },
-): Inviter {
-  const { kind, asker, whyNotAsk, known } = parts;
-  return createInviter({
-    ...{ asker, whyNotAsk },
-    namesFirst: () => kind === 'queen' && known.anyForgotten(),
-    log: {
-      debug: (message) => log.debug(message),
-      // A keeper asks every hive each minute; that one streams is logged anyway.
-      info: (message) => (kind === 'queen' ? log.info(message) : log.debug(message)),
-    },
-  });
-}
-
-/** The search for hives that did not announce themselves: a `discovery` machine, which is not started yet. */
-function searchOf(
-  { inspect, log, outgoing, security }: ProcessContext,
-  parts: Pick<SwarmInput, 'kind' | 'options'> & { inviter: Inviter; directory: QueenDirectory; clock: AwakeClock },
-) {
-  const { kind, options, inviter, directory, clock } = parts;
-  const searchHosts = createSearchHosts({
-    ...{ inviter, kind, sshConfig: options.sshConfig, hivePort: options.hivePort },
-    listed: directory.hivesToInvite,
-    // If one process of a swarm serves TLS, all do.
-    scheme: security.tls || security.ca ? 'https' : 'http',
-    loopbackOnly: outgoing.loopbackOnly,
-    log: { debug: (message) => log.debug(message), info: (message) => log.info(message) },
-  });
-  const machine = discoveryMachine.provide({ actors: { searchHosts } });
-  const search = createActor(machine, { id: 'discovery', clock, inspect });
-  search.subscribe({ error: (error) => log.error({ err: error }, 'the search for hives failed') });
-  return search;
 }
 
 function rememberStreaming(fleet: Fleet, known: KnownHives, lastSeenAt: string): void {
