@@ -11,13 +11,13 @@ import { answerJson, type Route } from './http/route.js';
 
 const LAST_S_MAX = (HISTORY.stepMs * HISTORY.pointsMax) / 1000;
 
-export interface HistoryDoorsInput {
+export interface HistoryRoutesInput {
   fleet: Fleet;
   history: History;
   now: () => Now;
 }
 
-export function historyRoutes({ fleet, history, now }: HistoryDoorsInput): Route[] {
+export function historyRoutes({ fleet, history, now }: HistoryRoutesInput): Route[] {
   const query = {
     last_s: {
       description: `Seconds back from now; ${LAST_S_MAX} by default.`,
@@ -37,7 +37,7 @@ export function historyRoutes({ fleet, history, now }: HistoryDoorsInput): Route
       },
       handle: (ctx, { id = '' }) => {
         if (!fleet.hive(id)) throw new HttpProblem(404, `no hive ${id.slice(0, 128)}`);
-        answerJson(ctx, told(history, id, pointsOf(ctx), now()));
+        answerJson(ctx, historyOf(history, id, pointsOf(ctx), now()));
       },
     },
     {
@@ -52,13 +52,13 @@ export function historyRoutes({ fleet, history, now }: HistoryDoorsInput): Route
       handle: (ctx) => {
         const [points, at] = [pointsOf(ctx), now()];
         const streaming = fleet.hives().filter(({ state }) => state === 'streaming');
-        answerJson(ctx, { histories: streaming.map(({ hive_id }) => told(history, hive_id, points, at)) });
+        answerJson(ctx, { histories: streaming.map(({ hive_id }) => historyOf(history, hive_id, points, at)) });
       },
     },
   ];
 }
 
-function told(history: History, hiveId: string, points: number, now: Now): HiveHistory {
+function historyOf(history: History, hiveId: string, points: number, now: Now): HiveHistory {
   const { untilMs, ...series } = history.of(hiveId, points, now.ms);
   return { ...series, until: new Date(Date.parse(now.iso) + untilMs - now.ms).toISOString() };
 }

@@ -156,7 +156,7 @@ function register(
   if (known && !renewed) state.leases.delete(key);
   state.leases.set(key, { component, bytes: added, heardAt: now.ms });
   const movedFrom = known && !renewed ? known.component.url : null;
-  effects.effect(() => listeners.tell({ type: 'register', component, renewed, movedFrom }));
+  effects.effect(() => listeners.notify({ type: 'register', component, renewed, movedFrom }));
   effects.effect(() => respond('registered'));
   return changed({ ...state, bytes }, kind, known ? 0 : 1);
 }
@@ -201,7 +201,7 @@ function withoutLease(
   effects: Effects,
   listeners: Listeners<ComponentChange>,
 ): State {
-  effects.effect(() => listeners.tell({ type, component }));
+  effects.effect(() => listeners.notify({ type, component }));
   return changed({ ...state, bytes: state.bytes - bytes }, component.kind, -1);
 }
 

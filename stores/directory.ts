@@ -70,21 +70,21 @@ export function createDirectory(kept: ListedComponent[], report: Report) {
     context: { version: 0 },
     on: {
       replace: ({ version }, event: { components: ListedComponent[]; now: number }, { effect }) => {
-        for (const change of replace(entries, event.components, event.now)) effect(() => listeners.tell(change));
+        for (const change of replace(entries, event.components, event.now)) effect(() => listeners.notify(change));
         return { version: version + 1 };
       },
       register: (context, { component }: { component: ListedComponent }, { effect }) => {
         const known = entries[component.kind].get(component.id);
         const repeats = known?.repeated === true && known.url === component.url;
         if (!put(entries, component)) return context;
-        if (!repeats) effect(() => listeners.tell({ type: 'listed', component, live: true }));
+        if (!repeats) effect(() => listeners.notify({ type: 'listed', component, live: true }));
         return { version: context.version + 1 };
       },
       remove: (context, { kind, id }: { kind: ListedKind; id: string }, { effect }) => {
         const component = entries[kind].get(id);
         if (!component) return context;
         entries[kind].delete(id);
-        effect(() => listeners.tell({ type: 'removed', component }));
+        effect(() => listeners.notify({ type: 'removed', component }));
         return { version: context.version + 1 };
       },
     },

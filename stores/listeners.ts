@@ -1,12 +1,12 @@
-/** Those who hear of each change. One that throws is reported, keeps the change from nobody else, and hears the next. */
+/** Listeners of a store. What one throws is reported; it stops neither the change nor the other listeners. */
 
-/** Told what a listener threw, or how else something failed that must not stop what it failed in. */
+/** Takes an error that must not stop what it happened in. */
 export type Report = (error: unknown) => void;
 
 export interface Listeners<T> {
-  /** Gives what ends it. */
+  /** Returns a function that removes the listener. */
   add: (listener: (event: T) => void) => () => void;
-  tell: (event: T) => void;
+  notify: (event: T) => void;
 }
 
 export function createListeners<T>(report: Report): Listeners<T> {
@@ -16,7 +16,7 @@ export function createListeners<T>(report: Report): Listeners<T> {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    tell: (event) => {
+    notify: (event) => {
       for (const listener of listeners) {
         try {
           listener(event);

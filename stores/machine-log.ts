@@ -1,25 +1,28 @@
 /**
- * The live machines of a process and their last transitions: what `GET /v1/machines` shows. Fed by the actor system's
- * inspection; snapshots are turned into plain data only when somebody asks.
+ * The live machines of a process and their last transitions, as `GET /v1/machines` shows them. Fed by the inspection of
+ * the actor system; snapshots become plain data only when they are asked for.
  */
 import type { AnyActorRef, AnyStateNode, InspectionEvent, MachineSnapshot } from 'xstate';
 import { type MachineEntry, type MachineEvent, TRANSITIONS_MAX, type Transition } from '../wire/machines.js';
 import type { Report } from './listeners.js';
 import { type PlainBounds, plain } from './plain.js';
 
-/** What is shown of what a machine knows, and of its statechart: peers' words are in the first. */
+/** Bounds of what is shown of a machine's context, which contains text from peers, and of its statechart. */
 const CONTEXT: PlainBounds = { levels: 16, values: 4_000, chars: 64 * 1024 };
 const DEFINITION: PlainBounds = { levels: 64, values: 50_000, chars: 1024 * 1024 };
 
 type AnySnapshot = MachineSnapshot<object, never, never, never, never, never, never, never>;
 
-interface Record {
+interface MachineRecord {
   path: string;
   machine: string;
   ref: AnyActorRef;
-  at: string;
+  /** The path of its state. */
+  state: string;
   transitions: Transition[];
 }
+
+type Listener = (event: MachineEvent) => void;
 
 export interface MachineLog {
   /** Pass as `inspect` to the root actor. */
@@ -27,104 +30,103 @@ export interface MachineLog {
   /** All, or the machine of id `under` and those below it. */
   list: (under?: string) => MachineEntry[];
   /**
-   * A machine's whole entry when it begins, then transitions as they happen. What a listener throws is reported, and it
-   * hears the next; `wants` says whether anybody hears them now, since making an event costs more than having none.
+   * Calls `listener` with a machine's whole entry when it starts, then with each transition. An error that it throws is
+   * reported. Making an event costs more than having none, so none is made while `wants` returns false.
    */
-  follow: (listener: (event: MachineEvent) => void, wants?: () => boolean) => () => void;
+  follow: (listener: Listener, wants?: () => boolean) => () => void;
 }
 
 /** @param now the wall clock, for people: RFC 3339. */
 export function createMachineLog(now: () => string, report: Report): MachineLog {
-  const records = new Map<string, Record>();
-  const listeners = new Map<(event: MachineEvent) => void, () => boolean>();
+  const records = new Map<string, MachineRecord>();
+  const listeners = createLazyListeners(report);
 
-  function tell(make: () => MachineEvent): void {
-    let event: MachineEvent | undefined;
-    for (const [listener, wants] of listeners) {
-      if (!wants()) continue;
-      event ??= make();
-      try {
-        listener(event);
-      } catch (error) {
-        report(error);
-      }
-    }
-  }
-
-  function begin(ref: AnyActorRef, snapshot: AnySnapshot): Record {
-    const record = {
-      path: pathOf(ref),
-      machine: snapshot.machine.id,
-      ref,
-      at: statePath(snapshot.value),
-      transitions: [],
-    };
-    records.set(ref.sessionId, record);
-    return record;
-  }
-
-  function end(ref: AnyActorRef): void {
+  const end = (ref: AnyActorRef): void => {
     const record = records.get(ref.sessionId);
     if (!record) return;
     records.delete(ref.sessionId);
-    tell(() => ({ type: 'stopped', id: record.path, machine: record.machine }));
-  }
+    listeners.notify(() => ({ type: 'stopped', id: record.path, machine: record.machine }));
+  };
+
+  const enter = (ref: AnyActorRef, snapshot: AnySnapshot, event: string): void => {
+    const known = records.get(ref.sessionId);
+    const to = statePath(snapshot.value);
+    if (known?.state === to) return;
+    const record = known ?? recordOf(ref, snapshot);
+    const transition: Transition = { at: now(), event, from: known?.state ?? null, to, reason: reasonOf(snapshot) };
+    records.set(ref.sessionId, record);
+    addTransition(record, transition);
+    listeners.notify(() =>
+      known
+        ? { type: 'transition', id: record.path, machine: record.machine, ...shown(snapshot), transition }
+        : { type: 'machine', ...entryOf(record) },
+    );
+  };
 
   return {
     observe: (event) => {
-      const actorRef = event.actorRef as AnyActorRef;
-      if (event.type === '@xstate.event' && event.event.type === 'xstate.stop') end(actorRef);
+      const ref = event.actorRef as AnyActorRef;
+      if (event.type === '@xstate.event' && event.event.type === 'xstate.stop') end(ref);
       if (event.type !== '@xstate.snapshot' || !isMachineSnapshot(event.snapshot)) return;
-      const { snapshot } = event;
-      const known = records.get(actorRef.sessionId);
-      const record = known ?? begin(actorRef, snapshot);
-      const to = statePath(snapshot.value);
-      if (known && to === known.at) {
-        if (snapshot.status !== 'active') end(actorRef);
-        return;
-      }
-      const transition: Transition = {
-        at: now(),
-        event: event.event.type,
-        from: known ? known.at : null,
-        to,
-        reason: reasonOf(snapshot),
-      };
-      record.at = to;
-      record.transitions.push(transition);
-      if (record.transitions.length > TRANSITIONS_MAX) record.transitions.shift();
-      tell(() =>
-        known
-          ? { type: 'transition', id: record.path, machine: record.machine, ...shown(snapshot), transition }
-          : { type: 'machine', ...entryOf(record) },
-      );
-      if (snapshot.status !== 'active') end(actorRef);
+      enter(ref, event.snapshot, event.event.type);
+      if (event.snapshot.status !== 'active') end(ref);
     },
-    // Parents before their children, whoever was started first.
+    // Parents before their children, in whatever order they started.
     list: (under) =>
       [...records.values()]
         .filter(({ path }) => under === undefined || path === under || path.startsWith(`${under}/`))
         .sort((a, b) => (a.path < b.path ? -1 : 1))
         .map(entryOf),
-    follow: (listener, wants = () => true) => {
+    follow: listeners.add,
+  };
+}
+
+/** Listeners for events that are made only while one of them wants them. */
+function createLazyListeners(report: Report) {
+  const listeners = new Map<Listener, () => boolean>();
+  return {
+    add: (listener: Listener, wants = () => true) => {
       listeners.set(listener, wants);
-      return () => listeners.delete(listener);
+      return () => void listeners.delete(listener);
+    },
+    notify: (make: () => MachineEvent): void => {
+      let event: MachineEvent | undefined;
+      for (const [listener, wants] of listeners) {
+        if (!wants()) continue;
+        event ??= make();
+        try {
+          listener(event);
+        } catch (error) {
+          report(error);
+        }
+      }
     },
   };
+}
+
+const recordOf = (ref: AnyActorRef, snapshot: AnySnapshot): MachineRecord => ({
+  ...{ path: pathOf(ref), machine: snapshot.machine.id, ref, state: statePath(snapshot.value) },
+  transitions: [],
+});
+
+function addTransition(record: MachineRecord, transition: Transition): void {
+  record.state = transition.to;
+  record.transitions.push(transition);
+  if (record.transitions.length > TRANSITIONS_MAX) record.transitions.shift();
 }
 
 function isMachineSnapshot(snapshot: unknown): snapshot is AnySnapshot {
   return typeof snapshot === 'object' && snapshot !== null && 'machine' in snapshot && 'value' in snapshot;
 }
 
-function entryOf({ path, machine, ref, transitions }: Record): MachineEntry {
+function entryOf({ path, machine, ref, transitions }: MachineRecord): MachineEntry {
   const snapshot = ref.getSnapshot() as AnySnapshot;
   return { id: path, machine, definition: definitionOf(snapshot), ...shown(snapshot), transitions: [...transitions] };
 }
 
 const definitions = new WeakMap<object, unknown>();
 
-/** The same for all that run by it: a thousand jobs are shown with one. */
+/** Made once for each machine definition: a thousand jobs share one. */
 function definitionOf({ machine }: AnySnapshot): unknown {
   const known = definitions.get(machine) ?? plain(withAlways(machine.root as unknown as AnyStateNode), DEFINITION);
   definitions.set(machine, known);
@@ -150,7 +152,7 @@ function statePath(value: unknown): string {
   return parts.join(' ') || 'active';
 }
 
-/** `hive/connection-1`: unique, and it shows whose child an actor is. */
+/** `hive/connection-1`: unique, and shows the parents of an actor. */
 function pathOf(ref: AnyActorRef): string {
   const parent = ref._parent;
   return parent ? `${pathOf(parent)}/${ref.id}` : ref.id;

@@ -1,18 +1,18 @@
-/** Any value as plain data to be shown: bounded, whatever it holds, and without a way to fail. */
+/** Any value as plain data to be shown: bounded, and never throwing. */
 
 export interface PlainBounds {
   /** Nesting of lists and objects. */
   levels: number;
   /** Values in all. */
   values: number;
-  /** Characters of all texts and names. */
+  /** Characters of all strings and property names. */
   chars: number;
 }
 
-/** Stands for what is left out. */
+/** In place of what is left out. */
 export const LEFT_OUT = '…';
 
-/** As JSON would have it (functions left out, `toJSON` asked), but cut where it is too much. */
+/** As JSON.stringify sees it (without functions, with `toJSON`), but cut at the bounds. */
 export function plain(value: unknown, bounds: PlainBounds): unknown {
   let { values, chars } = bounds;
 
@@ -22,7 +22,7 @@ export function plain(value: unknown, bounds: PlainBounds): unknown {
     return cut;
   };
 
-  const copy = (one: unknown, level: number, isAsked = false): unknown => {
+  const copy = (one: unknown, level: number, isConverted = false): unknown => {
     values -= 1;
     if (typeof one === 'string') return text(one);
     if (typeof one === 'number') return Number.isFinite(one) ? one : null;
@@ -31,8 +31,8 @@ export function plain(value: unknown, bounds: PlainBounds): unknown {
     if (typeof one !== 'object') return undefined;
     if (values <= 0 || chars <= 0 || level > bounds.levels) return LEFT_OUT;
     const { toJSON } = one as { toJSON?: unknown };
-    // Asked once, as by JSON: what a transition of XState answers has a toJSON, too.
-    if (!isAsked && typeof toJSON === 'function') return copy(toJSON.call(one), level + 1, true);
+    // Called once, as JSON.stringify does: what XState's toJSON returns can have a toJSON, too.
+    if (!isConverted && typeof toJSON === 'function') return copy(toJSON.call(one), level + 1, true);
     return Array.isArray(one) ? copyList(one, level) : copyObject(one, level);
   };
 
@@ -64,7 +64,7 @@ export function plain(value: unknown, bounds: PlainBounds): unknown {
   try {
     return copy(value, 1) ?? null;
   } catch {
-    // A getter or a toJSON of somebody's own.
+    // A getter or a toJSON threw.
     return LEFT_OUT;
   }
 }

@@ -3,7 +3,8 @@ import { cpuDevice } from '../actors/hive/list-devices.js';
 import { sampleGpus } from '../actors/hive/sample-gpus.js';
 import { sampleHost } from '../actors/hive/sample-host.js';
 import { sampleWorkers } from '../actors/hive/sample-workers.js';
-import { createLatest, type HiveIdentity, type WorkerName } from '../stores/latest.js';
+import { createLatest } from '../stores/latest.js';
+import type { HiveIdentity, WorkerFacts } from '../stores/measurements.js';
 import type { Device } from '../wire/device.js';
 import type { HiveHeartbeat } from '../wire/heartbeat.js';
 import type { OperationalStatus } from '../wire/status.js';
@@ -78,7 +79,7 @@ export class HiveTelemetry {
   }
 
   /** The workers of this hive, and the orphans of others that it found. */
-  #workers(): WorkerName[] {
+  #workers(): WorkerFacts[] {
     const { hiveId, spawner, hiveUrl } = this.#input;
     return [...workersToTelemetry(spawner.list(), hiveUrl()), ...orphansToTelemetry(spawner.orphans(), hiveId)];
   }

@@ -8,7 +8,7 @@ import { type HiveRoutes, hiveRoutes } from '../server/hive.js';
 import { hiveWorkerMetrics } from '../server/hive-worker-metrics.js';
 import { type Metric, streamMetrics } from '../server/http/metrics.js';
 import { totalStats } from '../server/http/sse/broadcast.js';
-import type { HiveIdentity } from '../stores/latest.js';
+import type { HiveIdentity } from '../stores/measurements.js';
 import { hostOf } from '../wire/url.js';
 import { connectionsOf, createHiveActor, type HiveActor, hiveUrlOf, logConnections } from './hive-actor.js';
 import { HiveTelemetry } from './hive-telemetry.js';

@@ -1,4 +1,4 @@
-/** Errors that must not stop what they happened in: logged whole, and the same one once a minute. */
+/** Logs errors that must not stop what they happened in: with their stack, and the same one once a minute. */
 import type { Report } from '../stores/listeners.js';
 import type { Logger } from './logger.js';
 
@@ -13,6 +13,6 @@ export function createReporter(log: Pick<Logger, 'error'>, now: () => number = (
     if (last !== undefined && now() - last < AGAIN_MS) return;
     if (loggedAt.size >= KNOWN_MAX) loggedAt.clear();
     loggedAt.set(what, now());
-    log.error({ err: error }, 'a listener failed; it is kept, and the others were told');
+    log.error({ err: error }, 'a listener failed; it is kept, and the others were called');
   };
 }

@@ -14,7 +14,7 @@ import { streamMetrics } from '../server/http/metrics.js';
 import { type SwarmRoutes, swarmRoutes } from '../server/swarm.js';
 import { webRoutes } from '../server/web.js';
 import { createFleet, type Fleet } from '../stores/fleet.js';
-import { createHistory } from '../stores/history.js';
+import { History } from '../stores/history.js';
 import type { Now } from '../stores/now.js';
 import type { QueenHeartbeat } from '../wire/heartbeat.js';
 import { expectedWorker } from '../wire/worker.js';
@@ -64,7 +64,7 @@ export function buildSwarm(processContext: ProcessContext, { kind, options, more
   const known = openKnownHives(state, (message) => log.warn(message));
   const fleet = createFleet(processContext.report);
   const poller = pollerOf(processContext, fleet, now);
-  const history = createHistory();
+  const history = new History();
   const hiveLog = createHiveLog(log);
   const counts = { telemetry: 0, invalid: 0 };
   const keep = createKeepAlivePool();

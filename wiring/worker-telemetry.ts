@@ -2,7 +2,7 @@
 
 import type { OrphanedWorker, SpawnedWorker } from '../machines/spawner.js';
 import { telemetryStatus, type WorkerRequest } from '../machines/worker-types.js';
-import type { WorkerName } from '../stores/latest.js';
+import type { WorkerFacts } from '../stores/measurements.js';
 import { hostForUrl, hostOf } from '../wire/url.js';
 import { CRASHED, LAST_LINES, ORPHANED } from '../wire/worker.js';
 import { orphanName, remedy } from './orphans.js';
@@ -12,7 +12,7 @@ const WITH_LINES_MAX = 4;
 const REASON_CHARS_MAX = 1_000;
 
 /** @param hiveUrl where others reach this machine: at its host they reach the workers; null: as the workers say themselves */
-export function workersToTelemetry(workers: readonly SpawnedWorker[], hiveUrl: string | null): WorkerName[] {
+export function workersToTelemetry(workers: readonly SpawnedWorker[], hiveUrl: string | null): WorkerFacts[] {
   const crashed = workers.filter(({ state }) => state === 'crashed');
   const withLines = new Set(crashed.slice(-WITH_LINES_MAX));
   return workers.map((worker) => {
@@ -44,7 +44,7 @@ const settingsOf = ({ threads, gpuLayers, kvType }: WorkerRequest) => ({
 });
 
 /** Of those that no spawner looks after any more; they are told under a name of ours, and offered no work because of it. */
-export function orphansToTelemetry(orphans: readonly OrphanedWorker[], spawnerId: string): WorkerName[] {
+export function orphansToTelemetry(orphans: readonly OrphanedWorker[], spawnerId: string): WorkerFacts[] {
   return orphans.map(({ pid, spawner, workerId, url, model }) => {
     const where = workerId === null ? '' : ` as ${workerId}${url === null ? '' : ` at ${url}`}`;
     const reason = `not ours: it runs${where}, and was started by a ${spawner} that is no more; ${remedy(pid)}`;

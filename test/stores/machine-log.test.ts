@@ -68,7 +68,7 @@ t.test('a definition has every transition with its target, the eventless ones as
   actor.stop();
 });
 
-t.test('transitions are told as they happen, and the last fifty are kept', async (t) => {
+t.test('listeners get transitions as they happen, and the last fifty are kept', async (t) => {
   const { log, heard, send, actor } = start();
   for (let i = 0; i < TRANSITIONS_MAX + 10; i += 1) send('toggle');
   send('nothing-takes-this');
@@ -79,7 +79,7 @@ t.test('transitions are told as they happen, and the last fifty are kept', async
   actor.stop();
 });
 
-t.test('a machine that ends or is stopped is listed no more', async (t) => {
+t.test('a machine that ended or was stopped is no longer listed', async (t) => {
   const { log, heard, send, actor } = start();
   send('toggle');
   send('burn');
@@ -92,7 +92,7 @@ t.test('a machine that ends or is stopped is listed no more', async (t) => {
   t.same(log.list(), []);
 });
 
-t.test('a listener that throws is reported and hears the next transition, as the others do', async (t) => {
+t.test('a listener that throws is reported, and gets the next transition like the others', async (t) => {
   const { log, heard, reported, send, actor } = start();
   let called = 0;
   log.follow(() => {
@@ -111,7 +111,7 @@ t.test('a listener that throws is reported and hears the next transition, as the
   actor.stop();
 });
 
-t.test('a context that no JSON can be made of is shown as far as it goes, and stops nothing', async (t) => {
+t.test('a context that cannot be serialised is shown in part, and stops nothing', async (t) => {
   let deep: unknown = 'bottom';
   for (let i = 0; i < 5_000; i += 1) deep = { deeper: [deep] };
   const ring: { self?: unknown } = {};
