@@ -131,7 +131,7 @@ const polling = (order: (poll: WorkerPoll | null) => void) => ({
 export function createWorkers(hives: ReadonlyMap<string, HiveEntry>, report: Report) {
   const state = createWorkersState(hives);
   const polls = createListeners<WorkerPoll>(report);
-  const order = (poll: WorkerPoll | null) => poll && polls.tell(poll);
+  const order = (poll: WorkerPoll | null) => poll && polls.notify(poll);
   const { send } = createStore({
     context: { state, version: 0 },
     on: { ...measurements, ...requests, ...reports(order), ...polling(order) },
