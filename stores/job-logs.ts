@@ -75,7 +75,7 @@ export class JobLogs {
     const log = this.#logs.get(jobId);
     if (!log) return;
     log.isClosed = true;
-    log.readers.tell();
+    log.readers.notify();
   }
 
   remove(jobId: string): void {
@@ -110,7 +110,7 @@ export class JobLogs {
     log.lines.push(encoder.encode(framed));
     this.#cost += log.lines.cost() - before;
     while (this.#cost > LINES_COST_MAX && this.#relieve());
-    log.readers.tell();
+    log.readers.notify();
   }
 
   /** Drops the oldest lines of the largest log, and whole jobs only when there are no such lines. */
