@@ -1,4 +1,4 @@
-/** A hive is killed, or freezes: how soon does the queen say so? */
+/** A hive is killed, or freezes: how soon does the queen report it? */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Answer, atMost, type Bench } from './lib/bench.js';
 import { type Follower, follow } from './lib/follow.js';
@@ -13,15 +13,15 @@ const isState =
     data.type === 'hive_state' && data.hive_id === HIVE && data.state === state && data.stale === stale;
 
 export const bench: Bench = {
-  question: 'How soon is a killed hive said to be lost, and a frozen one stale and lost?',
-  run: async ({ quick, scope, say }): Promise<Answer> => {
+  question: 'How soon is a killed hive reported lost, and a frozen one stale and lost?',
+  run: async ({ quick, scope, progress }): Promise<Answer> => {
     const queen = await startRbee(scope, 'queen');
     const stream = await follow(scope, queen.url);
     const killed: number[] = [];
     const stale: number[] = [];
     const lost: number[] = [];
     for (let round = 1; round <= (quick ? 3 : 20); round += 1) {
-      say(`killed (${round})`);
+      progress(`killed (${round})`);
       killed.push(
         await once(scope, queen, stream, async (hive) => {
           const at = Date.now();
@@ -31,7 +31,7 @@ export const bench: Bench = {
       );
     }
     for (let round = 1; round <= (quick ? 1 : 5); round += 1) {
-      say(`frozen (${round})`);
+      progress(`frozen (${round})`);
       await once(scope, queen, stream, async (hive) => {
         const at = Date.now();
         hive.child.kill('SIGSTOP');
@@ -54,14 +54,14 @@ export const bench: Bench = {
         atMost('frozen → lost', largest(lost), 10_500, 'ms'),
       ],
       notes: [
-        'At an interval of 1 s: three of them without a byte make a hive stale, ten make it lost. The silence counts from its last event, which came up to 1 s before it froze.',
-        'A change of state leaves at once; only telemetry is gathered for 40 ms before it is written to readers.',
+        'At an interval of 1 s: a hive is stale after three intervals without a byte, and lost after ten. They count from its last event, up to 1 s before it froze.',
+        'A change of state is sent at once; only telemetry is collected for 40 ms before it is written to readers.',
       ],
     };
   },
 };
 
-/** A hive that has streamed for a moment, and what is done to it. */
+/** Starts a hive, lets it stream for a moment, then runs `act` on it. */
 async function once<T>(outer: Scope, queen: Rbee, stream: Follower, act: (hive: Rbee) => Promise<T>): Promise<T> {
   const scope = outer.inner();
   try {

@@ -1,4 +1,4 @@
-/** What does it cost the queen to pass an event on to one more reader, and what does a reader that stops reading cost? */
+/** What does one more reader cost the queen, and what does a reader that stops reading cost? */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Answer, atLeast, atMost, type Bench, type BenchInput, type Table } from './lib/bench.js';
@@ -18,28 +18,28 @@ const LOADS = [
   { perSecond: 500, readers: 100 },
   { perSecond: 50, readers: 400 },
 ] as const;
-/** These look at the time in each event; the others only count. */
+/** So many readers measure latency; the others only count. */
 const TIMED_READERS = 4;
 const STALLED = { readers: 100, perSecond: 500 } as const;
-/** A server without a bound is stopped before it takes the machine with it. */
+/** A server that grows more is stopped before the machine runs out of memory. */
 const GROWTH_MB_MAX = 1_500;
 
 interface Running {
   pids: number[];
   url: string;
-  /** It was started with the flags that it was given. */
+  /** Whether it was started with the given flags. */
   canProfile?: boolean;
 }
 
 interface Target {
   name: string;
-  /** How the events come to it. */
+  /** Where its events come from. */
   fed: string;
-  /** What is missing, when it cannot be started. */
+  /** Resolves with a sentence when it cannot be started. */
   start: (scope: Scope, perSecond: number, nodeFlags: string[]) => Promise<Running | string>;
 }
 
-const nodePeer = (name: string, module: string, fed = 'made inside'): Target => ({
+const nodePeer = (name: string, module: string, fed = 'generated inside'): Target => ({
   name,
   fed,
   start: async (scope, perSecond) => {
@@ -78,12 +78,12 @@ const TARGETS: Target[] = [
 ];
 
 interface Delivery {
-  /** CPU per delivered event in all, and of all readers but the first without what the server spends with one. */
+  /** CPU per delivered event, in total, and of each reader after the first. */
   usAll: number;
   us: number;
   idlePct: number;
   busyPct: number;
-  /** Of what should have been delivered. */
+  /** Of the events that should have been delivered. */
   deliveredPct: number;
   bytes: number;
   p50: number;
@@ -91,7 +91,7 @@ interface Delivery {
 }
 
 export const bench: Bench = {
-  question: 'What does one more reader cost the queen, beside other servers of event streams?',
+  question: 'What does one more reader cost the queen, compared with other servers of event streams?',
   run: async (input): Promise<Answer> => {
     const rounds = input.quick ? 1 : 3;
     const seen = new Map<string, Delivery[]>();
@@ -101,7 +101,9 @@ export const bench: Bench = {
       for (const load of LOADS) {
         for (const target of TARGETS) {
           if (skipped.has(target.name)) continue;
-          input.say(`${load.perSecond} events/s × ${load.readers} readers: ${target.name} (${round} of ${rounds})`);
+          input.progress(
+            `${load.perSecond} events/s × ${load.readers} readers: ${target.name} (${round} of ${rounds})`,
+          );
           const delivery = await deliver(input, target, load, profiles);
           if (typeof delivery === 'string') skipped.set(target.name, delivery);
           else seen.set(keyOf(target, load), [...(seen.get(keyOf(target, load)) ?? []), delivery]);
@@ -110,7 +112,7 @@ export const bench: Bench = {
     }
     const stalls: Stall[] = [];
     for (const target of TARGETS.filter(({ name }) => !skipped.has(name))) {
-      input.say(`${STALLED.readers} stalled readers: ${target.name}`);
+      input.progress(`${STALLED.readers} stalled readers: ${target.name}`);
       stalls.push(await stall(input, target));
     }
     const of = (target: Target, load: Load) => middle(seen.get(keyOf(target, load)) ?? []);
@@ -118,8 +120,8 @@ export const bench: Bench = {
       tables: [...LOADS.map((load) => deliveryTable(load, of, skipped)), stallTable(stalls), ...profiles],
       goals: [...LOADS.flatMap((load) => goalsOf(load, of)), ...stallGoals(stalls)],
       notes: [
-        '"a further reader": without what the same process spends on the same events with one reader. The comparison that is fair between servers that get their events in different ways.',
-        `Latency: from the time in an event (when its hive, publisher or server made it) to its arrival in the reader's process, on this machine, with ${TIMED_READERS} of the readers looking.`,
+        '"a further reader": less the cost of the same events with one reader in the same process. This compares servers that get their events in different ways.',
+        `Latency: from the time in an event (set by its hive, publisher or server) to its arrival in the readers' process, on this machine, measured by ${TIMED_READERS} of the readers.`,
         ...(rounds > 1 ? [`Medians of ${rounds} rounds.`] : []),
       ],
     };
@@ -153,7 +155,7 @@ async function deliver(
     if (profile && running.canProfile && pids[0]) {
       profiles.push(...(await profiled(pids[0], directory, `${perSecond} × ${count}`, sleep(5_000))));
     }
-    // After the work: what is measured first pays for the compiler. One reader stays, since some serve nobody for less.
+    // After the load, so that compilation is done. With one reader, because some servers do nothing without readers.
     await readers.close();
     await readers.open({ url, count: 1, timed: 0 });
     await sleep(1_000);
@@ -192,14 +194,14 @@ interface Stall {
   stopped: boolean;
 }
 
-/** Readers that ask and never read: 100 of them, for 30 s. */
+/** 100 readers that never read, for 30 s. */
 async function stall({ quick, scope: outer }: BenchInput, target: Target): Promise<Stall> {
   const scope = outer.inner();
   try {
     const running = await target.start(scope, STALLED.perSecond, []);
     if (typeof running === 'string') throw new Error(running);
     const { pids, url } = running;
-    // Once around, so that what a first hundred readers cost for good is not taken for growth.
+    // Once before, so that what the first hundred readers cost permanently does not count as growth.
     const readers = startChild<Readers>(scope, 'load/readers.js');
     await readers.open({ url, count: STALLED.readers, timed: 0 });
     await sleep(3_000);
@@ -288,7 +290,7 @@ function stallTable(stalls: Stall[]): Table {
   };
 }
 
-/** Times better than nchan that the queen should be, by events a second. */
+/** By which factor the queen should be better than nchan, by events a second. */
 const BETTER_THAN_NCHAN: Record<number, number> = { 500: 4, 50: 1.5 };
 
 function goalsOf(load: Load, of: (target: Target, load: Load) => Delivery | undefined) {
@@ -306,6 +308,6 @@ function goalsOf(load: Load, of: (target: Target, load: Load) => Delivery | unde
 
 function stallGoals(stalls: Stall[]) {
   const queen = stalls.find(({ name }) => name === TARGETS[0]?.name);
-  // What her ring, the pipe before each socket and the collector's laziness may take.
+  // Room for the ring, for socket buffers, and for garbage that is not collected yet.
   return queen ? [atMost('memory that stalled readers add', queen.peak - queen.before, 32, 'MiB')] : [];
 }

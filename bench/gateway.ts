@@ -1,4 +1,4 @@
-/** What does the queen's gateway add to a request, beside the worker itself and beside nginx? */
+/** What does the queen's gateway add to a request, compared with the worker itself and with nginx? */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Answer, atMost, type Bench, type Cell } from './lib/bench.js';
 import { startChild } from './lib/child.js';
@@ -11,17 +11,17 @@ import type { OpenAiWorker } from './load/openai-worker.js';
 import { startNginxProxy } from './peers/nginx-proxy.js';
 
 const MODEL = 'bench';
-/** As workers do. */
+/** Like workers. */
 const HEARTBEAT_MS = 30_000;
 
-/** 32 streams at 100 tokens a second are a large GPU at work; one stream as fast as it goes is the limit. */
+/** 32 streams at 100 tokens a second correspond to a large GPU; unpaced streams show the limit. */
 const LOADS = [
   { name: '32 streams, each 100 tokens/s', streams: 32, everyMs: 10, tokens: 600, quick: 150 },
-  { name: '1 stream, as fast as it goes', streams: 1, everyMs: 0, tokens: 200_000, quick: 20_000 },
-  { name: '8 streams, as fast as they go', streams: 8, everyMs: 0, tokens: 50_000, quick: 5_000 },
+  { name: '1 stream, unpaced', streams: 1, everyMs: 0, tokens: 200_000, quick: 20_000 },
+  { name: '8 streams, unpaced', streams: 8, everyMs: 0, tokens: 50_000, quick: 5_000 },
 ] as const;
 
-interface Way {
+interface Path {
   name: string;
   url: string;
   pids: number[];
@@ -29,31 +29,31 @@ interface Way {
 
 export const bench: Bench = {
   question: "What does the gateway add to a worker's first token, and take from its throughput?",
-  run: async ({ quick, profile: asksProfile, scope, say }): Promise<Answer> => {
+  run: async ({ quick, profile: withProfile, scope, progress }): Promise<Answer> => {
     const worker = startChild<OpenAiWorker>(scope, 'load/openai-worker.js');
     const port = await worker.start();
     const client = startChild<OpenAiClient>(scope, 'load/openai-client.js');
     const profiles = scope.directory('profile');
-    const queen = await startRbee(scope, 'queen', { nodeFlags: asksProfile ? profileFlags(profiles) : [] });
+    const queen = await startRbee(scope, 'queen', { nodeFlags: withProfile ? profileFlags(profiles) : [] });
     const direct = `http://127.0.0.1:${port}`;
-    await introduce(queen.url, direct, port);
-    const again = setInterval(() => void introduce(queen.url, direct, port), HEARTBEAT_MS);
-    scope.onEnd(() => clearInterval(again));
-    const ways: Way[] = [
+    await sendHeartbeat(queen.url, direct, port);
+    const heartbeats = setInterval(() => void sendHeartbeat(queen.url, direct, port), HEARTBEAT_MS);
+    scope.onEnd(() => clearInterval(heartbeats));
+    const paths: Path[] = [
       { name: 'the worker directly', url: direct, pids: [] },
       { name: 'through the queen', url: queen.url, pids: [queen.pid] },
     ];
-    const notes = ['The worker and the client are processes of their own; all of them share the cores.'];
+    const notes = ['The worker and the client are separate processes; all share the cores.'];
     const nginx = await startNginxProxy(scope, `127.0.0.1:${port}`);
     if (typeof nginx === 'string') notes.push(`nginx: skipped, ${nginx}`);
-    else ways.push({ name: 'through nginx', url: nginx.url, pids: nginx.pids });
+    else paths.push({ name: 'through nginx', url: nginx.url, pids: nginx.pids });
 
-    const urls = ways.map(({ url }) => url);
-    say('warming up');
+    const urls = paths.map(({ url }) => url);
+    progress('warming up');
     await client.firsts({ urls, model: MODEL, rounds: quick ? 50 : 500 });
-    say('first tokens');
+    progress('first tokens');
     const seen = client.firsts({ urls, model: MODEL, rounds: quick ? 200 : 1_000 });
-    const tables = asksProfile ? await profiled(queen.pid, profiles, 'The queen, first tokens', seen) : [];
+    const tables = withProfile ? await profiled(queen.pid, profiles, 'The queen, first tokens', seen) : [];
     const firsts = await seen;
     const added = firsts.map((seen) => median(seen) - median(firsts[0] ?? []));
 
@@ -63,21 +63,21 @@ export const bench: Bench = {
       const { name, streams, everyMs } = load;
       const tokens = quick ? load.quick : load.tokens;
       const rounds = quick ? 1 : 5;
-      const rates: number[][] = ways.map(() => []);
-      const cpu: number[] = ways.map(() => 0);
+      const rates: number[][] = paths.map(() => []);
+      const cpu: number[] = paths.map(() => 0);
       for (let round = 0; round < rounds; round += 1) {
-        say(`${name}, round ${round + 1} of ${rounds}`);
-        for (const [i, way] of ways.entries()) {
-          const watch = watchCpu(way.pids);
-          rates[i]?.push(await client.throughput({ url: way.url, model: MODEL, streams, tokens, everyMs }));
+        progress(`${name}, round ${round + 1} of ${rounds}`);
+        for (const [i, path] of paths.entries()) {
+          const watch = watchCpu(path.pids);
+          rates[i]?.push(await client.throughput({ url: path.url, model: MODEL, streams, tokens, everyMs }));
           cpu[i] = (cpu[i] ?? 0) + watch().cpuMs;
           await sleep(100);
         }
       }
       const of = (i: number) => median(rates[i] ?? []);
-      for (const [i, way] of ways.entries()) {
+      for (const [i, path] of paths.entries()) {
         const perToken = i === 0 ? null : ((cpu[i] ?? 0) * 1000) / (rounds * streams * tokens);
-        rows.push([name, way.name, of(i), (100 * of(i)) / of(0), perToken]);
+        rows.push([name, path.name, of(i), (100 * of(i)) / of(0), perToken]);
       }
       if (load === LOADS[0]) kept = 100 - (100 * of(1)) / of(0);
     }
@@ -86,7 +86,7 @@ export const bench: Bench = {
         {
           title: 'Time to the first token, one request after the other',
           columns: ['', 'median ms', 'p99 ms', 'added, median ms'],
-          rows: ways.map(({ name }, i) => [
+          rows: paths.map(({ name }, i) => [
             name,
             median(firsts[i] ?? []),
             percentile(firsts[i] ?? [], 0.99),
@@ -105,8 +105,8 @@ export const bench: Bench = {
   },
 };
 
-/** The worker is made known as one that announces itself. */
-async function introduce(queenUrl: string, url: string, port: number): Promise<void> {
+/** Registers the worker by its heartbeat. */
+async function sendHeartbeat(queenUrl: string, url: string, port: number): Promise<void> {
   const worker = { id: 'worker-bench', model_id: MODEL, device: null, port, url, hive_id: null, status: 'ready' };
   const response = await fetch(`${queenUrl}/v1/worker-heartbeat`, {
     method: 'POST',

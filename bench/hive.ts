@@ -1,4 +1,4 @@
-/** What does a hive take from the machine that it measures, beside other agents that measure machines? */
+/** What does a hive cost the machine that it measures, compared with other monitoring agents? */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
@@ -16,7 +16,7 @@ import type { Readers } from './load/readers.js';
 interface Agent {
   name: string;
   how: string;
-  /** Resolves with its process, or with what is missing. */
+  /** Resolves with its process id, or with a sentence when it cannot be started. */
   start: (scope: Scope) => Promise<number | string>;
 }
 
@@ -39,7 +39,7 @@ const AGENTS: Agent[] = [
   },
   {
     name: 'netdata',
-    how: 'its own tick of a second, asked every second',
+    how: 'collects and is read every second',
     start: (scope) =>
       startPeer(scope, 'netdata', '/api/v1/allmetrics?format=json', (port) => {
         const directory = scope.directory('netdata');
@@ -102,23 +102,23 @@ async function startPeer(
   return child.pid as number;
 }
 
-/** Whatever it started ends with it. */
+/** Ends its child processes. */
 function killGroup(pid: number): void {
   try {
     process.kill(-pid, 'SIGKILL');
   } catch {
-    // Nobody is left in it.
+    // The group has no process left.
   }
 }
 
 export const bench: Bench = {
-  question: 'What does a hive cost the machine that it measures, beside other agents?',
-  run: async ({ quick, scope: outer, say }): Promise<Answer> => {
+  question: 'What does a hive cost the machine that it measures, compared with other agents?',
+  run: async ({ quick, scope: outer, progress }): Promise<Answer> => {
     const seconds = quick ? 10 : 60;
     const rows: Cell[][] = [];
     let ours: { cpu: number; rss: number } | undefined;
     for (const agent of AGENTS) {
-      say(`${agent.name}, ${seconds} s`);
+      progress(`${agent.name}, ${seconds} s`);
       const scope = outer.inner();
       const pid = await agent.start(scope);
       if (typeof pid === 'string') {
@@ -147,7 +147,7 @@ export const bench: Bench = {
       goals: ours
         ? [atMost('CPU of a hive', ours.cpu, 0.4, '% of a core'), atMost('memory of a hive', ours.rss, 80, 'MiB')]
         : [],
-      notes: ['CPU and memory are those of the agent and of everything that it started.'],
+      notes: ['CPU and memory include the child processes of the agent.'],
     };
   },
 };

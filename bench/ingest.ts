@@ -1,4 +1,4 @@
-/** What does it cost the queen to take in thousands of hives, and does any of them look silent to her for it? */
+/** What do thousands of hives cost the queen, and is it fast enough that none of them becomes stale? */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Answer, atMost, type Bench, type BenchInput, type Table } from './lib/bench.js';
@@ -17,7 +17,7 @@ interface Seen {
   rssMb: number;
   joinedS: number;
   msPerJoin: number;
-  again: number;
+  reannounced: number;
   lateMs: number;
   stale: number;
   lost: number;
@@ -25,34 +25,34 @@ interface Seen {
 }
 
 export const bench: Bench = {
-  question: 'What does a hive-event cost the queen at 1,000, 5,000 and 10,000 hives, and is any of them called stale?',
+  question: 'What does a hive-event cost the queen at 1,000, 5,000 and 10,000 hives, and does any become stale?',
   run: async (input): Promise<Answer> => {
-    const { quick, say } = input;
+    const { quick, progress } = input;
     const sizes = quick ? [200, 1_000] : [1_000, 5_000, 10_000];
     const seen: Seen[] = [];
     for (const hives of sizes) {
-      say(`${hives} hives`);
+      progress(`${hives} hives`);
       seen.push(await measureQueen(input, hives));
     }
     const [fewest = 0] = sizes;
     const clients: [Client, number][] = [];
     for (const client of ['one buffer', 'sockets', 'http', 'node-fetch'] as const) {
-      say(`${fewest} hives, read by ${client} alone`);
+      progress(`${fewest} hives, read by ${client} alone`);
       clients.push([client, await measureClient(input, client, fewest)]);
     }
     return { tables: tables(seen, clients), goals: goals(seen), notes: [NOTE, LATE] };
   },
 };
 
-const NOTE = `Each hive sends ${EVENT_BYTES} B at 1 Hz, evenly spread, each event on its own. The queen has no readers.`;
+const NOTE = `Each hive sends ${EVENT_BYTES} B at 1 Hz, evenly spread. The queen has no readers.`;
 
 const LATE =
-  '"sent late by": the most that the simulated hives were behind their own clock; from 2 s on, a stale hive is their fault and not hers.';
+  '"sent late by": the largest delay of the simulated hives; from 2 s on, stale hives are caused by them and not by the queen.';
 
 async function measureQueen({ quick, profile, scope: outer }: BenchInput, hives: number): Promise<Seen> {
   const scope = outer.inner();
   const profiles = scope.directory('profile');
-  const { queen, received, lateMs, joined, again } = await startSwarm(scope, {
+  const { queen, received, lateMs, joined, reannounced } = await startSwarm(scope, {
     hives,
     intervalMs: 1_000,
     nodeFlags: profile ? profileFlags(profiles) : [],
@@ -71,17 +71,17 @@ async function measureQueen({ quick, profile, scope: outer }: BenchInput, hives:
     rssMb: rssMb([queen.pid]),
     joinedS: joined.wallMs / 1000,
     msPerJoin: joined.cpuMs / hives,
-    again,
+    reannounced,
     lateMs: await lateMs(),
-    stale: queen.said(/ is stale/),
-    lost: queen.said(/ is lost/),
+    stale: queen.countLogLines(/ is stale/),
+    lost: queen.countLogLines(/ is lost/),
   };
   const tables = profile ? await profiled(queen.pid, profiles, `${hives} hives`, sleep(5_000)) : [];
   await scope.end();
   return { ...seen, profile: tables };
 }
 
-/** The same hives read by a bare program: what reading alone costs, by the client that reads. */
+/** The same hives, read by a bare program: the cost of reading alone, by client. */
 async function measureClient({ quick, scope: outer }: BenchInput, client: Client, hives: number): Promise<number> {
   const scope = outer.inner();
   const swarm = startChild<Hives>(scope, 'load/hives.js');
@@ -118,7 +118,7 @@ function tables(seen: Seen[], clients: [Client, number][]): Table[] {
         'KiB/hive',
         'all stream after s',
         'CPU ms/join',
-        'called twice',
+        'announced again',
         'sent late by ms',
         'stale',
         'lost',
@@ -134,7 +134,7 @@ function tables(seen: Seen[], clients: [Client, number][]): Table[] {
           perHive,
           one.joinedS,
           one.msPerJoin,
-          String(one.again),
+          String(one.reannounced),
           one.lateMs,
           String(one.stale),
           String(one.lost),

@@ -1,4 +1,4 @@
-/** A queen is killed under a thousand hives and started again: how soon does she have them all back? */
+/** A queen with a thousand hives is killed and restarted: how soon does it read all of them again? */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,9 +17,9 @@ const BACK_MS_MAX = 90_000;
 
 interface Case {
   what: string;
-  /** Done to her state while she is dead. */
-  meanwhile: (queen: Rbee, silentPort: number) => void;
-  /** Who takes her place; rbee itself when nobody is named. */
+  /** Changes the state of the queen while it is down. */
+  whileDown: (queen: Rbee, silentPort: number) => void;
+  /** The bare queen takes its place; otherwise rbee's. */
   bare?: true;
 }
 
@@ -30,13 +30,13 @@ interface KnownFile {
 const knownFile = ({ stateDir }: Rbee) => path.join(stateDir, 'queen', QUEEN_ID, 'hives.json');
 
 const CASES: Case[] = [
-  { what: 'as it is', meanwhile: () => {} },
-  { what: `${DEAD} dead hives among the known`, meanwhile: addDead },
-  { what: 'without the file of known hives', meanwhile: (queen) => rmSync(knownFile(queen)) },
-  { what: 'peer: bare node:http, the same three exchanges', meanwhile: () => {}, bare: true },
+  { what: 'unchanged', whileDown: () => {} },
+  { what: `${DEAD} dead hives among the known ones`, whileDown: addDead },
+  { what: 'without the file of known hives', whileDown: (queen) => rmSync(knownFile(queen)) },
+  { what: 'peer: bare node:http, the same three exchanges', whileDown: () => {}, bare: true },
 ];
 
-/** Half of them refuse connections, half take them and say nothing; all were seen last, so that they are asked first. */
+/** Half of them refuse connections, half accept them and send nothing; all were seen last, so that they are asked first. */
 function addDead(queen: Rbee, silentPort: number): void {
   const file = JSON.parse(readFileSync(knownFile(queen), 'utf8')) as KnownFile;
   const dead = Array.from({ length: DEAD }, (_, i) => ({
@@ -61,20 +61,20 @@ interface Recovery {
 }
 
 export const bench: Bench = {
-  question: 'A queen is killed and comes back: how soon do all of her hives stream to her again?',
+  question: 'A queen is killed and restarted: how soon do all of its hives stream to it again?',
   run: async (input): Promise<Answer> => {
     const hives = input.quick ? 200 : 1_000;
     const downMs = input.quick ? 5_000 : 20_000;
     const seen: Recovery[] = [];
     for (const one of CASES) {
-      input.say(`${hives} hives, queen dead for ${downMs / 1000} s, ${one.what}`);
+      input.progress(`${hives} hives, queen down for ${downMs / 1000} s, ${one.what}`);
       seen.push(await recover(input, one, hives, downMs));
     }
     const [plain, dead, forgotten, bare] = seen;
     return {
       tables: [
         {
-          title: `${hives} hives, queen killed for ${downMs / 1000} s: seconds from when she listens again to each hive's open stream`,
+          title: `${hives} hives, queen killed for ${downMs / 1000} s: seconds from when it listens again to each hive's open stream`,
           columns: [
             'case',
             'known',
@@ -106,8 +106,8 @@ export const bench: Bench = {
         atMost('hives left with two streams', largest(seen.map(({ doubled }) => doubled)), 0, 'hives'),
       ],
       notes: [
-        'All hives live in one process and share one core of it with their servers: what is measured here is slower than a real swarm.',
-        'Backoff alone: a hive that lost its queen tries after 0, 2, 4, 8, 16 s and then every 16 to 30 s, so how long it takes depends on how long she was away.',
+        'All hives share one process and one core: a real swarm is faster.',
+        'Backoff alone: a hive that lost its queen tries again after 0, 2, 4, 8, 16 s and then every 16 to 30 s, so the figure depends on how long the queen was down.',
       ],
     };
   },
@@ -115,7 +115,7 @@ export const bench: Bench = {
 
 async function recover(
   { scope: outer }: BenchInput,
-  { what, meanwhile, bare }: Case,
+  { what, whileDown, bare }: Case,
   count: number,
   downMs: number,
 ): Promise<Recovery> {
@@ -129,11 +129,11 @@ async function recover(
     await hives.start({ count, queenUrl: queen.url });
     const all = () => hives.state({ since: 0 }).then(({ streaming }) => streaming === count);
     await waitFor('all hives to stream', all, { timeoutMs: 120_000, everyMs: 250 });
-    // Past the first minute the queen writes when she saw each hive last; sooner is enough for who they are.
+    // Long enough for the queen to write down its hives; when each was last seen is written after a minute only.
     await sleep(2_000);
 
     await queen.end('SIGKILL');
-    meanwhile(queen, silentPort);
+    whileDown(queen, silentPort);
     const known = knownHives(queen);
     const diedAt = Date.now();
     await sleep(downMs);

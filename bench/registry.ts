@@ -22,11 +22,11 @@ interface Taken {
   lateMs: number;
 }
 
-/** Something that holds leases, with all of them granted. */
+/** A server that holds leases, all of which are granted. */
 interface Holder {
   pid: number;
   saturate: (ms: number) => Promise<Taken>;
-  /** Starts the heartbeats of all components, and says what was taken since it was last asked. */
+  /** Starts the heartbeats of all components; the result counts answers since its previous call. */
   steady: () => Promise<() => Promise<Taken>>;
   /** How many leases it holds. */
   held: () => Promise<number>;
@@ -35,7 +35,7 @@ interface Holder {
 interface Kind {
   name: string;
   how: string;
-  /** Resolves with what is missing. */
+  /** Resolves with a sentence when it cannot be started. */
   start: (scope: Scope, nodeFlags: string[]) => Promise<Holder | string>;
 }
 
@@ -167,37 +167,39 @@ export const bench: Bench = {
     return {
       tables: [tableOf(seen, skipped), ...profiles],
       goals: [
-        ...(http ? [atMost("of etcd's CPU for the same by HTTP", ours.usSteady / http.usSteady, 1, '×')] : []),
+        ...(http
+          ? [atMost("CPU relative to etcd's for the same over HTTP", ours.usSteady / http.usSteady, 1, '×')]
+          : []),
         atMost(`CPU of the registry under ${COMPONENTS} components`, ours.steadyPct, 25, '% of a core'),
         atMost('leases that lapsed, heartbeats that failed', ours.lapsed + ours.failed, 0, 'of all'),
       ],
       notes: [
-        `At saturation: ${CONNECTIONS} connections that stay open, each with a heartbeat under way at any time. The real load: ${PER_SECOND.toFixed(0)} heartbeats a second, by HTTP over a connection of its own each, as rbee's components send them.`,
-        "A heartbeat to the registry also says who it is by name, and is answered with the queens' URLs; one to etcd is a number, answered with a number.",
-        'etcd works on all cores; the registry, as all of Node, on one. What generates the load takes a core itself.',
+        `At saturation: ${CONNECTIONS} persistent connections, each with one heartbeat in progress at any time. The real load: ${PER_SECOND.toFixed(0)} heartbeats a second over HTTP, each on a new connection, as rbee's components send them.`,
+        "A heartbeat to the registry contains a name and is answered with the queens' URLs; one to etcd is a number, answered with a number.",
+        'etcd uses all cores; the registry, like any Node process, uses one. The load generator takes another core.',
       ],
     };
   },
 };
 
 async function measure(
-  { quick, profile, scope: outer, say }: BenchInput,
+  { quick, profile, scope: outer, progress }: BenchInput,
   kind: Kind,
   profiles: Table[],
 ): Promise<Seen | string> {
   const scope = outer.inner();
   try {
-    say(`${kind.name}: ${COMPONENTS} leases`);
+    progress(`${kind.name}: ${COMPONENTS} leases`);
     const directory = scope.directory('profile');
     const holder = await kind.start(scope, profile ? profileFlags(directory) : []);
     if (typeof holder === 'string') return holder;
     const { pid } = holder;
-    say(`${kind.name}: at saturation`);
+    progress(`${kind.name}: at saturation`);
     await holder.saturate(quick ? 2_000 : 5_000);
     const watchBusy = watchCpu([pid]);
     const full = await holder.saturate(quick ? 3_000 : 10_000);
     const busy = watchBusy();
-    say(`${kind.name}: ${PER_SECOND.toFixed(0)} a second`);
+    progress(`${kind.name}: ${PER_SECOND.toFixed(0)} a second`);
     const taken = await holder.steady();
     await sleep(quick ? 2_000 : 5_000);
     await taken();

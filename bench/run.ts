@@ -1,7 +1,7 @@
 /**
  * Runs the benches: `node dist/bench/run.js [part of a name …] [--quick] [--profile]`. Each is one file that answers one
- * question. Prints tables, writes the same as JSON into bench/results/, and ends with 1 when one could not run; a goal
- * that was missed is said and changes no exit code, because machines differ.
+ * question. Prints tables, writes them as JSON into bench/results/, and exits with 1 when a bench could not run. A missed goal
+ * is printed and does not change the exit code, because machines differ.
  */
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -35,8 +35,8 @@ if (values.help) {
   console.log(`Usage: node dist/bench/run.js [part of a name …] [--quick] [--profile]
    or: make bench ONLY="fan-out --quick"
 
-  --quick    short runs: whether the benches work, not what is true        (QUICK=1)
-  --profile  where the queen's time goes, in benches that can tell         (PROFILE=1)
+  --quick    short runs: shows that the benches work, not how fast rbee is (QUICK=1)
+  --profile  where the queen's time goes, in benches that support it       (PROFILE=1)
 
 Benches:  ${names.join('  ')}
 Results are written to bench/results/<name>.json.`);
@@ -70,7 +70,7 @@ for (const name of chosen) {
       quick: values.quick,
       profile: values.profile,
       scope,
-      say: (line) => process.stderr.write(pc.dim(`  ${line}\n`)),
+      progress: (line) => process.stderr.write(pc.dim(`  ${line}\n`)),
     });
     print(answer, on);
     write(name, bench, answer, on);

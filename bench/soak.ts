@@ -1,4 +1,4 @@
-/** Does a queen stay as she was? 200 hives at 1 Hz, 50 readers that come and go, for SOAK_MINUTES (an hour by hand). */
+/** Does a queen keep its speed and size? 200 hives at 1 Hz, 50 readers that come and go, for SOAK_MINUTES (an hour by hand). */
 import { readdirSync } from 'node:fs';
 import http from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,7 +11,7 @@ import { startSwarm } from './lib/swarm.js';
 const HIVES = 200;
 const READERS = 50;
 const READER_S = { min: 2, max: 60 } as const;
-/** The first of these is warm-up: what is compiled and cached then is no growth. */
+/** The first of these is warm-up: memory for compiled code and caches does not count as growth. */
 const SAMPLES = 13;
 const MINUTES = Number(process.env.SOAK_MINUTES ?? 5);
 
@@ -27,7 +27,7 @@ interface Sample {
 }
 
 async function sample(queen: Rbee, startedAt: number, before: { cpu: number; at: number }): Promise<Sample> {
-  // First: the histogram behind it begins anew with each look at the metrics.
+  // Read first: the histogram behind it is reset by each read of the metrics.
   const loopP99Ms = (await metric(queen.url, 'nodejs_eventloop_lag_p99_seconds')) * 1000;
   const now = performance.now();
   const cpu = cpuMs([queen.pid]);
@@ -45,7 +45,7 @@ async function sample(queen: Rbee, startedAt: number, before: { cpu: number; at:
   return taken;
 }
 
-/** One place at the table: a reader sits there for a while, leaves, and another comes. */
+/** A reader that reads for a while and leaves, and is replaced by another. */
 function comeAndGo(url: string, signal: AbortSignal, seen: { events: number }): void {
   if (signal.aborted) return;
   const request = http.get(`${url}/v1/heartbeats/stream`, { agent: false }, (response) => {
@@ -62,7 +62,7 @@ function comeAndGo(url: string, signal: AbortSignal, seen: { events: number }): 
   }, seconds * 1000).unref();
 }
 
-async function run({ quick, scope, say }: BenchInput): Promise<Answer> {
+async function run({ quick, scope, progress }: BenchInput): Promise<Answer> {
   const minutes = quick ? 0.5 : MINUTES;
   const { queen, received } = await startSwarm(scope, { hives: HIVES, intervalMs: 1000 });
   const controller = new AbortController();
@@ -76,13 +76,13 @@ async function run({ quick, scope, say }: BenchInput): Promise<Answer> {
     await sleep((minutes * 60_000) / SAMPLES);
     const taken = await sample(queen, startedAt, before);
     samples.push(taken);
-    say(`minute ${taken.minute.toFixed(1)}: RSS ${taken.rssMb.toFixed(0)} MiB, ${taken.handles} handles`);
+    progress(`minute ${taken.minute.toFixed(1)}: RSS ${taken.rssMb.toFixed(0)} MiB, ${taken.handles} handles`);
   }
-  // What is collected as garbage, and when, moves it up and down by a fifth: three of a kind are compared.
+  // Garbage collection changes single samples by a fifth: means of three are compared.
   const [first, last] = [samples.slice(1, 4), samples.slice(-3)];
   const meanRss = (some: Sample[]) => some.reduce((sum, one) => sum + one.rssMb, 0) / some.length;
   const handlesOf = (some: Sample[]) => Math.max(...some.map(({ handles }) => handles));
-  const lost = queen.said(/is lost|is stale/);
+  const lost = queen.countLogLines(/is lost|is stale/);
   controller.abort();
   return {
     tables: [
@@ -113,14 +113,14 @@ async function run({ quick, scope, say }: BenchInput): Promise<Answer> {
     goals: [
       atMost('RSS at the end over the start', meanRss(last) / meanRss(first), 1.25, '×'),
       atMost('handles at the end over the start', handlesOf(last) - handlesOf(first), 20, 'handles'),
-      atMost('hives called stale or lost', lost, 0, 'hives'),
+      atMost('stale or lost hives', lost, 0, 'hives'),
     ],
     notes: [`${await received()} events came in, ${seen.events} went out to readers.`],
   };
 }
 
 export const bench: Bench = {
-  question: 'Does a queen stay as she was for as long as she runs?',
+  question: 'Does a queen keep its speed and size for as long as it runs?',
   minutesMax: MINUTES + 15,
   run,
 };

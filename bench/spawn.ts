@@ -1,17 +1,18 @@
-/** What do ten thousand subscriptions cost the queen's machines, and does anything stay when they go? */
+/** What do ten thousand subscriptions cost the queen, and is all of it released when they end? */
 import { type Answer, atMost, type Bench } from './lib/bench.js';
 import { startChild } from './lib/child.js';
 import type { SubscriptionLoad } from './load/subscriptions.js';
 
 export const bench: Bench = {
-  question: 'How long do 10,000 subscriptions take to start and to stop, what do they hold, and what is left of them?',
-  run: async ({ quick, scope, say }): Promise<Answer> => {
+  question:
+    'How long do 10,000 subscriptions take to start and to stop, how much memory do they hold, and is anything left of them?',
+  run: async ({ quick, scope, progress }): Promise<Answer> => {
     const sizes = quick ? [100, 1_000, 2_000] : [100, 1_000, 10_000];
     const flags = ['--expose-gc'];
     const rows = [];
     let last: Awaited<ReturnType<SubscriptionLoad['run']>> | undefined;
     for (const count of sizes) {
-      say(`${count} subscriptions`);
+      progress(`${count} subscriptions`);
       last = await startChild<SubscriptionLoad>(scope, 'load/subscriptions.js', flags).run({ count });
       const { spawnMs, againMs, stopMs, beforeMb, liveMb, afterMb, leftOver, streaming } = last;
       rows.push([
@@ -29,11 +30,11 @@ export const bench: Bench = {
       ]);
     }
     const count = sizes.at(-1) ?? 0;
-    say(`${count} subscriptions, standing alone`);
+    progress(`${count} subscriptions, without a queen`);
     const alone = await startChild<SubscriptionLoad>(scope, 'load/subscriptions.js', flags).alone({ count });
     const { spawnMs, stopMs, beforeMb, liveMb } = alone;
     rows.push([
-      'standing alone',
+      'without a queen',
       String(count),
       null,
       spawnMs / 1000,
@@ -48,7 +49,7 @@ export const bench: Bench = {
     return {
       tables: [
         {
-          title: 'Subscriptions with stubs for hands',
+          title: 'Subscriptions whose actors are stubs',
           columns: [
             'where',
             'count',
@@ -72,7 +73,7 @@ export const bench: Bench = {
             atMost('actors left', last.leftOver, 0, 'actors'),
           ]
         : [],
-      notes: ['Each subscription stands with its subscriber and its machine; heap after two full collections.'],
+      notes: ['Each subscription has its machine and its subscriber; heap after two full collections.'],
     };
   },
 };

@@ -1,4 +1,4 @@
-/** How long does a hive take from its start to its telemetry on the queen's stream, and what is that time made of? */
+/** How long does a hive take from its start to its telemetry on the queen's stream, and where does the time go? */
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -12,7 +12,7 @@ const DIST = new URL('..', import.meta.url);
 
 export const bench: Bench = {
   question: "How long from starting a hive to its telemetry on the queen's stream?",
-  run: async ({ quick, scope, say }): Promise<Answer> => {
+  run: async ({ quick, scope, progress }): Promise<Answer> => {
     const rounds = quick ? 5 : 20;
     const queen = await startRbee(scope, 'queen');
     const stream = await follow(scope, queen.url);
@@ -21,7 +21,7 @@ export const bench: Bench = {
     const streaming: number[] = [];
     const telemetry: number[] = [];
     for (let round = 1; round <= rounds; round += 1) {
-      say(`start ${round} of ${rounds}`);
+      progress(`start ${round} of ${rounds}`);
       node.push(await bareNode());
       const inner = scope.inner();
       const hiveId = `hive-${round}`;
@@ -42,16 +42,14 @@ export const bench: Bench = {
           rows: [
             row('an empty program of Node has run', node),
             row('the hive listens', listening),
-            row('the queen says that it streams', streaming),
+            row('the queen reports that it streams', streaming),
             row("its telemetry is on the queen's stream", telemetry),
           ],
         },
         await importTable(quick ? 3 : 10),
       ],
       goals: [atMost("spawn → telemetry on the queen's stream", median(telemetry), 500, 'ms')],
-      notes: [
-        'Packages are imported one after another, in this order: what a later one shares with an earlier one is counted with the earlier.',
-      ],
+      notes: ['Packages are imported one after another: what two share is counted with the first.'],
     };
   },
 };
@@ -62,7 +60,7 @@ function bareNode(): Promise<number> {
   return new Promise((resolve) => child.once('exit', () => resolve(performance.now() - startedAt)));
 }
 
-/** What it costs to import the hive as it is, in its bundle, and the packages in it one by one. */
+/** The time to import the bundle of the hive, and the packages in it one by one. */
 async function importTable(times: number): Promise<Table> {
   const bundle = new URL('bin/hive.js', DIST);
   const packages = packagesIn(bundle);
@@ -84,7 +82,7 @@ async function importTable(times: number): Promise<Table> {
   };
 }
 
-/** Which of our dependencies a bundle holds, by the source maps of its files. */
+/** Which of the dependencies a bundle contains, from the source maps of its files. */
 function packagesIn(bundle: URL): string[] {
   const { dependencies } = JSON.parse(readFileSync(new URL('../package.json', DIST), 'utf8')) as {
     dependencies: Record<string, string>;
@@ -106,7 +104,7 @@ function packagesIn(bundle: URL): string[] {
   return [...found].sort();
 }
 
-/** Runs the importer in a fresh process and takes its one line of JSON. */
+/** Runs the importer in a new process and reads its output. */
 function once(modules: string[]): Promise<Imported[]> {
   const importer = fileURLToPath(new URL('./load/imports.js', import.meta.url));
   const child = spawn(process.execPath, [importer, ...modules], { stdio: ['ignore', 'pipe', 'inherit'] });

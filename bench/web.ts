@@ -1,6 +1,6 @@
 /**
- * The dashboard in a real Chromium: whether a large swarm stays smooth, and what it costs who keeps it open. Frames are
- * counted in the page, time and memory are Chromium's own (`Performance.getMetrics` of its DevTools protocol).
+ * The dashboard in a real Chromium: whether it stays smooth with a large swarm, and what it costs while it is open. Frames are
+ * counted in the page; time and memory are measured by Chromium (`Performance.getMetrics` of its DevTools protocol).
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Browser, CDPSession, Page } from 'playwright-core';
@@ -12,7 +12,7 @@ import { startSwarm } from './lib/swarm.js';
 const HIVES = [20, 200, 1_000];
 const GOAL_AT = 200;
 const FRAME_MS_MAX = 50;
-/** Sparklines, images and code are there by then. */
+/** Until sparklines, images and code are loaded. */
 const SETTLE_MS = 5_000;
 
 /** As Chromium's tracing writes it; `tdur` in µs of CPU. */
@@ -30,7 +30,7 @@ interface Seen {
   p99Ms: number;
 }
 
-/** Asking for each frame costs some itself: only while frames are looked at. */
+/** Runs only while frames are counted, since each request for a frame costs time too. */
 const WATCH = `(() => {
   const gaps = [];
   let last = 0;
@@ -67,9 +67,9 @@ export const bench: Bench = {
   },
 };
 
-async function measure({ scope, say, quick }: BenchInput, hives: number) {
+async function measure({ scope, progress, quick }: BenchInput, hives: number) {
   const inner = scope.inner();
-  say(`${hives} hives`);
+  progress(`${hives} hives`);
   const ms = quick ? 5_000 : 30_000;
   const swarm = await startSwarm(inner, { hives, intervalMs: 1_000, vary: true });
   const chromium = await startChromium({ teardown: (end) => inner.onEnd(end as () => Promise<void>) });
@@ -87,7 +87,7 @@ async function measure({ scope, say, quick }: BenchInput, hives: number) {
   const [, scrollTask] = await watched(page, () => scroll(page));
   const heapMb = await heap(session);
   await page.evaluate(HIDE);
-  // It hangs up when it was hidden for a while, and then its garbage is collected.
+  // Long enough for the page to close its stream, and for garbage collection.
   await sleep(quick ? 7_000 : 30_000);
   const hidden = await over(session, ms);
   await inner.end();
@@ -95,12 +95,12 @@ async function measure({ scope, say, quick }: BenchInput, hives: number) {
   return { row: [...row, hidden.taskPct], seen, task: Math.max(task, scrollTask), hiddenPct: hidden.taskPct };
 }
 
-/** The frames that were drawn meanwhile, and the longest task of the page in ms of CPU: on a busy machine the two differ. */
-async function watched(page: Page, meanwhile: () => Promise<void>): Promise<[Seen, number]> {
+/** The frames drawn during `work`, and the longest task of the page in ms of CPU: on a busy machine the two differ. */
+async function watched(page: Page, work: () => Promise<void>): Promise<[Seen, number]> {
   const browser = page.context().browser() as Browser;
   await browser.startTracing(page, { categories: ['disabled-by-default-devtools.timeline'] });
   await page.evaluate(WATCH);
-  await meanwhile();
+  await work();
   const seen = await page.evaluate<Seen>('framesSeen()');
   const trace = JSON.parse((await browser.stopTracing()).toString()) as { traceEvents: TraceEvent[] };
   const mains = new Set(
@@ -112,7 +112,7 @@ async function watched(page: Page, meanwhile: () => Promise<void>): Promise<[See
   return [seen, largest(tasks.map(({ tdur = 0 }) => tdur / 1000))];
 }
 
-/** Script time and the whole time of the page's main thread, while so long passes. */
+/** Script time and total time of the page's main thread during `ms`. */
 async function over(session: CDPSession, ms: number): Promise<{ scriptMsPerS: number; taskPct: number }> {
   const before = await metrics(session);
   await sleep(ms);
@@ -132,7 +132,7 @@ async function heap(session: CDPSession): Promise<number> {
   return ((await metrics(session)).JSHeapUsedSize ?? Number.NaN) / 1024 / 1024;
 }
 
-/** From the top towards the end of the page: what was never laid out must be then. */
+/** From the top of the page towards its end, so that new parts have to be laid out. */
 async function scroll(page: Page): Promise<void> {
   for (let i = 0; i < 40; i += 1) {
     await page.mouse.wheel(0, 400);
@@ -144,7 +144,7 @@ function answerOf(rows: Cell[][], atGoal: { seen: Seen; task: number; hiddenPct:
   return {
     tables: [
       {
-        title: 'A page that shows a swarm at 1 Hz, its numbers all changing',
+        title: 'A page that shows a swarm at 1 Hz, all numbers changing',
         columns: [
           ...['hives', 'script ms/s', 'main thread %', 'frame p99 ms', 'longest frame ms', 'longest task CPU ms'],
           ...['scrolling, CPU ms', 'JS heap MiB', 'hidden %'],
@@ -161,7 +161,7 @@ function answerOf(rows: Cell[][], atGoal: { seen: Seen; task: number; hiddenPct:
       : [],
     notes: [
       'headless Chromium draws without a GPU, on the same cores as the queen and the hives',
-      'hidden: the page is told that it is, which headless Chromium never is by itself',
+      'hidden: simulated, because a page in headless Chromium is never hidden',
       'of a swarm of more than 300, the first 300 cards are drawn',
     ],
   };

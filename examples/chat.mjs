@@ -1,4 +1,4 @@
-// Asks a model of the swarm: node examples/chat.mjs http://127.0.0.1:7833 llama3.2 "Why is the sky blue?"
+// Sends a question to a model of the swarm: node examples/chat.mjs http://127.0.0.1:7833 llama3.2 "Why is the sky blue?"
 import { createClient } from 'rbee/client';
 
 const [url = 'http://127.0.0.1:7833', model, content = 'Why is the sky blue?'] = process.argv.slice(2);

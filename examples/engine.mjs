@@ -1,4 +1,4 @@
-// An engine of one's own: whatever speaks this much of OpenAI's API can stand behind a worker.
+// An engine of your own: any server with these two routes of OpenAI's API can run behind a worker.
 //   node examples/engine.mjs 9000
 //   rbee spawn echo --engine-url http://127.0.0.1:9000
 //   rbee chat echo hello there
@@ -19,10 +19,10 @@ const server = createServer(async (request, response) => {
   let text = '';
   for await (const chunk of request.setEncoding('utf8')) text += chunk;
   const { messages, stream } = JSON.parse(text);
-  const said = messages.at(-1).content;
+  const echo = messages.at(-1).content;
   const answer = { id: 'echo-1', created: Math.floor(Date.now() / 1000), model: 'echo' };
   if (!stream) {
-    const message = { role: 'assistant', content: said };
+    const message = { role: 'assistant', content: echo };
     return json(200, { ...answer, object: 'chat.completion', choices: [{ index: 0, message, finish_reason: 'stop' }] });
   }
   response.writeHead(200, { 'content-type': 'text/event-stream' });
@@ -31,10 +31,10 @@ const server = createServer(async (request, response) => {
     response.write(`data: ${JSON.stringify({ ...answer, object: 'chat.completion.chunk', choices })}\n\n`);
   };
   send({ role: 'assistant', content: '' });
-  for (const word of said.split(/(?<= )/)) send({ content: word });
+  for (const word of echo.split(/(?<= )/)) send({ content: word });
   send({}, 'stop');
   response.end('data: [DONE]\n\n');
 });
 server.listen(Number(process.argv[2] ?? 9000), '127.0.0.1', () => {
-  console.log(`an engine that repeats what it hears, at http://127.0.0.1:${server.address().port}`);
+  console.log(`an engine that echoes each message, at http://127.0.0.1:${server.address().port}`);
 });

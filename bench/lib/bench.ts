@@ -1,4 +1,4 @@
-/** What a bench is: one question, answered by tables and by goals that were met or not. */
+/** A bench: one question, answered by tables of figures, and by goals that are met or missed. */
 import type { Scope } from './scope.js';
 
 export type Cell = string | number | null;
@@ -19,23 +19,23 @@ export interface Goal {
 export interface Answer {
   tables: Table[];
   goals: Goal[];
-  /** What a reader of the figures must know. */
+  /** What is needed to read the figures. */
   notes: string[];
 }
 
 export interface BenchInput {
-  /** Short runs: the figures show that the bench works, and little more. */
+  /** Short runs, which show that the bench works; their figures mean little. */
   quick: boolean;
-  /** Run the measured rbee process under `node --cpu-prof` and say where its time went. */
+  /** Profile the measured rbee process, and add tables of where its time went. */
   profile: boolean;
   scope: Scope;
-  /** A line of progress on stderr. */
-  say: (line: string) => void;
+  /** Prints a line on stderr. */
+  progress: (line: string) => void;
 }
 
 export interface Bench {
   question: string;
-  /** How long it may take at most; 45 min when it does not say. */
+  /** How long it may take; 45 min by default. */
   minutesMax?: number;
   run: (input: BenchInput) => Promise<Answer>;
 }
@@ -49,7 +49,7 @@ export function atLeast(what: string, seen: number, limit: number, unit: string)
   return { what, goal: `≥ ${limit} ${unit}`, seen: `${short(seen)} ${unit}`, met: seen >= limit };
 }
 
-/** Three significant digits, no more: nothing here is measured better than that. */
+/** Two or three significant digits: nothing here is measured more precisely. */
 export function short(value: number): string {
   if (!Number.isFinite(value)) return '–';
   const size = Math.abs(value);

@@ -1,6 +1,6 @@
 /**
- * Load generators and peers run in processes of their own, so that the measured process is alone in its own. A child
- * offers functions, its parent calls them by name; it ends when its parent does.
+ * Load generators and peers run in child processes, so that the measured process does nothing else. A child offers functions,
+ * which its parent calls by name; it exits when its parent does.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -8,14 +8,14 @@ import type { Scope } from './scope.js';
 
 type Offer = Record<string, (input: never) => unknown>;
 
-/** What the child offers, as its parent sees it. */
-type Asked<O extends Offer> = {
+/** The functions of a child, as its parent calls them. */
+type Remote<O extends Offer> = {
   [K in keyof O]: (
     ...args: Parameters<O[K]> extends [] ? [] : [Parameters<O[K]>[0]]
   ) => Promise<Awaited<ReturnType<O[K]>>>;
 };
 
-export type Child<O extends Offer> = Asked<O> & { pid: number; end: () => Promise<void> };
+export type Child<O extends Offer> = Remote<O> & { pid: number; end: () => Promise<void> };
 
 interface Call {
   id: number;
@@ -84,9 +84,9 @@ export function offer<O extends Offer>(functions: O): void {
   process.on('message', async ({ id, name, input }: Call) => {
     let reply: Reply;
     try {
-      const asked = functions[name] as ((input: unknown) => unknown) | undefined;
-      if (!asked) throw new Error('no such function');
-      reply = { id, value: await asked(input) };
+      const called = functions[name] as ((input: unknown) => unknown) | undefined;
+      if (!called) throw new Error('no such function');
+      reply = { id, value: await called(input) };
     } catch (error) {
       reply = { id, error: (error as Error).stack ?? String(error) };
     }

@@ -1,9 +1,9 @@
-/** Telemetry of the size that the goals speak of: one GPU, three workers, 1.6 KB. */
+/** Telemetry of the size that the goals assume: one GPU, three workers, 1.6 KB. */
 
 import { INTERVAL_MS } from '../../wire/heartbeat.js';
 
 export const EVENT_BYTES = 1600;
-/** Stands in each event once, in ours and in the peers': readers count it. */
+/** Occurs once in each event, of rbee and of peers: readers count it. */
 export const MARKER = '"type":"hive_telemetry"';
 
 const SHIFT = 2;
@@ -52,8 +52,8 @@ function worker(hiveId: string, index: number) {
 const workers = (hiveId: string) => [0, 1, 2].map((index) => worker(hiveId, index));
 
 /**
- * What a hive sends. It may send more often than it says, which no hive could say. The queen leaves `hive_info` out and adds her own time: her event then
- * has EVENT_BYTES.
+ * An event of a hive. Benches send events more often than `interval_ms` can express. The queen omits `hive_info` and adds
+ * `received_at`; its event then has EVENT_BYTES.
  */
 export function hiveEvent(hiveId: string, intervalMs: number, timestamp: string): string {
   const event = {
@@ -93,7 +93,7 @@ function queenEvent(hiveId: string, timestamp: string) {
   };
 }
 
-/** What a peer is given to send: the queen's own event. */
+/** The event that peers send: that of the queen. */
 export function peerEvent(hiveId: string, timestamp: string): object {
   const event = queenEvent(hiveId, timestamp);
   event.labels.note = 'x'.repeat(Math.max(0, EVENT_BYTES - JSON.stringify(event).length));

@@ -1,31 +1,36 @@
-/** A queen's stream as a list of what happened and when: for benches that wait for something to be said. */
+/** A queen's stream as a list of events and their arrival times, for benches that wait for an event. */
 import http from 'node:http';
 import { createParser } from 'eventsource-parser';
 import type { Scope } from './scope.js';
 
-export interface Said {
-  /** Date.now() of its arrival. */
+export interface Received {
+  /** Date.now() on arrival. */
   at: number;
-  // biome-ignore lint/suspicious/noExplicitAny: benches look into it freely
+  // biome-ignore lint/suspicious/noExplicitAny: each bench reads other fields
   data: any;
 }
 
 export interface Follower {
-  /** Resolves with the first event at or after `since` for which `holds` is true. */
-  until: (what: string, since: number, holds: (data: Said['data']) => boolean, timeoutMs?: number) => Promise<Said>;
+  /** Resolves with the first event at or after `since` for which `matches` is true. */
+  until: (
+    what: string,
+    since: number,
+    matches: (data: Received['data']) => boolean,
+    timeoutMs?: number,
+  ) => Promise<Received>;
 }
 
 const KEPT_MAX = 10_000;
 
 export async function follow(scope: Scope, queenUrl: string): Promise<Follower> {
-  const heard: Said[] = [];
-  const listeners = new Set<(said: Said) => void>();
+  const events: Received[] = [];
+  const listeners = new Set<(received: Received) => void>();
   const parser = createParser({
     onEvent: ({ data }) => {
-      const said = { at: Date.now(), data: JSON.parse(data) };
-      heard.push(said);
-      if (heard.length > KEPT_MAX) heard.shift();
-      for (const listener of listeners) listener(said);
+      const received = { at: Date.now(), data: JSON.parse(data) };
+      events.push(received);
+      if (events.length > KEPT_MAX) events.shift();
+      for (const listener of listeners) listener(received);
     },
   });
   await new Promise<void>((resolve, reject) => {
@@ -39,10 +44,10 @@ export async function follow(scope: Scope, queenUrl: string): Promise<Follower> 
     scope.onEnd(() => void request.destroy());
   });
   return {
-    until: (what, since, holds, timeoutMs = 30_000) =>
+    until: (what, since, matches, timeoutMs = 30_000) =>
       new Promise((resolve, reject) => {
-        const fits = (said: Said) => said.at >= since && holds(said.data);
-        const before = heard.find(fits);
+        const isWanted = (received: Received) => received.at >= since && matches(received.data);
+        const before = events.find(isWanted);
         if (before) return resolve(before);
         const settle = () => {
           clearTimeout(timer);
@@ -50,12 +55,12 @@ export async function follow(scope: Scope, queenUrl: string): Promise<Follower> 
         };
         const timer = setTimeout(() => {
           settle();
-          reject(new Error(`the queen's stream did not say within ${timeoutMs} ms: ${what}`));
+          reject(new Error(`no event on the queen's stream within ${timeoutMs} ms: ${what}`));
         }, timeoutMs);
-        const listener = (said: Said) => {
-          if (!fits(said)) return;
+        const listener = (received: Received) => {
+          if (!isWanted(received)) return;
           settle();
-          resolve(said);
+          resolve(received);
         };
         listeners.add(listener);
       }),

@@ -1,4 +1,4 @@
-/** On what the figures were seen: they mean nothing without it. */
+/** The machine on which the figures were measured: they mean nothing without it. */
 import { cpus, loadavg, release, totalmem } from 'node:os';
 
 export interface Machine {
@@ -7,7 +7,7 @@ export interface Machine {
   ram_gb: number;
   kernel: string;
   node: string;
-  /** Processes that wanted a core in the last minute, before the bench: well above 0, the figures are noisy. */
+  /** The load of the minute before the bench: well above 0, the figures are noisy. */
   load_before: number;
 }
 

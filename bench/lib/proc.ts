@@ -1,4 +1,4 @@
-/** What the kernel says of a process: proc(5), so Linux only. */
+/** CPU time and memory of processes, from proc(5): Linux only. */
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 
@@ -10,7 +10,7 @@ interface Stat {
   cpuMs: number;
 }
 
-/** The command may hold spaces and parentheses: what counts stands after the last ")". */
+/** The command may contain spaces and parentheses: the other fields follow the last ")". */
 function stat(pid: number): Stat {
   const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
@@ -26,7 +26,7 @@ export function family(pid: number): number[] {
     try {
       parents.set(Number(name), stat(Number(name)).parent);
     } catch {
-      // It ended between the listing and the look.
+      // It ended after it was listed.
     }
   }
   const members = [pid];

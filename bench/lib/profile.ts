@@ -1,4 +1,4 @@
-/** Where a process's time went while it did its work: the profile of `lib/profiler.ts`, by who wrote the code. */
+/** Where the time of a process went: the profile of `lib/profiler.ts`, by module and by function. */
 import { existsSync, readFileSync } from 'node:fs';
 import { SourceMap } from 'node:module';
 import path from 'node:path';
@@ -20,7 +20,7 @@ interface CpuProfile {
 
 const ROWS = 25;
 
-/** Flags that make a process wait for `profile`. */
+/** Flags that prepare a process for `profile`. */
 export function profileFlags(directory: string): string[] {
   const module = new URL('./profiler.js', import.meta.url);
   module.searchParams.set('directory', directory);
@@ -37,8 +37,8 @@ export async function profile(pid: number, directory: string, title: string, wor
 }
 
 /**
- * Three tables: self time by module; the same with the time of Node and the engine given to the module of ours, or the
- * package, that called them; and the functions that took most. Idle time counts for nothing.
+ * Three tables: self time by module; the same with the time of Node and V8 attributed to the module or package that called
+ * them; and the functions with the most self time. Idle time is excluded.
  */
 function read({ nodes, samples, timeDeltas }: CpuProfile, title: string): Table[] {
   unbundle(nodes);
@@ -52,7 +52,7 @@ function read({ nodes, samples, timeDeltas }: CpuProfile, title: string): Table[
     const node = byId.get(id) as ProfileNode;
     const { callFrame } = node;
     const cause = causeOf(node, byId, parents);
-    // Beginning and ending a profile takes a while itself.
+    // Starting and stopping a profile takes time too.
     if (callFrame.functionName === '(idle)' || cause.includes('lib/profiler')) continue;
     const us = timeDeltas[i] ?? 0;
     busy += us;
@@ -69,10 +69,14 @@ function read({ nodes, samples, timeDeltas }: CpuProfile, title: string): Table[
       .slice(0, ROWS)
       .map(([name, us]) => [name, (100 * us) / busy]),
   });
-  return [table('self time by module', selfOf), table('on whose behalf', causedBy), table('by function', functions)];
+  return [
+    table('self time by module', selfOf),
+    table('time by calling module', causedBy),
+    table('by function', functions),
+  ];
 }
 
-/** Says of each function of a bundle in which module it was written. */
+/** Maps each function of a bundle to the module of its source. */
 function unbundle(nodes: readonly ProfileNode[]): void {
   const maps = new Map<string, SourceMap | null>();
   const mapOf = (url: string) => {
@@ -106,7 +110,7 @@ function causeOf(leaf: ProfileNode, byId: Map<number, ProfileNode>, parents: Map
   return `${outermost.callFrame.functionName}  ${moduleOf(outermost.callFrame)}`;
 }
 
-/** A package of node_modules, a file of ours, a module of Node, or what is none of them, such as the engine. */
+/** A package of node_modules, a file of this project, a module of Node, or the native part of Node. */
 function moduleOf({ url, functionName }: ProfileNode['callFrame']): string {
   if (url === '') return functionName.startsWith('(') ? functionName : '(native)';
   const [, inPackages] = /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(url) ?? [];

@@ -1,6 +1,6 @@
 /**
- * Loaded into a measured process by `node --import`: SIGUSR2 begins a CPU profile, another one ends it and writes it
- * into the directory in this module's query. `--cpu-prof` would mix the process's start into it.
+ * Loaded into a measured process by `node --import`: SIGUSR2 starts a CPU profile, another one stops it and writes it into the
+ * directory in this module's query. `--cpu-prof` would include the start of the process.
  */
 import { writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector';

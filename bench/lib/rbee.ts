@@ -1,4 +1,4 @@
-/** Real rbee processes, started as a user starts them: no flag of ours but those that keep them off his own swarm. */
+/** Real rbee processes, started as users start them, plus the flags that keep them apart from the user's own swarm. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -21,11 +21,11 @@ export interface Rbee {
   url: string;
   stateDir: string;
   child: ChildProcess;
-  /** Date.now() of its birth, and of the line that says that it listens. */
+  /** Date.now() of its start, and of its `listening` line. */
   spawnedAt: number;
   listeningAt: number;
-  /** Lines of its stderr so far that match. */
-  said: (pattern: RegExp) => number;
+  /** How many lines of its stderr match so far. */
+  countLogLines: (pattern: RegExp) => number;
   end: (signal?: NodeJS.Signals) => Promise<void>;
 }
 
@@ -62,10 +62,10 @@ export async function startRbee(
     child.once('error', (error) => fail(error.message));
     child.once('exit', () => fail('ended before it listened'));
     createInterface({ input: child.stdout }).on('line', (text) => {
-      const said = JSON.parse(text) as { event?: string; url?: string };
-      if (said.event !== 'listening' || said.url === undefined) return;
+      const event = JSON.parse(text) as { event?: string; url?: string };
+      if (event.event !== 'listening' || event.url === undefined) return;
       clearTimeout(timer);
-      resolve(said.url);
+      resolve(event.url);
     });
   });
   return {
@@ -75,7 +75,7 @@ export async function startRbee(
     child,
     spawnedAt,
     listeningAt: Date.now(),
-    said: (pattern) => lines.filter((text) => pattern.test(text)).length,
+    countLogLines: (pattern) => lines.filter((text) => pattern.test(text)).length,
     end,
   };
 }
@@ -84,6 +84,6 @@ export async function startRbee(
 export async function metric(url: string, name: string): Promise<number> {
   const text = await (await fetch(`${url}/metrics`)).text();
   const line = text.split('\n').find((one) => one.startsWith(`${name} `));
-  if (line === undefined) throw new Error(`${url}/metrics does not say ${name}`);
+  if (line === undefined) throw new Error(`${url}/metrics has no ${name}`);
   return Number(line.slice(name.length + 1));
 }

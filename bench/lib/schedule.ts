@@ -1,6 +1,6 @@
 /**
- * Calls `act` evenly, `perSecond` times a second: what a late timer left out is made up for at once.
- * @returns how late the latest call was since one last asked, in ms.
+ * Calls `act` `perSecond` times a second, evenly spread; calls that a late timer missed follow at once.
+ * @returns a function: by how many ms the latest call since its previous use was late
  */
 export function evenly(perSecond: number, act: (count: number) => void): () => number {
   const start = performance.now();

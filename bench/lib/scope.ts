@@ -1,4 +1,4 @@
-/** What was started ends, in the opposite order, whatever happens in between. */
+/** Ends everything that was started in it, in reverse order. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -12,7 +12,7 @@ export class Scope {
     this.endings.push(ending);
   }
 
-  /** A directory that goes when the scope does. */
+  /** A directory that is removed when the scope ends. */
   directory(name: string): string {
     const directory = mkdtempSync(path.join(tmpdir(), `rbee-bench-${name}-`));
     this.onEnd(() => rmSync(directory, { recursive: true, force: true, maxRetries: 3 }));
@@ -24,12 +24,12 @@ export class Scope {
       try {
         await ending();
       } catch (error) {
-        process.stderr.write(`something did not end in order: ${(error as Error).message}\n`);
+        process.stderr.write(`clean-up failed: ${(error as Error).message}\n`);
       }
     }
   }
 
-  /** A scope within this one, for what must end before this one does. */
+  /** A scope that can end before this one does. */
   inner(): Scope {
     const inner = new Scope();
     this.onEnd(() => inner.end());

@@ -1,4 +1,4 @@
-/** A queen with many simulated hives, in children that load nothing into her process. */
+/** A queen with many hives, which are simulated in child processes. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Hives } from '../load/hives.js';
@@ -7,7 +7,7 @@ import { watchCpu } from './proc.js';
 import { metric, type Rbee, startRbee } from './rbee.js';
 import type { Scope } from './scope.js';
 
-/** One process can serve so many hives at 1 Hz and have time left. */
+/** One process can simulate this many at 1 Hz with CPU time left over. */
 const HIVES_PER_CHILD = 5_000;
 const STREAMING_MS_MAX = 180_000;
 
@@ -16,11 +16,11 @@ export interface Swarm {
   children: Child<Hives>[];
   /** From the first announcement to the last open stream: time, and CPU of the queen, in ms. */
   joined: { wallMs: number; cpuMs: number };
-  /** Hives that she said yes to and did not come to in time. */
-  again: number;
-  /** How late the latest event left since last asked: what silence there was is then not the queen's. */
+  /** Hives that announced themselves again, because the queen accepted them and did not connect in time. */
+  reannounced: number;
+  /** By how many ms the latest event since the previous call left too late: a delay that is not the queen's. */
   lateMs: () => Promise<number>;
-  /** Events that she received so far. */
+  /** Events that the queen has received so far. */
   received: () => Promise<number>;
 }
 
@@ -28,7 +28,7 @@ export interface SwarmInput {
   hives: number;
   intervalMs: number;
   nodeFlags?: string[];
-  /** Their measurements change from event to event. */
+  /** Whether measurements change from event to event. */
   vary?: boolean;
 }
 
@@ -46,11 +46,11 @@ export async function startSwarm(
   const startedAt = performance.now();
   const watch = watchCpu([queen.pid]);
   await Promise.all(children.map((child) => child.announce({ queenUrl: queen.url })));
-  let again = 0;
+  let reannounced = 0;
   for (;;) {
     const states = await Promise.all(children.map((child) => child.state()));
     const streaming = sum(states.map((state) => state.streaming));
-    again = sum(states.map((state) => state.again));
+    reannounced = sum(states.map((state) => state.reannounced));
     if (streaming >= hives) break;
     if (performance.now() - startedAt > STREAMING_MS_MAX) throw new Error(`only ${streaming} of ${hives} hives stream`);
     await sleep(100);
@@ -59,7 +59,7 @@ export async function startSwarm(
     queen,
     children,
     joined: watch(),
-    again,
+    reannounced,
     lateMs: async () => Math.max(...(await Promise.all(children.map((child) => child.state()))).map((s) => s.lateMs)),
     received: () => metric(queen.url, 'rbee_hive_events_total'),
   };

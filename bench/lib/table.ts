@@ -1,11 +1,11 @@
-/** Tables for people. */
+/** Tables and goals as text for a terminal. */
 import pc from 'picocolors';
 import { type Cell, type Goal, short, type Table } from './bench.js';
 
-const shown = (cell: Cell): string => (cell === null ? '' : typeof cell === 'number' ? short(cell) : cell);
+const textOf = (cell: Cell): string => (cell === null ? '' : typeof cell === 'number' ? short(cell) : cell);
 
 export function formatTable({ title, columns, rows }: Table): string {
-  const cells = [columns, ...rows.map((row) => row.map(shown))];
+  const cells = [columns, ...rows.map((row) => row.map(textOf))];
   const widths = columns.map((_, i) => Math.max(...cells.map((row) => (row[i] ?? '').length)));
   const numeric = columns.map((_, i) => rows.some((row) => typeof row[i] === 'number'));
   const lines = cells.map((row) =>

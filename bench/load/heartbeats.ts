@@ -1,4 +1,4 @@
-/** Small JSON requests to any server that speaks HTTP, over bare sockets: as fast as it answers, or evenly spread. */
+/** Small JSON requests to any HTTP server, over bare sockets: as fast as it answers, or evenly spread. */
 import net from 'node:net';
 import { offer } from '../lib/child.js';
 import { evenly } from '../lib/schedule.js';
@@ -6,9 +6,9 @@ import { evenly } from '../lib/schedule.js';
 interface Target {
   url: string;
   path: string;
-  /** The body of the request about component `n`: each `{n}` in it is replaced. */
+  /** The body of a request; `{n}` in it is replaced by the number of the component. */
   body: string;
-  /** n goes from 1 to this, around and around. */
+  /** n counts from 1 to this, repeatedly. */
   count: number;
 }
 
@@ -63,8 +63,8 @@ function drive(url: string, next: () => string | null): Promise<void> {
   });
 }
 
-/** `connections` of them, each with a request under way at any time. */
-async function drives(target: Target, connections: number, hasMore: (done: number) => boolean): Promise<void> {
+/** Drives `connections` at once, each with one request in progress at any time. */
+async function driveAll(target: Target, connections: number, hasMore: (done: number) => boolean): Promise<void> {
   let done = 0;
   const requests = new Map<number, string>();
   const next = () => {
@@ -78,7 +78,7 @@ async function drives(target: Target, connections: number, hasMore: (done: numbe
   await Promise.all(Array.from({ length: connections }, () => drive(target.url, next)));
 }
 
-/** A heartbeat as rbee's own components send it: over a connection of its own. */
+/** One heartbeat as rbee's components send it: over a new connection. */
 function once(url: string, request: string): void {
   let text = '';
   const socket = connect(url);
@@ -91,22 +91,22 @@ function once(url: string, request: string): void {
 }
 
 const offered = {
-  /** Each component once. */
+  /** One request for each component. */
   each: async ({ connections, ...target }: Target & { connections: number }) => {
-    await drives(target, connections, (done) => done < target.count);
+    await driveAll(target, connections, (done) => done < target.count);
     return taken();
   },
-  /** As many as it answers for so long. */
+  /** As many as the server answers within `ms`. */
   saturate: async ({ connections, ms, ...target }: Target & { connections: number; ms: number }) => {
     const endsAt = performance.now() + ms;
-    await drives(target, connections, () => performance.now() < endsAt);
+    await driveAll(target, connections, () => performance.now() < endsAt);
     return taken();
   },
-  /** So many a second, until this process ends. */
+  /** `perSecond` of them, until this process ends. */
   steady: ({ perSecond, ...target }: Target & { perSecond: number }) => {
     late = evenly(perSecond, (done) => once(target.url, requestOf(target, (done % target.count) + 1, 'close')));
   },
-  /** What was answered since this was last asked, how, and how late the latest request left, in ms. */
+  /** The answers since the previous call, and by how many ms the latest request left too late. */
   taken,
 };
 

@@ -1,6 +1,6 @@
 /**
- * Many simulated hives behind one plain HTTP server, told apart by the path of their URLs. They speak the wire and
- * share nothing with the real ones; their events are made once, and only the time in them is written anew.
+ * Many simulated hives behind one plain HTTP server, distinguished by the path of their URLs. They speak rbee's protocol and
+ * share no code with real hives; each event is serialised once, and only its time is replaced.
  */
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
@@ -13,27 +13,27 @@ interface Hive {
   url: string;
   chunk: Buffer;
   timestampAt: number;
-  /** Where numbers stand that change from event to event, with their digits; none unless asked for. */
+  /** Positions of the numbers that change from event to event, and how many digits they have. */
   varied: { at: number; digits: number }[];
   sockets: Set<Socket>;
 }
 
 const EPOCH = '1970-01-01T00:00:00.000Z';
 const ANNOUNCING_MAX = 64;
-/** As a real one does when she said yes and did not come. */
-const AGAIN_MS = 10_000;
+/** Like a real hive that a queen accepted and did not connect to. */
+const REANNOUNCE_MS = 10_000;
 const hives = new Map<string, Hive>();
 let ring: Hive[] = [];
 let sent = 0;
 let opened = 0;
 let refused = 0;
-let again = 0;
+let reannounced = 0;
 let lateMs = () => 0;
 
 const server = http.createServer(answer);
 server.keepAliveTimeout = 5_000;
 
-/** The first digits of these are written anew with each event. */
+/** The first digits of these are replaced in each event. */
 const VARIED: [field: string, digits: number][] = [
   ['cpu_pct', 2],
   ['util_pct', 2],
@@ -81,7 +81,7 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
 
 function emit(hive: Hive, timestamp: string): void {
   if (hive.sockets.size === 0) return;
-  // A copy: the one before may still wait in a socket.
+  // A copy, because the previous one may still wait in a socket.
   const chunk = Buffer.from(hive.chunk);
   chunk.write(timestamp, hive.timestampAt, 'latin1');
   for (const { at, digits } of hive.varied) {
@@ -119,9 +119,9 @@ async function announceUntilRead(agent: http.Agent, queenUrl: string, hive: Hive
   await announce(agent, queenUrl, hive);
   setTimeout(() => {
     if (hive.sockets.size > 0) return;
-    again += 1;
+    reannounced += 1;
     void announceUntilRead(agent, queenUrl, hive);
-  }, AGAIN_MS);
+  }, REANNOUNCE_MS);
 }
 
 const offered = {
@@ -135,7 +135,7 @@ const offered = {
     lateMs = evenly((count * 1000) / intervalMs, (n) => emit(ring[n % ring.length] as Hive, new Date().toISOString()));
     return { urls: ring.map(({ id, url }) => ({ id, url })) };
   },
-  /** Resolves when the queen has said yes to all; those that she does not come to announce themselves again. */
+  /** Resolves when the queen has accepted all; those that it does not connect to announce themselves again. */
   announce: async ({ queenUrl }: { queenUrl: string }) => {
     const agent = new http.Agent({ keepAlive: true, maxSockets: ANNOUNCING_MAX });
     const todo = [...ring];
@@ -144,11 +144,13 @@ const offered = {
     };
     await Promise.all(Array.from({ length: ANNOUNCING_MAX }, next));
   },
-  /** How many have a reader; streams opened, events sent, announcements refused and made again, ever; how late
-   * the latest event was since last asked, which is this process's fault. */
+  /**
+   * How many have a reader; how many streams were opened, events sent, announcements refused and repeated so far; and by how
+   * many ms the latest event since the previous call left too late, which is a delay of this process.
+   */
   state: () => ({
     streaming: ring.filter(({ sockets }) => sockets.size > 0).length,
-    ...{ opened, sent, refused, again },
+    ...{ opened, sent, refused, reannounced },
     lateMs: lateMs(),
   }),
 };

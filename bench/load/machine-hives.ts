@@ -1,6 +1,6 @@
 /**
- * Many hives in one process, each with the project's own machines, its own announcements and its own small server on
- * its own port: what connects them and heals them is the real thing, what they measure is made up.
+ * Many hives in one process, each with the real state machines and announcements, and with a small server on a port of its
+ * own. How they connect and recover is real; their measurements are invented.
  */
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
@@ -20,7 +20,7 @@ import { evenly } from '../lib/schedule.js';
 const outgoing: Outgoing = { token: null, ca: null, loopbackOnly: true, family: 0 };
 
 interface Hive {
-  /** Date.now() of each time its stream was opened. */
+  /** Date.now() whenever its stream was opened. */
   openedAt: number[];
   readers: Map<string, Socket>;
   emit: () => void;
@@ -116,7 +116,7 @@ const offered = {
     for (let i = 0; i < count; i += 1) hives.push(await startHive(`hive-${i}`, queenUrl));
     evenly(count, (n) => hives[n % hives.length]?.emit());
   },
-  /** How many have exactly one reader, how many have more, and when each was opened first at or after `since`. */
+  /** How many have exactly one reader, how many have more, and when the stream of each was first opened after `since`. */
   state: ({ since }: { since: number }) => ({
     streaming: hives.filter(({ readers }) => readers.size === 1).length,
     doubled: hives.filter(({ readers }) => readers.size > 1).length,

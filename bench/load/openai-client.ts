@@ -1,18 +1,18 @@
-/** Asks for streams and counts what comes: no parsing, so that the client is not what is measured. */
+/** Requests streams and counts tokens without parsing, so that the client is not the bottleneck. */
 import http from 'node:http';
 import { offer } from '../lib/child.js';
 
 export interface Streams {
   url: string;
   model: string;
-  /** Streams at once, and how many tokens each. */
+  /** Streams at once, and tokens of each. */
   streams: number;
   tokens: number;
   everyMs: number;
 }
 
 const agent = new http.Agent({ keepAlive: true });
-/** Marks a token: each has it once. */
+/** Occurs once in each token. */
 const MARK = Buffer.from('" token"');
 
 interface Seen {

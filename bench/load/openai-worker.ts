@@ -1,10 +1,10 @@
-/** A worker that streams tokens in OpenAI's shape: at once, at a pace, or as fast as it is read. Shares no code with ours. */
+/** A worker that streams tokens in OpenAI's format, at a fixed rate or as fast as they are read. Shares no code with rbee's. */
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { offer } from '../lib/child.js';
 
-interface Asked {
-  /** Tokens to send, and ms between two of them; 0 sends as fast as they are taken. */
+interface Request {
+  /** Tokens to send, and ms between two of them; 0 sends as fast as they are read. */
   max_tokens: number;
   every_ms: number;
 }
@@ -24,7 +24,7 @@ async function reply(request: http.IncomingMessage, response: http.ServerRespons
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk as Buffer);
   if (request.method !== 'POST') return void response.end('ok');
-  const { max_tokens: tokens, every_ms: everyMs } = JSON.parse(Buffer.concat(chunks).toString()) as Asked;
+  const { max_tokens: tokens, every_ms: everyMs } = JSON.parse(Buffer.concat(chunks).toString()) as Request;
   response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' });
   response.write(TOKEN);
   let sent = 1;

@@ -1,4 +1,4 @@
-/** Publishes events to a server that takes them by POST, evenly. */
+/** Publishes events by POST, evenly spread. */
 import http from 'node:http';
 import { offer } from '../lib/child.js';
 import { peerEvent } from '../lib/event.js';

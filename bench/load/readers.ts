@@ -1,4 +1,4 @@
-/** Many readers of one event stream: they count events, and some of them look at the time in each. */
+/** Many readers of one event stream: all count events, and some measure their latency. */
 import net, { type Socket } from 'node:net';
 import { offer } from '../lib/child.js';
 import { MARKER } from '../lib/event.js';
@@ -7,7 +7,7 @@ import { percentile } from '../lib/stats.js';
 const TIME = Buffer.from('"timestamp":"');
 const TIME_CHARS = 24;
 const marker = Buffer.from(MARKER);
-/** One for all sockets: each read is counted before the next one begins. */
+/** Shared by all sockets: each read is processed before the next one begins. */
 const buffer = Buffer.allocUnsafe(1024 * 1024);
 const LATENCIES_MAX = 1_000_000;
 
@@ -33,7 +33,7 @@ function request(url: string): { port: number; host: string; text: string } {
 
 function open(url: string, timed: boolean): Promise<void> {
   const { port, host, text } = request(url);
-  // What one read ends with and the next one begins with may hold a marker between them.
+  // A marker may be split between two reads.
   let seam = Buffer.alloc(0);
   const take = (chunk: Buffer) => {
     bytes += chunk.length;
@@ -77,13 +77,13 @@ function time(chunk: Buffer, from: number, now: number): void {
 }
 
 const offered = {
-  /** Resolves when all have been sent something. The first `timed` of them look at the time in each event. */
+  /** Resolves when each has received data. The first `timed` of them measure latency. */
   open: async ({ url, count, timed }: Target & { timed: number }) => {
     for (let i = 0; i < count; i += 50) {
       await Promise.all(Array.from({ length: Math.min(50, count - i) }, (_, j) => open(url, i + j < timed)));
     }
   },
-  /** Asks and never reads a byte of the answer. */
+  /** Requests the stream and never reads a byte of it. */
   stall: async ({ url, count }: Target) => {
     const { port, host, text } = request(url);
     for (let i = 0; i < count; i += 1) {
@@ -95,7 +95,7 @@ const offered = {
       sockets.push(socket);
     }
   },
-  /** What was counted since the last call. */
+  /** Counts since the previous call. */
   count: () => {
     const seen = {
       events,

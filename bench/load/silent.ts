@@ -1,4 +1,4 @@
-/** A host that takes connections and never says a word: what a frozen machine looks like. */
+/** A host that accepts connections and sends nothing, like a frozen machine. */
 import net, { type AddressInfo } from 'node:net';
 import { offer } from '../lib/child.js';
 

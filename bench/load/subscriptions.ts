@@ -1,4 +1,4 @@
-/** Thousands of subscriptions whose actors are stubs: what the machines alone cost. */
+/** Thousands of subscriptions whose actors are stubs: the cost of the machines alone. */
 import { createActor, fromCallback, fromPromise } from 'xstate';
 import { createAwakeClock } from '../../actors/process/awake-clock.js';
 import { hiveSubscriptionMachine } from '../../machines/hive-subscription.js';
@@ -8,25 +8,25 @@ import { Subscriptions } from '../../wiring/subscriptions.js';
 import { offer } from '../lib/child.js';
 
 const never = <T>() => new Promise<T>(() => {});
-/** How each hive's subscriber speaks to its machine. */
-const hands = new Map<string, (event: SubscriptionEvent) => void>();
+/** Sends events to the machine of each hive, like its subscriber. */
+const subscribers = new Map<string, (event: SubscriptionEvent) => void>();
 
-/** What the queen's readers would be shown. */
-const shown = new Map<string, string>();
+/** The state of each hive that the queen would publish. */
+const published = new Map<string, string>();
 
 const ask = fromPromise<void, AskInput>(never<void>);
 const subscription = hiveSubscriptionMachine.provide({
   actions: {
     publish: ({ context }, { state }) => {
-      if (state === 'forgotten') shown.delete(context.hiveId);
-      else shown.set(context.hiveId, state);
+      if (state === 'forgotten') published.delete(context.hiveId);
+      else published.set(context.hiveId, state);
     },
   },
   actors: {
     subscriber: fromCallback<SubscriptionEvent, SubscribeInput>(({ input, sendBack }) => {
-      hands.set(input.hiveId, sendBack);
+      subscribers.set(input.hiveId, sendBack);
       sendBack({ type: 'opened' });
-      return () => hands.delete(input.hiveId);
+      return () => subscribers.delete(input.hiveId);
     }),
     askWorkers: fromCallback(() => {}),
     ask,
@@ -43,7 +43,7 @@ const createSubscriptions = (hivesMax: number) =>
     },
   });
 
-/** Twice: what the first pass only marks, the second one frees. */
+/** Two collections, because the second one frees what the first one only marks. */
 function heapMb(): number {
   globalThis.gc?.();
   globalThis.gc?.();
@@ -77,15 +77,15 @@ const offered = {
       subscribed = ready(subscriptions, count);
     });
     await pause();
-    const streaming = [...shown.values()].filter((state) => state === 'streaming').length;
+    const streaming = [...published.values()].filter((state) => state === 'streaming').length;
     const live = heapMb();
     const againMs = await timed(() => void ready(subscriptions, count));
     const stopMs = await timed(() => {
-      for (let i = 0; i < count; i += 1) hands.get(nameOf(i))?.({ type: 'closed', reason: 'the bench ends' });
+      for (let i = 0; i < count; i += 1) subscribers.get(nameOf(i))?.({ type: 'closed', reason: 'the bench ends' });
       for (let i = 0; i < count; i += 1) subscriptions.forget(nameOf(i));
     });
     await pause();
-    const leftOver = subscriptions.size + hands.size + shown.size;
+    const leftOver = subscriptions.size + subscribers.size + published.size;
     const after = heapMb();
     subscriptions.stop();
     return {
@@ -100,7 +100,7 @@ const offered = {
       leftOver,
     };
   },
-  /** The same machines with nobody above them: the least that they can cost. */
+  /** The same machines without a queen: their minimum cost. */
   alone: async ({ count }: { count: number }) => {
     const before = heapMb();
     const actors: { stop: () => void }[] = [];

@@ -1,6 +1,6 @@
 /**
- * The least that a queen can do: node:http, the three exchanges of the handshake with each hive, and nothing else. No
- * state, no checks, no time-outs, no healing. What this process costs, any queen on Node costs.
+ * The minimum of a queen: node:http, and the three exchanges of the handshake with each hive. No state, no checks, no
+ * timeouts, no recovery. Any queen on Node costs at least as much.
  */
 import http from 'node:http';
 import { offer } from '../lib/child.js';

@@ -1,4 +1,4 @@
-/** better-sse as its documentation shows it: a channel, and a session a reader. */
+/** better-sse, used as in its documentation: a channel, and a session for each reader. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { servePeer } from './feed.js';
 
@@ -7,7 +7,7 @@ interface BetterSse {
   createSession: (request: IncomingMessage, response: ServerResponse) => Promise<unknown>;
 }
 
-// By a name that the compiler does not follow: whoever has not installed it builds all the same.
+// A name that the compiler cannot resolve, so that the project builds without the package.
 const name = 'better-sse';
 const { createChannel, createSession } = (await import(name)) as BetterSse;
 const channel = createChannel();

@@ -1,4 +1,4 @@
-/** Reads many streams by one of several clients and counts events: how much of the queen's cost is reading at all. */
+/** Reads many streams by one of several clients, and counts events: the part of the queen's cost that is reading. */
 import http from 'node:http';
 import net from 'node:net';
 import { StringDecoder } from 'node:string_decoder';
@@ -11,14 +11,14 @@ export type Client = 'one buffer' | 'sockets' | 'http' | 'node-fetch';
 let events = 0;
 const OPENING_MAX = 50;
 
-function heard(data: string): void {
+function countEvent(data: string): void {
   const { type } = JSON.parse(data) as { type?: string };
   if (type === 'telemetry') events += 1;
 }
 
 function sseParser(): (chunk: Buffer) => void {
   const decoder = new StringDecoder('utf8');
-  const parser = createParser({ onEvent: ({ data }) => heard(data) });
+  const parser = createParser({ onEvent: ({ data }) => countEvent(data) });
   return (chunk) => parser.feed(decoder.write(chunk));
 }
 
@@ -29,7 +29,7 @@ function lineReader(): (chunk: string) => void {
     text += chunk;
     for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
       const at = text.indexOf('data: ');
-      if (at >= 0 && at < end) heard(text.slice(at + 6, end));
+      if (at >= 0 && at < end) countEvent(text.slice(at + 6, end));
       text = text.slice(end + 2);
     }
   };
@@ -46,7 +46,7 @@ function openSocket(url: string, options: Partial<net.TcpNetConnectOpts>): Promi
   });
 }
 
-/** All sockets read into it, one after the other: without it Node makes 64 KiB for each read and throws them away. */
+/** Shared by all sockets: without it Node allocates 64 KiB for each read. */
 const buffer = Buffer.allocUnsafe(64 * 1024);
 
 const clients: Record<Client, (url: string) => Promise<unknown>> = {

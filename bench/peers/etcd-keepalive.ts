@@ -1,6 +1,6 @@
 /**
- * etcd's own way of renewing leases: LeaseKeepAlive of its API v3, a stream of messages both ways over HTTP/2 (gRPC). Two
- * numbers a message, so they are framed by hand.
+ * etcd's API for renewing leases: LeaseKeepAlive of its API v3, a bidirectional stream over HTTP/2 (gRPC). A message has two
+ * numbers, so it is encoded by hand.
  */
 import http2 from 'node:http2';
 import { offer } from '../lib/child.js';
@@ -8,7 +8,7 @@ import { evenly } from '../lib/schedule.js';
 
 interface Target {
   url: string;
-  /** Leases have the numbers from 1 to this. */
+  /** Leases are numbered from 1 to this. */
   count: number;
   streams: number;
 }

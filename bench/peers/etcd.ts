@@ -1,4 +1,4 @@
-/** etcd from Debian's packages: one member that nobody else joins, its data in a directory that goes with it. */
+/** etcd from Debian's packages: a cluster of one member, its data in a temporary directory. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
@@ -8,7 +8,7 @@ import type { Scope } from '../lib/scope.js';
 
 const ETCD = ['/usr/bin/etcd', '/usr/local/bin/etcd'];
 
-/** Resolves with what is missing when it is not installed. */
+/** Resolves with a sentence when it is not installed. */
 export async function startEtcd(scope: Scope): Promise<{ pid: number; url: string } | string> {
   const etcd = ETCD.find((file) => existsSync(file));
   if (!etcd) return 'not installed: apt-get install etcd-server';

@@ -1,4 +1,4 @@
-/** What the Node peers share: a server on a free port of loopback, and events made inside, so that they cost no input. */
+/** The base of peers on Node: a server on a free port of loopback, and events that it generates itself. */
 import type { RequestListener } from 'node:http';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -19,7 +19,7 @@ export type Peer = ReturnType<typeof offered>;
 
 export function servePeer(listener: RequestListener, onEvent: (event: object) => void): void {
   process.on('uncaughtException', (error: NodeJS.ErrnoException) => {
-    // Readers that hang up are ordinary; some peers raise it all the same.
+    // A reader that closes its connection is no error, although some peers report one.
     if (error.code !== 'ERR_STREAM_PREMATURE_CLOSE' && error.code !== 'ECONNRESET' && error.code !== 'EPIPE')
       throw error;
   });

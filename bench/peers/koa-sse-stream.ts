@@ -1,4 +1,4 @@
-/** koa-sse-stream as it is: `ctx.sse.send` for each reader. It cannot serialise, so it is given text, made once. */
+/** koa-sse-stream: `ctx.sse.send` for each reader. It does not serialise, so each event is serialised once before. */
 import Koa from 'koa';
 import koaSse from 'koa-sse-stream';
 import { servePeer } from './feed.js';

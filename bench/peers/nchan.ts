@@ -11,7 +11,7 @@ export interface Nchan {
   streamUrl: string;
 }
 
-/** Resolves with what is missing when it is not installed. */
+/** Resolves with a sentence when it is not installed. */
 export async function startNchan(scope: Scope): Promise<Nchan | string> {
   const module = MODULES.find((file) => existsSync(file));
   const nginx =

@@ -1,8 +1,8 @@
-/** nginx as a reverse proxy for streams: kept connections, no buffering. */
+/** nginx as a reverse proxy for streams: keep-alive connections, no buffering. */
 import type { Scope } from '../lib/scope.js';
 import { type Nginx, startNginx } from './nginx.js';
 
-/** @param upstream host:port. Resolves with what is missing when it is not installed. */
+/** @param upstream host:port. Resolves with a sentence when nginx is not installed. */
 export async function startNginxProxy(scope: Scope, upstream: string): Promise<Nginx | string> {
   const nginx = await startNginx(scope, {
     http: `upstream worker { server ${upstream}; keepalive 64; }`,

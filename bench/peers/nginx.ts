@@ -1,4 +1,4 @@
-/** nginx from Debian's packages: one worker process, and a configuration of its own in a directory that goes with it. */
+/** nginx from Debian's packages: one worker process, its configuration in a temporary directory. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
@@ -17,11 +17,11 @@ export interface Nginx {
 }
 
 export interface NginxInput {
-  /** Before everything else, such as `load_module`. */
+  /** At the top of the configuration, such as `load_module`. */
   top?: string;
-  /** Within `http`. */
+  /** Inside `http`. */
   http?: string;
-  /** Within the one `server`. */
+  /** Inside `server`. */
   server: string;
 }
 

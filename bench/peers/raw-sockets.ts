@@ -1,11 +1,11 @@
 /**
- * The floor: each event serialised once, what came within 40 ms joined into one Buffer, and that one Buffer written to
- * each socket. No backpressure, no bound, no routes: nobody can serve less.
+ * The minimum: each event serialised once, the events of 40 ms joined into one Buffer, and that Buffer written to each socket.
+ * No backpressure, no bounds, no routes.
  */
 import type { Socket } from 'node:net';
 import { servePeer } from './feed.js';
 
-/** As the queen does. */
+/** Like the queen. */
 const COALESCE_MS = 40;
 const readers = new Set<Socket>();
 let waiting: Buffer[] = [];

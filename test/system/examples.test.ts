@@ -21,10 +21,10 @@ function example(t: Test, file: string, args: string[]): Example {
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const said = { stdout: '', stderr: '' };
+  const output = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const) {
     child[name].setEncoding('utf8').on('data', (text: string) => {
-      said[name] += text;
+      output[name] += text;
     });
   }
   const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
@@ -32,17 +32,17 @@ function example(t: Test, file: string, args: string[]): Example {
     child.kill('SIGKILL');
     await ended;
   });
-  return { child, ended, stdout: () => said.stdout, stderr: () => said.stderr };
+  return { child, ended, stdout: () => output.stdout, stderr: () => output.stderr };
 }
 
-/** A queen and a hive that it reads. */
+/** A queen and its hive. */
 async function swarm(t: Test) {
   const queen = await startProcess(t, { name: 'queen' });
   const hive = await startProcess(t, { name: 'hive', args: ['--hive-id', 'gpu-0', '--queen-url', queen.url] });
   return { queen, hive };
 }
 
-t.test('watch-swarm.mjs says when a hive comes, and when it is lost', async (t) => {
+t.test('watch-swarm.mjs prints when a hive streams, and when it is lost', async (t) => {
   const { queen, hive } = await swarm(t);
   const watch = example(t, 'watch-swarm.mjs', [queen.url]);
   await waitFor('the hive to stream', () => watch.stdout().includes('gpu-0 is streaming'));
@@ -50,7 +50,7 @@ t.test('watch-swarm.mjs says when a hive comes, and when it is lost', async (t) 
   await waitFor('it to be lost', () => /gpu-0 is lost: ./.test(watch.stdout()));
 });
 
-t.test('engine.mjs stands behind a worker, and chat.mjs gets its answer through the swarm', async (t) => {
+t.test('engine.mjs runs behind a worker, and chat.mjs gets its answer through the swarm', async (t) => {
   const { queen } = await swarm(t);
   const engine = example(t, 'engine.mjs', ['0']);
   const engineUrl = await waitFor('the engine', () => /http:\S+/.exec(engine.stdout())?.[0]);
