@@ -38,6 +38,11 @@ export const WorkerKey = Type.String({
   errorMessage: 'expected an Ed25519 key: 32 bytes in base64url',
 });
 
+/** `worker-<type>-<port>@<spawner>`: the type is the group of its cgroup, the port the instance. */
+export function cgroupName(workerId: string, port: number): { group: string; instance: string } {
+  return { group: /^worker-(.{1,64})-\d+@/.exec(workerId)?.[1] ?? 'worker', instance: String(port) };
+}
+
 /** Which run of a worker must answer at its URL. */
 export interface ExpectedWorker {
   id: string;

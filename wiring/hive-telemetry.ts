@@ -5,13 +5,13 @@ import { sampleHost } from '../actors/hive/sample-host.js';
 import { sampleWorkers } from '../actors/hive/sample-workers.js';
 import { createLatest } from '../stores/latest.js';
 import type { HiveIdentity, WorkerFacts } from '../stores/measurements.js';
+import { orphansToTelemetry, workersToTelemetry } from '../stores/worker-telemetry.js';
 import type { Device } from '../wire/device.js';
 import type { HiveHeartbeat } from '../wire/heartbeat.js';
 import type { OperationalStatus } from '../wire/status.js';
 import type { WorkerStats } from '../wire/worker.js';
 import type { Logger } from './logger.js';
 import type { OwnSpawner } from './spawner.js';
-import { orphansToTelemetry, workersToTelemetry } from './worker-telemetry.js';
 
 export interface HiveTelemetryInput {
   hiveId: string;

@@ -7,6 +7,7 @@ import type { Spawner } from '../machines/spawner.js';
 import { hiveWorkerMetrics } from '../server/hive-worker-metrics.js';
 import { keeperRoutes } from '../server/keeper.js';
 import { createLatest } from '../stores/latest.js';
+import { orphansToTelemetry, workersToTelemetry } from '../stores/worker-telemetry.js';
 import type { KeeperState } from '../wire/keeper.js';
 import { buildKeeperJobs } from './jobs.js';
 import { watchQueens } from './known-queens.js';
@@ -18,7 +19,6 @@ import { type SpawnerOptions, spawnerInputOf } from './spawner-options.js';
 import { buildSwarm, type Swarm } from './swarm.js';
 import type { SwarmOptions } from './swarm-options.js';
 import { version } from './version.js';
-import { orphansToTelemetry, workersToTelemetry } from './worker-telemetry.js';
 
 export interface KeeperOptions extends ProcessOptions, SwarmOptions, SpawnerOptions {
   keeperId: string;

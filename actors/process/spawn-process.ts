@@ -1,19 +1,23 @@
-/**
- * Starts a process that outlives us: in a session of its own, its output in files, and nothing of ours in its
- * environment but what it is given.
- */
+/** Starts a process that outlives this one: in a session of its own, its output in files, without our RBEE_* settings. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync } from 'node:fs';
 
+export interface ProcessExit {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+  /** Why it could not be started; null when it ran. */
+  error: string | null;
+}
+
 export interface SpawnProcessInput {
-  /** The program and its arguments: everybody on this machine can read them. */
+  /** The program and its arguments: every user of this machine can read them. */
   command: string[];
-  /** Beside our own environment, of which every RBEE_* is left out: ours would be taken for its own. */
+  /** Added to our own environment without RBEE_*, which the process would take for its own settings. */
   env: Record<string, string>;
   /** Descriptors for its stdout and stderr; closed here once it has them. */
   output: { stdout: number; stderr: number };
-  /** Called once: null when it ran, else why it could not be started. */
-  onExit: (end: { code: number | null; signal: NodeJS.Signals | null; error: string | null }) => void;
+  /** Called once. */
+  onExit: (exit: ProcessExit) => void;
 }
 
 /** @returns the process; `pid` is undefined when it could not be started. Never throws. */
@@ -28,7 +32,7 @@ export function spawnProcess({ command, env, output, onExit }: SpawnProcessInput
   try {
     const own = Object.entries(process.env).filter(([name]) => !name.startsWith('RBEE_'));
     const child = spawn(program, args, {
-      // setsid(2): neither our terminal nor our death ends it.
+      // setsid(2): it survives our terminal and our end.
       detached: true,
       stdio: ['ignore', output.stdout, output.stderr],
       env: { ...Object.fromEntries(own), ...env },
@@ -39,7 +43,7 @@ export function spawnProcess({ command, env, output, onExit }: SpawnProcessInput
     child.unref();
     return child;
   } catch (error) {
-    // Descriptors or memory have run out.
+    // Out of descriptors or memory.
     const { message } = error as Error;
     setImmediate(() => end(null, null, message));
     return null;

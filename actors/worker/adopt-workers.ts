@@ -1,6 +1,6 @@
 /**
- * Which workers of a spawner outlived it: those whose process is the recorded one, and which carry the spawner's name
- * and the spawn's in their environment. Nobody else's, whatever runs under a recorded pid now; and none is touched.
+ * Which workers of a spawner outlived it: those whose process is the recorded one, and whose environment names this
+ * spawner and spawn. Nothing else is adopted, whatever runs under a recorded pid now; and nothing is signalled.
  */
 import {
   findLeader,
@@ -12,37 +12,38 @@ import {
 } from '../process/process-identity.js';
 import type { SpawnRecord, SpawnRecords } from './spawn-records.js';
 
-/** Names in a worker's environment: who spawned it, and by which spawn. */
+/** Names in a worker's environment: its spawner, and the spawn that started it. */
 export const VARIABLE = { spawner: 'RBEE_SPAWNER', spawn: 'RBEE_SPAWN_ID' } as const;
 
-export interface AdoptWorkersInput {
-  records: SpawnRecords;
-  /** Ours, as it stands in our workers' environments. */
-  spawner: string;
-  /** Told of each that did not outlive us, with the last lines of its stderr. */
-  onLost: (record: SpawnRecord, lastLines: string[]) => void;
-  /** Of those that live under another spawner's name: what is kept of them stays, and nobody says that they ended. */
-  isOrphan: (spawn: string) => boolean;
+export interface RecordedWorkers {
+  running: (SpawnRecord & { process: ProcessIdentity })[];
+  /** Their processes have ended. */
+  ended: SpawnRecord[];
 }
 
-/** The records of those that live, with their process. Records of others are removed. */
-export function adoptWorkers({ records, spawner, onLost, isOrphan: isStray }: AdoptWorkersInput): SpawnRecord[] {
-  return records.list().flatMap((record) => {
-    const process = find(record, spawner);
+/**
+ * @param spawner this one's name, as in its workers' environments
+ * @param isOrphan a worker that runs under another spawner's name: its record stays as it is
+ */
+export function findRecorded(
+  records: SpawnRecords,
+  spawner: string,
+  isOrphan: (spawn: string) => boolean,
+): RecordedWorkers {
+  const found: RecordedWorkers = { running: [], ended: [] };
+  for (const record of records.list()) {
+    const process = processOf(record, spawner);
     if (process) {
-      const found = { ...record, process };
-      if (record.process === null) keep(records, found);
-      return [found];
-    }
-    if (isStray(record.id)) return [];
-    onLost(record, records.lastLines(record.id));
-    records.remove(record.id);
-    return [];
-  });
+      const running = { ...record, process };
+      if (record.process === null) complete(records, running);
+      found.running.push(running);
+    } else if (!isOrphan(record.id)) found.ended.push(record);
+  }
+  return found;
 }
 
-/** A record that stays incomplete says enough: the process is found by the name of its spawn again. */
-function keep(records: SpawnRecords, record: SpawnRecord): void {
+/** Without this the process is found by the id of its spawn once more. */
+function complete(records: SpawnRecords, record: SpawnRecord): void {
   try {
     records.write(record);
   } catch {
@@ -50,15 +51,15 @@ function keep(records: SpawnRecords, record: SpawnRecord): void {
   }
 }
 
-/** Whether a process belongs to another spawn, by whomever; what does not say may be of ours. */
+/** Whether a process belongs to another spawn, of any spawner; one that names none may be ours. */
 export function isOfAnother(pid: number, id: string): boolean {
   const spawn = variableOf(pid, VARIABLE.spawn);
   return spawn !== null && spawn !== id;
 }
 
-function find(record: SpawnRecord, ours: string): ProcessIdentity | null {
+function processOf(record: SpawnRecord, ours: string): ProcessIdentity | null {
   const { id, process: recorded, spawner = ours } = record;
-  // Its spawner died between the start of the process and the record of it.
+  // Without a process, the spawner died between the start of the process and its record.
   const live = recorded === null ? findLeader(VARIABLE.spawn, id) : identityOf(recorded.pid);
   if (!live || (recorded !== null && !isSameProcess(recorded, live))) return null;
   const isOurs = hasVariable(live.pid, VARIABLE.spawner, spawner) && hasVariable(live.pid, VARIABLE.spawn, id);

@@ -1,12 +1,13 @@
 /**
- * Workers of a spawner that is no more: its state was deleted or is broken, or it runs under another id now. They are
- * known by what stands in their environment and command line, belong to our user and to our state directory, and are
- * touched only when somebody says so.
+ * Workers whose spawner no longer exists: its state was deleted or is broken, or it runs under another id now. They are
+ * recognised by their environment and command line, belong to our user and state directory, and are signalled only on
+ * request.
  */
 import { readFileSync, readlinkSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { WorkerEndpoint, WorkerRequest } from '../../machines/worker-types.js';
+import type { OrphanFacts } from '../../stores/orphans.js';
 import {
   identityOf,
   isStillThere,
@@ -16,27 +17,20 @@ import {
   signalProcess,
 } from '../process/process-identity.js';
 import { VARIABLE } from './adopt-workers.js';
-import { endpointInOutput, isWorkerRequest, OUTPUT, readHead } from './spawn-records.js';
+import { endpointInDirectory, endpointInFile } from './worker-output.js';
+import { isWorkerRequest } from './worker-request.js';
 
-export interface Orphan {
+export interface Orphan extends OrphanFacts {
   process: ProcessIdentity;
-  /** `<kind>/<id>/<instance>`, as it stood in the environment of all of its workers. */
-  spawner: string;
-  /** By which spawn it was started. */
-  spawn: string;
-  /** Null when its command line is not one of ours. */
-  request: WorkerRequest | null;
-  /** Null while it does not listen, or when what it printed cannot be read any more. */
-  endpoint: WorkerEndpoint | null;
 }
 
-/** So many are looked at; more are no accident of ours. */
-export const ORPHANS_MAX = 128;
+/** More cannot come from rbee's own failures. */
+const ORPHANS_MAX = 128;
 const STOP_GRACE_MS = 5_000;
 const KILLED_MS_MAX = 5_000;
 const LOOK_MS = 100;
 
-/** Processes that carry a spawner's name and are nobody's, and those that carry ours. Never throws. */
+/** Workers whose spawner does not run, and all workers that carry this spawner's own name. Never throws. */
 export function findOrphans({ stateDir, spawner }: { stateDir: string; spawner: string }): Orphan[] {
   const root = path.resolve(stateDir);
   return listLeaders()
@@ -46,7 +40,7 @@ export function findOrphans({ stateDir, spawner }: { stateDir: string; spawner: 
       const spawn = valueIn(environment, `${VARIABLE.spawn}=`);
       if (by === null || spawn === null || !/^[0-9a-f-]{36}$/.test(spawn)) return [];
       if (path.resolve(flagIn(argv, '--state-dir') ?? '') !== root) return [];
-      if (by !== spawner && isLookedAfter(leader, by, root)) return [];
+      if (by !== spawner && hasSpawner(leader, by, root)) return [];
       const process = identityOf(pid);
       if (process === null) return [];
       const output = valueIn(environment, 'RBEE_OUTPUT_DIR=');
@@ -55,7 +49,7 @@ export function findOrphans({ stateDir, spawner }: { stateDir: string; spawner: 
     .slice(0, ORPHANS_MAX);
 }
 
-/** Ends one: SIGTERM, and SIGKILL after 5 s, to all of its group. @throws Error when it outlives that */
+/** Ends one: SIGTERM, and SIGKILL after 5 s, to all of its group. @throws Error when it survives that */
 export async function endOrphan({ process: one, spawn }: Orphan, report: (line: string) => void): Promise<void> {
   const variable: [string, string] = [VARIABLE.spawn, spawn];
   const isThere = () => isStillThere(one, identityOf(one.pid));
@@ -63,17 +57,17 @@ export async function endOrphan({ process: one, spawn }: Orphan, report: (line: 
     for (let left = ms; left > 0 && isThere(); left -= LOOK_MS) await sleep(LOOK_MS);
     return !isThere();
   };
-  report(`process ${one.pid} is asked to end`);
+  report(`asking process ${one.pid} to end`);
   signalProcess({ process: one, variable, group: false }, 'SIGTERM');
   if (await goneWithin(STOP_GRACE_MS)) return;
-  report(`process ${one.pid} is killed`);
+  report(`killing process ${one.pid}`);
   signalProcess({ process: one, variable, group: true }, 'SIGKILL');
-  if (!(await goneWithin(KILLED_MS_MAX))) throw new Error(`process ${one.pid} outlives SIGKILL: the kernel holds it`);
+  if (!(await goneWithin(KILLED_MS_MAX))) throw new Error(`process ${one.pid} survives SIGKILL: the kernel holds it`);
 }
 
-/** Its spawner lives: it started it and is its parent still, or it holds the lock of its state and was the same then. */
-function isLookedAfter({ pid, parent }: Leader, spawner: string, root: string): boolean {
-  // Whoever takes over orphans is another program.
+/** Its spawner runs: it is still its parent, or it holds the lock of its state directory as the same instance. */
+function hasSpawner({ pid, parent }: Leader, spawner: string, root: string): boolean {
+  // The process that inherits children of a dead parent is another program.
   if (parent > 1 && programOf(parent) !== null && programOf(parent) === programOf(pid)) return true;
   const [kind = '', id = '', instance = ''] = spawner.split('/');
   const state = path.join(root, kind, id);
@@ -98,14 +92,9 @@ function jsonIn(file: string): unknown {
   }
 }
 
-/** What it printed when it began to listen: also from a file that was deleted, as long as it holds it open. */
+/** From the line that it printed when it began to listen; a deleted file can be read while the process holds it open. */
 function endpointOf(pid: number, output: string | null): WorkerEndpoint | null {
-  const files = [`/proc/${pid}/fd/1`, ...(output === null ? [] : [path.join(output, OUTPUT.stdout)])];
-  for (const file of files) {
-    const endpoint = endpointInOutput(readHead(file));
-    if (endpoint) return endpoint;
-  }
-  return null;
+  return endpointInFile(`/proc/${pid}/fd/1`) ?? (output === null ? null : endpointInDirectory(output));
 }
 
 const valueIn = (words: readonly string[], prefix: string): string | null =>

@@ -248,7 +248,7 @@ test('workers outlive a spawner that is killed, are adopted by the next one, and
   t.match(of(b.id), { workerId: b.workerId, model: 'b' }, 'one that ended is started again, and keeps its id');
   t.not(of(b.id)?.pid, b.pid);
   t.match(a.key, /^[\w-]{43}$/);
-  t.match(second.stderr(), /a worker of b ended while we were away/);
+  t.match(second.stderr(), /a worker of b ended while its spawner was down/);
   t.strictSame(readdirSync(workersDir(stateDir)).length, 3);
 
   // It is the new one's to stop, and to start again.

@@ -8,11 +8,11 @@ const actors = (name: string) => JSON.stringify(fileURLToPath(new URL(`../../../
 const script = (stateDir: string, signal: string) => `
 const { createActor, createMachine, spawnChild, sendTo } = await import('xstate');
 const { createRunWorker } = await import(${actors('worker/run-worker')});
-const { createSpawnRecords } = await import(${actors('worker/spawn-records')});
+const { SpawnRecords } = await import(${actors('worker/spawn-records')});
 const { openStateDir } = await import(${actors('process/state-dir')});
 const state = openStateDir({ root: ${JSON.stringify(stateDir)}, process: 'hive', id: 'gpu-0' }, () => {});
 const run = createRunWorker({
-  records: createSpawnRecords(state), spawner: 'hive/gpu-0/i', cgroups: false, log: () => {},
+  records: new SpawnRecords(state), spawner: 'hive/gpu-0/i', cgroups: false, log: () => {},
   commandOf: () => ['/bin/sleep', '600'], environment: () => ({}),
 });
 const request = { model: 'tiny', worker: 'cpu', device: 0, engineUrl: null };

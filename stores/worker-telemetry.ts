@@ -1,25 +1,22 @@
-/** What a hive tells of its workers each tick, beside what is measured of them. Pure. */
-
+/** What a hive reports of its workers with each event, besides what is measured. Pure. */
 import type { OrphanedWorker, SpawnedWorker } from '../machines/spawner.js';
 import { telemetryStatus, type WorkerRequest } from '../machines/worker-types.js';
-import type { WorkerFacts } from '../stores/measurements.js';
 import { hostForUrl, hostOf } from '../wire/url.js';
 import { CRASHED, LAST_LINES, ORPHANED } from '../wire/worker.js';
-import { orphanName, remedy } from './orphans.js';
+import type { WorkerFacts } from './measurements.js';
+import { orphanName, orphanRemedy } from './orphans.js';
 
-/** So many of the crashed, the latest, are told with their last lines: it is said each second, to every reader. */
+/** The latest crashed workers that are reported with their last lines, which every reader gets each second. */
 const WITH_LINES_MAX = 4;
 const REASON_CHARS_MAX = 1_000;
 
-/** @param hiveUrl where others reach this machine: at its host they reach the workers; null: as the workers say themselves */
+/** @param hiveUrl at whose host others reach the workers; null: at the URLs that the workers report */
 export function workersToTelemetry(workers: readonly SpawnedWorker[], hiveUrl: string | null): WorkerFacts[] {
   const crashed = workers.filter(({ state }) => state === 'crashed');
   const withLines = new Set(crashed.slice(-WITH_LINES_MAX));
   return workers.map((worker) => {
-    const { name, pid, group, instance, port, model, device, state, busy, tokensPerS, reason, lastLines, capacity } =
-      worker;
-    const alone = telemetryStatus(state);
-    const status = alone === 'ready' && busy ? 'busy' : alone;
+    const { name, pid, group, instance, port, model, device, tokensPerS, reason, lastLines, capacity } = worker;
+    const status = statusOf(worker);
     return {
       ...{ worker_id: name, pid, group, instance, port, url: urlFor(worker, hiveUrl), model, device, status },
       tokens_per_s: tokensPerS,
@@ -30,24 +27,29 @@ export function workersToTelemetry(workers: readonly SpawnedWorker[], hiveUrl: s
       ...(worker.lastReason ? { last_reason: worker.lastReason.slice(0, REASON_CHARS_MAX) } : {}),
       ...(reason === null ? {} : { reason: reason.slice(0, REASON_CHARS_MAX) }),
       ...(status === CRASHED && withLines.has(worker)
-        ? { last_lines: lastLines.map(short).slice(-LAST_LINES.max) }
+        ? { last_lines: lastLines.map(shortened).slice(-LAST_LINES.max) }
         : {}),
     };
   });
 }
 
-/** What it was asked to be started with; what was left out it chose itself. */
+function statusOf({ state, busy }: SpawnedWorker): string {
+  const status = telemetryStatus(state);
+  return status === 'ready' && busy ? 'busy' : status;
+}
+
+/** The settings of the request; the worker chose the others itself. */
 const settingsOf = ({ threads, gpuLayers, kvType }: WorkerRequest) => ({
   ...(threads === undefined ? {} : { threads }),
   ...(gpuLayers === undefined ? {} : { gpu_layers: gpuLayers }),
   ...(kvType === undefined ? {} : { kv_type: kvType }),
 });
 
-/** Of those that no spawner looks after any more; they are told under a name of ours, and offered no work because of it. */
+/** Orphans have a name of this spawner's making, so that they are offered no work under their own. */
 export function orphansToTelemetry(orphans: readonly OrphanedWorker[], spawnerId: string): WorkerFacts[] {
   return orphans.map(({ pid, spawner, workerId, url, model }) => {
     const where = workerId === null ? '' : ` as ${workerId}${url === null ? '' : ` at ${url}`}`;
-    const reason = `not ours: it runs${where}, and was started by a ${spawner} that is no more; ${remedy(pid)}`;
+    const reason = `orphan of ${spawner}: it runs${where}; ${orphanRemedy(pid)}`;
     return {
       ...{ worker_id: orphanName(pid, spawnerId), pid, group: null, instance: null, port: null, url: null, model },
       ...{ device: null, status: ORPHANED, tokens_per_s: null, reason: reason.slice(0, REASON_CHARS_MAX) },
@@ -55,7 +57,7 @@ export function orphansToTelemetry(orphans: readonly OrphanedWorker[], spawnerId
   });
 }
 
-const short = (line: string) => line.slice(0, LAST_LINES.charsMax);
+const shortened = (line: string) => line.slice(0, LAST_LINES.charsMax);
 
 function urlFor({ url, port }: SpawnedWorker, hiveUrl: string | null): string | null {
   if (url === null || port === null) return null;

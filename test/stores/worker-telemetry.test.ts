@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { SpawnedWorker } from '../../machines/spawner.js';
-import { workersToTelemetry } from '../../wiring/worker-telemetry.js';
+import { workersToTelemetry } from '../../stores/worker-telemetry.js';
 
 const worker = (over: Partial<SpawnedWorker>): SpawnedWorker => ({
   ...{ id: 'a', name: 'worker-llm-8080@gpu-0', state: 'healthy', pid: 7, workerId: 'worker-llm-8080@gpu-0' },
