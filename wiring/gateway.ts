@@ -1,12 +1,12 @@
 /** The gateway of a queen or keeper: which worker is chosen, what forwards the request, and what follows a failure. */
-import { createForward, type ForwardDeps } from '../actors/gateway/forward.js';
+import { type ForwardDeps, Forwarder } from '../actors/gateway/forward.js';
 import { type Doubt, StalledRequests } from '../actors/gateway/stalled-requests.js';
 import type { WorkerPoller } from '../actors/queen/poll-workers.js';
 import { gatewayMetrics, gatewayRoutes } from '../server/gateway.js';
 import type { Metric } from '../server/http/metrics.js';
 import type { Route } from '../server/http/route.js';
 import type { Fleet } from '../stores/fleet.js';
-import { createGateway, type Gateway } from '../stores/gateway.js';
+import { Gateway } from '../stores/gateway.js';
 import type { Now } from '../stores/now.js';
 import type { ProcessContext } from './process.js';
 
@@ -29,7 +29,7 @@ export interface BuiltGateway {
 export function buildGateway(processContext: ProcessContext, parts: GatewayParts): BuiltGateway {
   const { fleet, now, kind } = parts;
   const { workers } = fleet;
-  const gateway = createGateway({
+  const gateway = new Gateway({
     workers: {
       withModel: workers.withModel,
       modelNames: workers.modelNames,
@@ -38,7 +38,7 @@ export function buildGateway(processContext: ProcessContext, parts: GatewayParts
     },
     now: () => now().ms,
   });
-  const forwarder = createForward(forwardDeps(processContext, parts, gateway));
+  const forwarder = new Forwarder(forwardDeps(processContext, parts, gateway));
   const stalled = new StalledRequests({
     outgoing: processContext.outgoing,
     silent: forwarder.silent,
@@ -48,7 +48,7 @@ export function buildGateway(processContext: ProcessContext, parts: GatewayParts
   return {
     routes: gatewayRoutes({ gateway, forward: forwarder.forward, startedAt: new Date() }),
     metrics: gatewayMetrics(gateway),
-    expire: gateway.expire,
+    expire: () => gateway.expire(),
     stop: () => {
       stalled.stop();
       forwarder.stop(`this ${kind} is shutting down`);
@@ -61,22 +61,22 @@ function forwardDeps({ outgoing, log }: ProcessContext, parts: GatewayParts, gat
   const { workers } = fleet;
   return {
     outgoing,
-    choose: gateway.choose,
+    choose: (model, tried) => gateway.choose(model, tried),
     // A worker without a hive announced itself, for which it had to present the token.
     isTrusted: ({ hiveId }) => hiveId === null || fleet.hive(hiveId) === undefined || trustsHive(hiveId),
-    onBegin: ({ workerId }) => gateway.began(workerId),
-    onEnd: ({ workerId }) => gateway.ended(workerId),
-    onFirstByte: gateway.firstByte,
+    onBegin: ({ workerId }) => gateway.ranking.began(workerId),
+    onEnd: ({ workerId }) => gateway.ranking.ended(workerId),
+    onFirstByte: (afterMs) => gateway.stats.firstByte(afterMs),
     onFailure: ({ workerId }, reason, { slow }) => {
       log.warn(`worker ${workerId} failed a request: ${reason}`);
-      gateway.failed(workerId);
+      gateway.ranking.failed(workerId);
       // One or two lost packets do not make a lost worker: its /health decides.
       if (!slow) workers.send({ type: 'request.failed', id: workerId, reason });
       poller.pollUntilRecovered(workerId);
     },
     onLacking: ({ workerId }, model) => {
       log.info(`worker ${workerId} has no model ${model.slice(0, 200)}: asking which it has`);
-      gateway.lacks(workerId, model);
+      gateway.ranking.lacks(workerId, model);
       workers.send({ type: 'capabilities.wanted', id: workerId, nowMs: now().ms });
     },
   };

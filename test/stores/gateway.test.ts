@@ -1,24 +1,24 @@
 import t from 'tap';
-import { createGateway } from '../../stores/gateway.js';
+import { Gateway } from '../../stores/gateway.js';
 import { createModelIndex } from '../../stores/model-index.js';
 import type { WorkerOffer } from '../../stores/worker-availability.js';
 
 const NONE: ReadonlySet<string> = new Set();
 
-/** Workers by id, with their models; `looked` counts how often one is looked at. */
+/** Workers by id, with their models; `lookups` counts how often one is looked up. */
 function create(models: Record<string, string[]>) {
   const offers = new Map<string, Partial<WorkerOffer>>(Object.keys(models).map((id) => [id, {}]));
-  const counts = { looked: 0 };
+  const counts = { lookups: 0 };
   let now = 0;
   const index = createModelIndex((id) => models[id] ?? []);
   for (const id of Object.keys(models)) index.touch(id);
-  const gateway = createGateway({
+  const gateway = new Gateway({
     workers: {
       withModel: index.find,
       modelNames: index.names,
       isKnown: (id) => id in models,
       offerOf: (id) => {
-        counts.looked += 1;
+        counts.lookups += 1;
         const offer = offers.get(id);
         if (!offer) return null;
         const plain = { id, hiveId: null, url: `http://${id}`, worker: null, status: 'ready', usePct: 0 };
@@ -33,7 +33,7 @@ function create(models: Record<string, string[]>) {
   return { gateway, offers, counts, index, models, later };
 }
 
-t.test('a choice costs the same however many workers have the model, and all of them get their turn', async (t) => {
+t.test('a choice costs the same however many workers have the model, and all of them are chosen in turn', async (t) => {
   const ids = Array.from({ length: 20_000 }, (_, i) => `w${i}`);
   const { gateway, counts } = create(Object.fromEntries(ids.map((id) => [id, ['tiny']])));
   const chosen = new Set<string>();
@@ -42,15 +42,15 @@ t.test('a choice costs the same however many workers have the model, and all of 
     chosen.add(one?.workerId ?? '');
   }
   t.equal(chosen.size, 200, 'each request goes to another one');
-  t.ok(counts.looked <= 200 * 256, `${counts.looked} workers were looked at`);
-  counts.looked = 0;
+  t.ok(counts.lookups <= 200 * 256, `${counts.lookups} workers were looked up`);
+  counts.lookups = 0;
   t.equal(gateway.choose('other', NONE), null);
-  t.equal(counts.looked, 0);
+  t.equal(counts.lookups, 0);
   t.same(gateway.models(), ['tiny']);
-  t.equal(counts.looked, 1);
+  t.equal(counts.lookups, 1);
 });
 
-t.test('the exact name goes before that of the file, and one that was tried is not chosen again', async (t) => {
+t.test('an exact name takes precedence over that of a file, and a tried worker is not chosen again', async (t) => {
   const { gateway } = create({ exact: ['tiny'], file: ['/srv/Tiny.gguf'], other: ['/srv/other.gguf'] });
   t.match(gateway.choose('tiny', NONE), { workerId: 'exact', model: 'tiny' });
   t.equal(gateway.choose('tiny', new Set(['exact'])), null);
@@ -60,33 +60,30 @@ t.test('the exact name goes before that of the file, and one that was tried is n
   t.equal(gateway.modelNamed('nothing'), null);
 });
 
-t.test(
-  'of equals it is their turn; busy, used and failed ones come later, and one without the model last',
-  async (t) => {
-    const { gateway, offers, later } = create({ a: ['m'], b: ['m'], c: ['m'], d: ['m'] });
-    const next = () => gateway.choose('m', NONE)?.workerId;
-    t.same([next(), next(), next(), next(), next()], ['a', 'b', 'c', 'd', 'a']);
-    gateway.lacks('b', 'm');
-    gateway.failed('c');
-    gateway.began('d');
-    t.same([next(), next()], ['a', 'a']);
-    offers.delete('a');
-    t.equal(next(), 'd', 'one that is asked goes before one that failed');
-    offers.delete('d');
-    t.equal(next(), 'c');
-    offers.delete('c');
-    t.equal(next(), 'b', 'and is asked all the same when nobody else is there');
-    later(10_000);
-    offers.set('c', {});
-    t.equal(next(), 'b', 'that was not for ever');
-    offers.clear();
-    t.equal(next(), undefined);
-    t.ok(gateway.isKnown('m'));
-    t.notOk(gateway.isKnown('n'));
-  },
-);
+t.test('equal workers take turns; busy and failed ones rank lower, and one that lacks the model last', async (t) => {
+  const { gateway, offers, later } = create({ a: ['m'], b: ['m'], c: ['m'], d: ['m'] });
+  const next = () => gateway.choose('m', NONE)?.workerId;
+  t.same([next(), next(), next(), next(), next()], ['a', 'b', 'c', 'd', 'a']);
+  gateway.ranking.lacks('b', 'm');
+  gateway.ranking.failed('c');
+  gateway.ranking.began('d');
+  t.same([next(), next()], ['a', 'a']);
+  offers.delete('a');
+  t.equal(next(), 'd', 'one with a request under way ranks before one that failed');
+  offers.delete('d');
+  t.equal(next(), 'c');
+  offers.delete('c');
+  t.equal(next(), 'b', 'and is asked all the same when there is no other');
+  later(10_000);
+  offers.set('c', {});
+  t.equal(next(), 'b', 'only for a while');
+  offers.clear();
+  t.equal(next(), undefined);
+  t.ok(gateway.isKnown('m'));
+  t.notOk(gateway.isKnown('n'));
+});
 
-t.test('a worker that gets other models is found by those only', async (t) => {
+t.test('a worker whose models change is found by the new ones only', async (t) => {
   const { gateway, models, index } = create({ a: ['one', '/x/Two.gguf'], b: ['one'] });
   t.match(gateway.choose('two', NONE), { workerId: 'a' });
   models.a = ['three'];

@@ -1,7 +1,7 @@
 import http from 'node:http';
 import net, { type AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
-import { createForward, type Forwarded } from '../../../actors/gateway/forward.js';
+import { type Forwarded, Forwarder } from '../../../actors/gateway/forward.js';
 import type { Outgoing } from '../../../actors/net/http.js';
 import { createWorkerKeyPair } from '../../../actors/worker/worker-proof.js';
 import type { Candidate } from '../../../stores/gateway.js';
@@ -34,7 +34,7 @@ async function mute(t: Test) {
 async function gatewayTo(t: Test, candidates: Candidate[]) {
   const state = { open: 0, failures: [] as string[] };
   const results: Forwarded[] = [];
-  const forwarder = createForward({
+  const forwarder = new Forwarder({
     outgoing,
     choose: (_, tried) => candidates.find(({ workerId }) => !tried.has(workerId)) ?? null,
     isTrusted: () => true,
