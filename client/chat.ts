@@ -1,4 +1,4 @@
-/** A streamed answer of a model, as OpenAI's API tells it (platform.openai.com/docs/api-reference/chat-streaming). */
+/** A streamed answer of a model, in the form of OpenAI's API (platform.openai.com/docs/api-reference/chat-streaming). */
 import { Type } from '@sinclair/typebox';
 import { readJson } from '../wire/json.js';
 import { type ChatRequest, OpenAiError } from '../wire/openai.js';
@@ -13,25 +13,25 @@ export interface ChatTurn {
   content: string;
 }
 
-/** Anything that the API takes; it is always streamed. */
+/** Any field of the API; the answer is always streamed. */
 export type ChatInput = Omit<ChatRequest, 'messages' | 'model' | 'stream' | 'stream_options'> & {
   model: string;
   messages: readonly ChatTurn[];
 };
 
 export type ChatEvent =
-  /** The first: who answers, where a gateway says so. */
+  /** The first: the worker that answers, where a gateway names it. */
   | { type: 'open'; workerId: string | null }
   | { type: 'text'; text: string }
-  /** What a reasoning model thinks before it answers. */
+  /** The reasoning of a model before its answer. */
   | { type: 'thought'; text: string }
-  /** The last. `tokens`: of the answer, where they were counted. */
+  /** The last. `tokens`: the length of the answer, where it was counted. */
   | { type: 'end'; finishReason: string | null; tokens: number | null };
 
 const PATH = '/v1/chat/completions';
 const parseError = parser(OpenAiError);
 const maybe = <S extends Parameters<typeof nullable>[0]>(schema: S) => Type.Optional(nullable(schema));
-/** What is read of a chunk: engines differ in the rest. */
+/** The fields of a chunk that are read; engines differ in the others. */
 const parseChunk = parser(
   Type.Object({
     choices: maybe(
@@ -47,8 +47,7 @@ const parseChunk = parser(
 );
 
 export async function* readChat(
-  url: string,
-  events: Transport['events'],
+  { url, events }: Transport,
   input: ChatInput,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<ChatEvent, void, undefined> {
@@ -75,7 +74,7 @@ export async function* readChat(
       throw new RbeeProblem(url, 503, 'The answer broke off', broken.value.error.message);
     }
     const chunk = check(parseChunk, value);
-    if (!chunk.ok) throw new RbeeProtocolMismatch(url, `${url}${PATH} streams what is no chat of OpenAI's API`);
+    if (!chunk.ok) throw new RbeeProtocolMismatch(url, `${url}${PATH} does not stream a chat of OpenAI's API`);
     const { choices, usage } = chunk.value;
     const [choice] = choices ?? [];
     if (choice?.delta?.reasoning_content) yield { type: 'thought', text: choice.delta.reasoning_content };

@@ -1,10 +1,10 @@
-/** Text from the network as values that are what their type says. */
+/** Checks that what came from the network has the type that it claims. */
 import { readJson } from '../wire/json.js';
 import type { Parsed } from '../wire/schema.js';
 import { RbeeProtocolMismatch } from './errors.js';
 
 /**
- * A wire parser's verdict. The parsers compile their checks, which a page under a Content-Security-Policy without
+ * The result of a wire parser. The parsers compile their checks, which a page under a Content-Security-Policy without
  * `unsafe-eval` may not: such a page trusts the process that it was served by.
  */
 export function check<T>(parse: (value: unknown) => Parsed<T>, value: unknown): Parsed<T> {
@@ -16,8 +16,8 @@ export function check<T>(parse: (value: unknown) => Parsed<T>, value: unknown): 
   }
 }
 
-/** The answer in `text`; throws `RbeeProtocolMismatch`, naming the first wrong field, when it is not what was asked for. */
-export function answer<T>(url: string, path: string, text: string, parse: (value: unknown) => Parsed<T>): T {
+/** The answer in `text`. Throws `RbeeProtocolMismatch`, naming the first wrong field, when it does not have the expected form. */
+export function parseAnswer<T>(url: string, path: string, text: string, parse: (value: unknown) => Parsed<T>): T {
   const parsed = check(parse, readJson(text));
   if (parsed.ok) return parsed.value;
   const first = parsed.errors[0];

@@ -1,10 +1,10 @@
 /** Everything that can go wrong between a client and an rbee process, named once. */
 import type { FieldError } from '../wire/schema.js';
 
-/** Nobody answered: refused, unresolved, timed out, an untrusted certificate, or a stream that broke off or fell silent. */
+/** Nothing answered: refused, unresolved, timed out, an untrusted certificate, or a stream that broke off or fell silent. */
 export class RbeeUnreachable extends Error {
   override readonly name = 'RbeeUnreachable';
-  /** `code`: what the system called it (`ECONNREFUSED`, …), or ours: `TIMEOUT`, `SILENT`, `CLOSED`; null when unknown. */
+  /** `code`: the system's (`ECONNREFUSED`, …), or ours: `TIMEOUT`, `SILENT`, `CLOSED`; null when unknown. */
   constructor(
     readonly url: string,
     readonly code: string | null,
@@ -15,7 +15,7 @@ export class RbeeUnreachable extends Error {
   }
 }
 
-/** The process answered no: an RFC 9457 problem, a redirect (none is followed), or an error status that says no more. */
+/** The process refused: an RFC 9457 problem, a redirect (none is followed), or an error status without a reason. */
 export class RbeeProblem extends Error {
   override readonly name = 'RbeeProblem';
   constructor(
@@ -23,14 +23,14 @@ export class RbeeProblem extends Error {
     readonly status: number,
     readonly title: string,
     readonly detail: string,
-    /** One entry a wrong field, with a JSON pointer to it. Empty when the problem is not about the body. */
+    /** One entry per wrong field, with a JSON pointer to it. Empty when the problem is not about the body. */
     readonly errors: readonly FieldError[] = [],
   ) {
     super(`${title}: ${detail}`);
   }
 }
 
-/** What answered speaks another number of the protocol, or is no rbee process at all. Trying again does not help. */
+/** The peer speaks another version of the protocol, or is not an rbee process. Retrying does not help. */
 export class RbeeProtocolMismatch extends Error {
   override readonly name = 'RbeeProtocolMismatch';
   constructor(
@@ -47,7 +47,7 @@ export function isRbeeError(error: unknown): error is RbeeError {
   return error instanceof RbeeUnreachable || error instanceof RbeeProblem || error instanceof RbeeProtocolMismatch;
 }
 
-/** Fetch wraps what the system said in causes, and a host with two addresses in an AggregateError: the first code found. */
+/** The first code found: fetch wraps the system's error in causes, and for a host with two addresses in an AggregateError. */
 export function codeOf(error: unknown): string | null {
   let at: unknown = error;
   for (let depth = 0; depth < 5 && typeof at === 'object' && at !== null; depth += 1) {

@@ -1,4 +1,4 @@
-/** The events of the streams, typed. What a newer server adds is passed over; what should fit and does not is told. */
+/** The events of the streams, typed. Unknown events of a newer server are skipped; known ones with a wrong form are reported. */
 import type { EventSourceMessage } from 'eventsource-parser';
 import {
   Bye,
@@ -20,7 +20,7 @@ export type StreamNotice = { event: 'lagged'; data: { missed: number } } | { eve
 export type HeartbeatEvent = { event: 'heartbeat'; data: QueenHeartbeat | HiveHeartbeat } | StreamNotice;
 export type MachineStreamEvent = { event: 'machine'; data: MachineEvent } | StreamNotice;
 
-/** `null`: unknown to this version. `detail`: known, but not as the wire says. */
+/** `null`: unknown to this version. `detail`: known, but with a wrong form. */
 export type ReadEvent<T> = { ok: true; event: T } | { ok: false; detail: string } | null;
 
 type Heartbeat = QueenHeartbeat | HiveHeartbeat;
@@ -56,7 +56,7 @@ export function readMachineEvent(message: EventSourceMessage): ReadEvent<Machine
 function readNotice({ event, data }: EventSourceMessage): ReadEvent<StreamNotice> {
   if (event === 'lagged') return read('lagged', check(parseLagged, readJson(data)));
   if (event === 'bye') {
-    // A goodbye is one whatever it says: who cannot read the reason must still not wait for more.
+    // The stream ends even if the reason cannot be read.
     const parsed = check(parseBye, readJson(data));
     return { ok: true, event: { event: 'bye', data: parsed.ok ? parsed.value : { reason: 'unknown' } } };
   }

@@ -1,13 +1,12 @@
-/** A stream that comes back: the same waits for everyone who watches a queen. */
-
+/** A stream that reconnects, with the same waits in the CLI and on the page. */
 import { isRbeeError, type RbeeError } from './errors.js';
 import type { HeartbeatEvent } from './events.js';
 
-/** connecting: asked. open: events flow. waiting: away; tried again after a while, for ever. */
+/** connecting: requested. open: events arrive. waiting: disconnected, to be retried. */
 export type LinkState = 'connecting' | 'open' | 'waiting';
 
 export interface LinkDetail {
-  /** Why it waits; null when the server said goodbye, and in the other states. */
+  /** Why it waits; null after the server's `bye`, and in the other states. */
   error: RbeeError | null;
   /** Milliseconds until the next attempt while waiting, else null. */
   retryInMs: number | null;
@@ -17,16 +16,16 @@ export interface FollowOptions {
   onEvent(event: HeartbeatEvent): void;
   onState?(state: LinkState, detail: LinkDetail): void;
   signal?: AbortSignal | undefined;
-  /** The wait before attempt n, in milliseconds; the last one repeats. It starts over once an event has come. */
+  /** The wait before attempt n, in milliseconds; the last one repeats. It starts over once an event has arrived. */
   delaysMs?: readonly number[] | undefined;
 }
 
-/** 500 · 2^(n−1), at most 5 s: a restarted queen is back on the screen before anyone reaches for the keyboard. */
+/** 500 · 2^(n−1), at most 5 s: a restarted queen is soon back on the screen. */
 const DELAYS_MS: readonly number[] = [500, 1000, 2000, 4000, 5000];
 
 type Open = (signal: AbortSignal | undefined, onOpen: () => void) => AsyncIterable<HeartbeatEvent>;
 
-/** Resolves when `signal` aborts, never else. What `onEvent` or `onState` throws comes out here and ends it. */
+/** Resolves only when `signal` aborts. Rejects with what `onEvent` or `onState` throws. */
 export async function follow(open: Open, { onEvent, onState, signal, delaysMs }: FollowOptions): Promise<void> {
   const delays = delaysMs?.length ? delaysMs : DELAYS_MS;
   let attempt = 0;

@@ -1,4 +1,4 @@
-/** What a job tells, typed: lines for people, results for programs, and how it ended. */
+/** The events of a job, typed: lines for people, results for programs, and how it ended. */
 import type { EventSourceMessage } from 'eventsource-parser';
 import { createReplay } from '../wire/job-replay.js';
 import { ENDING, JobData } from '../wire/jobs.js';
@@ -17,21 +17,21 @@ export type JobEvent =
 const parseData = parser(JobData);
 
 export interface JobEventsOptions {
-  /** Its abort ends the reading quietly, and leaves the job running. */
+  /** Aborting it ends the reading quietly and leaves the job running. */
   signal?: AbortSignal | undefined;
-  /** Milliseconds for which a process that is away is waited for, in the middle of a job. Default 0. */
+  /** How long to wait for a process that goes away in the middle of a job, in milliseconds. Default 0. */
   patienceMs?: number | undefined;
-  /** Hears why, each time that the reading has to begin again. */
+  /** Called with the reason each time the stream is opened again. */
   onAway?: ((error: Error) => void) | undefined;
 }
 
 type Open = (onOpen: (headers: { get(name: string): string | null }) => void) => AsyncIterable<EventSourceMessage>;
 
-/** What Node's own fetch says of a body, or a head, that it takes to be silent for too long: a job may be. */
+/** Codes of Node's own fetch for a body or a head that is silent for long, as that of a job may be. */
 const SILENCE = new Set(['UND_ERR_BODY_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT']);
 const AGAIN_MS = 500;
 
-/** Reads a job to its end; a stream that breaks off is read again, and told from where it broke. */
+/** Reads a job to its end; a stream that breaks off is opened again and continued where it broke. */
 export async function* readJob(
   url: string,
   open: Open,
@@ -62,7 +62,7 @@ export async function* readJob(
       }
     } catch (error) {
       const isSilence = error instanceof RbeeUnreachable && SILENCE.has(error.code ?? '');
-      // One that was restarted may know the job only once it has asked its hives.
+      // A restarted queen has the job only once it has read its hives' lists.
       const isAway = error instanceof RbeeUnreachable || (error instanceof RbeeProblem && error.status === 404);
       awaySince ??= performance.now();
       const isPatient = isKnown && isAway && performance.now() - awaySince < patienceMs;

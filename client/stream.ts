@@ -1,7 +1,7 @@
-/** Bodies as fetch gives them: read in bounded memory, cancelled when the reader leaves. */
+/** Bodies of fetch, read in bounded memory and cancelled when the reader leaves. */
 import { createParser, type EventSourceMessage } from 'eventsource-parser';
 
-/** Most characters that one event may hold before it ends; a whole machine entry is the largest there is. */
+/** Characters of one event at most; the largest is a whole machine entry. */
 export const EVENT_CHARS_MAX = 16 * 1024 * 1024;
 
 /** A body or an event is larger than its bound. */
@@ -32,7 +32,7 @@ export async function* readChunks(body: unknown): AsyncGenerator<Uint8Array, voi
       if (value) yield value;
     }
   } finally {
-    // A body that already failed rejects its cancel too: the failure itself has been thrown by read().
+    // A failed body rejects its cancel too; the failure itself was thrown by read().
     reader.cancel().catch(() => {});
   }
 }
@@ -52,10 +52,10 @@ export async function readText(body: unknown, bytesMax: number): Promise<string>
 }
 
 /**
- * The server-sent events of a body (WHATWG HTML, 9.2). `onBytes` hears of every chunk, comments included. Ends with
- * the body; an unfinished last event is dropped, as the standard wants. Throws `TooLarge` past `EVENT_CHARS_MAX`.
+ * The server-sent events of a body (WHATWG HTML, 9.2). `onBytes` is called for every chunk, comments included. Ends with
+ * the body; an unfinished last event is dropped, as the standard demands. Throws `TooLarge` past `EVENT_CHARS_MAX`.
  */
-export async function* readEvents(body: unknown, onBytes: () => void): AsyncGenerator<EventSourceMessage> {
+export async function* readEventMessages(body: unknown, onBytes: () => void): AsyncGenerator<EventSourceMessage> {
   const decoder = new TextDecoder();
   let pending: EventSourceMessage[] = [];
   let tooLarge = false;

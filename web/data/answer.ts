@@ -1,6 +1,6 @@
 /** One answer of a model through the gateway, told as it comes. With the queen away it is asked for when it is back. */
 import { signal } from '@preact/signals';
-import { readEvents } from '../../client/stream.js';
+import { readEventMessages } from '../../client/stream.js';
 import type { Message } from './conversations.js';
 import { host } from './keeper.js';
 import { link, lock } from './link.js';
@@ -74,7 +74,7 @@ interface Part {
 
 async function* dataOf(response: Response): AsyncGenerator<string> {
   try {
-    for await (const { data } of readEvents(response.body, () => {})) yield data;
+    for await (const { data } of readEventMessages(response.body, () => {})) yield data;
   } catch (error) {
     throw new Error(`the connection to the ${host.peek()} broke off`, { cause: error });
   }

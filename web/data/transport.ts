@@ -4,7 +4,7 @@
  */
 import type { EventSourceMessage } from 'eventsource-parser';
 import { RbeeProblem, RbeeUnreachable } from '../../client/errors.js';
-import { readEvents } from '../../client/stream.js';
+import { readEventMessages } from '../../client/stream.js';
 import type { Problem } from '../../wire/problem.js';
 
 const ANSWER_MS = 8_000;
@@ -92,7 +92,7 @@ export async function* events(
     heard();
     opened = true;
     onOpen();
-    yield* readEvents(response.body, heard);
+    yield* readEventMessages(response.body, heard);
     throw new RbeeUnreachable(here(), 'CLOSED', 'the stream ended');
   } catch (error) {
     if (signal?.aborted) return;
