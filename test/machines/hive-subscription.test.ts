@@ -313,3 +313,23 @@ t.test('a streaming hive cannot be forgotten, a lost one is, and is asked for no
   t.equal(actor.getSnapshot().status, 'done');
   actor.stop();
 });
+
+t.test(
+  'a hive that was only found is read unless it is read already, and another of its name is refused',
+  async (t) => {
+    const script = createScript();
+    const { actor, ready, live } = subscribe(script);
+    const found = (event: Partial<ReadyEvent>) => ready({ type: 'hive.found', ...event });
+    actor.send({ type: 'opened' });
+    t.equal(found({}), 'unchanged');
+    t.equal(found({ hiveUrl: 'http://b:7835' }), 'unchanged', 'a hive has several addresses');
+    t.equal(found({ hiveUrl: 'http://b:7835', instance: null }), 'unchanged');
+    t.equal(found({ hiveUrl: 'http://b:7835', instance: 'two' }), 'conflict');
+    t.match(actor.getSnapshot().value, { streaming: 'fresh' });
+    actor.send({ type: 'closed', reason: 'it closed the stream' });
+    t.equal(found({ hiveUrl: 'http://b:7835', instance: 'two' }), 'subscribed');
+    t.equal(live(), 1);
+    t.match(actor.getSnapshot().context, { hiveUrl: 'http://b:7835', instance: 'two' });
+    actor.stop();
+  },
+);
