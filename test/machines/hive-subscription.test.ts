@@ -45,20 +45,20 @@ function subscribe(script: Script, input: Partial<SubscriptionInput> = {}) {
     shown,
     live: () => live,
     ready: (event: Partial<ReadyEvent> = {}) => {
-      let said: ReadyAnswer | undefined;
+      let answer: ReadyAnswer | undefined;
       actor.send({
         type: 'hive.ready',
         ...HIVE,
         at: script.clock.now(),
-        respond: (answer) => (said = answer),
+        respond: (given) => (answer = given),
         ...event,
       });
-      return said?.outcome;
+      return answer?.outcome;
     },
   };
 }
 
-t.test('a hive is shown when its first event is there, not when its stream answers', async (t) => {
+t.test('a hive is shown when its first event has arrived, not when its stream answers', async (t) => {
   const script = createScript();
   const { actor, shown } = subscribe(script);
   await script.pass(100);
@@ -70,14 +70,14 @@ t.test('a hive is shown when its first event is there, not when its stream answe
   actor.stop();
 });
 
-t.test('a hive whose stream never opens leaves nothing', async (t) => {
+t.test('a hive whose stream never opens leaves no entry', async (t) => {
   const script = createScript();
   const { actor, shown, live } = subscribe(script);
   await script.pass(5_000);
   t.equal(actor.getSnapshot().status, 'done');
   t.same(shown, []);
   t.equal(live(), 0);
-  t.match(script.lines.join(), /unreachable \(timeout: .*did not open its stream within 5 s\)/, 'but it is told');
+  t.match(script.lines.join(), /unreachable \(timeout: .*did not open its stream within 5 s\)/, 'but it is reported');
   actor.stop();
 });
 
@@ -94,7 +94,7 @@ t.test('a stream that answers and brings no event is late after 3 s and lost aft
   matchTranscript(t, script.lines);
 });
 
-t.test('a stream of events that are not understood is lost with what is wrong with them', async (t) => {
+t.test('a stream of invalid events is lost with their error as the reason', async (t) => {
   const script = createScript();
   const { actor } = subscribe(script);
   actor.send({ type: 'answered' });
@@ -120,7 +120,7 @@ t.test('a stream that replaces another and brings no event is stale, then lost',
   actor.stop();
 });
 
-t.test('a stream that is lost after ten silent seconds does not start the search over', async (t) => {
+t.test('a stream that is lost after ten silent seconds does not reset the search', async (t) => {
   const script = createScript();
   const { actor, ready } = subscribe(script);
   for (let n = 0; n < 4; n += 1) {
@@ -141,29 +141,32 @@ t.test('a stream that is lost after ten silent seconds does not start the search
 
 const outOfFiles = { kind: 'exhausted', message: 'too many open files' } as const;
 
-t.test('what fails for want of our own descriptors is tried again before a hive is called lost', async (t) => {
-  const script = createScript();
-  const { actor, ready, shown } = subscribe(script);
-  actor.send({ type: 'opened' });
-  ready();
-  for (let n = 0; n < 5; n += 1) {
-    actor.send({ type: 'failed', failure: outOfFiles });
-    await script.pass(1_000);
-  }
-  t.equal(shown.at(-1), 'show streaming');
-  actor.send({ type: 'opened' });
-  t.equal(shown.at(-1), 'show streaming');
-  ready();
-  for (let n = 0; n < 6; n += 1) {
-    actor.send({ type: 'failed', failure: outOfFiles });
-    await script.pass(1_000);
-  }
-  t.equal(shown.at(-1), 'show lost (too many open files)');
-  actor.stop();
-});
+t.test(
+  'a stream that cannot be opened for lack of our own descriptors is retried before the hive is lost',
+  async (t) => {
+    const script = createScript();
+    const { actor, ready, shown } = subscribe(script);
+    actor.send({ type: 'opened' });
+    ready();
+    for (let n = 0; n < 5; n += 1) {
+      actor.send({ type: 'failed', failure: outOfFiles });
+      await script.pass(1_000);
+    }
+    t.equal(shown.at(-1), 'show streaming');
+    actor.send({ type: 'opened' });
+    t.equal(shown.at(-1), 'show streaming');
+    ready();
+    for (let n = 0; n < 6; n += 1) {
+      actor.send({ type: 'failed', failure: outOfFiles });
+      await script.pass(1_000);
+    }
+    t.equal(shown.at(-1), 'show lost (too many open files)');
+    actor.stop();
+  },
+);
 
 t.test(
-  'what somebody must mend is the reason for as long as it is so, and what else the search meets stands beside it',
+  'a failure that a person must fix is the whole reason; any other is added to how the hive was lost',
   async (t) => {
     const script = createScript();
     const { actor } = subscribe(script);
@@ -247,7 +250,7 @@ t.test('a replacement that does not open within 5 s is a loss', async (t) => {
   actor.stop();
 });
 
-t.test('a stream that opens and closes at once is not asked for in a loop', async (t) => {
+t.test('a hive whose streams close at once is not asked in a loop', async (t) => {
   const script = createScript();
   const { actor, ready } = subscribe(script);
   for (let i = 0; i < 4; i += 1) {
@@ -282,7 +285,7 @@ for (const instance of ['two', null]) {
       actor.send({ type: 'opened' });
       t.equal(ready({ hiveUrl: 'http://b:7835', instance }), 'conflict');
       actor.send({ type: 'silent', ms: 3_000 });
-      t.equal(ready({ hiveUrl: 'http://b:7835', instance }), 'conflict', 'a stale holder streams still');
+      t.equal(ready({ hiveUrl: 'http://b:7835', instance }), 'conflict', 'a stale holder still streams');
       actor.send({ type: 'closed', reason: 'it closed the stream' });
       t.equal(ready({ hiveUrl: 'http://b:7835', instance }), 'subscribed');
       t.match(actor.getSnapshot().context, { hiveUrl: 'http://b:7835' });
@@ -299,16 +302,16 @@ t.test('a hive from before the restart is connecting, then lost, and is asked fo
   matchTranscript(t, script.lines);
 });
 
-t.test('a streaming hive cannot be forgotten, a lost one is, and is asked for no more', async (t) => {
+t.test('a streaming hive cannot be forgotten, a lost one is, and is no longer asked', async (t) => {
   const script = createScript();
   const { actor, shown } = subscribe(script);
-  const said: string[] = [];
-  const forget = () => actor.send({ type: 'hive.forget', respond: (answer) => said.push(answer) });
+  const answers: string[] = [];
+  const forget = () => actor.send({ type: 'hive.forget', respond: (answer) => answers.push(answer) });
   actor.send({ type: 'opened' });
   forget();
   actor.send({ type: 'closed', reason: 'it closed the stream' });
   forget();
-  t.same(said, ['streaming', 'forgotten']);
+  t.same(answers, ['streaming', 'forgotten']);
   t.equal(shown.at(-1), 'show forgotten');
   t.equal(actor.getSnapshot().status, 'done');
   actor.stop();

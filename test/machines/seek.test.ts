@@ -3,7 +3,7 @@ import { fromPromise } from 'xstate';
 import { type AskInput, seekMachine } from '../../machines/seek.js';
 import { act, createScript } from './transcript.js';
 
-/** When a lost hive is asked for, where each ask takes `askMs` and fails. */
+/** The times at which a lost hive is asked, where each request takes `askMs` and fails. */
 async function asks(askMs: number, forMs: number): Promise<number[]> {
   const script = createScript();
   const at: number[] = [];
@@ -24,10 +24,10 @@ async function asks(askMs: number, forMs: number): Promise<number[]> {
 
 const rounded = (times: number[]) => times.map((ms) => Math.round(ms / 1_000));
 
-t.test('a lost hive is asked for after 0, 1, 2, 4 and 5 s, counted from the start of each ask', async (t) => {
+t.test('a lost hive is asked after 0, 1, 2, 4 and 5 s, counted from the start of each request', async (t) => {
   t.same(rounded(await asks(50, 13_000)), [0, 1, 3, 7, 12]);
 });
 
-t.test('an ask that outlasts the wait for the next one is followed by that at once', async (t) => {
+t.test('a request that outlasts the wait for the next one is followed by it at once', async (t) => {
   t.same(rounded(await asks(5_000, 21_000)), [0, 5, 10, 15, 20]);
 });

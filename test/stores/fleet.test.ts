@@ -10,7 +10,7 @@ function create() {
   const fleet = createFleet();
   const show = (state: 'connecting' | 'streaming' | 'lost', s: number, stale = false) =>
     fleet.shown({ ...SHOWN, state, stale, now: at(s) });
-  const tell = (beat: Partial<HiveHeartbeat>, first = false) =>
+  const receive = (beat: Partial<HiveHeartbeat>, first = false) =>
     fleet.telemetry({
       heartbeat: { type: 'telemetry', hive_id: 'gpu-0', workers: [], ...beat },
       receivedAt: at(1).iso,
@@ -23,7 +23,7 @@ function create() {
       .map(({ worker_id }) => worker_id);
   const beat = (id: string, hiveId: string | null, s: number) =>
     fleet.workers.send({ type: 'worker.heartbeat', worker: info(id, hiveId), now: at(s), respond: () => {} });
-  return { fleet, show, tell, beat, online };
+  return { fleet, show, receive, beat, online };
 }
 
 const worker = (id: string, status = 'ready', url: string | null = 'http://a:8080') => ({ worker_id: id, status, url });
@@ -37,13 +37,13 @@ const info = (id: string, hive_id: string | null) => ({
   status: 'ready',
 });
 
-t.test('telemetry of a hive that nobody subscribed to is nowhere', async (t) => {
-  const { fleet, tell } = create();
-  tell({});
+t.test('telemetry of a hive without a subscription is dropped', async (t) => {
+  const { fleet, receive } = create();
+  receive({});
   t.same(fleet.hives(), []);
 });
 
-t.test('a state keeps the moment in which it began', async (t) => {
+t.test('a state keeps the time at which it began', async (t) => {
   const { fleet, show } = create();
   show('lost', 10);
   show('lost', 20);
@@ -53,49 +53,49 @@ t.test('a state keeps the moment in which it began', async (t) => {
 });
 
 t.test('a streaming hive decides for its own workers', async (t) => {
-  const { fleet, show, tell, online, beat } = create();
+  const { fleet, show, receive, online, beat } = create();
   show('streaming', 0);
-  tell({ workers: [worker('w1@gpu-0')] });
+  receive({ workers: [worker('w1@gpu-0')] });
   beat('w2@gpu-0', 'gpu-0', 1);
   t.same(online(1), ['w1@gpu-0']);
   t.match(fleet.workers.get('w2@gpu-0', 1000)?.reason, /does not list it/);
 });
 
-t.test('a worker that its hive stopped in order is listed no more, and another hive cannot say so', async (t) => {
-  const { fleet, show, tell, beat } = create();
+t.test('a worker that its hive stopped in order is no longer listed, and no other hive can report that', async (t) => {
+  const { fleet, show, receive, beat } = create();
   show('streaming', 0);
-  tell({ workers: [worker('w1@gpu-0'), worker('w2@gpu-0')] });
+  receive({ workers: [worker('w1@gpu-0'), worker('w2@gpu-0')] });
   for (const id of ['w1@gpu-0', 'w2@gpu-0']) beat(id, 'gpu-0', 1);
   beat('w3@gpu-1', 'gpu-1', 1);
   const listed = () => fleet.workers.list(1000).map(({ worker_id }) => worker_id);
-  tell({ workers: [worker('w2@gpu-0')], stopped: ['w1@gpu-0', 'w2@gpu-0', 'w3@gpu-1'] });
-  t.same(listed(), ['w2@gpu-0', 'w3@gpu-1'], 'one that is measured again runs');
-  tell({ workers: [] });
+  receive({ workers: [worker('w2@gpu-0')], stopped: ['w1@gpu-0', 'w2@gpu-0', 'w3@gpu-1'] });
+  t.same(listed(), ['w2@gpu-0', 'w3@gpu-1'], 'a worker that is measured again is running');
+  receive({ workers: [] });
   t.same(listed(), ['w2@gpu-0', 'w3@gpu-1']);
 });
 
-t.test('a worker that no spawner looks after is listed, and neither online nor counted', async (t) => {
-  const { fleet, show, tell, online } = create();
+t.test('an orphaned worker is listed, and neither online nor counted', async (t) => {
+  const { fleet, show, receive, online } = create();
   show('streaming', 0);
   const reason = 'not ours: rbee stop 7 ends it';
-  tell({ workers: [{ worker_id: 'orphan-7@gpu-0', pid: 7, status: 'orphaned', url: null, reason }] });
+  receive({ workers: [{ worker_id: 'orphan-7@gpu-0', pid: 7, status: 'orphaned', url: null, reason }] });
   t.same(online(1), []);
   t.match(fleet.workers.get('orphan-7@gpu-0', 1000), { online: false, available: false, pid: 7, reason });
   t.match(fleet.snapshot(at(1)), { workers_online: 0, workers_available: 0 });
 });
 
-t.test('a worker that its hive names by loopback is on the machine of that hive', async (t) => {
-  const { fleet, show, tell } = create();
+t.test('a loopback URL of a worker means the machine of its hive', async (t) => {
+  const { fleet, show, receive } = create();
   show('streaming', 0);
-  tell({ workers: [{ ...worker('w1@gpu-0'), url: 'http://127.0.0.1:8080' }] });
+  receive({ workers: [{ ...worker('w1@gpu-0'), url: 'http://127.0.0.1:8080' }] });
   t.match(fleet.workers.get('w1@gpu-0', 0), { url: 'http://a:8080' });
   t.match(fleet.hive('gpu-0')?.workers, [{ url: 'http://a:8080' }]);
 });
 
-t.test('a lost hive voids what was known of its workers, and a sign of life brings one back', async (t) => {
-  const { fleet, show, tell, online, beat } = create();
+t.test('a lost hive takes its workers offline, and a sign of life brings one back', async (t) => {
+  const { fleet, show, receive, online, beat } = create();
   show('streaming', 0);
-  tell({ workers: [worker('w1@gpu-0'), worker('w2@gpu-0')] });
+  receive({ workers: [worker('w1@gpu-0'), worker('w2@gpu-0')] });
   beat('w1@gpu-0', 'gpu-0', 1);
   show('lost', 2);
   t.same(online(2), []);
@@ -115,34 +115,36 @@ t.test('a worker of no hive is online for 90 s after its last heartbeat', async 
 });
 
 t.test('available is online, ready or busy, with a URL, on a hive that is neither stale nor unhealthy', async (t) => {
-  const { fleet, show, tell } = create();
+  const { fleet, show, receive } = create();
   const available = () => fleet.workers.list(1000).filter((one) => one.available).length;
   show('streaming', 0);
   const hive_info = (status: 'healthy' | 'degraded' | 'unhealthy') => ({ hive_info: { health_status: { status } } });
-  tell({ workers: [worker('a', 'ready'), worker('b', 'busy'), worker('c', 'starting'), worker('d', 'ready', null)] });
+  receive({
+    workers: [worker('a', 'ready'), worker('b', 'busy'), worker('c', 'starting'), worker('d', 'ready', null)],
+  });
   t.equal(available(), 2);
-  tell({ workers: [worker('a', 'ready')], ...hive_info('degraded') });
+  receive({ workers: [worker('a', 'ready')], ...hive_info('degraded') });
   t.equal(available(), 1);
-  tell({ workers: [worker('a', 'ready')], ...hive_info('unhealthy') });
+  receive({ workers: [worker('a', 'ready')], ...hive_info('unhealthy') });
   t.equal(available(), 0);
   t.match(fleet.snapshot(at(1)), { hives_online: 1, hives_available: 0 });
-  tell({ workers: [worker('a', 'ready')] });
+  receive({ workers: [worker('a', 'ready')] });
   show('streaming', 3, true);
   t.equal(available(), 0);
   t.match(fleet.snapshot(at(3)), { hives_online: 1, hives_available: 0, workers_online: 1 });
 });
 
-t.test('workers that a foreign hive does not name get names', async (t) => {
-  const { fleet, show, tell } = create();
+t.test('workers without an id get one', async (t) => {
+  const { fleet, show, receive } = create();
   show('streaming', 0);
-  tell({ workers: [{ group: 'llm', instance: '8080' }, { pid: 7 }] });
+  receive({ workers: [{ group: 'llm', instance: '8080' }, { pid: 7 }] });
   t.same(
     fleet.workers.list(1000).map(({ worker_id }) => worker_id),
     ['worker-llm-8080@gpu-0', 'worker-pid-7@gpu-0'],
   );
 });
 
-t.test('a listener that throws is reported and kept, and the others hear on', async (t) => {
+t.test('a listener that throws is reported and kept, and the others are still notified', async (t) => {
   const faults: unknown[] = [];
   const fleet = createFleet((error) => faults.push(error));
   const heard: string[] = [];
@@ -170,15 +172,15 @@ t.test('a conflict is listed until it is over or was not repeated for 90 s', asy
 
 t.test('a hive that cannot be reached is listed until it is read, or has not called for 90 s', async (t) => {
   const { fleet, show } = create();
-  const told: string[] = [];
-  fleet.follow((event) => event.type === 'unreachable' && told.push(event.hive.reason));
+  const reasons: string[] = [];
+  fleet.follow((event) => event.type === 'unreachable' && reasons.push(event.hive.reason));
   const unreached = (reason: string, s: number) =>
     fleet.notReached({ hive_id: 'gpu-0', hive_url: 'http://a', reason, remedy: 'open the port' }, at(s));
   unreached('refused', 0);
   unreached('refused', 30);
   unreached('answered 401', 60);
   t.match(fleet.unreachable(60_000), [{ reason: 'answered 401', since: at(0).iso, last_attempt_at: at(60).iso }]);
-  t.same(told, ['refused', 'answered 401'], 'said once, and again for another reason');
+  t.same(reasons, ['refused', 'answered 401'], 'notified once, and again for another reason');
   t.equal(fleet.whyUnread('gpu-0', 'http://a'), 'answered 401');
   fleet.expire(151_000);
   t.same(fleet.unreachable(60_000), []);
@@ -188,7 +190,7 @@ t.test('a hive that cannot be reached is listed until it is read, or has not cal
   t.equal(fleet.whyUnread('gpu-0', 'http://a'), null);
 });
 
-t.test('strangers that cannot be reached fill no memory', async (t) => {
+t.test('the list of hives that cannot be reached is bounded', async (t) => {
   const { fleet } = create();
   for (let n = 0; n < 2_000; n += 1)
     fleet.notReached({ hive_id: `h${n}`, hive_url: 'http://a', reason: 'refused', remedy: '' }, at(0));
@@ -219,20 +221,20 @@ t.test('losses of the last ten minutes are counted', async (t) => {
   t.equal(losses(), 200, 'as many as are kept');
 });
 
-t.test('the latest event, repeated at the start of a new subscription, is told once', async (t) => {
-  const { fleet, show, tell } = create();
-  let told = 0;
+t.test('the latest event, repeated at the start of a new subscription, is published once', async (t) => {
+  const { fleet, show, receive } = create();
+  let published = 0;
   show('streaming', 0);
   fleet.follow(({ type }) => {
-    if (type === 'telemetry') told += 1;
+    if (type === 'telemetry') published += 1;
   });
-  tell({ timestamp: 'a' }, true);
-  tell({ timestamp: 'b' });
-  tell({ timestamp: 'b' }, true);
-  t.equal(told, 2);
-  tell({ timestamp: 'b' });
-  t.equal(told, 3, 'a hive with a coarse clock is not mistaken for it');
-  tell({}, true);
-  tell({}, true);
-  t.equal(told, 5, 'nor is one without a clock');
+  receive({ timestamp: 'a' }, true);
+  receive({ timestamp: 'b' });
+  receive({ timestamp: 'b' }, true);
+  t.equal(published, 2);
+  receive({ timestamp: 'b' });
+  t.equal(published, 3, 'equal timestamps within a subscription are two events');
+  receive({}, true);
+  receive({}, true);
+  t.equal(published, 5, 'events without a timestamp are all published');
 });

@@ -1,4 +1,4 @@
-/** How a queen finds hives that nobody announced, and those that she lost; and what a hive does when she asks. */
+/** How a queen finds hives that did not announce themselves and hives that were lost, and what a hive does when it is asked. */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,7 @@ import { getJson, openStream, postJson } from '../helpers/http.js';
 import { restart, startProcess } from '../helpers/process.js';
 import { waitFor } from '../helpers/wait.js';
 
-/** What the rhythm of a search may be off by, in ms: the machine is busy. */
+/** How much the times of a search may differ, in ms: the machine is busy. */
 const TOLERANCE_MS = 700;
 
 async function hives(queenUrl: string) {
@@ -42,7 +42,7 @@ async function forget(queenUrl: string, hiveId: string) {
   return { status: response.status, body: await response.json() };
 }
 
-/** The questions that named a queen: those that a hive answers by announcing itself. */
+/** The requests with a queen_url: a hive answers them by announcing itself. */
 const invitations = (hive: FakeHive) => hive.queries.filter(({ queenUrl }) => queenUrl !== null);
 
 function tempDir(t: Pick<Test, 'teardown'>): string {
@@ -51,11 +51,11 @@ function tempDir(t: Pick<Test, 'teardown'>): string {
   return dir;
 }
 
-/** The tests wait for other things than each other: they run at once. */
+/** The tests do not depend on each other and run at once. */
 t.jobs = 8;
 const queen = await startProcess(t, { name: 'queen', args: ['--queen-id', 'queen-desk'] });
 
-t.test('a queen asks the hosts of the SSH config, again after 5 s, and those that she forgot never', async (t) => {
+t.test('a queen asks the hosts of the SSH config, again after 5 s, and never those that it forgot', async (t) => {
   const dir = tempDir(t);
   const sshConfig = path.join(dir, 'config');
   mkdirSync(path.join(dir, 'conf.d'));
@@ -109,10 +109,10 @@ t.test('a queen asks the hosts of the SSH config, again after 5 s, and those tha
   for (const { hiveId } of found) await inState(queen.url, hiveId, 'streaming');
   await waitFor('the quiet one to be asked', () => quiet.queries.length > 0);
   for (const { hiveId, queries } of [...found, quiet]) {
-    t.match(queries[0], { queenUrl: queen.url, queenId: 'queen-ssh' }, `${hiveId} was told who asks`);
+    t.match(queries[0], { queenUrl: queen.url, queenId: 'queen-ssh' }, `${hiveId} received URL and id of the queen`);
   }
 
-  // Between the two rounds one starts, and one is lost, forgotten and there again.
+  // Between the two rounds one hive starts, and one is lost, forgotten and started again.
   const late = await at(5, 'late');
   await included.close();
   await inState(queen.url, 'included', 'lost');
@@ -120,24 +120,24 @@ t.test('a queen asks the hosts of the SSH config, again after 5 s, and those tha
   await included.listen();
   const askedBefore = included.requests.length;
   await inState(queen.url, 'late', 'streaming');
-  await waitFor('the quiet one to be asked again', () => invitations(quiet).length === 2);
+  await waitFor('the quiet hive to be asked again', () => invitations(quiet).length === 2);
   const [first, second] = invitations(quiet);
   const gap = (second?.at ?? 0) - (first?.at ?? 0);
-  // It rests for 5 s, and a round takes what it takes.
+  // A rest of 5 s, and the duration of a round.
   t.ok(gap > 5_000 - TOLERANCE_MS && gap < 30_000, `the second round is 5 s after the first, not ${gap} ms`);
 
   for (const { hiveId, subscribersTotal, ...hive } of [named, bare, local, fitting]) {
     t.equal(subscribersTotal, 1, `${hiveId} has one subscription`);
     t.equal(hive.queries.filter(({ queenUrl }) => queenUrl !== null).length, 1, `${hiveId} was asked once`);
   }
-  t.equal(included.requests.length, askedBefore, 'the forgotten one is in the config, and not asked');
+  t.equal(included.requests.length, askedBefore, 'the forgotten hive is in the config, and is not asked');
   t.strictSame((await hives(queen.url)).map(({ hive_id }) => hive_id).sort(), [
     ...['bare', 'fitting', 'late', 'local', 'named'],
   ]);
 
   const lines = queen.stderr().split('\n');
   const aboutDead = lines.filter((line) => /\bdead\b|127\.0\.0\.8/.test(line));
-  t.ok(aboutDead.length > 0, 'a host that does not answer is told');
+  t.ok(aboutDead.length > 0, 'a host that does not answer is logged');
   t.strictSame(
     aboutDead.filter((line) => !line.includes('DEBUG')),
     [],
@@ -146,10 +146,10 @@ t.test('a queen asks the hosts of the SSH config, again after 5 s, and those tha
   t.equal(
     lines.filter((line) => line.includes('--bind') && !line.includes('DEBUG')).length,
     1,
-    'said once that others than loopback are not asked',
+    'it is logged once that only loopback hosts are asked',
   );
 
-  // A forgotten hive stays so over a restart, under whatever name the config has it.
+  // A hive stays forgotten after a restart, under each name that the config has for its host.
   await local.close();
   await inState(queen.url, 'local', 'lost');
   t.match(await forget(queen.url, 'local'), { status: 200 });
@@ -160,7 +160,7 @@ t.test('a queen asks the hosts of the SSH config, again after 5 s, and those tha
   const again = await restart(queen);
   for (const { hiveId } of [named, bare, fitting, late]) await inState(again.url, hiveId, 'streaming');
   await waitFor('both rounds to be over', () => invitations(quiet).length === quietBefore + 2);
-  t.equal(invitations(local).length, before.local, 'asked by its name on this machine');
+  t.equal(invitations(local).length, before.local, 'asked under its name on this machine');
   t.equal(invitations(included).length, before.included);
   t.strictSame((await hives(again.url)).map(({ hive_id }) => hive_id).sort(), ['bare', 'fitting', 'late', 'named']);
 
@@ -168,8 +168,8 @@ t.test('a queen asks the hosts of the SSH config, again after 5 s, and those tha
   t.match(await inState(again.url, 'local', 'streaming'), { hive_url: local.url }, 'its own callback brings it back');
 });
 
-t.test('known hives survive a queen that is killed, and dead ones among them delay no live one', async (t) => {
-  /** Many hives on one port each, told apart by their paths. */
+t.test('known hives survive the kill of a queen, and dead ones among them do not delay a live one', async (t) => {
+  /** Many hives on one port, distinguished by their paths. */
   const many = (name: string) =>
     serve(t, {}, async (request, response, url) => {
       if (!url.pathname.endsWith('/v1/heartbeats/stream')) {
@@ -178,7 +178,7 @@ t.test('known hives survive a queen that is killed, and dead ones among them del
       }
       const hive_id = url.pathname.split('/')[1];
       response.writeHead(200, { 'content-type': 'text/event-stream' });
-      // One event and no more: each was last seen when it announced itself. One is soon found silent.
+      // Only one event: each was last seen when it announced itself. One soon becomes silent.
       const interval_ms = hive_id === 'hanging-0' ? 600 : 60_000;
       const event = { type: 'telemetry', hive_id, interval_ms, workers: [] };
       response.write(`event: heartbeat\ndata: ${JSON.stringify(event)}\n\n`);
@@ -208,7 +208,7 @@ t.test('known hives survive a queen that is killed, and dead ones among them del
     }
   })();
 
-  // The live one was seen longest ago: it is asked last.
+  // The live hive was seen longest ago, so it is asked last.
   t.match(await live.announce(queen.url), { status: 200 });
   const ids = Array.from({ length: 60 }, (_, n) => [`refusing-${n}`, `hanging-${n}`]).flat();
   const announce = async (hive_id: string) => {
@@ -221,7 +221,7 @@ t.test('known hives survive a queen that is killed, and dead ones among them del
     const hive = await hiveOf(queen.url, 'hanging-0');
     return hive?.stale || hive?.state === 'lost';
   });
-  // When this one is written, so is all that came before it.
+  // When this hive is in the file, all earlier ones are.
   await announce(ids.at(-1) ?? '');
   await waitFor('all to be registered', async () => (await hives(queen.url)).length === ids.length + 1);
   const holding = await waitFor('all to be written', () =>
@@ -254,7 +254,7 @@ t.test('known hives survive a queen that is killed, and dead ones among them del
   t.teardown(() => new Promise<void>((resolve) => void silent.close(() => resolve())));
   const again = await restart(queen);
   await inState(again.url, 'live', 'streaming');
-  t.equal(open, 60, 'all that hang were still being waited for when the live one streamed');
+  t.equal(open, 60, 'requests to all hanging hives were still open when the live one streamed');
   t.equal(live.subscribers.length, 1);
 
   const place = (n: number) => asked.indexOf(`hanging-${n}`);
@@ -264,8 +264,8 @@ t.test('known hives survive a queen that is killed, and dead ones among them del
     [...recent, ...old].every((at) => at >= 0),
     'each was asked',
   );
-  t.ok(Math.max(...recent) < Math.min(...old.slice(1)), `the most recently seen first: ${asked}`);
-  t.ok(place(1) < place(0), 'to be found silent is not to be seen');
+  t.ok(Math.max(...recent) < Math.min(...old.slice(1)), `the most recently seen are asked first: ${asked}`);
+  t.ok(place(1) < place(0), 'staleness is not a sighting');
   const listed = (await hives(again.url)).map(({ hive_id }) => hive_id);
   t.strictSame([...listed].sort(), ['live', ...ids].sort(), 'each is known, and once');
   await inState(again.url, 'refusing-7', 'lost');
@@ -290,10 +290,13 @@ t.test('a lost hive is asked after 0, 1, 2, 4 s and then every 5 s, and the next
   const gaps = times.map((at, i) => at - (times[i - 1] ?? lostAt));
   for (const [i, expected] of [0, 1_000, 2_000, 4_000, 5_000].entries()) {
     const gap = gaps[i] ?? Number.NaN;
-    t.ok(Math.abs(gap - expected) < TOLERANCE_MS, `question ${i + 1} after ${expected} ms, not ${Math.round(gap)}`);
+    t.ok(Math.abs(gap - expected) < TOLERANCE_MS, `request ${i + 1} after ${expected} ms, not ${Math.round(gap)}`);
   }
   const fourthAt = performance.timeOrigin + (times[3] ?? 0);
-  t.ok(Math.abs(Date.parse(next_attempt_at ?? '') - fourthAt) < TOLERANCE_MS, 'the fourth came when it was said to');
+  t.ok(
+    Math.abs(Date.parse(next_attempt_at ?? '') - fourthAt) < TOLERANCE_MS,
+    'the fourth came at the time that was shown',
+  );
   for (const { queenUrl, queenId } of invitations(hive))
     t.match({ queenUrl, queenId }, { queenUrl: queen.url, queenId: 'queen-desk' });
 
@@ -301,7 +304,7 @@ t.test('a lost hive is asked after 0, 1, 2, 4 s and then every 5 s, and the next
   t.match(await inState(queen.url, 'phoenix', 'streaming'), { next_attempt_at: null, reason: null });
 });
 
-t.test('an answer under another name is another hive: ports get reused', async (t) => {
+t.test('an answer with another name comes from another hive: ports get reused', async (t) => {
   const elder = await fakeHive(t, { hiveId: 'elder', tickMs: 300 });
   elder.devices = [{ id: 'GPU-0', name: 'the elder', device_type: 'cuda', vram_gb: 24, compute_capability: '8.9' }];
   t.match(await elder.announce(queen.url), { status: 200 });
@@ -312,14 +315,14 @@ t.test('an answer under another name is another hive: ports get reused', async (
 
   const heir = await fakeHive(t, { hiveId: 'heir', port: elder.port, tickMs: 300 });
   await inState(queen.url, 'heir', 'streaming');
-  const lost = await waitFor('who is there to be said', async () => {
+  const lost = await waitFor('the reason to name the hive that answers there', async () => {
     const hive = await hiveOf(queen.url, 'elder');
     return /heir/.test(hive?.reason ?? '') && hive;
   });
   t.match(
     lost,
     { state: 'lost', hive_url: elder.url, devices: elder.devices },
-    'nothing of the heir came to the elder',
+    'no telemetry of the new hive is shown for the old one',
   );
   const asked = invitations(heir).length;
   t.equal(heir.subscribersTotal, 1);
@@ -329,10 +332,10 @@ t.test('an answer under another name is another hive: ports get reused', async (
   t.match(await inState(queen.url, 'elder', 'streaming'), { hive_url: moved.url });
   t.match(await hiveOf(queen.url, 'heir'), { state: 'streaming', hive_url: heir.url });
   t.equal(heir.subscribersTotal, 1);
-  t.equal(invitations(heir).length, asked, 'an heir that streams is not asked for the elder');
+  t.equal(invitations(heir).length, asked, 'the new hive, which streams, is not asked for the old one');
 });
 
-t.test('DELETE forgets a hive that does not stream: not listed, not asked, back by its own callback', async (t) => {
+t.test('DELETE forgets a hive that does not stream: not listed, not asked, back after its own callback', async (t) => {
   const hive = await fakeHive(t, { hiveId: 'leaver', announcesWhenAsked: false, tickMs: 300 });
   t.match(await hive.announce(queen.url), { status: 200 });
   await inState(queen.url, 'leaver', 'streaming');
@@ -350,9 +353,11 @@ t.test('DELETE forgets a hive that does not stream: not listed, not asked, back 
   await stream.waitForEvent(({ data }) => data.hive_id === 'leaver' && data.state === 'forgotten');
   t.match(await forget(queen.url, 'leaver'), { status: 404 }, 'nothing is left to forget');
   const asked = hive.requests.length;
-  // Longer than the next question would have been away.
+  // Longer than until the next request would have been due.
   const forgottenAt = performance.now();
-  await waitFor('the next question not to come', () => performance.now() - forgottenAt > 3_500, { everyMs: 100 });
+  await waitFor('the time of the next request to pass without one', () => performance.now() - forgottenAt > 3_500, {
+    everyMs: 100,
+  });
   t.equal(hive.requests.length, asked);
 
   t.match(await hive.announce(queen.url), { status: 200 });
@@ -373,7 +378,7 @@ t.test('a real hive that is asked', async (t) => {
       }),
     );
 
-  await t.test('says its name and devices, under both paths', async (t) => {
+  await t.test('answers with its name and devices, at both paths', async (t) => {
     const { status, body } = await getJson(`${hive.url}/capabilities`);
     t.equal(status, 200);
     t.equal(body.hive_id, 'gpu-0');
@@ -432,14 +437,14 @@ t.test('a real hive that is asked', async (t) => {
     await waitFor('the callback', () => refusing.callbacks.length === 4);
     const waited = (refusing.callbacks[3]?.at ?? 0) - third;
     t.ok(waited < 8_000 - TOLERANCE_MS, `the next attempt was due after 8 s, it came after ${Math.round(waited)} ms`);
-    await waitFor('her reader', () => refusing.streams.length === 1);
+    await waitFor('the reader of the queen', () => refusing.streams.length === 1);
   });
 
   await t.test('takes eight queens, and refuses a ninth', async (t) => {
     const others = await Promise.all(Array.from({ length: 6 }, (_, n) => fakeQueen(t, { queenId: `queen-${n}` })));
     for (const other of others) {
       t.equal((await other.probe(hive.url)).status, 200);
-      await waitFor('her reader', () => other.streams.length === 1);
+      await waitFor('the reader of the queen', () => other.streams.length === 1);
     }
     const ninth = await fakeQueen(t, { queenId: 'queen-ninth' });
     const { status, body } = await ninth.probe(hive.url);
@@ -447,7 +452,7 @@ t.test('a real hive that is asked', async (t) => {
     t.match(body, { status, detail: /./ });
     t.strictSame(ninth.requests, [], 'and not called');
     for (const other of [...others, refusing]) t.equal(other.streams.length, 1);
-    t.match(await hiveOf(queen.url, 'gpu-0'), { state: 'streaming' }, 'nobody lost her place');
-    t.equal((await others[0]?.probe(hive.url))?.status, 200, 'one that it knows is still heard');
+    t.match(await hiveOf(queen.url, 'gpu-0'), { state: 'streaming' }, 'no queen lost its connection');
+    t.equal((await others[0]?.probe(hive.url))?.status, 200, 'a queen that it knows may still ask');
   });
 });

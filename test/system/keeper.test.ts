@@ -1,4 +1,4 @@
-/** A keeper: the swarm seen, a worker spawned and spoken with, with no queen there. */
+/** A keeper without a queen: it shows the swarm, spawns a worker, and chats with it. */
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
@@ -34,13 +34,13 @@ async function run(t: Test, keeper: RbeeProcess, operation: object) {
   return { ending, payload: stream.events.find(({ event }) => event === 'data')?.data.payload };
 }
 
-/** Workers outlive a keeper that is killed: not so a test. */
+/** Workers outlive a keeper that is killed; they must not outlive the test. */
 function endsWith(t: Test, pid: number): void {
   t.teardown(() => {
     try {
       process.kill(-pid, 'SIGKILL');
     } catch {
-      // It is gone, as it should be.
+      // It has ended already.
     }
   });
 }
@@ -53,7 +53,7 @@ t.test('without a queen', async (t) => {
   const model = tinyModel(t);
   let worker: { pid: number; worker_id: string; url: string };
 
-  t.test('it reads the hives of the registry, and is no queen to them', async (t) => {
+  t.test('it reads the hives of the registry, and they do not take it for a queen', async (t) => {
     const entry = await hiveIs(keeper, 'gpu-0', 'streaming');
     t.equal(entry.hive_url, hive.url);
     await waitFor('what it has', async () => {
@@ -70,20 +70,20 @@ t.test('without a queen', async (t) => {
     });
     const { machines } = (await getJson(`${hive.url}/v1/machines`)).body;
     const tied = machines.filter(({ machine }: { machine: string }) => machine === 'hive-connection');
-    t.strictSame(tied, [], 'the hive has a connection to nobody');
+    t.strictSame(tied, [], 'the hive has no connection');
     const [own] = machines.filter(({ machine }: { machine: string }) => machine === 'hive');
-    t.strictSame(own.context.readers, [], 'and its machine knows of no reader');
+    t.strictSame(own.context.readers, [], 'and its machine has no reader');
     const listed = (await getJson(`${registry.url}/v1/registry/components`)).body.components;
     t.ok(listed.some(({ kind, id }: { kind: string; id: string }) => kind === 'keeper' && id === 'keeper-desk'));
   });
 
-  t.test('what hives and workers tell queens it does not take', async (t) => {
+  t.test('it has no routes for the callbacks of hives and workers', async (t) => {
     for (const name of ['hive/ready', 'worker-heartbeat', 'queen/register-worker', 'queen/register-hive']) {
       t.equal((await postJson(`${keeper.url}/v1/${name}`, {})).status, 404, name);
     }
   });
 
-  t.test('a worker is spawned on this machine, and answers through it', async (t) => {
+  t.test('a worker is spawned on this machine, and answers through the keeper', async (t) => {
     const { ending, payload } = await run(t, keeper, {
       operation: 'worker_spawn',
       hive_id: null,
@@ -107,13 +107,13 @@ t.test('without a queen', async (t) => {
     t.match((await run(t, keeper, { operation: 'status' })).payload, { hives: [{ hive_id: 'gpu-0' }], workers: [{}] });
   });
 
-  t.test('an operation that names a hive is done there', async (t) => {
+  t.test('an operation that names a hive runs there', async (t) => {
     t.same((await run(t, keeper, { operation: 'worker_process_list', hive_id: 'gpu-0' })).payload, { workers: [] });
     const operation = { operation: 'worker_process_list', hive_id: 'nowhere' };
     t.equal((await postJson(`${keeper.url}/v1/jobs`, operation)).status, 404);
   });
 
-  t.test('a queen that comes later is seen, knows the worker, and takes nothing away', async (t) => {
+  t.test('a queen that is started later is listed, lists the worker, and changes nothing else', async (t) => {
     const queen = await startProcess(t, { name: 'queen', args: ['--queen-id', 'queen-late', ...withRegistry] });
     await waitFor('the queen', async () => {
       const { queens } = (await getJson(`${keeper.url}/v1/keeper`)).body;
@@ -128,12 +128,12 @@ t.test('without a queen', async (t) => {
     });
     t.equal((await getJson(`${keeper.url}/v1/hives/gpu-0`)).body.state, 'streaming', 'both read the hive');
     await queen.kill('SIGKILL');
-    const said = await clientOf(keeper).chat.completions.create(ASK);
-    t.equal(said.choices[0]?.message.content, SENTENCE, 'and without her it answers as before');
+    const completion = await clientOf(keeper).chat.completions.create(ASK);
+    t.equal(completion.choices[0]?.message.content, SENTENCE, 'and without the queen it answers as before');
     t.equal((await getJson(`${keeper.url}/v1/hives/gpu-0`)).body.state, 'streaming');
   });
 
-  t.test('a worker outlives its keeper, and the next run has it again', async (t) => {
+  t.test('a worker outlives its keeper, and the next run adopts it', async (t) => {
     await keeper.kill('SIGKILL');
     t.ok(process.kill(worker.pid, 0), 'it lives');
     keeper = await restart(keeper);
@@ -161,7 +161,7 @@ t.test('without a queen', async (t) => {
   t.test('its worker is stopped by a job, and its models go with it', async (t) => {
     const { ending } = await run(t, keeper, { operation: 'worker_process_delete', pid: worker.pid });
     t.equal(ending, '[DONE]');
-    // Its port may be another worker's by now.
+    // Another worker may have its port now.
     t.equal(isAlive(worker.pid), false);
     t.same((await getJson(`${keeper.url}/v1/models`)).body.data, []);
     await t.rejects(clientOf(keeper).chat.completions.create(ASK), { status: 404, code: 'model_not_found' });
@@ -169,31 +169,34 @@ t.test('without a queen', async (t) => {
   });
 });
 
-t.test('hives are found at a queen and in the SSH config, each once and without being asked to call', async (t) => {
+t.test('hives are found at a queen and in the SSH config, each once and without an invitation', async (t) => {
   const queen = await startProcess(t, { name: 'queen' });
-  const [told, written] = [await fakeHive(t, { hiveId: 'told', tickMs: 200 }), await fakeHive(t, { tickMs: 200 })];
-  await told.announce(queen.url);
-  await waitFor('the queen to read it', async () => (await getJson(`${queen.url}/v1/hives/told`)).body.state);
+  const [viaQueen, viaSsh] = [
+    await fakeHive(t, { hiveId: 'via-queen', tickMs: 200 }),
+    await fakeHive(t, { tickMs: 200 }),
+  ];
+  await viaQueen.announce(queen.url);
+  await waitFor('the queen to read it', async () => (await getJson(`${queen.url}/v1/hives/via-queen`)).body.state);
   const config = path.join(temporary(t), 'config');
   writeFileSync(config, 'Host here\n  HostName localhost\nHost there\n  HostName 127.0.0.1\n');
   const keeper = await startProcess(t, {
     name: 'keeper',
-    args: ['--queen-url', queen.url, '--ssh-config', config, '--hive-port', new URL(written.url).port],
+    args: ['--queen-url', queen.url, '--ssh-config', config, '--hive-port', new URL(viaSsh.url).port],
   });
-  await hiveIs(keeper, 'told', 'streaming');
-  t.match(await hiveIs(keeper, written.hiveId, 'streaming'), { hive_url: /127\.0\.0\.1/ });
-  for (const { queries, subscriberHeaders } of [told, written]) {
+  await hiveIs(keeper, 'via-queen', 'streaming');
+  t.match(await hiveIs(keeper, viaSsh.hiveId, 'streaming'), { hive_url: /127\.0\.0\.1/ });
+  for (const { queries, subscriberHeaders } of [viaQueen, viaSsh]) {
     const asked = queries.filter(({ headers }) => !headers['rbee-queen']);
     t.ok(asked.some(({ queenUrl }) => queenUrl === null));
     const reader = subscriberHeaders.find((headers) => headers['rbee-reader'] !== undefined);
     t.equal(reader?.['rbee-reader'], keeper.id);
     t.equal(reader?.['rbee-queen'], undefined);
   }
-  t.equal(written.subscribers.length, 1, 'two names of one host are one hive');
-  t.equal(written.queries.filter(({ queenUrl }) => queenUrl !== null).length, 0);
+  t.equal(viaSsh.subscribers.length, 1, 'two names of one host are one hive');
+  t.equal(viaSsh.queries.filter(({ queenUrl }) => queenUrl !== null).length, 0);
 });
 
-t.test('another hive of a name is a conflict, and the one that holds the name is read on', async (t) => {
+t.test('another hive of the same name is a conflict, and the holder is still read', async (t) => {
   const [holder, other] = [
     await fakeHive(t, { hiveId: 'ubuntu', tickMs: 200 }),
     await fakeHive(t, { hiveId: 'ubuntu' }),
@@ -214,7 +217,7 @@ t.test('another hive of a name is a conflict, and the one that holds the name is
   t.equal(other.subscribersTotal, 0);
 });
 
-t.test('a keeper is never taken for an older queen, who names herself nowhere', async (t) => {
+t.test('a hive does not take a keeper for an older queen without an id', async (t) => {
   const older = await serve(t, {}, (_, response, { pathname }) =>
     pathname === '/v1/hive/ready' ? answer(response, 200, { status: 'ok' }) : problem(response, 404),
   );
@@ -234,7 +237,7 @@ t.test('a keeper is never taken for an older queen, who names herself nowhere', 
   await tieIs('streaming');
 });
 
-t.test('a worker is told to the queens that are named, at once', async (t) => {
+t.test('a worker is registered at once with the configured queens', async (t) => {
   const queen = await startProcess(t, { name: 'queen' });
   const keeper = await startProcess(t, { name: 'keeper', args: ['--keeper-id', 'k', '--queen-url', queen.url] });
   const { payload } = await run(t, keeper, { operation: 'worker_spawn', model: tinyModel(t), worker: 'cpu' });
@@ -244,7 +247,7 @@ t.test('a worker is told to the queens that are named, at once', async (t) => {
   t.throws(() => process.kill(payload.pid, 0), 'a keeper that ends in order ends its workers');
 });
 
-t.test('with a token it refuses who has none, and hives are read with it', async (t) => {
+t.test('with a token, requests without it are refused, and hives are read with it', async (t) => {
   const env = { RBEE_TOKEN: 'secret' };
   const registry = await startProcess(t, { name: 'registry', env });
   await startProcess(t, { name: 'hive', args: ['--hive-id', 'gpu-0', '--registry-url', registry.url], env });

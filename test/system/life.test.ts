@@ -1,4 +1,4 @@
-/** How a queen and a hive begin, what they keep, and how they end: real processes, real signals, real HTTP. */
+/** How a queen and a hive start, what state they keep, and how they end: real processes, signals and HTTP. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, openSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
@@ -31,29 +31,29 @@ interface Command {
   stderr(): string;
 }
 
-/** A command line as a user gives it, with nothing added. */
+/** Runs a command line as a user types it. */
 function command(t: Pick<Test, 'teardown'>, args: string[], env: Record<string, string> = {}, script = RBEE): Command {
   const own = Object.entries(process.env).filter(([name]) => !name.startsWith('RBEE_'));
   const child = spawn(process.execPath, [script, ...args], {
     env: { ...Object.fromEntries(own), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const said = { stdout: '', stderr: '' };
+  const output = { stdout: '', stderr: '' };
   child.stdout.on('data', (chunk) => {
-    said.stdout += chunk;
+    output.stdout += chunk;
   });
   child.stderr.on('data', (chunk) => {
-    said.stderr += chunk;
+    output.stderr += chunk;
   });
   const exited = new Promise<Exit>((resolve) => child.once('close', (code, signal) => resolve({ code, signal })));
   t.teardown(async () => {
     child.kill('SIGKILL');
     await exited;
   });
-  return { child, exited, stdout: () => said.stdout, stderr: () => said.stderr };
+  return { child, exited, stdout: () => output.stdout, stderr: () => output.stderr };
 }
 
-/** What a command says that ends by itself. */
+/** The output of a command that ends by itself. */
 async function outcome(t: Pick<Test, 'teardown'>, args: string[], env: Record<string, string> = {}) {
   const one = command(t, args, env);
   const { code } = await waitFor(`rbee ${args.join(' ')} to end`, () => one.exited);
@@ -101,7 +101,7 @@ const lives = (pid: number): boolean => {
   }
 };
 
-/** One queen and one hive of hers, whose life the next subtests share; the state directory is theirs to make. */
+/** A queen and a hive that the next subtests share; they create the state directory themselves. */
 const scratch = temporary(t);
 const stateDir = path.join(scratch, 'not', 'made yet');
 let queen = await startProcess(t, { name: 'queen', stateDir, args: ['--queen-id', 'queen-1'] });
@@ -117,7 +117,7 @@ const streams = () =>
     return body.state === 'streaming' && body.last_telemetry_at !== null;
   });
 
-t.test('a process that listens says so in one line of JSON on stdout, on a free port of its own', async (t) => {
+t.test('a process that listens prints one line of JSON on stdout, and takes a free port', async (t) => {
   const ids = { queen: 'queen-1', hive: 'Hive.1_a' };
   for (const [kind, { stdout, url }] of Object.entries({ queen, hive })) {
     const line = JSON.parse(stdout());
@@ -127,7 +127,7 @@ t.test('a process that listens says so in one line of JSON on stdout, on a free 
   t.not(queen.url, hive.url);
 });
 
-t.test('GET /health says ok', async (t) => {
+t.test('GET /health answers ok', async (t) => {
   for (const { url } of [queen, hive]) {
     const { status, headers, body } = await getJson(`${url}/health`);
     t.strictSame([status, body], [200, 'ok']);
@@ -135,7 +135,7 @@ t.test('GET /health says ok', async (t) => {
   }
 });
 
-t.test('state lies under the state directory, by process and id, for its owner only', async (t) => {
+t.test('state is under the state directory, by process and id, for its owner only', async (t) => {
   await streams();
   await waitFor('the hive in the file of known hives', () => {
     const file = path.join(dirOf('queen'), 'hives.json');
@@ -150,19 +150,19 @@ t.test('state lies under the state directory, by process and id, for its owner o
   t.equal((statSync(stateDir).mode & 0o777).toString(8), '700');
 });
 
-t.test('a second process of the same name is refused while the first runs, and told why', async (t) => {
+t.test('a second process of the same name is refused while the first runs, with the reason', async (t) => {
   for (const [kind, first] of Object.entries({ queen, hive })) {
     const args = [`--${kind}-id`, first.id];
     const { exit, stderr } = await refusedStart(startProcess(t, { name: kind as Kind, stateDir, args }));
     t.equal(exit.code, 3, kind);
     t.match(stderr, `${kind} ${first.id} runs already`);
-    t.match(stderr, String(first.pid), 'it says which process that is');
+    t.match(stderr, String(first.pid), 'it names the other process');
     t.equal(stderr.trim().split('\n').length, 1, stderr);
     t.equal((await getJson(`${first.url}/health`)).status, 200);
   }
 });
 
-t.test('a taken port is named, costs exit code 3, and leaves the name free', async (t) => {
+t.test('a taken port is named, leads to exit code 3, and leaves the name free', async (t) => {
   const taken = await holdPort(t);
   for (const name of KINDS) {
     const args = [`--${name}-id`, 'late', '--port', String(taken)];
@@ -177,17 +177,17 @@ t.test('a taken port is named, costs exit code 3, and leaves the name free', asy
 t.test('a name is free again after kill -9, and its state is still there', async (t) => {
   const instance = readFileSync(path.join(dirOf('hive'), 'instance.json'), 'utf8');
   await Promise.all([queen.kill('SIGKILL'), hive.kill('SIGKILL')]);
-  t.ok(existsSync(path.join(dirOf('hive'), 'lock')), 'they had no time to tidy up');
+  t.ok(existsSync(path.join(dirOf('hive'), 'lock')), 'they had no time to clean up');
   [queen, hive] = await Promise.all([restart(queen), restart(hive)]);
   await streams();
   t.equal(readFileSync(path.join(dirOf('hive'), 'instance.json'), 'utf8'), instance);
   t.notMatch(hive.stderr() + queen.stderr(), 'broken');
 });
 
-t.test('a broken state file is named and set aside, and stops nobody', async (t) => {
+t.test('an invalid state file is named and set aside, and the process runs', async (t) => {
   await Promise.all([queen.kill('SIGKILL'), hive.kill('SIGKILL')]);
   const files = { queen: 'hives.json', hive: 'instance.json' };
-  // Half a file, and one that is JSON but makes no sense.
+  // Half a file, and JSON with the wrong content.
   await writeFile(path.join(dirOf('queen'), files.queen), '{"version":1,"hives":[{"hive_id":"Hiv');
   await writeFile(path.join(dirOf('hive'), files.hive), '{"instance":["no"]}');
   await writeFile(path.join(dirOf('hive'), 'lock'), 'no lock at all');
@@ -204,7 +204,7 @@ t.test('a broken state file is named and set aside, and stops nobody', async (t)
   t.match(readFileSync(path.join(dirOf('hive'), 'instance.json'), 'utf8'), /[0-9a-f-]{36}/);
 });
 
-t.test('an id of dots leads to no other directory', async (t) => {
+t.test('an id of dots does not lead to another directory', async (t) => {
   const dir = path.join(temporary(t), 'state');
   for (const id of ['.', '..']) {
     const one = command(t, ['hive', '--port', '0', '--state-dir', dir, '--hive-id', id]);
@@ -217,7 +217,7 @@ t.test('an id of dots leads to no other directory', async (t) => {
   }
 });
 
-/** Eight hives whose latest events are more than the kernel takes for a reader that does not read. */
+/** Eight hives whose latest events exceed what the kernel buffers for a reader that does not read. */
 async function bigHives(t: Test): Promise<FakeHive[]> {
   const hives = await Promise.all([1, 2, 3, 4, 5, 6, 7, 8].map((n) => fakeHive(t, { hiveId: `big-${n}` })));
   const workers = Array.from({ length: 800 }, (_, pid) => ({ pid, model: 'm'.repeat(1000) }));
@@ -225,7 +225,7 @@ async function bigHives(t: Test): Promise<FakeHive[]> {
   return hives;
 }
 
-/** Reads to the end of the stream and gives its last event. */
+/** The last event of the stream, read to its end. */
 async function lastOf(stream: Stream) {
   await waitFor('the end of the stream', async () => stream.closed.then(() => true));
   return stream.events.at(-1);
@@ -237,12 +237,12 @@ const ENDINGS: Record<string, (running: { child: ChildProcess; url: string }) =>
     const { status, body } = await postJson(`${url}/v1/shutdown`, {});
     if (status !== 200 || body.status !== 'ok') throw new Error(`shutdown: ${status} ${JSON.stringify(body)}`);
   },
-  // The last one: the queen remembers the big hives.
+  // Last, because the queen remembers the big hives.
   SIGTERM: async ({ child }) => void child.kill('SIGTERM'),
 };
 
 for (const [way, endIt] of Object.entries(ENDINGS)) {
-  t.test(`${way} ends both in order: every stream says bye first, a stalled reader holds up nobody`, async (t) => {
+  t.test(`${way} ends both in order: every stream ends with bye, a stalled reader delays nothing`, async (t) => {
     if (queen.child.exitCode !== null) {
       queen = await restart(queen);
       hive = await restart(hive);
@@ -268,7 +268,7 @@ for (const [way, endIt] of Object.entries(ENDINGS)) {
       await endIt(running);
       const { code } = await waitFor(`${kind} to end`, () => running.exited);
       t.equal(code, 0, `${kind}: ${running.stderr().slice(-2000)}`);
-      t.equal(running.stdout().trim().split('\n').length, 1, 'stdout has the listening line and no more');
+      t.equal(running.stdout().trim().split('\n').length, 1, 'stdout has only the listening line');
       t.match(running.stderr(), `${kind} ${running.id} listens at`, 'logs go to stderr');
       t.notOk(existsSync(path.join(dirOf(kind as Kind), 'lock')));
     }
@@ -276,13 +276,13 @@ for (const [way, endIt] of Object.entries(ENDINGS)) {
       t.match(await lastOf(stream), { event: 'bye', data: { reason: 'shutdown' } });
     }
     t.equal(readers[0]?.events.filter(({ data }) => data.hive_id === 'Hive.1_a').at(-1)?.data.state, 'lost');
-    t.match(queen.stderr(), /hive Hive\.1_a .*lost.*bye/, 'the queen says why the hive went');
+    t.match(queen.stderr(), /hive Hive\.1_a .*lost.*bye/, 'the queen logs why the hive is lost');
     const last = ofHive[1]?.events.filter(({ data }) => data.hive_info?.operational_status === 'stopping');
-    t.equal(last?.length, 1, 'the hive tells that it stops once');
+    t.equal(last?.length, 1, 'the hive sends its stop once');
   });
 }
 
-t.test('the bins start the same processes, through a link as npm makes it, and end on SIGINT', async (t) => {
+t.test('the programs start the same processes, through a link as npm creates it, and end on SIGINT', async (t) => {
   const { bin } = JSON.parse(readFileSync(new URL('package.json', ROOT), 'utf8'));
   const dir = temporary(t);
   for (const [name, kind] of [
@@ -309,8 +309,8 @@ t.test('the bins start the same processes, through a link as npm makes it, and e
   }
 });
 
-t.test('what is wrong on the command line is said in a sentence, with exit code 2', async (t) => {
-  const wrong: [args: string[], says: RegExp][] = [
+t.test('an error on the command line is explained in a sentence, with exit code 2', async (t) => {
+  const wrong: [args: string[], expected: RegExp][] = [
     [['hive', '--port', '65536'], /--port .*'65536'.*65535/],
     [['queen', '--port', 'http'], /--port .*'http'/],
     [['hive', '--interval', '5'], /--interval .*duration.*500ms/],
@@ -333,30 +333,30 @@ t.test('what is wrong on the command line is said in a sentence, with exit code 
   const state = { RBEE_STATE_DIR: path.join(dir, 'state'), RBEE_PORT: '0' };
   const todo = wrong.entries();
   const work = async () => {
-    for (const [, [args, says]] of todo) {
+    for (const [, [args, expected]] of todo) {
       const env = args.includes('--port') ? { RBEE_STATE_DIR: state.RBEE_STATE_DIR } : state;
       const { code, stdout, stderr } = await outcome(t, args, env);
       t.equal(code, 2, `rbee ${args.join(' ')}: ${stderr}`);
-      t.match(stderr, says);
+      t.match(stderr, expected);
       t.equal(stdout, '');
       t.notMatch(stderr, /\n\s+at /, 'no stack');
     }
   };
   await Promise.all([work(), work()]);
-  t.notOk(existsSync(state.RBEE_STATE_DIR), 'and nothing was begun');
+  t.notOk(existsSync(state.RBEE_STATE_DIR), 'and no process started');
 });
 
-t.test('an interval with a fraction of a millisecond is refused, or becomes a whole number of them', async (t) => {
+t.test('an interval with a fraction of a millisecond is refused or rounded', async (t) => {
   const dir = temporary(t);
   const one = command(t, ['hive', '--port', '0', '--state-dir', dir, '--interval', '250.4ms']);
   await waitFor('it to listen or to end', () => one.stdout() !== '' || one.child.exitCode !== null);
   if (one.child.exitCode !== null) return t.equal(one.child.exitCode, 2);
   const stream = await openStream(t, (await listening(one)).url + STREAM);
   const { interval_ms } = (await stream.waitForEvent(() => true)).data;
-  t.ok(Number.isInteger(interval_ms), `interval_ms ${interval_ms}: no queen would take it`);
+  t.ok(Number.isInteger(interval_ms), `interval_ms ${interval_ms}: no queen would accept it`);
 });
 
-/** Flags of a help text, each with the environment variable that it names. */
+/** The flags of a help text, each with its environment variable. */
 function flagsOf(help: string): Map<string, string | undefined> {
   const [, options = ''] = /\nOptions:\n([\s\S]*?)\n\n/.exec(help) ?? [];
   const flags = new Map<string, string | undefined>();
@@ -368,7 +368,7 @@ function flagsOf(help: string): Map<string, string | undefined> {
   return flags;
 }
 
-t.test('every flag stands in --help with an environment variable', async (t) => {
+t.test('every flag is listed in --help with an environment variable', async (t) => {
   for (const kind of [...KINDS, 'up']) {
     const { code, stdout, stderr } = await outcome(t, [kind, '--help']);
     t.strictSame([code, stderr], [0, '']);
@@ -380,7 +380,7 @@ t.test('every flag stands in --help with an environment variable', async (t) => 
   }
 });
 
-/** Variables that the next two subtests have seen at work; what --help names beyond these is untested. */
+/** Variables that the next two subtests cover; any other in --help is untested. */
 const worked = new Set<string>();
 
 t.test('the environment variables of a hive work', async (t) => {
@@ -443,7 +443,7 @@ t.test('the environment variables of a hive work', async (t) => {
   });
   const { data: adopted } = await stream.waitForEvent(({ data }) => data.workers?.length > 0);
   t.match(adopted.workers, [{ pid: left.pid }]);
-  t.equal(adopted.workers.length, 1, 'the one that is gone is not started again');
+  t.equal(adopted.workers.length, 1, 'the worker that ended is not started again');
   const refused = await run(
     t,
     url,
@@ -464,7 +464,7 @@ t.test('the environment variables of a hive work', async (t) => {
   one.child.kill('SIGTERM');
   t.equal((await one.exited).code, 0);
   t.equal((await fetch(`${left.url}/health`)).status, 200, 'its worker was kept');
-  t.equal(one.stderr(), '', 'nothing of it is an error');
+  t.equal(one.stderr(), '', 'no errors are logged');
   for (const name of Object.keys(env)) worked.add(name);
 });
 
@@ -488,10 +488,10 @@ t.test('the environment variables of a queen work', async (t) => {
   const one = command(t, ['queen'], env);
   t.match(await listening(one), { id: 'queen-from-env', url: `http://127.0.0.1:${port}` });
   const url = `http://127.0.0.1:${port}`;
-  await waitFor('her to search the hosts of the SSH config', () => found.subscribers.length === 1);
+  await waitFor('the queen to search the hosts of the SSH config', () => found.subscribers.length === 1);
   t.match(found.queries[0], { queenId: 'queen-from-env' });
   t.match(await second.announce(url), { status: 503, body: { status: 503 } });
-  await waitFor('her lease', () => registry.isListed('queen', 'queen-from-env'));
+  await waitFor('the lease of the queen', () => registry.isListed('queen', 'queen-from-env'));
   const page = await getJson(`${url}/inspect`);
   t.match([page.status, page.headers.get('content-type')], [200, /^text\/html/]);
   t.ok(existsSync(path.join(dir, 'state', 'queen', 'queen-from-env')));
@@ -502,10 +502,10 @@ t.test('the environment variables of a queen work', async (t) => {
   for (const name of Object.keys(env)) worked.add(name);
 });
 
-t.test('what a variable wrongly holds is refused as a flag is, and no variable is untested', async (t) => {
+t.test('an invalid variable is refused like an invalid flag, and every variable is tested', async (t) => {
   const RBEE_STATE_DIR = temporary(t);
   const nowhere = path.join(RBEE_STATE_DIR, 'nowhere.pem');
-  const wrong: [env: Record<string, string>, says: RegExp | string][] = [
+  const wrong: [env: Record<string, string>, expected: RegExp | string][] = [
     [{ RBEE_BIND: '0.0.0.0' }, '--bind 0.0.0.0'],
     [{ RBEE_TLS_CERT: nowhere, RBEE_TLS_KEY: nowhere }, `--tls-cert ${nowhere} cannot be used`],
     [{ RBEE_TLS_KEY: nowhere }, '--tls-cert and --tls-key go together'],
@@ -515,10 +515,10 @@ t.test('what a variable wrongly holds is refused as a flag is, and no variable i
     [{ RBEE_LOAD_TIMEOUT: 'patient' }, /RBEE_LOAD_TIMEOUT.*duration/],
   ];
   await Promise.all(
-    wrong.map(async ([env, says]) => {
+    wrong.map(async ([env, expected]) => {
       const { code, stderr } = await outcome(t, ['hive'], { RBEE_STATE_DIR, RBEE_PORT: '0', ...env });
       t.equal(code, 2, stderr);
-      t.match(stderr, says);
+      t.match(stderr, expected);
       for (const name of Object.keys(env)) worked.add(name);
     }),
   );
@@ -542,12 +542,12 @@ function up(t: Test, args: string[] = []): Swarm {
     return JSON.parse(readFileSync(path.join(dir, kind, id, 'lock'), 'utf8')).pid;
   };
   t.teardown(() => {
-    // They have groups of their own: nobody else would end them.
+    // They have process groups of their own, so nothing else ends them.
     for (const kind of KINDS) {
       try {
         process.kill(holder(kind), 'SIGKILL');
       } catch {
-        // It ended, as it should.
+        // It has ended already.
       }
     }
   });
@@ -558,7 +558,7 @@ function up(t: Test, args: string[] = []): Swarm {
   };
 }
 
-t.test('a closed terminal ends the swarm that was begun there', async (t) => {
+t.test('closing the terminal ends the swarm that was started in it', async (t) => {
   const swarm = up(t, ['--hive-port', '0']);
   await waitFor('the welcome', () => swarm.stdout().includes('up.'));
   const pids = KINDS.map(swarm.pid);
@@ -567,7 +567,7 @@ t.test('a closed terminal ends the swarm that was begun there', async (t) => {
   for (const pid of pids) t.throws(() => process.kill(pid, 0), 'and none is left');
 });
 
-t.test('a full disk costs lines of the log, and not the process', { skip: !existsSync('/dev/full') }, async (t) => {
+t.test('a full disk loses log lines, and the process goes on', { skip: !existsSync('/dev/full') }, async (t) => {
   const child = spawn(
     process.execPath,
     [RBEE, 'hive', '--port', '0', '--state-dir', temporary(t), '--log-format', 'json', '--log-level', 'debug'],
@@ -583,7 +583,7 @@ t.test('a full disk costs lines of the log, and not the process', { skip: !exist
   t.equal(child.exitCode, null);
 });
 
-t.test('rbee up shows a hive streaming, heals whoever is killed, and ends with one SIGINT', async (t) => {
+t.test('rbee up shows a streaming hive, restarts what is killed, and ends on one SIGINT', async (t) => {
   const swarm = up(t, ['--hive-port', '0']);
   await waitFor('the welcome', () => swarm.stdout().includes('up.'));
   t.match(swarm.stdout(), swarm.queenUrl());
@@ -591,8 +591,8 @@ t.test('rbee up shows a hive streaming, heals whoever is killed, and ends with o
   const healthy = (what: string, pids: { hive?: number; queen?: number }) =>
     waitFor(what, async () => {
       const hive = await theHive();
-      const anew = KINDS.every((kind) => swarm.pid(kind) !== pids[kind]);
-      if (anew && hive.state === 'streaming' && hive.last_telemetry_at) return hive;
+      const isRestarted = KINDS.every((kind) => swarm.pid(kind) !== pids[kind]);
+      if (isRestarted && hive.state === 'streaming' && hive.last_telemetry_at) return hive;
       throw new Error(`${JSON.stringify(hive)} ${swarm.stderr().slice(-800)}`);
     });
   await healthy('a hive that streams', {});
@@ -600,7 +600,7 @@ t.test('rbee up shows a hive streaming, heals whoever is killed, and ends with o
   for (const victim of ['hive', 'queen', 'hive'] as const) {
     const pid = swarm.pid(victim);
     process.kill(pid, 'SIGKILL');
-    await healthy(`the swarm to heal after its ${victim} was killed`, { [victim]: pid });
+    await healthy(`the swarm to recover after its ${victim} was killed`, { [victim]: pid });
     t.notOk(lives(pid));
     t.equal((await getJson(`${swarm.queenUrl()}/v1/hives`)).body.hives.length, 1, 'nothing is left over');
   }
@@ -612,7 +612,7 @@ t.test('rbee up shows a hive streaming, heals whoever is killed, and ends with o
   for (const pid of pids) t.notOk(lives(pid), 'no child is left');
 });
 
-t.test('rbee up ends with the exit code of the process that cannot run, and leaves nobody behind', async (t) => {
+t.test('rbee up ends with the exit code of the process that cannot run, and leaves no process running', async (t) => {
   const swarm = up(t, ['--hive-port', String(await holdPort(t))]);
   await waitFor('the queen', () => swarm.queenUrl());
   const queenPid = swarm.pid('queen');

@@ -1,6 +1,6 @@
 /**
- * A queen and a hive are killed, frozen and started again, in every order that an abstract model of the two allows. After
- * each path the same holds: one subscription, telemetry flowing, no ghost.
+ * A queen and a hive are killed, suspended and restarted in every order that a model of the two allows. After each path:
+ * one subscription, current telemetry, no leftover entries.
  */
 import t, { type Test } from 'tap';
 import { createMachine } from 'xstate';
@@ -26,7 +26,7 @@ interface Swarm {
   hive: RbeeProcess;
 }
 
-/** Long enough that the other side has noticed what can be noticed at once. */
+/** Long enough for the other side to detect what is detected at once. */
 const pause = () => new Promise((resolve) => setTimeout(resolve, 300));
 
 async function play(swarm: Swarm, event: string): Promise<void> {
@@ -60,20 +60,20 @@ for (const { steps, name } of edgePaths(model)) {
   });
 }
 
-t.test('the queen returns on another port, and asks the hive that she knew', { buffered: true }, async (t) => {
+t.test('the queen restarts on another port, and asks the hive that it knew', { buffered: true }, async (t) => {
   const swarm = await start(t);
   swarm.queen = await restart(swarm.queen, { port: 'other' });
   await expectOneStream(swarm.queen, swarm.hive);
 });
 
-t.test('the hive returns on another port, and has moved', { buffered: true }, async (t) => {
+t.test('a hive that restarts on another port has moved', { buffered: true }, async (t) => {
   const swarm = await start(t);
   swarm.hive = await restart(swarm.hive, { port: 'other' });
   await expectOneStream(swarm.queen, swarm.hive);
 });
 
 t.test(
-  'a hive frozen for long turns stale, then lost, and streams again when it thaws',
+  'a suspended hive becomes stale, then lost, and streams again when it is resumed',
   { buffered: true },
   async (t) => {
     const swarm = await start(t);
@@ -88,17 +88,21 @@ t.test(
   },
 );
 
-t.test('a queen frozen for longer than her patience does not declare the hive lost', { buffered: true }, async (t) => {
-  const swarm = await start(t);
-  swarm.queen.freeze();
-  await new Promise((resolve) => setTimeout(resolve, 12_000));
-  swarm.queen.thaw();
-  await expectOneStream(swarm.queen, swarm.hive);
-  t.notMatch(swarm.queen.stderr(), /is lost|is stale/);
-  t.match(swarm.queen.stderr(), /was not awake for 1\d\.\d s/);
-});
+t.test(
+  'a queen that was suspended for longer than its silence limits does not report the hive as lost',
+  { buffered: true },
+  async (t) => {
+    const swarm = await start(t);
+    swarm.queen.freeze();
+    await new Promise((resolve) => setTimeout(resolve, 12_000));
+    swarm.queen.thaw();
+    await expectOneStream(swarm.queen, swarm.hive);
+    t.notMatch(swarm.queen.stderr(), /is lost|is stale/);
+    t.match(swarm.queen.stderr(), /was not awake for 1\d\.\d s/);
+  },
+);
 
-t.test('another queen takes the place of the first on her port', { buffered: true }, async (t) => {
+t.test('another queen replaces the first on its port', { buffered: true }, async (t) => {
   const swarm = await start(t);
   await swarm.queen.kill('SIGKILL');
   const { port } = new URL(swarm.queen.url);
@@ -115,7 +119,7 @@ t.test('one queen under two URLs has one subscription', { buffered: true }, asyn
 });
 
 t.test(
-  'two queens each have a subscription, and one of them going does not disturb the other',
+  'two queens each have a subscription, and the end of one does not affect the other',
   { buffered: true },
   async (t) => {
     const a = await startProcess(t, { name: 'queen', args: ['--queen-id', 'qa'] });
@@ -135,7 +139,7 @@ t.test(
 );
 
 t.test(
-  'two hives of one name: the first keeps it, the second is told, and has it when the first is gone',
+  'two hives of one name: the first keeps it, the second is refused, and gets it when the first has ended',
   { buffered: true },
   async (t) => {
     const swarm = await start(t);

@@ -1,6 +1,6 @@
 /**
- * A real queen and a hive that does, in every state of the subscription, everything that a hive can do. After each step
- * the queen shows the state that the model says; after each path there is one subscription, and telemetry that flows.
+ * A real queen and a fake hive that does everything a hive can do, in every state of the subscription. After each step the
+ * queen shows the state of the model; after each path there is one subscription, and current telemetry.
  */
 import t, { type Test } from 'tap';
 import { createMachine } from 'xstate';
@@ -10,7 +10,7 @@ import { edgePaths } from '../helpers/paths.js';
 import { type RbeeProcess, startProcess } from '../helpers/process.js';
 import { waitFor } from '../helpers/wait.js';
 
-/** It calls, and its stream is then not to be had. */
+/** It calls, and then its stream cannot be opened. */
 const failures = [
   'it calls and answers 401',
   'it calls and answers 404',
@@ -31,16 +31,16 @@ const model = createMachine({
         'it calls': 'streaming',
         'it drops the stream': 'lost',
         'it goes away': 'lost',
-        'it says nothing for 3 s': 'stale',
+        'it is silent for 3 s': 'stale',
         'it moves': 'streaming',
-        'it sends somebody else’s telemetry': 'lost',
-        'it sends nonsense': 'streaming',
+        'it sends telemetry of another hive': 'lost',
+        'it sends invalid events': 'streaming',
       },
     },
     stale: {
       on: {
-        'it speaks again': 'streaming',
-        'it says nothing for 10 s': 'lost',
+        'it sends again': 'streaming',
+        'it is silent for 10 s': 'lost',
         'it calls': 'streaming',
         'it drops the stream': 'lost',
       },
@@ -69,7 +69,7 @@ async function shown({ queen, hive }: Pair): Promise<string> {
   return entry.stale ? 'stale' : entry.state;
 }
 
-/** A hive that the queen asks would call by itself: here it calls when the path says so. */
+/** A real hive calls when the queen asks it; this one calls when the path requires it. */
 async function call({ queen, hive }: Pair, mode: FakeHive['mode'] = 'stream'): Promise<void> {
   hive.mode = mode;
   await hive.listen().catch(() => {});
@@ -96,9 +96,9 @@ const events: Record<string, (pair: Pair) => Promise<void> | void> = {
   'it calls and never answers': (pair) => call(pair, 'hang'),
   'it drops the stream': ({ hive }) => hive.dropStreams(),
   'it goes away': ({ hive }) => hive.close(),
-  'it says nothing for 3 s': ({ hive }) => hive.freeze(),
-  'it says nothing for 10 s': () => {},
-  'it speaks again': ({ hive }) => hive.thaw(),
+  'it is silent for 3 s': ({ hive }) => hive.freeze(),
+  'it is silent for 10 s': () => {},
+  'it sends again': ({ hive }) => hive.thaw(),
   'it moves': async (pair) => {
     const { queen, hive } = pair;
     await hive.close();
@@ -111,10 +111,11 @@ const events: Record<string, (pair: Pair) => Promise<void> | void> = {
     pair.hive = elsewhere;
     await call({ queen, hive: elsewhere });
   },
-  // Raw, so that it is not what the next subscriber is given as the latest.
-  'it sends somebody else’s telemetry': ({ hive }) =>
-    hive.emitRaw('event: heartbeat\ndata: {"type":"telemetry","hive_id":"somebody-else","workers":[]}\n\n'),
-  'it sends nonsense': ({ hive }) => hive.emitRaw('event: heartbeat\ndata: {"type":"telemetry"}\n\ndata\n\n\xff\n'),
+  // Raw, so that it does not become the latest event, which the next subscriber receives first.
+  'it sends telemetry of another hive': ({ hive }) =>
+    hive.emitRaw('event: heartbeat\ndata: {"type":"telemetry","hive_id":"another-hive","workers":[]}\n\n'),
+  'it sends invalid events': ({ hive }) =>
+    hive.emitRaw('event: heartbeat\ndata: {"type":"telemetry"}\n\ndata\n\n\xff\n'),
   'it is forgotten': async ({ queen, hive }) => {
     const { status } = await fetch(`${queen.url}/v1/hives/${hive.hiveId}`, { method: 'DELETE' });
     if (status !== 200) throw new Error(`forgetting was answered ${status}`);
@@ -134,7 +135,7 @@ async function expectHealed(pair: Pair): Promise<void> {
   const { machines } = (await getJson(`${queen.url}/v1/machines`)).body;
   const kinds = machines.map(({ machine }: { machine: string }) => machine);
   if (kinds.filter((kind: string) => kind === 'hive-subscription').length !== 1) throw new Error(`machines: ${kinds}`);
-  if (kinds.includes('seek')) throw new Error('a search goes on for a hive that streams');
+  if (kinds.includes('seek')) throw new Error('a search continues for a hive that streams');
 }
 
 t.jobs = 6;
@@ -148,7 +149,7 @@ t.test('a hive in every state does everything that a hive can do', async (t) => 
       pairTest.set(pair, t);
       for (const { event, state } of steps) {
         const play = events[event];
-        if (!play) throw new Error(`the model has an event that nobody plays: ${event}`);
+        if (!play) throw new Error(`no code plays this event of the model: ${event}`);
         await play(pair);
         await waitFor(`${state} after ${event}`, async () => JSON.stringify(await shown(pair)) === state);
       }

@@ -1,4 +1,4 @@
-/** Hives that call and cannot be read, or whose stream carries nothing: what the queen says of them, and to them. */
+/** Hives that call and cannot be read, or whose stream has no events: what the queen shows, and answers them. */
 import t from 'tap';
 import { fakeHive } from '../fakes/hive.js';
 import { startCommand } from '../helpers/command.js';
@@ -19,7 +19,7 @@ await t.test(
     t.notOk('last_failure' in (await hive.announce(queen.url)).body, 'nothing is known yet');
     const entry = await waitFor('an entry', () => entryOf('refused'));
     t.match(entry, { hive_url: hive.url, reason: /answered 401/, remedy: /--token/, since: String });
-    t.same((await list()).hives, [], 'it is no hive of the swarm');
+    t.same((await list()).hives, [], 'it is not listed among the hives');
     t.match(queen.stderr(), /hive refused at .* cannot be read: .*401/);
     t.equal(await metric(/^rbee_hives_unreachable (\d+)$/m), '1');
 
@@ -49,7 +49,7 @@ await t.test(
 
 t.jobs = 4;
 
-t.test('a hive behind a firewall is named with what to open', async (t) => {
+t.test('a hive behind a firewall is listed with what to open', async (t) => {
   const hive = await fakeHive(t, { hiveId: 'walled' });
   const url = hive.url;
   await hive.close();
@@ -60,7 +60,7 @@ t.test('a hive behind a firewall is named with what to open', async (t) => {
   t.match(entry, { hive_url: url, reason: /connection refused/, remedy: /firewall.*--advertise-url/ });
 });
 
-t.test('a stream that opens and carries no event is never fresh, is lost with that reason, and heals', async (t) => {
+t.test('a stream that opens without events is never fresh, is lost with that reason, and recovers', async (t) => {
   const swarm = await openStream(t, `${queen.url}/v1/heartbeats/stream`);
   const hive = await fakeHive(t, { hiveId: 'mute', announcesWhenAsked: false });
   await hive.announce(queen.url);
@@ -79,7 +79,7 @@ t.test('a stream that opens and carries no event is never fresh, is lost with th
   swarm.close();
 });
 
-t.test('what is wrong with an event is said in one short line', async (t) => {
+t.test('the error of an invalid event is one short line', async (t) => {
   const swarm = await openStream(t, `${queen.url}/v1/heartbeats/stream`);
   const hive = await fakeHive(t, { hiveId: 'wordy', announcesWhenAsked: false });
   await hive.announce(queen.url);
@@ -92,7 +92,7 @@ t.test('what is wrong with an event is said in one short line', async (t) => {
   swarm.close();
 });
 
-t.test('a queen whose own address is announced as that of a hive takes itself for none', async (t) => {
+t.test('a queen does not read itself when its own address is announced as a hive', async (t) => {
   const swarm = await openStream(t, `${queen.url}/v1/heartbeats/stream`);
   const ready = { hive_id: 'itself', hive_url: queen.url };
   t.equal((await postJson(`${queen.url}/v1/hive/ready`, ready)).status, 200);
@@ -103,7 +103,7 @@ t.test('a queen whose own address is announced as that of a hive takes itself fo
   swarm.close();
 });
 
-t.test('a hive that wants a token which the queen has not is told so, by queen and hive', async (t) => {
+t.test('a hive that requires a token which the queen lacks is reported by both', async (t) => {
   const token = 'only-the-hive-knows';
   const hive = await startProcess(t, {
     name: 'hive',

@@ -3,7 +3,7 @@ import { createInviter } from '../../../actors/queen/invite-hives.js';
 
 const invitation = { hiveUrl: 'http://a:7835', hiveId: null, trusted: false, who: 'SSH host a' };
 
-/** Of a queen who asks one host; `name` is what its hive is called, `asked` whether each question invited it. */
+/** A queen that asks one host. `name`: the id of its hive; `asked`: whether each request was an invitation. */
 function create(name: string | null) {
   const host = { name, asked: [] as boolean[], streaming: new Set<string>() };
   const inviter = createInviter({
@@ -21,21 +21,21 @@ function create(name: string | null) {
 }
 
 t.test(
-  'a host is left in peace while who answered there streams, and asked again whether it still is that one',
+  'a host is not asked while the hive that answered there streams, and later asked whether it is still the same hive',
   async (t) => {
     const { host, invite } = create('gpu-b');
     t.equal(await invite(), 'answered');
-    // It streams, from another machine: this one's got the name by mistake, and has another now.
+    // A hive of that name streams from another machine; the one here had it by mistake and has been renamed.
     host.streaming.add('gpu-b');
     host.name = 'gpu-a';
     const outcomes = [];
     for (let round = 1; round <= 11; round += 1) outcomes.push(await invite());
     t.same(outcomes, [...Array(10).fill(null), 'answered']);
-    t.same(host.asked, [true, false, true], 'first by name, then to announce itself');
+    t.same(host.asked, [true, false, true], 'first for its name, then to announce itself');
   },
 );
 
-t.test('one that streams all the time is asked for its name, and not invited', async (t) => {
+t.test('a hive that streams all the time is asked for its name, and not invited', async (t) => {
   const { host, invite } = create('gpu-a');
   await invite();
   host.streaming.add('gpu-a');

@@ -63,7 +63,7 @@ t.test('the first HostName in the order of the file wins', async (t) => {
   t.strictSame(pairs(hosts), ['x.early 10.0.0.1', 'y 10.0.0.2']);
 });
 
-t.test('the same machine under two names is one host, the first', async (t) => {
+t.test('the same machine under two names is one host, with the first name', async (t) => {
   const { hosts } = await read(t, { config: 'Host a\n HostName Box.lan\nHost b\n HostName box.LAN\nHost box.lan\n' });
   t.strictSame(pairs(hosts), ['a Box.lan']);
 });
@@ -150,7 +150,7 @@ t.test('an Include within a Host block holds for that host only, and the block g
   t.strictSame(pairs(hosts), ['a 10.0.0.1', 'b b']);
 });
 
-t.test('files that include one another are read once each, and that is said', async (t) => {
+t.test('files that include each other are read once each, with a line in the log', async (t) => {
   const { hosts, logged } = await read(t, {
     config: 'Host a\nHost *\nInclude other\n',
     other: 'Host b\nInclude config\n',
@@ -174,7 +174,7 @@ t.test('a chain of Includes ends at a depth of 16, and 256 files are the most', 
   t.match(wide.logged.join(), /one-more is left out/);
 });
 
-t.test('of a broken file comes what could be read, with a sentence on each broken line', async (t) => {
+t.test('a file with invalid lines is read without them, with a sentence for each', async (t) => {
   const config =
     'Host a\n HostName\n HostName 10.0.0.1\nHost c\nHost "b\n HostName 10.0.0.2\nHost\n HostName 10.0.0.3\n  ProxyCommand "x\n';
   const { hosts, logged } = await read(t, { config });
@@ -185,7 +185,7 @@ t.test('of a broken file comes what could be read, with a sentence on each broke
   );
 });
 
-t.test('a missing file has no hosts and nothing is said', async (t) => {
+t.test('a missing file has no hosts, and nothing is logged', async (t) => {
   const logged: string[] = [];
   const file = path.join(t.testdir(), 'none', 'config');
   t.strictSame(await readSshConfig({ path: file, log: (message) => logged.push(message) }), []);
@@ -213,7 +213,7 @@ t.test(
   },
 );
 
-t.test('4096 hosts are the most, and that is said once', async (t) => {
+t.test('more than 4096 hosts are dropped, with one line in the log', async (t) => {
   const config = Array.from({ length: 5000 }, (_, n) => `Host h${n}\n  HostName 10.0.${n >> 8}.${n & 255}\n`).join('');
   const { hosts, logged } = await read(t, { config });
   t.equal(hosts.length, 4096);
