@@ -4,8 +4,9 @@ import type { Duplex } from 'node:stream';
 import type { Candidate } from '../../stores/gateway.js';
 import { HEADER, PROTOCOL_VERSION } from '../../wire/status.js';
 import { normaliseUrl } from '../../wire/url.js';
+import { connectTo } from '../net/connect.js';
 import { type PeerFailure, peerFailure } from '../net/failure.js';
-import { connectTo, type Outgoing } from '../net/http.js';
+import type { Outgoing } from '../net/http.js';
 
 /**
  * A connection stands within this. TCP repeats its first packet after 1 s and again 2 s later, so less would take one

@@ -6,7 +6,8 @@ import { knownParser } from '../../wire/schema.js';
 import { HEADER, PATH } from '../../wire/status.js';
 import { unmapped } from '../../wire/url.js';
 import { type Endpoint, urlTowards } from '../net/endpoint.js';
-import { ask, headerOf, type Outgoing } from '../net/http.js';
+import { ask, type Outgoing } from '../net/http.js';
+import { headerOf } from '../net/response.js';
 
 const parseAnswer = knownParser(HiveReadyAnswer);
 

@@ -2,7 +2,8 @@
 import { fromPromise } from 'xstate';
 import type { HealthOutput, QueenHealthInput } from '../../machines/queen-health.js';
 import { HEADER, PATH } from '../../wire/status.js';
-import { ask, headerOf, type Outgoing } from '../net/http.js';
+import { ask, type Outgoing } from '../net/http.js';
+import { headerOf } from '../net/response.js';
 
 export function createCheckQueenHealth(deps: { outgoing: Outgoing; hiveId: string; instance: string }) {
   return fromPromise<HealthOutput, QueenHealthInput>(async ({ input, signal }) => {

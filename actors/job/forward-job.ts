@@ -11,7 +11,8 @@ import { parser } from '../../wire/schema.js';
 import { HEADER } from '../../wire/status.js';
 import { readEventStream } from '../net/event-parser.js';
 import { PeerFailure } from '../net/failure.js';
-import { headerOf, type Outgoing } from '../net/http.js';
+import type { Outgoing } from '../net/http.js';
+import { headerOf } from '../net/response.js';
 import { cancelJob, type HiveAddress, listJobs, openJobStream, postJob } from './hive-jobs.js';
 import type { JobOutput } from './job-output.js';
 

@@ -1,7 +1,8 @@
 /** Asks the usual ports of this machine for engines that run already, and for the models that they have. */
 import { parseModelList } from '../../wire/openai.js';
 import { HEADER } from '../../wire/status.js';
-import { ask, headerOf, type Outgoing } from '../net/http.js';
+import { ask, type Outgoing } from '../net/http.js';
+import { headerOf } from '../net/response.js';
 
 export interface LocalEngine {
   name: string;

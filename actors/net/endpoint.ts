@@ -1,4 +1,4 @@
-/** Where this process listens, and which of its addresses a peer can use. */
+/** Where this process listens, and which of its addresses a peer can use (docs/protocol.md, section 1.4). */
 import { isIPv6, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { hostForUrl, isLoopback, unmapped } from '../../wire/url.js';
@@ -25,12 +25,12 @@ export function urlTowards(
 ): string {
   if (endpoint.advertiseUrl !== null) return endpoint.advertiseUrl;
   let address = isWildcard(endpoint.address) ? unmapped(socket.localAddress ?? endpoint.address) : endpoint.address;
-  if (endpoint.address === '0.0.0.0' && isIPv6(address)) address = ipv4Beside(address, interfaces());
+  if (endpoint.address === '0.0.0.0' && isIPv6(address)) address = ipv4OfSameInterface(address, interfaces());
   return `${endpoint.scheme}://${hostForUrl(address)}:${endpoint.port}`;
 }
 
 /** The IPv4 address of the interface that has this IPv6 address. */
-function ipv4Beside(address: string, interfaces: ReturnType<typeof networkInterfaces>): string {
+function ipv4OfSameInterface(address: string, interfaces: ReturnType<typeof networkInterfaces>): string {
   const plain = address.replace(/%.*$/, '');
   const own = Object.values(interfaces).find((infos) => infos?.some((info) => info.address === plain));
   const ipv4 = own?.find(({ family }) => family === 'IPv4')?.address;
@@ -41,14 +41,14 @@ function ipv4Beside(address: string, interfaces: ReturnType<typeof networkInterf
   );
 }
 
-/** The URL under which this very machine reaches the endpoint: what the process prints when it listens. */
+/** The URL by which this machine reaches the endpoint: what the process prints when it listens. */
 export function localUrl(endpoint: Endpoint): string {
   if (endpoint.advertiseUrl !== null) return endpoint.advertiseUrl;
   const address = endpoint.address === '0.0.0.0' ? '127.0.0.1' : endpoint.address === '::' ? '::1' : endpoint.address;
   return `${endpoint.scheme}://${hostForUrl(address)}:${endpoint.port}`;
 }
 
-/** A process that only this machine can reach speaks with this machine only, unless told under which URL it is reached. */
+/** A process that only this machine can reach talks to this machine only, unless it has an --advertise-url. */
 export function isLoopbackOnly(endpoint: Endpoint): boolean {
   return isLoopback(endpoint.address) && endpoint.advertiseUrl === null;
 }

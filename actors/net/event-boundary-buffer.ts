@@ -1,19 +1,19 @@
-/** Server-sent events cut out of bytes: what is passed on ends with an event, so that one of our own can follow it. */
+/** Passes server-sent events on in whole events, so that an event of our own can be added after any of them. */
 import { createBytes } from '../../wire/bytes.js';
 
-/** An event that does not end within this is passed on in pieces. */
+/** A longer event is passed on in pieces. */
 const HELD_BYTES_MAX = 64 * 1024;
 
 export interface EventBoundaryBuffer {
-  /** What can be passed on now; null when nothing can. */
+  /** What can be passed on now, or null. */
   take: (chunk: Buffer) => Buffer | null;
-  /** What is left when the stream has ended. */
+  /** What remains when the stream has ended. */
   rest: () => Buffer | null;
 }
 
 export function createEventBoundaryBuffer(): EventBoundaryBuffer {
   const held = createBytes();
-  /** The first of what is held, as bytes of their own. */
+  /** Copies and removes the first bytes held. */
   const give = (count: number): Buffer | null => {
     if (count === 0) return null;
     const given = Buffer.from(held.view().subarray(0, count));
@@ -30,7 +30,7 @@ export function createEventBoundaryBuffer(): EventBoundaryBuffer {
         return end === 0 ? null : chunk.subarray(0, end);
       }
       held.push(chunk);
-      // What was held has no end in it: only the seam and what is new is looked through.
+      // The bytes held before contain no end: only their last two and the new ones are searched.
       const end = endOfEvents(held.view(), Math.max(0, before - 2));
       return give(held.length - end > HELD_BYTES_MAX ? held.length : end);
     },
@@ -40,7 +40,7 @@ export function createEventBoundaryBuffer(): EventBoundaryBuffer {
 
 const [LF, CR] = [10, 13];
 
-/** Where the last whole event ends: behind an empty line, whichever way lines end. 0 when none ends at or after `from`. */
+/** Where the last whole event ends: after an empty line, with any kind of line end. 0 when none ends at or after `from`. */
 function endOfEvents(bytes: Uint8Array, from: number): number {
   for (let i = bytes.length - 1; i > from; i -= 1) {
     const [byte, one, two] = [bytes[i], bytes[i - 1], bytes[i - 2]];

@@ -1,13 +1,13 @@
 /**
- * Server-sent events out of bytes (WHATWG HTML, "Server-sent events"), within a bound: a peer may be hostile, or broken.
- * Written here because a parser of strings holds a string for each piece and each line: an event of a mebibyte in lines of
- * a byte took sixty times its size, and lines that end with CR quadratic time.
+ * Parses server-sent events from bytes (WHATWG HTML, "Server-sent events"), within a bound: a peer may be hostile, or broken.
+ * Written here because the usual parser holds a string for each piece and each line: an event of a mebibyte in lines of a
+ * byte took sixty times its size, and lines that end with CR took quadratic time.
  */
 import type { IncomingMessage } from 'node:http';
 import { createBytes } from '../../wire/bytes.js';
 import { PeerFailure } from './failure.js';
 
-/** A result may be as long as a job keeps. */
+/** As much as a job keeps of its output. */
 const EVENT_BYTES_MAX = 4 * 1024 * 1024;
 const [LF, CR, COLON, SPACE] = [0x0a, 0x0d, 0x3a, 0x20];
 const BYTE_ORDER_MARK = Buffer.from('\ufeff');
@@ -21,7 +21,7 @@ export interface ServerEvent {
 }
 
 /**
- * A function that takes the bytes of a stream as they come, and calls `onEvent` with each event that is whole. It throws
+ * Returns a function that takes the bytes of a stream as they come and calls `onEvent` with each complete event. It throws
  * a PeerFailure for an event of more than `bytesMax`, and what `onEvent` throws.
  */
 export function createEventParser(
@@ -29,80 +29,105 @@ export function createEventParser(
   bytesMax: number,
   onEvent: (event: ServerEvent) => void,
 ): (bytes: Buffer) => void {
-  /** A line whose end has not come. */
-  const begun = createBytes();
-  /** All data of an event, when it is more than one line. */
-  const data = createBytes();
-  let first = '';
-  let dataLines = 0;
-  let name: string | undefined;
-  let endedWithCr = false;
-  let atStart = true;
+  const parser = new EventParser(url, bytesMax, onEvent);
+  return (bytes) => parser.push(bytes);
+}
 
-  function takeData(bytes: Buffer, start: number, end: number): void {
-    dataLines += 1;
-    if (dataLines === 1) first = bytes.toString('utf8', start, end);
-    else {
-      if (dataLines === 2) data.push(Buffer.from(first));
-      data.push(LINE_FEED);
-      data.push(bytes.subarray(start, end));
-      checkLength(0);
-    }
-  }
+class EventParser {
+  /** A line whose end has not come yet. */
+  private readonly partial = createBytes();
+  /** The data of the event, when it has more than one line. */
+  private readonly data = createBytes();
+  /** The data of the event, while it has one line. */
+  private firstLine = '';
+  private dataLines = 0;
+  private name: string | undefined;
+  private endedWithCr = false;
+  private atStart = true;
 
-  function dispatch(): void {
-    const event = dataLines === 0 ? null : { event: name, data: dataLines === 1 ? first : textOf(data.view()) };
-    data.drop(data.length);
-    first = '';
-    dataLines = 0;
-    name = undefined;
-    if (event) onEvent(event);
-  }
+  constructor(
+    private readonly url: string,
+    private readonly bytesMax: number,
+    private readonly onEvent: (event: ServerEvent) => void,
+  ) {}
 
-  function takeLine(bytes: Buffer, from: number, end: number): void {
-    const start = atStart && bytes.indexOf(BYTE_ORDER_MARK, from) === from ? from + BYTE_ORDER_MARK.length : from;
-    atStart = false;
-    if (start === end) dispatch();
-    else if (isField(DATA, bytes, start, end)) takeData(bytes, valueAt(DATA, bytes, start, end), end);
-    else if (isField(EVENT, bytes, start, end))
-      name = bytes.toString('utf8', valueAt(EVENT, bytes, start, end), end) || undefined;
-  }
-
-  function checkLength(more: number): void {
-    if (begun.length + data.length + more <= bytesMax) return;
-    throw new PeerFailure('broken', `${url} sent an event of more than ${bytesMax} bytes`);
-  }
-
-  return (bytes) => {
-    let start = 0;
-    if (endedWithCr && bytes.length > 0) {
-      endedWithCr = false;
-      if (bytes[0] === LF) start = 1;
-    }
+  push(bytes: Buffer): void {
+    let start = this.afterCrLf(bytes);
     let lf = bytes.indexOf(LF, start);
     let cr = bytes.indexOf(CR, start);
     while (lf !== -1 || cr !== -1) {
       const end = lf === -1 || (cr !== -1 && cr < lf) ? cr : lf;
-      checkLength(end - start);
-      if (begun.length === 0) takeLine(bytes, start, end);
-      else {
-        begun.push(bytes.subarray(start, end));
-        const line = Buffer.from(begun.view());
-        begun.drop(begun.length);
-        takeLine(line, 0, line.length);
-      }
+      this.takeUpTo(bytes, start, end);
       start = end + 1;
       if (end === cr) {
-        if (start === bytes.length) endedWithCr = true;
+        if (start === bytes.length) this.endedWithCr = true;
         else if (lf === start) start += 1;
         cr = bytes.indexOf(CR, start);
       }
       if (lf !== -1 && lf < start) lf = bytes.indexOf(LF, start);
     }
     if (start >= bytes.length) return;
-    checkLength(bytes.length - start);
-    begun.push(bytes.subarray(start));
-  };
+    this.checkLength(bytes.length - start);
+    this.partial.push(bytes.subarray(start));
+  }
+
+  /** Where to begin: a CR that ended the bytes before may be followed by its LF. */
+  private afterCrLf(bytes: Buffer): number {
+    if (!this.endedWithCr || bytes.length === 0) return 0;
+    this.endedWithCr = false;
+    return bytes[0] === LF ? 1 : 0;
+  }
+
+  /** The rest of a line, whose end is at `end`. */
+  private takeUpTo(bytes: Buffer, start: number, end: number): void {
+    this.checkLength(end - start);
+    if (this.partial.length === 0) {
+      this.takeLine(bytes, start, end);
+      return;
+    }
+    this.partial.push(bytes.subarray(start, end));
+    const line = Buffer.from(this.partial.view());
+    this.partial.drop(this.partial.length);
+    this.takeLine(line, 0, line.length);
+  }
+
+  private takeLine(bytes: Buffer, from: number, end: number): void {
+    const hasMark = this.atStart && bytes.indexOf(BYTE_ORDER_MARK, from) === from;
+    const start = hasMark ? from + BYTE_ORDER_MARK.length : from;
+    this.atStart = false;
+    if (start === end) this.dispatch();
+    else if (isField(DATA, bytes, start, end)) this.takeData(bytes, valueAt(DATA, bytes, start, end), end);
+    else if (isField(EVENT, bytes, start, end))
+      this.name = bytes.toString('utf8', valueAt(EVENT, bytes, start, end), end) || undefined;
+  }
+
+  private takeData(bytes: Buffer, start: number, end: number): void {
+    this.dataLines += 1;
+    if (this.dataLines === 1) {
+      this.firstLine = bytes.toString('utf8', start, end);
+      return;
+    }
+    if (this.dataLines === 2) this.data.push(Buffer.from(this.firstLine));
+    this.data.push(LINE_FEED);
+    this.data.push(bytes.subarray(start, end));
+    this.checkLength(0);
+  }
+
+  /** An empty line ends the event. One without data is none. */
+  private dispatch(): void {
+    const { dataLines, name } = this;
+    const data = dataLines === 1 ? this.firstLine : textOf(this.data.view());
+    this.data.drop(this.data.length);
+    this.firstLine = '';
+    this.dataLines = 0;
+    this.name = undefined;
+    if (dataLines > 0) this.onEvent({ event: name, data });
+  }
+
+  private checkLength(more: number): void {
+    if (this.partial.length + this.data.length + more <= this.bytesMax) return;
+    throw new PeerFailure('broken', `${this.url} sent an event of more than ${this.bytesMax} bytes`);
+  }
 }
 
 /** Whether the line is of this field: its name is followed by a colon, or by nothing. */

@@ -1,9 +1,9 @@
-/** Every way in which a peer fails us, named once. `kind` is what machines branch on, `message` what people read. */
+/** The ways in which a request to a peer can fail. Machines branch on `kind`, people read `message`. */
 import type { Failure, FailureKind } from '../../machines/failure.js';
 
 export class PeerFailure extends Error implements Failure {
   readonly kind: FailureKind;
-  /** What the peer answered, when it did: its status, and the `detail` of its problem. */
+  /** If the peer answered: its status, and the `detail` of its problem. */
   readonly answer: { status: number; detail: string } | null;
 
   constructor(
@@ -31,7 +31,7 @@ const CODES: Record<string, [FailureKind, string]> = {
   ENFILE: ['exhausted', 'too many open files on this machine: raise fs.file-max'],
   ENOBUFS: ['exhausted', 'no buffer space left for another connection'],
   EADDRNOTAVAIL: ['exhausted', 'no free local port, or no local address from which to reach it'],
-  ERR_STREAM_PREMATURE_CLOSE: ['closed', 'connection closed before the answer was whole'],
+  ERR_STREAM_PREMATURE_CLOSE: ['closed', 'connection closed before the answer was complete'],
   DEPTH_ZERO_SELF_SIGNED_CERT: ['not-allowed', 'its certificate is self-signed: trust its authority with --tls-ca'],
   SELF_SIGNED_CERT_IN_CHAIN: ['not-allowed', 'its authority is not trusted: name it with --tls-ca'],
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: ['not-allowed', 'its authority is not trusted: name it with --tls-ca'],
@@ -50,7 +50,7 @@ export function peerFailure(url: string, error: unknown): PeerFailure {
   return new PeerFailure(kind, `${url}: ${words}`, { cause: error });
 }
 
-/** Node hides the code of a failed connection in `cause`, or, where it tried several addresses, in `errors`. */
+/** Node puts the code of a failed connection into `cause` or, where it tried several addresses, into `errors`. */
 function codeOf(error: unknown): string {
   const { code, cause, errors } = (error ?? {}) as { code?: unknown; cause?: unknown; errors?: unknown[] };
   if (typeof code === 'string') return code;

@@ -1,74 +1,66 @@
 /**
- * Every request that rbee makes. It connects first and asks then, over that very connection: so it knows its own
- * address towards the peer before it announces it, and the peer's real address before it decides whether to send a
- * token. Nothing is redirected, decompressed or read without bound.
+ * Every request that rbee makes to a peer. It connects first and then sends the request over that connection, so that it
+ * knows its own address towards the peer before it announces it, and the peer's address before it decides whether to send
+ * the token. It follows no redirect, decompresses nothing and reads nothing without a bound.
  */
-import { lookup } from 'node:dns';
-import { setMaxListeners } from 'node:events';
 import http, { type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import https from 'node:https';
-import net, { type LookupFunction } from 'node:net';
-import tls from 'node:tls';
-import { type Bytes, createBytes } from '../../wire/bytes.js';
-import { readJson } from '../../wire/json.js';
-import { PROBLEM_TYPE } from '../../wire/problem.js';
+import type net from 'node:net';
 import { HEADER, PROTOCOL_VERSION } from '../../wire/status.js';
-import { hostOf, isLoopback } from '../../wire/url.js';
 import type { ExpectedWorker } from '../../wire/worker.js';
 import { proveWorker } from '../worker/worker-proof.js';
+import { connected, dial, limit, release } from './connect.js';
 import { PeerFailure, peerFailure } from './failure.js';
 import type { KeepAlivePool } from './keep-alive-pool.js';
+import { checkResponse, jsonOrText, readAll } from './response.js';
 
 /** What is the same for all requests of one process. */
 export interface Outgoing {
-  /** Sent to peers that may know it. */
+  /** Sent to trusted peers only. */
   token: string | null;
-  /** PEM of an authority of one's own, beside the usual ones. */
+  /** PEM of an additional certificate authority. */
   ca: string | null;
-  /** True in a process bound to loopback: it speaks with loopback peers only. */
+  /** True in a process bound to loopback: it talks to loopback peers only. */
   loopbackOnly: boolean;
   /** 4 when this process listens on IPv4 only, so that the address it announces is one it listens on. */
   family: 4 | 6 | 0;
-  /** The peer is a process of our own on this machine: its certificate may be for the names by which others reach it. */
+  /** The peer is our own process on this machine: its certificate may be for the names by which other machines reach it. */
   anyName?: true;
 }
 
 export interface Ask {
   method?: 'GET' | 'POST' | 'DELETE';
   headers?: Record<string, string>;
-  /** Made when the connection stands, since they may hold our own address. */
+  /** Called when the connection is open: they may contain our own address. */
   body?: (socket: net.Socket) => unknown;
   query?: (socket: net.Socket) => Record<string, string>;
-  /** Whether this peer may be sent the token; a function is asked with the address that was reached. */
+  /** Whether this peer may be sent the token; a function gets the address that was reached. */
   trusted: boolean | ((remoteAddress: string) => boolean);
-  /** Who must prove on this very connection that it is there, before token or body is sent. */
+  /** The worker that must prove its identity on this connection before token or body is sent (docs/protocol.md, section 8.1). */
   worker?: ExpectedWorker | null;
   signal?: AbortSignal;
-  /** The whole exchange, in ms. */
+  /** For the whole exchange, in ms. */
   timeoutMs?: number;
-  /** Until the connection stands, in ms. */
+  /** Until the connection is open, in ms. */
   connectMs?: number;
-  /** Of an answer's body; 1 MiB. */
+  /** Of the answer's body; 1 MiB by default. */
   bytesMax?: number;
-  /** Where the connection is left for a stream that is opened at once afterwards. */
+  /** Where the connection is kept for a stream that is opened next. */
   keep?: KeepAlivePool;
 }
 
 export interface Answer {
   status: number;
   headers: IncomingHttpHeaders;
-  /** Who answered. */
+  /** The address of the peer. */
   address: string;
-  /** Parsed when it is JSON, else text. */
+  /** The value if it is JSON, else the text. */
   body: unknown;
 }
 
-const ANSWER_BYTES_MAX = 1024 * 1024;
 const TIMEOUT_MS = 5_000;
-/** Said on a socket whose request is over. */
-const RELEASED = 'rbee.released';
 
-/** One exchange. Rejects with a PeerFailure, also for any status but 2xx. */
+/** One request and its answer. Rejects with a PeerFailure, also for any status but 2xx. */
 export async function ask(outgoing: Outgoing, url: string, options: Ask): Promise<Answer> {
   const socket = dial(outgoing, url, { timeoutMs: TIMEOUT_MS, ...options });
   try {
@@ -84,16 +76,16 @@ export async function ask(outgoing: Outgoing, url: string, options: Ask): Promis
       status: response.statusCode ?? 0,
       headers: response.headers,
       address: socket.remoteAddress ?? '',
-      body: parse(await readAll(response, options.bytesMax)),
+      body: jsonOrText(await readAll(response, options.bytesMax)),
     };
     if (options.keep && !socket.destroyed) {
-      socket.emit(RELEASED);
+      release(socket);
       options.keep.put(originOf(url), socket);
     }
     return answer;
   } catch (error) {
     socket.destroy();
-    // What ended the connection says more than what the request made of it.
+    // What ended the connection explains more than the error of the request.
     throw peerFailure(url, socket.errored ?? error);
   }
 }
@@ -103,9 +95,9 @@ export async function openStream(outgoing: Outgoing, url: string, options: Ask):
   const kept = options.keep?.take(originOf(url));
   if (kept) {
     try {
-      return await streamOver(outgoing, url, hold(kept, url, options), options);
+      return await streamOver(outgoing, url, limit(kept, url, options), options);
     } catch (error) {
-      // The peer may have closed it a moment before we asked: that says nothing of the peer.
+      // The peer may have closed the idle connection a moment before: try a new one.
       if (options.signal?.aborted || !(error instanceof PeerFailure) || error.kind !== 'closed') throw error;
     }
   }
@@ -125,7 +117,7 @@ async function streamOver(outgoing: Outgoing, url: string, socket: net.Socket, o
   }
 }
 
-/** Asks over a connection that stands, and answers as soon as the headers of a success are there. */
+/** Sends a request over an open connection. Resolves as soon as the headers of a success have come. */
 async function exchange(
   outgoing: Outgoing,
   url: string,
@@ -151,180 +143,8 @@ async function exchange(
       .once('error', reject)
       .end(text ?? undefined);
   });
-  await check(url, response, trusted || outgoing.token === null);
+  await checkResponse(url, response, trusted || outgoing.token === null);
   return response;
 }
 
-/** @throws PeerFailure for a status that is no success, and for another protocol, in words that say what to do. */
-async function check(url: string, response: IncomingMessage, toldToken: boolean): Promise<void> {
-  const { statusCode: status = 0, headers } = response;
-  const protocol = headerOf(headers, HEADER.protocol);
-  if (status === 401) {
-    const why = toldToken
-      ? 'it wants another token than ours: set the same --token on both'
-      : 'it was not sent our token';
-    throw new PeerFailure('unauthorized', `${url} answered 401: ${why}`);
-  }
-  if (protocol !== null && protocol !== PROTOCOL_VERSION) {
-    throw new PeerFailure('protocol', `${url} speaks protocol ${protocol.slice(0, 32)}, we speak ${PROTOCOL_VERSION}`);
-  }
-  if (status >= 300 && status < 400) {
-    throw new PeerFailure('status', `${url} answered ${status}: redirects are not followed`);
-  }
-  if (status >= 200 && status < 300) return;
-  const isProblem = (headers['content-type'] ?? '').includes(PROBLEM_TYPE);
-  const detail = isProblem ? detailOf(parse(await readAll(response).catch(() => ''))) : '';
-  throw new PeerFailure(status === 409 ? 'conflict' : 'status', `${url} answered ${status}${detail && `: ${detail}`}`, {
-    answer: { status, detail },
-  });
-}
-
-function detailOf(problem: unknown): string {
-  const { detail } = (problem ?? {}) as { detail?: unknown };
-  return typeof detail === 'string' ? detail.slice(0, 500) : '';
-}
-
-/** The whole of an answer. By listeners: an async iterator costs several times as much. @throws PeerFailure when it is longer */
-export function readAll(response: IncomingMessage, bytesMax = ANSWER_BYTES_MAX): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const bytes = createBytes();
-    response.on('data', (chunk: Buffer) => {
-      if (bytes.length + chunk.length <= bytesMax) bytes.push(chunk);
-      else response.destroy(new PeerFailure('broken', `answer of more than ${bytesMax} bytes`));
-    });
-    response.once('end', () => resolve(textOf(bytes)));
-    response.once('error', reject);
-  });
-}
-
-const textOf = (bytes: Bytes): string => Buffer.from(bytes.view().buffer, 0, bytes.length).toString('utf8');
-
-function parse(body: string): unknown {
-  const value = readJson(body);
-  return value === undefined ? body : value;
-}
-
-/**
- * Where a connection to `url` goes, by what rules, for net.connect, tls.connect and the requests of node:http alike.
- * @throws PeerFailure when a process on loopback is to reach another machine
- */
-export function reach(outgoing: Outgoing, url: string): tls.ConnectionOptions & { host: string; port: number } {
-  const { protocol, port } = new URL(url);
-  const host = hostOf(url);
-  const secure = protocol === 'https:';
-  if (outgoing.loopbackOnly && net.isIP(host) !== 0 && !isLoopback(host)) throw notLoopback(host);
-  return {
-    host,
-    port: Number(port) || (secure ? 443 : 80),
-    family: outgoing.family,
-    lookup: outgoing.loopbackOnly ? loopbackLookup : lookup,
-    autoSelectFamily: outgoing.family === 0,
-    noDelay: true,
-    ...(secure && net.isIP(host) === 0 ? { servername: host } : {}),
-    ...(secure && outgoing.ca !== null ? { secureContext: contextOf(outgoing, outgoing.ca) } : {}),
-    ...(secure && outgoing.anyName ? { rejectUnauthorized: false } : {}),
-  } as tls.ConnectionOptions & { host: string; port: number };
-}
-
-const contexts = new WeakMap<Outgoing, tls.SecureContext>();
-
-/** Reading all authorities again for each connection would cost more than the connection. */
-function contextOf(outgoing: Outgoing, ca: string): tls.SecureContext {
-  const known = contexts.get(outgoing) ?? tls.createSecureContext({ ca: [...tls.rootCertificates, ca] });
-  contexts.set(outgoing, known);
-  return known;
-}
-
-/** Begins a connection to the peer, TLS and all. It ends when the request is aborted, or has taken too long. */
-function dial(outgoing: Outgoing, url: string, options: Ask): net.Socket {
-  const to = reach(outgoing, url);
-  options.signal?.throwIfAborted();
-  const socket = url.startsWith('https:') ? tls.connect(to) : net.connect(to as net.TcpNetConnectOpts);
-  return hold(socket, url, options);
-}
-
-/** A connection of which the request follows. Rejects with a PeerFailure, also when the worker that is meant is not there. */
-export async function connectTo(
-  outgoing: Outgoing,
-  url: string,
-  options: Pick<Ask, 'connectMs' | 'worker'>,
-): Promise<net.Socket> {
-  const socket = dial(outgoing, url, { trusted: false, ...options });
-  try {
-    await connected(socket, url, options.connectMs);
-    if (options.worker) await proveWorker(socket, url, options.worker);
-    return socket;
-  } catch (error) {
-    socket.destroy();
-    throw peerFailure(url, socket.errored ?? error);
-  }
-}
-
-/** Ties a connection to what its request may take. An error without a listener would end the process. */
-function hold(socket: net.Socket, url: string, { signal, timeoutMs }: Ask): net.Socket {
-  socket.on('error', ignore);
-  const abort = () => socket.destroy();
-  const late = () =>
-    socket.destroy(new PeerFailure('timeout', `${url}: no answer within ${(timeoutMs ?? 0) / 1000} s`));
-  // One signal may end hundreds of asks; each takes its listener back.
-  if (signal) setMaxListeners(0, signal);
-  signal?.addEventListener('abort', abort, { once: true });
-  const timer = timeoutMs === undefined ? undefined : setTimeout(late, timeoutMs);
-  const letGo = () => {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', abort);
-    socket.off('close', letGo).off(RELEASED, letGo);
-  };
-  socket.once('close', letGo).once(RELEASED, letGo);
-  return socket;
-}
-
-const ignore = () => {};
-
-function connected(socket: net.Socket, url: string, connectMs: number | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const late = () =>
-      socket.destroy(new PeerFailure('timeout', `${url}: no connection within ${(connectMs ?? 0) / 1000} s`));
-    const timer = connectMs === undefined ? undefined : setTimeout(late, connectMs);
-    const stands = socket instanceof tls.TLSSocket ? 'secureConnect' : 'connect';
-    const settle = () => {
-      clearTimeout(timer);
-      socket.off(stands, onConnect).off('close', onClose);
-    };
-    const onConnect = () => {
-      settle();
-      resolve();
-    };
-    const onClose = () => {
-      settle();
-      reject(socket.errored ?? new PeerFailure('closed', `${url}: given up`));
-    };
-    socket.once(stands, onConnect).once('close', onClose);
-  });
-}
-
-/** Names resolve as usual, but only loopback addresses are taken: a process on loopback reaches nobody else. */
-const loopbackLookup: LookupFunction = (hostname, options, callback) => {
-  lookup(hostname, { ...options, all: true }, (error, addresses) => {
-    const loopback = (addresses ?? []).filter(({ address }) => isLoopback(address));
-    const first = loopback[0];
-    if (error || !first) callback(error ?? notLoopback(hostname), '', 0);
-    else if (options.all) callback(null, loopback);
-    else callback(null, first.address, first.family);
-  });
-};
-
-function notLoopback(host: string): PeerFailure {
-  return new PeerFailure(
-    'not-allowed',
-    `${host} is not on this machine, and this process listens on loopback only: set --bind 0.0.0.0 and --token to go further`,
-  );
-}
-
 const originOf = (url: string): string => new URL(url).origin;
-
-/** A header that is there once, or null. */
-export function headerOf(headers: IncomingHttpHeaders, name: string): string | null {
-  const value = headers[name];
-  return typeof value === 'string' ? value : null;
-}

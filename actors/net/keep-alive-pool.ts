@@ -1,16 +1,16 @@
 /**
- * Connections whose one request was answered, kept for a moment for the stream that follows: a queen who asks a
- * thousand hives to announce themselves opens a thousand streams right after, and half the cost of each is connecting.
+ * Keeps the connection of an answered request for the stream that is opened next. A queen that asks a thousand hives to
+ * announce themselves opens a thousand streams right after that, and half of the cost of each is connecting.
  */
 import type { Socket } from 'node:net';
 
-/** Shorter than any server's own patience with an idle connection (Node's, and ours: 5 s). */
+/** Shorter than the keep-alive timeout of any server (Node's and ours: 5 s). */
 const IDLE_MS_MAX = 2_000;
 const KEPT_MAX = 1_024;
 
 export interface KeepAlivePool {
   put: (origin: string, socket: Socket) => void;
-  /** One that is open still, given away. */
+  /** Removes and returns a connection that is still open. */
   take: (origin: string) => Socket | undefined;
 }
 

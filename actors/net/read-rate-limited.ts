@@ -1,18 +1,18 @@
-/** Reads a stream to its end, no faster than at its pace. */
+/** Reads a stream to its end, within a rate limit. */
 import type { Readable } from 'node:stream';
 import type { AwakeClock } from '../process/awake-clock.js';
 
 /**
- * How fast a hive is read: so much at once (what piled up while we were frozen must not be shown as news for a minute),
- * and so much a second for as long as it likes. One that sends more takes nothing from the others.
+ * How fast a hive is read: a burst (what piled up while this process was frozen must be read quickly, or it would show old
+ * values for a minute), and then a constant rate. A hive that sends more does not slow down the others.
  */
-const PACE = {
+const RATE = {
   bytes: { burst: 4 * 1024 * 1024, perS: 256 * 1024 },
   events: { burst: 4_000, perS: 200 },
 } as const;
 
 export interface RateLimitedReader {
-  /** Takes a chunk and says how many events were in it. What it throws ends the reading. */
+  /** Takes a chunk and returns how many events were in it. An error that it throws ends the reading. */
   take: (chunk: Buffer) => number;
   onHold: () => void;
   onRelease: () => void;
@@ -24,8 +24,8 @@ export function readRateLimited(
   clock: AwakeClock,
   { take, onHold, onRelease }: RateLimitedReader,
 ): Promise<void> {
-  const bytes = createBucket(clock, PACE.bytes);
-  const events = createBucket(clock, PACE.events);
+  const bytes = createBucket(clock, RATE.bytes);
+  const events = createBucket(clock, RATE.events);
   return new Promise((resolve, reject) => {
     let held: NodeJS.Timeout | undefined;
     body.on('data', (chunk: Buffer) => {
@@ -33,7 +33,7 @@ export function readRateLimited(
         const count = take(chunk);
         const waitMs = Math.max(bytes.take(chunk.length), events.take(count));
         if (waitMs === 0) return;
-        // Not reading fills the sender's buffers: it waits, and its own bound on slow readers takes hold.
+        // While we do not read, the sender's buffers fill up, and its own bound on slow readers applies.
         body.pause();
         onHold();
         held = setTimeout(() => {
@@ -53,7 +53,7 @@ export function readRateLimited(
   });
 }
 
-/** A token bucket: says how many ms to wait after taking `amount`; 0 while there is enough. */
+/** A token bucket: `take` returns how many ms to wait after taking `amount`; 0 while there is enough. */
 function createBucket(clock: AwakeClock, { burst, perS }: { burst: number; perS: number }) {
   let level: number = burst;
   let at = clock.now();

@@ -1,4 +1,4 @@
-/** Looks at the addresses of this machine every few seconds: no event of the system tells Node of a change. */
+/** Polls the addresses of this machine: Node has no event for a change of them. */
 import { networkInterfaces } from 'node:os';
 
 const EVERY_MS = 2_000;
@@ -10,7 +10,7 @@ export interface AddressChange {
   added: string[];
 }
 
-/** Without those of one link only: containers come and go with them. */
+/** Link-local addresses are ignored: containers come and go with them. */
 const isLinkLocal = (address: string): boolean => /^fe[89ab][0-9a-f]:/i.test(address);
 
 export interface WatchAddressesInput {

@@ -1,10 +1,10 @@
-/** Listens to how long a hive says nothing: counted by us, on a clock that stands still while we do. */
+/** Measures how long a hive sends nothing, on a clock that stops while this process is frozen. */
 import { INTERVAL_MS } from '../../wire/heartbeat.js';
 import type { AwakeClock } from '../process/awake-clock.js';
 
 export interface SilenceDeps {
   clock: AwakeClock;
-  /** How long silence makes a hive of this interval stale, and lost: the machines' own law. */
+  /** After how long without an event a hive with this interval is stale, and lost: decided in machines/. */
   silenceLimits: (intervalMs: number) => { staleMs: number; lostMs: number };
 }
 
@@ -14,26 +14,27 @@ export interface SilenceWatch {
   intervalMs: () => number;
   setInterval: (ms: number) => void;
   heard: () => void;
-  /** We stop listening for a while: what is not heard then is our doing. */
+  /** We stop reading for a while: that time does not count. */
   hold: () => void;
   release: () => void;
   stop: () => void;
 }
 
-/** Tells when silence reaches each limit, again and again past the second for as long as it lasts, and when it ends. */
+/** Calls `notify` when silence reaches each limit, repeatedly after the second one, and when it ends. */
 export function watchSilence(
   { clock, silenceLimits }: SilenceDeps,
-  tell: (event: SilenceEvent) => void,
-  intervalAtFirst: number = INTERVAL_MS.default,
+  notify: (event: SilenceEvent) => void,
+  initialIntervalMs: number = INTERVAL_MS.default,
 ): SilenceWatch {
-  let intervalMs = intervalAtFirst;
+  let intervalMs = initialIntervalMs;
   let heardAt = clock.now();
   let stale = false;
   let stopped = false;
   let timer: unknown;
 
-  // Armed for the limit and, since bytes only move `heardAt`, armed again for what is left: no timer is touched per event.
-  const arm = () => {
+  // Set for the next limit. An event only moves `heardAt`, and the timer is set again for the rest when it fires: no timer
+  // is touched per event.
+  const setTimer = () => {
     if (stopped) return;
     const { staleMs, lostMs } = silenceLimits(intervalMs);
     const ms = clock.now() - heardAt;
@@ -43,33 +44,33 @@ export function watchSilence(
   const expire = () => {
     const { staleMs, lostMs } = silenceLimits(intervalMs);
     const ms = clock.now() - heardAt;
-    arm();
+    setTimer();
     if (ms < staleMs || (stale && ms < lostMs)) return;
     stale = true;
-    tell({ type: 'silent', ms });
+    notify({ type: 'silent', ms });
   };
-  const rearm = () => {
+  const resetTimer = () => {
     clock.clearTimeout(timer);
-    arm();
+    setTimer();
   };
-  arm();
+  setTimer();
   return {
     intervalMs: () => intervalMs,
     setInterval: (ms: number) => {
       intervalMs = ms;
-      rearm();
+      resetTimer();
     },
     heard: () => {
       heardAt = clock.now();
       if (!stale) return;
       stale = false;
-      rearm();
-      tell({ type: 'heard' });
+      resetTimer();
+      notify({ type: 'heard' });
     },
     hold: () => clock.clearTimeout(timer),
     release: () => {
       heardAt = clock.now();
-      rearm();
+      resetTimer();
     },
     stop: () => {
       stopped = true;

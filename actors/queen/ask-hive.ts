@@ -13,8 +13,9 @@ import { knownParser } from '../../wire/schema.js';
 import { HEADER, PATH } from '../../wire/status.js';
 import { type Endpoint, urlTowards } from '../net/endpoint.js';
 import { PeerFailure } from '../net/failure.js';
-import { type Ask, ask, headerOf, type Outgoing } from '../net/http.js';
+import { type Ask, ask, type Outgoing } from '../net/http.js';
 import type { KeepAlivePool } from '../net/keep-alive-pool.js';
+import { headerOf } from '../net/response.js';
 
 /** Requests at once, the time to connect, and the time in all (docs/protocol.md, section 4.3). */
 const IN_FLIGHT_MAX = 256;

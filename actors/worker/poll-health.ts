@@ -7,7 +7,8 @@ import { HEADER, PATH } from '../../wire/status.js';
 import { normaliseUrl } from '../../wire/url.js';
 import type { ExpectedWorker } from '../../wire/worker.js';
 import { PeerFailure, peerFailure } from '../net/failure.js';
-import { type Ask, ask, headerOf, type Outgoing } from '../net/http.js';
+import { type Ask, ask, type Outgoing } from '../net/http.js';
+import { headerOf } from '../net/response.js';
 
 export interface PolledWorker {
   /** Null where any id is accepted. */

@@ -13,26 +13,26 @@ const interfaces = () => ({
   wg0: [info('fd00::7')],
 });
 
-const told = (endpoint: Partial<Endpoint>, localAddress: string) =>
+const urlFor = (endpoint: Partial<Endpoint>, localAddress: string) =>
   urlTowards({ ...wildcard, ...endpoint }, { localAddress }, interfaces);
 
 t.test(
   'where only IPv4 is listened on, a peer reached by IPv6 is told the IPv4 address of that interface',
   async (t) => {
-    t.equal(told({}, '192.168.1.7'), 'http://192.168.1.7:7835');
-    t.equal(told({}, '::ffff:192.168.1.7'), 'http://192.168.1.7:7835');
-    t.equal(told({}, '::1'), 'http://127.0.0.1:7835');
-    t.equal(told({}, '2001:db8::7'), 'http://192.168.1.7:7835');
-    t.equal(told({}, 'fe80::1%eth0'), 'http://192.168.1.7:7835');
+    t.equal(urlFor({}, '192.168.1.7'), 'http://192.168.1.7:7835');
+    t.equal(urlFor({}, '::ffff:192.168.1.7'), 'http://192.168.1.7:7835');
+    t.equal(urlFor({}, '::1'), 'http://127.0.0.1:7835');
+    t.equal(urlFor({}, '2001:db8::7'), 'http://192.168.1.7:7835');
+    t.equal(urlFor({}, 'fe80::1%eth0'), 'http://192.168.1.7:7835');
   },
 );
 
-t.test('where there is none, the announcement fails in words that say what to set', async (t) => {
-  t.throws(() => told({}, 'fd00::7'), { kind: 'not-allowed', message: /fd00::7.*--bind ::.*--advertise-url/ });
+t.test('where that interface has no IPv4 address, the error says which flag to set', async (t) => {
+  t.throws(() => urlFor({}, 'fd00::7'), { kind: 'not-allowed', message: /fd00::7.*--bind ::.*--advertise-url/ });
 });
 
-t.test('other processes are told as before', async (t) => {
-  t.equal(told({ address: '::' }, '2001:db8::7'), 'http://[2001:db8::7]:7835');
-  t.equal(told({ address: '10.0.0.1' }, '::1'), 'http://10.0.0.1:7835');
-  t.equal(told({ advertiseUrl: 'https://hive.example' }, 'fd00::7'), 'https://hive.example');
+t.test('a process that listens on IPv6, on one address, or with --advertise-url is not affected', async (t) => {
+  t.equal(urlFor({ address: '::' }, '2001:db8::7'), 'http://[2001:db8::7]:7835');
+  t.equal(urlFor({ address: '10.0.0.1' }, '::1'), 'http://10.0.0.1:7835');
+  t.equal(urlFor({ advertiseUrl: 'https://hive.example' }, 'fd00::7'), 'https://hive.example');
 });

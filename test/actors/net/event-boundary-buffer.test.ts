@@ -7,7 +7,7 @@ const STREAMS = [
   'data: a\r\rdata: b\r\r',
 ];
 
-t.test('however a stream is cut, what is passed on ends with an event, and nothing is lost', async (t) => {
+t.test('what is passed on ends with an event, however the stream is cut, and nothing is lost', async (t) => {
   for (const stream of STREAMS) {
     const bytes = Buffer.from(stream);
     for (let size = 1; size <= bytes.length; size += 1) {
@@ -23,7 +23,7 @@ t.test('however a stream is cut, what is passed on ends with an event, and nothi
   t.pass('all cuts');
 });
 
-t.test('what ends within an event is held, and given when the stream ends in order', async (t) => {
+t.test('an incomplete event is held back, and passed on when the stream ends in order', async (t) => {
   const events = createEventBoundaryBuffer();
   t.equal(events.take(Buffer.from('data: a\n\ndata: b'))?.toString(), 'data: a\n\n');
   t.equal(events.take(Buffer.from('c')), null);
@@ -31,7 +31,7 @@ t.test('what ends within an event is held, and given when the stream ends in ord
   t.equal(events.rest(), null);
 });
 
-t.test('an event without an end is not held for ever', async (t) => {
+t.test('an event without an end is passed on in pieces', async (t) => {
   const events = createEventBoundaryBuffer();
   let passed = 0;
   for (let i = 0; i < 100; i += 1) passed += events.take(Buffer.alloc(4096, 'x'))?.length ?? 0;

@@ -9,7 +9,7 @@ const URL = 'http://10.0.0.1:7835/capabilities';
 const FILES_MAX = 100_000;
 const OUTGOING = { token: null, ca: null, loopbackOnly: false, family: 0 } as const;
 
-t.test('what this process is short of is said as its own, and not as the peer’s', async (t) => {
+t.test('a shortage of this process is not reported as a failure of the peer', async (t) => {
   for (const code of ['EMFILE', 'ENFILE', 'ENOBUFS', 'EADDRNOTAVAIL']) {
     const failure = peerFailure(URL, Object.assign(new Error(code), { code }));
     t.match(failure, {
@@ -21,7 +21,7 @@ t.test('what this process is short of is said as its own, and not as the peer’
   t.match(peerFailure(URL, { code: 'ECONNREFUSED' }), { kind: 'refused', message: `${URL}: connection refused` });
 });
 
-t.test('a request without a descriptor left fails by that name', async (t) => {
+t.test('a request fails as `exhausted` when no file descriptor is left', async (t) => {
   const hive = await fakeHive(t);
   const taken: number[] = [];
   try {

@@ -32,7 +32,7 @@ const answer: http.RequestListener = (request, response) => {
   else response.setHeader('content-type', 'application/json').end('{"a":1}');
 };
 
-t.test('a stream goes over the connection that was kept for it', async (t) => {
+t.test('a stream uses the connection that was kept for it', async (t) => {
   const keep = createKeepAlivePool();
   const { url, connections } = await serve(t, answer);
   t.same((await ask(outgoing, `${url}/`, { trusted: false, keep })).body, { a: 1 });
@@ -41,7 +41,7 @@ t.test('a stream goes over the connection that was kept for it', async (t) => {
   stream.destroy();
 });
 
-t.test('a kept connection that the peer has closed costs nothing but another one', async (t) => {
+t.test('a kept connection that the peer has closed is replaced by a new one', async (t) => {
   const keep = createKeepAlivePool();
   const { url, connections, closeIdle } = await serve(t, answer);
   await ask(outgoing, `${url}/`, { trusted: false, keep });
@@ -51,7 +51,7 @@ t.test('a kept connection that the peer has closed costs nothing but another one
   stream.destroy();
 });
 
-t.test('a connection is kept once, and not for long', async (t) => {
+t.test('a kept connection is given away once, and closed after two seconds', async (t) => {
   const keep = createKeepAlivePool();
   const { url } = await serve(t, answer);
   await ask(outgoing, `${url}/`, { trusted: false, keep });
@@ -61,13 +61,13 @@ t.test('a connection is kept once, and not for long', async (t) => {
   kept?.destroy();
   await ask(outgoing, `${url}/`, { trusted: false, keep });
   const again = keep.take(url);
-  if (!again) return t.fail('nothing was kept');
+  if (!again) return t.fail('no connection was kept');
   keep.put(url, again);
   await waitFor('it to be closed', () => again.destroyed, { timeoutMs: 10_000 });
   t.equal(keep.take(url), undefined);
 });
 
-t.test('without a place to keep it the connection ends with the answer', async (t) => {
+t.test('without a pool the connection is closed after the answer', async (t) => {
   const { url, connections } = await serve(t, answer);
   await ask(outgoing, `${url}/`, { trusted: false });
   const stream = await openStream(outgoing, `${url}/stream`, { trusted: false });
@@ -75,7 +75,7 @@ t.test('without a place to keep it the connection ends with the answer', async (
   stream.destroy();
 });
 
-t.test('an exchange that is late, too large or broken off is named', async (t) => {
+t.test('a request that is late, too large, broken off or refused fails with that kind', async (t) => {
   const { url } = await serve(t, (request, response) => {
     if (request.url === '/late') return;
     if (request.url === '/large') return void response.end('x'.repeat(2 * 1024 * 1024));
@@ -93,7 +93,7 @@ t.test('an exchange that is late, too large or broken off is named', async (t) =
   t.equal(await kindOf(ask(outgoing, 'http://127.0.0.1:1/', { trusted: false })), 'refused');
 });
 
-t.test('an aborted exchange ends at once, whatever it was doing', async (t) => {
+t.test('an aborted request ends at once', async (t) => {
   let asked = 0;
   let closed = 0;
   const { url } = await serve(t, (_, response) => {
@@ -112,7 +112,7 @@ t.test('an aborted exchange ends at once, whatever it was doing', async (t) => {
   await t.rejects(ask(outgoing, `${url}/`, { trusted: false, signal: controller.signal }));
 });
 
-t.test('many exchanges that end with one signal are no leak of listeners', async (t) => {
+t.test('many requests with one signal cause no warning about listeners', async (t) => {
   const warnings: Error[] = [];
   const warn = (warning: Error) => warnings.push(warning);
   process.on('warning', warn);

@@ -3,7 +3,7 @@ import t from 'tap';
 import { type AddressChange, watchAddresses } from '../../../actors/net/watch-addresses.js';
 import { waitFor } from '../../helpers/wait.js';
 
-t.test('a change of the addresses of this machine is told, one of a single link is not', async (t) => {
+t.test('a change of the addresses of this machine is reported, one of a link-local address is not', async (t) => {
   let looked = 0;
   let addresses = ['127.0.0.1', '10.0.0.1', 'fe80::1'];
   const changes: AddressChange[] = [];
