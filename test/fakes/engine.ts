@@ -1,29 +1,29 @@
-/** An engine of somebody else's that speaks OpenAI's interface, and misbehaves as it is told. */
+/** A foreign engine with OpenAI's API, which answers and misbehaves as a test requires. */
 import type http from 'node:http';
 import type { Test } from 'tap';
 import { answer, bodyOf, type Served, serve } from './serve.js';
 
 export interface FakeEngine extends Served {
   models: string[];
-  /** How it answers everything but the list of models. */
+  /** Answers all requests except the list of models. */
   respond: (request: http.IncomingMessage, response: http.ServerResponse, body: unknown) => void;
   /** The body of the last request. */
-  // biome-ignore lint/suspicious/noExplicitAny: each test knows the shape it asks for
+  // biome-ignore lint/suspicious/noExplicitAny: each test knows the body that it sent
   body: any;
-  /** Requests whose caller left before they were answered. */
+  /** Requests whose client left before the answer was complete. */
   left: number;
 }
 
 export async function fakeEngine(t: Pick<Test, 'teardown'>, { key = '' } = {}): Promise<FakeEngine> {
   const state: Omit<FakeEngine, keyof Served> = {
     models: ['llama3.2:latest', 'other'],
-    respond: (_, response) => answer(response, 500, { error: 'the fake was not told what to say' }),
+    respond: (_, response) => answer(response, 500, { error: 'the test set no response' }),
     body: null,
     left: 0,
   };
   const served = await serve(t, {}, async (request, response, url) => {
     if (key !== '' && request.headers.authorization !== `Bearer ${key}`) {
-      answer(response, 401, { error: { message: 'no key, no answer' } });
+      answer(response, 401, { error: { message: 'no key' } });
     } else if (url.pathname === '/v1/models') {
       answer(response, 200, {
         object: 'list',

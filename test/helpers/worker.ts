@@ -1,4 +1,4 @@
-/** Real workers on the tiny model, one thread each. */
+/** Real workers with the tiny model, one thread each. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -10,10 +10,10 @@ import { run } from './jobs.js';
 import { type RbeeProcess, startProcess } from './process.js';
 import { waitFor } from './wait.js';
 
-/** Loading takes a second, and several where others use the cores. */
+/** Loading takes a second, and longer on a busy machine. */
 const LOADING_MS_MAX = 60_000;
 
-/** A model file that lasts as long as the test. */
+/** A model file that is removed after the test. */
 export function tinyModel(t: Pick<Test, 'teardown'>, options: TinyOptions = {}, name = 'tiny.gguf'): string {
   const dir = mkdtempSync(path.join(tmpdir(), 'rbee-model-'));
   t.teardown(() => rmSync(dir, { recursive: true, force: true }));
@@ -26,7 +26,7 @@ export interface WorkerOptions {
   env?: Record<string, string>;
 }
 
-/** Starts a worker and resolves as soon as it listens: its model is not loaded then. */
+/** Starts a worker and resolves as soon as it listens, before its model is loaded. */
 export function startWorker(t: Pick<Test, 'teardown'>, { model, args = [], env = {} }: WorkerOptions) {
   const threads = args.includes('--engine-url') ? [] : ['--threads', '1'];
   return startProcess(t, { name: 'worker', args: ['--model', model, ...threads, ...args], env });
@@ -45,7 +45,7 @@ export async function isReady(url: string): Promise<void> {
   });
 }
 
-/** The official client, without the retries that would hide what a worker says. */
+/** OpenAI's client, without the retries that would hide errors of the worker. */
 export function clientOf({ url }: { url: string }, apiKey = 'none'): OpenAI {
   return new OpenAI({ baseURL: `${url}/v1`, apiKey, maxRetries: 0 });
 }
@@ -60,7 +60,7 @@ export async function metric(url: string, name: string): Promise<number> {
   return Number(line.slice(name.length + 1));
 }
 
-/** Has a hive spawn a worker, asked there or through a queen; it ends with the test, whatever became of the hive. */
+/** Makes a hive spawn a worker, directly or through a queen. The worker ends with the test, also when the hive does not. */
 export async function spawnWorker(
   t: Pick<Test, 'teardown'>,
   { url }: { url: string },
@@ -74,11 +74,11 @@ export async function spawnWorker(
   return spawned.payload;
 }
 
-/** A hive that is killed leaves its workers: not so a test. */
+/** Ends a worker that its hive may have left behind. */
 export function endGroup(pid: number): void {
   try {
     process.kill(-pid, 'SIGKILL');
   } catch {
-    // It is gone.
+    // It has ended.
   }
 }

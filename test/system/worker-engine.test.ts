@@ -1,4 +1,4 @@
-/** A worker before an engine that runs already: everything passes through, and what goes wrong is said in clear words. */
+/** A worker in front of an engine elsewhere: requests and answers pass through, and failures become clear errors. */
 import type http from 'node:http';
 import { connect } from 'node:net';
 import OpenAI from 'openai';
@@ -20,7 +20,7 @@ async function before(t: Test, engine: FakeEngine, args: string[] = [], env: Rec
   });
 }
 
-t.test('what a real engine answers comes through unchanged', async (t) => {
+t.test('the answers of a real engine pass through unchanged', async (t) => {
   const engine = await startReadyWorker(t, { model: tinyModel(t) });
   const worker = await startReadyWorker(t, { model: 'tiny', args: ['--engine-url', `${engine.url}/v1`] });
   const client = clientOf(worker);
@@ -56,7 +56,7 @@ t.test('what a real engine answers comes through unchanged', async (t) => {
   t.match((await getJson(`${worker.url}/info`)).body, { model_id: 'tiny', implementation: 'openai', device: null });
 });
 
-t.test('fields that only the engine knows reach it, under its own name for the model', async (t) => {
+t.test('unknown fields reach the engine, with its own name of the model', async (t) => {
   const engine = await fakeEngine(t);
   const worker = await before(t, engine);
   engine.respond = (_, response) =>
@@ -74,24 +74,24 @@ t.test('fields that only the engine knows reach it, under its own name for the m
   t.equal(other.status, 404, 'a worker has one model, whatever else its engine has');
 });
 
-t.test('each piece of a stream is passed on when it comes, not when the stream ends', async (t) => {
+t.test('each piece of a stream is passed on as soon as it comes', async (t) => {
   const engine = await fakeEngine(t);
   const worker = await before(t, engine);
-  let sayMore = (_: string) => {};
+  let sendMore = (_: string) => {};
   engine.respond = (_, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     response.write(chunkLine('one'));
-    sayMore = (text) => response.end(`${chunkLine(text)}data: [DONE]\n\n`);
+    sendMore = (text) => response.end(`${chunkLine(text)}data: [DONE]\n\n`);
   };
   const stream = await clientOf(worker).chat.completions.create({ ...ASK, stream: true });
   const reading = stream[Symbol.asyncIterator]();
   t.equal((await reading.next()).value?.choices[0]?.delta.content, 'one');
-  sayMore('two');
+  sendMore('two');
   t.equal((await reading.next()).value?.choices[0]?.delta.content, 'two');
   t.equal((await reading.next()).done, true);
 });
 
-t.test('a caller that leaves is gone for the engine too, in a stream and before an answer', async (t) => {
+t.test('the engine’s request is aborted when the client leaves, during a stream and before an answer', async (t) => {
   const engine = await fakeEngine(t);
   const worker = await before(t, engine);
   engine.respond = (_, response, body) => {
@@ -103,24 +103,24 @@ t.test('a caller that leaves is gone for the engine too, in a stream and before 
   const stream = await client.chat.completions.create({ ...ASK, stream: true });
   await stream[Symbol.asyncIterator]().next();
   stream.controller.abort();
-  await waitFor('the engine to see it', () => engine.left === 1);
+  await waitFor('the engine to notice', () => engine.left === 1);
   const leave = new AbortController();
   const whole = client.chat.completions.create(ASK, { signal: leave.signal }).catch((error: unknown) => error);
   await waitFor('it to be asked', async () => (await metric(worker.url, 'rbee_worker_requests_running')) === 1);
   leave.abort();
   t.ok((await whole) instanceof OpenAI.APIUserAbortError);
-  await waitFor('the engine to see it', () => engine.left === 2);
-  await waitFor('the place to be free', async () => (await metric(worker.url, 'rbee_worker_requests_running')) === 0);
+  await waitFor('the engine to notice', () => engine.left === 2);
+  await waitFor('the slot to be free', async () => (await metric(worker.url, 'rbee_worker_requests_running')) === 0);
 });
 
-t.test('callers that leave at the moment when the answer begins leave no place taken', async (t) => {
+t.test('clients that leave at the moment when the answer begins leave no slot taken', async (t) => {
   const engine = await fakeEngine(t);
   const slots = 4;
   const worker = await before(t, engine, ['--slots', String(slots)]);
   const port = Number(new URL(worker.url).port);
   const leaving: (() => void)[] = [];
   engine.respond = (_, response) => {
-    // Of those that wait for their answer one leaves, in one of the ways in which callers do.
+    // One of the waiting clients leaves, in one of several ways.
     leaving.shift()?.();
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     response.end(`${chunkLine('one')}data: [DONE]\n\n`);
@@ -140,18 +140,18 @@ t.test('callers that leave at the moment when the answer begins leave no place t
   const ways = ['reset', 'ends', 'behind another'] as const;
   for (let round = 0; round < 40; round += 1) {
     const clients = Array.from({ length: 12 }, (_, i) => client(ways[i % ways.length] ?? 'reset'));
-    // Who is still waiting when all were asked leaves too.
+    // Those that still wait when all requests were sent leave too.
     const rest = setInterval(() => leaving.splice(0).forEach((leave) => void leave()), 50);
     await Promise.all(clients);
     clearInterval(rest);
   }
-  await waitFor('all places to be free', async () => (await metric(worker.url, 'rbee_worker_requests_running')) === 0);
+  await waitFor('all slots to be free', async () => (await metric(worker.url, 'rbee_worker_requests_running')) === 0);
   engine.respond = (_, response) => answer(response, 200, { choices: [] });
   const asked = Array.from({ length: slots }, () => postJson(`${worker.url}/v1/chat/completions`, ASK));
   for (const { status } of await Promise.all(asked)) t.equal(status, 200);
 });
 
-t.test('a reader that does not read holds up the engine, and not the memory of the worker', async (t) => {
+t.test('a client that does not read holds up the engine, and costs the worker no memory', async (t) => {
   const engine = await fakeEngine(t);
   const worker = await before(t, engine);
   const line = chunkLine('x'.repeat(64 * 1024));
@@ -191,10 +191,10 @@ t.test('a reader that does not read holds up the engine, and not the memory of t
   t.ok(written < enough, `${written} bytes were taken from the engine`);
   let read = 0;
   for await (const chunk of response.body ?? []) read += (chunk as Uint8Array).length;
-  t.ok(read > enough, 'all of it comes when the reader reads');
+  t.ok(read > enough, 'all of it arrives once the client reads');
 });
 
-t.test('errors of the engine are told in OpenAI’s shape, whatever shape they had', async (t) => {
+t.test('errors of the engine are passed on in OpenAI’s format, whatever format they had', async (t) => {
   const engine = await fakeEngine(t);
   const worker = await before(t, engine);
   const ask = () => postJson(`${worker.url}/v1/chat/completions`, ASK);
@@ -243,11 +243,11 @@ t.test('errors of the engine are told in OpenAI’s shape, whatever shape they h
   const error = await (async () => {
     for await (const { choices } of stream) t.equal(choices[0]?.delta.content, 'one');
   })().catch((error: unknown) => error);
-  t.ok(error instanceof OpenAI.APIError, 'a stream that is cut ends with an error');
+  t.ok(error instanceof OpenAI.APIError, 'a stream that breaks off ends with an error');
   t.match(error, { code: 'engine_broken' });
 });
 
-t.test('a stream that is empty, no JSON, or ends without [DONE] is told as an error', async (t) => {
+t.test('a stream that is empty, not JSON, or ends without [DONE] becomes an error', async (t) => {
   const engine = await fakeEngine(t);
   const worker = await before(t, engine);
   const ask = (path: string, body: object) =>
@@ -283,10 +283,10 @@ t.test('a stream that is empty, no JSON, or ends without [DONE] is told as an er
     response.end(`${chunkLine('one')}data: {"error":{"message":"out of memory"}}\n\n`);
   };
   const told = await (await ask('/v1/chat/completions', ASK)).text();
-  t.equal(told.split('"error"').length - 1, 1, 'what the engine said of it is enough');
+  t.equal(told.split('"error"').length - 1, 1, 'the error of the engine is not followed by another');
 });
 
-t.test('a whole answer that is none of a model is told as an error', async (t) => {
+t.test('a body that is not the answer of a model becomes an error', async (t) => {
   const engine = await fakeEngine(t);
   const worker = await before(t, engine);
   for (const whole of ['', 'oops', 'null', '[]', '{}', '{"error":{"message":"out of memory"}}']) {
@@ -300,7 +300,7 @@ t.test('a whole answer that is none of a model is told as an error', async (t) =
   }
 });
 
-t.test('an engine that is not there yet, goes away and comes back', async (t) => {
+t.test('an engine that starts late, stops and comes back', async (t) => {
   const engine = await fakeEngine(t);
   await engine.close();
   const worker = await startWorker(t, { model: 'llama3.2', args: ['--engine-url', engine.url] });
@@ -320,7 +320,7 @@ t.test('an engine that is not there yet, goes away and comes back', async (t) =>
 
   engine.models = ['other'];
   await waitFor(
-    'it to miss the model',
+    'the model to be missing',
     async () => /has no model llama3.2; it has other/.test((await health()).body.detail ?? ''),
     {
       timeoutMs: 30_000,
@@ -331,10 +331,10 @@ t.test('an engine that is not there yet, goes away and comes back', async (t) =>
   t.match((await getJson(`${worker.url}/health`)).status, 200);
 });
 
-t.test('its key comes from the environment, goes to the engine only, and stands in no log', async (t) => {
+t.test('the key of the engine comes from the environment, goes to the engine only, and is in no log', async (t) => {
   const engine = await fakeEngine(t, { key: 'sk-engine' });
   const keyless = await startWorker(t, { model: 'llama3.2', args: ['--engine-url', engine.url] });
-  await waitFor('it to say so', async () =>
+  await waitFor('the reason', async () =>
     /RBEE_ENGINE_API_KEY/.test((await getJson(`${keyless.url}/health`)).body.detail),
   );
   const worker = await before(t, engine, ['--log-level', 'debug'], {
@@ -343,7 +343,7 @@ t.test('its key comes from the environment, goes to the engine only, and stands 
   });
   engine.respond = (request, response) => answer(response, 200, { choices: [], told: request.headers });
   const { body } = await postJson(`${worker.url}/v1/chat/completions`, ASK, { authorization: 'Bearer ours' });
-  t.equal(body.told.authorization, 'Bearer sk-engine', 'not the caller’s token');
+  t.equal(body.told.authorization, 'Bearer sk-engine', 'not the client’s token');
   t.notMatch(worker.stderr() + worker.stdout(), /sk-engine/);
   const { body: machines } = await getJson(`${worker.url}/v1/machines`, { authorization: 'Bearer ours' });
   t.notMatch(JSON.stringify(machines), /sk-engine/);

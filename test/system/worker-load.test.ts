@@ -1,4 +1,4 @@
-/** A worker with more to do than it can at once, callers that leave, and its end in the midst of it. */
+/** A worker with more requests than slots, clients that leave, and its shutdown under load. */
 import OpenAI from 'openai';
 import t from 'tap';
 import { SENTENCE } from '../../cli/tiny-gguf.js';
@@ -6,14 +6,14 @@ import { getJson, postJson } from '../helpers/http.js';
 import { waitFor } from '../helpers/wait.js';
 import { clientOf, metric, startReadyWorker, tinyModel } from '../helpers/worker.js';
 
-/** It recites for as long as nobody stops it, or as its context lasts. */
+/** It generates until it is stopped, or its context is full. */
 const endless = tinyModel(t, { endless: true, contextTokens: 1_000_000 }, 'endless.gguf');
 const ENDLESS = ['--context', '200000', '--slots', '2'];
 const ASK = { model: 'endless', messages: [{ role: 'user' as const, content: 'Go on' }], temperature: 0 };
 
 const running = (url: string) => metric(url, 'rbee_worker_requests_running');
 
-t.test('several are answered at the same time, each whole', async (t) => {
+t.test('several requests are answered at once, each completely', async (t) => {
   const worker = await startReadyWorker(t, { model: tinyModel(t), args: ['--slots', '3'] });
   const client = clientOf(worker);
   const answers = await Promise.all(
@@ -27,10 +27,10 @@ t.test('several are answered at the same time, each whole', async (t) => {
   );
   for (const { choices } of answers) t.equal(choices[0]?.message.content, SENTENCE);
   const prompts = answers.map(({ usage }) => usage?.prompt_tokens ?? 0);
-  t.equal(new Set(prompts).size, 12, 'each has the count of its own prompt');
+  t.equal(new Set(prompts).size, 12, 'each counts its own prompt');
 });
 
-t.test('a caller that leaves stops the engine, and the place is free for the next', async (t) => {
+t.test('a client that leaves stops the engine, and its slot is free for the next request', async (t) => {
   const worker = await startReadyWorker(t, { model: endless, args: ENDLESS });
   const client = clientOf(worker);
   const leave = new AbortController();
@@ -46,16 +46,20 @@ t.test('a caller that leaves stops the engine, and the place is free for the nex
   await waitFor('the third to wait', async () => (await metric(worker.url, 'rbee_worker_requests_waiting')) === 1);
   leave.abort();
   const answer = await third;
-  t.equal(answer.choices[0]?.message.content, 'Hello ! I', 'who waited is answered');
+  t.equal(answer.choices[0]?.message.content, 'Hello ! I', 'the waiting request is answered');
   await waitFor('the engine to stop', async () => (await running(worker.url)) === 0);
   t.match((await getJson(`${worker.url}/metrics`)).body, /requests_total\{outcome="left"\} 2/);
   const generated = await metric(worker.url, 'rbee_worker_completion_tokens_total');
-  t.ok(generated < 2 * 199_000, 'they did not run to their end');
+  t.ok(generated < 2 * 199_000, 'they were not generated to their end');
   await clientOf(worker).chat.completions.create({ ...ASK, max_tokens: 2 });
-  t.equal((await metric(worker.url, 'rbee_worker_completion_tokens_total')) - generated, 2, 'nothing went on behind');
+  t.equal(
+    (await metric(worker.url, 'rbee_worker_completion_tokens_total')) - generated,
+    2,
+    'nothing else was generated',
+  );
   t.equal((await getJson(`${worker.url}/info`)).body.status, 'ready');
 
-  // One that leaves while it waits gives up its place in the queue, and one without a stream stops the engine too.
+  // A client without a stream that leaves stops the engine too.
   const alone = new AbortController();
   const whole = client.chat.completions.create(ASK, { signal: alone.signal }).catch((error: unknown) => error);
   await waitFor('it to be answered', async () => (await running(worker.url)) === 1);
@@ -64,12 +68,12 @@ t.test('a caller that leaves stops the engine, and the place is free for the nex
   await waitFor('the engine to stop', async () => (await running(worker.url)) === 0);
 });
 
-/** Its prompts take seconds: wide, and of many tokens. */
+/** A wide model: reading a long prompt takes seconds. */
 const SLOW = { endless: true, contextTokens: 1_000_000, width: 768 };
 const longPrompt = (word: string, words: number) => ` ${word}`.repeat(words);
 
 t.test(
-  'while a long prompt is read others get their tokens, and one that is abandoned is not read to its end',
+  'other answers continue while a long prompt is read, and an abandoned prompt is not read to its end',
   async (t) => {
     const model = tinyModel(t, SLOW, 'slow.gguf');
     const worker = await startReadyWorker(t, { model, args: ['--context', '20000', '--slots', '2'] });
@@ -97,25 +101,25 @@ t.test(
     const words = 6_000;
     const long = await ask(longPrompt('model', words), ending.signal, 1);
     await long.text();
-    t.ok(pieces - before > 8, `${pieces - before} tokens for another while a long prompt was read`);
+    t.ok(pieces - before > 8, `${pieces - before} tokens of another answer while a long prompt was read`);
 
     const cached = () => metric(worker.url, 'rbee_worker_cached_prompt_tokens_total');
     const leave = new AbortController();
     const abandoned = longPrompt('tests', words);
     const left = ask(abandoned, leave.signal, 1).catch(() => {});
-    await waitFor('it to be begun', async () => (await running(worker.url)) === 2);
+    await waitFor('it to begin', async () => (await running(worker.url)) === 2);
     leave.abort();
     await left;
-    await waitFor('its place to be free', async () => (await running(worker.url)) === 1, { timeoutMs: 60_000 });
+    await waitFor('its slot to be free', async () => (await running(worker.url)) === 1, { timeoutMs: 60_000 });
     const known = await cached();
     await (await ask(abandoned, ending.signal, 1)).text();
-    t.ok((await cached()) - known < words / 2, 'what was abandoned was not read to its end');
+    t.ok((await cached()) - known < words / 2, 'the abandoned prompt was not read to its end');
     ending.abort();
     await reading;
   },
 );
 
-t.test('a conversation goes on where it was read already, whoever was answered last', async (t) => {
+t.test('a conversation continues on the sequence that holds its prefix, in any order of requests', async (t) => {
   const worker = await startReadyWorker(t, { model: tinyModel(t, { contextTokens: 4096 }), args: ['--slots', '3'] });
   const ask = (prompt: string) =>
     postJson(`${worker.url}/v1/completions`, { prompt, temperature: 0, max_tokens: 1 }).then(({ body }) => body.usage);
@@ -125,7 +129,7 @@ t.test('a conversation goes on where it was read already, whoever was answered l
   for (const topic of [0, 2, 1, 0, 1].map((i) => topics[i] ?? '')) {
     const before = await cached();
     const { prompt_tokens } = await ask(`${topic} is this`);
-    t.ok((await cached()) - before >= 300, `of ${prompt_tokens} tokens most were read before`);
+    t.ok((await cached()) - before >= 300, `most of ${prompt_tokens} tokens were reused`);
   }
 });
 
@@ -152,7 +156,7 @@ t.test('beyond what may wait it refuses at once, and says when to try again', as
   t.equal(await metric(worker.url, 'rbee_worker_requests_waiting'), 0);
 });
 
-t.test('SIGTERM ends it in order: who is being answered gets a word about it', async (t) => {
+t.test('SIGTERM ends it in order: answers in progress end with the reason', async (t) => {
   const worker = await startReadyWorker(t, { model: endless, args: [...ENDLESS, '--grace', '0s'] });
   const client = clientOf(worker);
   const stream = await client.chat.completions.create({ ...ASK, stream: true });

@@ -1,4 +1,4 @@
-/** How a worker begins: its port, its name, its model — and what it says when it cannot. */
+/** The start of a worker: its port, its name, its model, and its errors when it cannot start. */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
@@ -9,8 +9,8 @@ import { StartFailed, startProcess } from '../helpers/process.js';
 import { waitFor } from '../helpers/wait.js';
 import { isReady, startReadyWorker, startWorker, tinyModel } from '../helpers/worker.js';
 
-/** Runs a worker that cannot go on, and gives its last words. */
-async function lastWords(t: Test, model: string, args: string[] = [], env: Record<string, string> = {}) {
+/** Runs a worker that cannot start, and returns its exit and its stderr. */
+async function failedStart(t: Test, model: string, args: string[] = [], env: Record<string, string> = {}) {
   try {
     const worker = await startWorker(t, { model, args, env });
     const ended = () => worker.child.exitCode !== null || worker.child.signalCode !== null;
@@ -22,7 +22,7 @@ async function lastWords(t: Test, model: string, args: string[] = [], env: Recor
   }
 }
 
-t.test('without --port each takes the first port that is free, and is named after it', async (t) => {
+t.test('without --port each takes the first free port, and is named after it', async (t) => {
   const model = tinyModel(t);
   const stateDir = t.testdir();
   const start = () =>
@@ -35,12 +35,12 @@ t.test('without --port each takes the first port that is free, and is named afte
   const first = await start();
   const [second, third] = await Promise.all([start(), start()]);
   const ports = [first, second, third].map(({ url }) => Number(new URL(url).port));
-  t.equal(new Set(ports).size, 3, 'nobody got the port of another');
+  t.equal(new Set(ports).size, 3, 'each has a port of its own');
   for (const port of ports) t.ok(port >= 8080 && port <= 8200, `${port} is in the range`);
   t.equal(first.id, `worker-llm-${ports[0]}@gpu-0`);
 });
 
-t.test('two of one name do not run at once', async (t) => {
+t.test('two workers of one name do not run at once', async (t) => {
   const model = tinyModel(t);
   const stateDir = t.testdir();
   const args = ['--model', model, '--threads', '1', '--worker-id', 'worker-llm-1@a'];
@@ -50,7 +50,7 @@ t.test('two of one name do not run at once', async (t) => {
   t.match((error as StartFailed).stderr, /worker worker-llm-1@a runs already/);
 });
 
-t.test('wrong usage is told in a sentence, exit code 2', async (t) => {
+t.test('wrong usage ends it with one sentence and exit code 2', async (t) => {
   const cases: [args: string[], words: RegExp][] = [
     [[], /--model/],
     [['--model', 'a.gguf', '--engine', 'vllm'], /llama, openai/],
@@ -71,7 +71,7 @@ t.test('wrong usage is told in a sentence, exit code 2', async (t) => {
   }
 });
 
-t.test('a model that cannot be loaded ends it with exit code 2, and words about what to do', async (t) => {
+t.test('a model that cannot be loaded ends it with exit code 2 and a remedy', async (t) => {
   const dir = t.testdir({ 'no.gguf': 'this is no model' });
   const cut = path.join(dir, 'cut.gguf');
   writeFileSync(cut, tinyGguf().subarray(0, 200_000));
@@ -82,40 +82,40 @@ t.test('a model that cannot be loaded ends it with exit code 2, and words about 
     [cut, /cannot be loaded: .* Is it a whole GGUF file/],
   ];
   for (const [model, words] of cases) {
-    const { code, stderr } = await lastWords(t, model);
+    const { code, stderr } = await failedStart(t, model);
     t.equal(code, 2, model);
     t.match(stderr, words);
-    t.notMatch(stderr, /\n\s+at /, 'and no stack');
+    t.notMatch(stderr, /\n\s+at /, 'no stack trace');
   }
 });
 
-t.test('a context that memory cannot hold is told with what would fit', async (t) => {
+t.test('a context that memory cannot hold is refused with a smaller one as remedy', async (t) => {
   const model = tinyModel(t, { contextTokens: 2_000_000_000, width: 1024 });
-  const { code, stderr } = await lastWords(t, model, ['--context', '9000000', '--slots', '256']);
+  const { code, stderr } = await failedStart(t, model, ['--context', '9000000', '--slots', '256']);
   t.equal(code, 2);
   t.match(stderr, /not enough memory for .*Try a --context below 9000000, --slots 128, --kv-type q8_0/);
 });
 
-t.test('a context that the model cannot have in fewer bits is told', async (t) => {
-  const { code, stderr } = await lastWords(t, tinyModel(t), ['--kv-type', 'q8_0']);
+t.test('a quantised context that the model does not support is refused', async (t) => {
+  const { code, stderr } = await failedStart(t, tinyModel(t), ['--kv-type', 'q8_0']);
   t.equal(code, 2);
   t.match(stderr, /heads of this model are 16 wide: --kv-type q8_0 wants a multiple of 32/);
 });
 
-t.test('a kind of GPU that is not here is told, with what to do', async (t) => {
+t.test('a kind of GPU that this machine does not have is refused with a remedy', async (t) => {
   const other = process.platform === 'darwin' ? 'cuda' : 'metal';
-  const { code, stderr } = await lastWords(t, tinyModel(t), ['--worker-type', other]);
+  const { code, stderr } = await failedStart(t, tinyModel(t), ['--worker-type', other]);
   t.equal(code, 2);
   t.match(stderr, /no build of llama\.cpp for (cuda|metal): .*choose the worker type cpu/);
 });
 
-t.test('without node-llama-cpp it says how to install it, and what else there is', async (t) => {
+t.test('without node-llama-cpp the error names how to install it, and the alternative', async (t) => {
   const hook = `export const resolve = (name, context, next) => {
     if (name !== 'node-llama-cpp') return next(name, context);
     throw Object.assign(new Error("Cannot find package 'node-llama-cpp'"), { code: 'ERR_MODULE_NOT_FOUND' });
   };`;
   const register = `import { register } from 'node:module'; register(${JSON.stringify(`data:text/javascript,${encodeURIComponent(hook)}`)});`;
-  const { code, stderr } = await lastWords(t, tinyModel(t), [], {
+  const { code, stderr } = await failedStart(t, tinyModel(t), [], {
     NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(register)}`,
   });
   t.equal(code, 2);
@@ -164,15 +164,15 @@ t.test('an hf: model is downloaded once, with progress in /health, and then answ
   await hub.close();
   const again = await startWorker(t, { model, env });
   await isReady(again.url);
-  t.pass('the second time it is there already');
+  t.pass('the second start uses the downloaded file');
   const models = path.join(home, '.node-llama-cpp', 'models');
   const [kept = ''] = readdirSync(models).filter((name) => name.endsWith('.gguf'));
   t.ok(readFileSync(path.join(models, kept)).equals(file));
 });
 
-t.test('a model that the network does not have ends it with the reason', async (t) => {
+t.test('a model that cannot be downloaded ends it with the reason', async (t) => {
   const hub = await serve(t, {}, (_, response) => void response.writeHead(404).end());
-  const { code, stderr } = await lastWords(t, 'hf:somebody/tiny:Q4_K_M', [], {
+  const { code, stderr } = await failedStart(t, 'hf:somebody/tiny:Q4_K_M', [], {
     HF_ENDPOINT: hub.url,
     HOME: t.testdir(),
   });
@@ -180,13 +180,13 @@ t.test('a model that the network does not have ends it with the reason', async (
   t.match(stderr, /hf:somebody\/tiny:Q4_K_M cannot be fetched: .*Is the network there/);
 });
 
-t.test('it can be ended while its model is loaded', async (t) => {
+t.test('it can be stopped while its model loads', async (t) => {
   const worker = await startWorker(t, { model: tinyModel(t) });
   t.equal((await getJson(`${worker.url}/health`)).status, 503);
   t.strictSame(await worker.kill('SIGTERM'), { code: 0, signal: null });
 });
 
-t.test('every flag has a variable', async (t) => {
+t.test('every flag has an environment variable', async (t) => {
   const worker = await startReadyWorker(t, {
     model: tinyModel(t, { width: 128 }),
     env: {
@@ -212,11 +212,11 @@ t.test('every flag has a variable', async (t) => {
   });
 });
 
-t.test('a worker says how many tokens a request may have, and how many requests it answers at once', async (t) => {
+t.test('/info shows the tokens of a request, and the requests at once', async (t) => {
   const model = tinyModel(t, { contextTokens: 20_000, width: 128 });
   const info = async (args: string[]) =>
     (await getJson(`${(await startReadyWorker(t, { model, args })).url}/info`)).body;
-  t.match(await info([]), { context: 8192, slots: 4 }, 'without being told');
+  t.match(await info([]), { context: 8192, slots: 4 }, 'by default');
   const args = ['--context', '16384', '--slots', '2', '--kv-type', 'q4_0', '--gpu-layers', '0'];
-  t.match(await info(args), { context: 16384, slots: 2 }, 'the usual context is no limit');
+  t.match(await info(args), { context: 16384, slots: 2 }, 'the default context is no limit');
 });

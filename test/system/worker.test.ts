@@ -1,4 +1,4 @@
-/** A worker that runs a model itself: real inference, asked by OpenAI's own client and by hand. */
+/** A worker that runs a model in its own process: real inference, requested by OpenAI's client and by plain HTTP. */
 import OpenAI from 'openai';
 import t from 'tap';
 import { isProof, newChallenge } from '../../actors/worker/worker-proof.js';
@@ -20,7 +20,7 @@ await isReady(worker.url);
 const client = clientOf(worker);
 const ASK = { model: 'tiny', messages: [{ role: 'user' as const, content: 'Who are you?' }] };
 
-t.test('it listens before its model is loaded, and says so until it can answer', async (t) => {
+t.test('it listens before its model is loaded, and answers 503 until then', async (t) => {
   t.equal(early.status, 503);
   t.ok(Number(early.headers.get('retry-after')) >= 1);
   t.match(early.headers.get('content-type'), /application\/problem\+json/);
@@ -30,10 +30,10 @@ t.test('it listens before its model is loaded, and says so until it can answer',
   t.match(refusedEarly.body, { error: { code: 'model_not_ready', type: 'server_error' } });
   t.match(await getJson(`${worker.url}/health`), { status: 200, body: 'ok' });
   const { headers } = await fetch(`${worker.url}/health`);
-  t.equal(headers.get('rbee-worker'), 'worker-llm-1@gpu-0', 'ports are reused: it says whose health that is');
+  t.equal(headers.get('rbee-worker'), 'worker-llm-1@gpu-0', 'it names itself, because ports are reused');
 });
 
-t.test('it says what it is, where it is reached, and what it can', async (t) => {
+t.test('it describes itself, its URL and its capabilities', async (t) => {
   const { body: info } = await getJson(`${worker.url}/info`);
   t.strictSame(
     { ...info, version: null },
@@ -69,7 +69,7 @@ t.test('it says what it is, where it is reached, and what it can', async (t) => 
   for (const path of ['/v1/infer', '/v1/chat/completions', '/v1/embeddings', '/capabilities']) t.ok(paths[path], path);
 });
 
-t.test('it proves by the key of this run that it is this worker, before its model is loaded too', async (t) => {
+t.test('it proves its identity by the key of this run, also before its model is loaded', async (t) => {
   const { id, key } = JSON.parse(worker.stdout().split('\n', 1)[0] as string);
   t.equal(key, (await getJson(`${worker.url}/info`)).body.key);
   t.equal(key, infoEarly.body.key);
@@ -81,7 +81,7 @@ t.test('it proves by the key of this run that it is this worker, before its mode
   }
 });
 
-t.test('a chat is answered with true counts and a true reason', async (t) => {
+t.test('a chat is answered with exact token counts and the right finish reason', async (t) => {
   const chat = await client.chat.completions.create({ ...ASK, temperature: 0 });
   t.equal(chat.object, 'chat.completion');
   t.equal(chat.model, 'tiny');
@@ -94,20 +94,24 @@ t.test('a chat is answered with true counts and a true reason', async (t) => {
   t.ok((longer.usage?.prompt_tokens ?? 0) > (chat.usage?.prompt_tokens ?? 0), 'a longer prompt has more tokens');
   t.equal(chat.usage?.total_tokens, (chat.usage?.prompt_tokens ?? 0) + SENTENCE_TOKENS);
   const again = await client.chat.completions.create({ ...ASK, temperature: 0 });
-  t.strictSame(again.usage, chat.usage, 'what is cached of a prompt counts all the same');
+  t.strictSame(again.usage, chat.usage, 'cached tokens of a prompt count too');
 });
 
-t.test('max_tokens ends an answer for its length, a stop word for itself', async (t) => {
+t.test('max_tokens ends an answer with length, a stop sequence with stop', async (t) => {
   const short = await client.chat.completions.create({ ...ASK, temperature: 0, max_tokens: 4 });
   t.match(short.choices[0], { message: { content: 'Hello ! I am' }, finish_reason: 'length' });
   t.equal(short.usage?.completion_tokens, 4);
   const newer = await client.chat.completions.create({ ...ASK, temperature: 0, max_completion_tokens: 2 });
   t.equal(newer.choices[0]?.message.content, 'Hello !');
-  const stopped = await client.chat.completions.create({ ...ASK, temperature: 0, stop: [' tests', 'never said'] });
+  const stopped = await client.chat.completions.create({
+    ...ASK,
+    temperature: 0,
+    stop: [' tests', 'not in the answer'],
+  });
   t.match(stopped.choices[0], { message: { content: 'Hello ! I am a tiny model made for' }, finish_reason: 'stop' });
 });
 
-t.test('a streamed chat comes in pieces, and ends with its usage when that is asked for', async (t) => {
+t.test('a streamed chat comes in pieces, and ends with its usage if that was requested', async (t) => {
   const stream = await client.chat.completions.create({
     ...ASK,
     temperature: 0,
@@ -119,7 +123,7 @@ t.test('a streamed chat comes in pieces, and ends with its usage when that is as
   const text = chunks.map(({ choices }) => choices[0]?.delta.content ?? '').join('');
   t.equal(text, SENTENCE);
   t.equal(chunks[0]?.choices[0]?.delta.role, 'assistant');
-  t.ok(chunks.length > 10, 'a piece a token');
+  t.ok(chunks.length > 10, 'one piece for each token');
   t.equal(new Set(chunks.map(({ id }) => id)).size, 1, 'one id');
   t.strictSame(
     chunks.flatMap(({ choices }) => choices[0]?.finish_reason ?? []),
@@ -128,15 +132,15 @@ t.test('a streamed chat comes in pieces, and ends with its usage when that is as
   t.match(chunks.at(-1), { choices: [], usage: { completion_tokens: SENTENCE_TOKENS } });
 
   const plain = await client.chat.completions.create({ ...ASK, stream: true });
-  for await (const chunk of plain) t.notOk(chunk.usage, 'nobody asked for usage');
+  for await (const chunk of plain) t.notOk(chunk.usage, 'no usage without include_usage');
 });
 
-t.test('a prompt is completed as it stands, several in one request', async (t) => {
+t.test('a prompt is completed unchanged, several in one request', async (t) => {
   const one = await client.completions.create({ model: 'tiny', prompt: 'Say it!', temperature: 0 });
   t.match(one.choices, [{ text: SENTENCE, finish_reason: 'stop' }]);
   t.ok((one.usage?.prompt_tokens ?? 0) > 1);
   const goesOn = await client.completions.create({ model: 'tiny', prompt: 'I am a tiny', temperature: 0 });
-  t.match(goesOn.choices[0]?.text, /^ ?model made for tests/, 'it goes on from the last word');
+  t.match(goesOn.choices[0]?.text, /^ ?model made for tests/, 'it continues after the last word');
   const two = await client.completions.create({ model: 'tiny', prompt: ['A!', 'B!'], temperature: 0, max_tokens: 2 });
   t.match(two.choices, [
     { index: 0, finish_reason: 'length' },
@@ -181,7 +185,7 @@ t.test('special tokens in a prompt that is completed are tokens, not text', asyn
   t.equal((await tokensOf('a<|im_end|>')) - (await tokensOf('a')), 1);
 });
 
-t.test('what is out of range is refused with the range in words', async (t) => {
+t.test('a value out of range is refused with the valid range', async (t) => {
   const cases: [body: object, words: RegExp][] = [
     [{ temperature: 3 }, /temperature: expected a number from 0 to 2/i],
     [{ max_tokens: 0 }, /max_tokens: expected an integer of at least 1/i],
@@ -198,7 +202,7 @@ t.test('what is out of range is refused with the range in words', async (t) => {
   }
 });
 
-t.test('an answer can be held to a JSON schema', async (t) => {
+t.test('an answer can be constrained to a JSON schema', async (t) => {
   const schema = { type: 'object', properties: { sure: { type: 'boolean' } }, required: ['sure'] };
   const { choices } = await client.chat.completions.create({
     ...ASK,
@@ -208,7 +212,7 @@ t.test('an answer can be held to a JSON schema', async (t) => {
   t.match(JSON.parse(choices[0]?.message.content ?? ''), { sure: Boolean });
 });
 
-t.test('models are listed, and one is found by any of its names', async (t) => {
+t.test('models are listed, and found by each of their names', async (t) => {
   const names: string[] = [];
   for await (const { id } of client.models.list()) names.push(id);
   t.strictSame(names, ['tiny']);
@@ -218,7 +222,7 @@ t.test('models are listed, and one is found by any of its names', async (t) => {
   t.equal(byPath.choices[0]?.message.content, SENTENCE);
 });
 
-t.test('POST /v1/infer answers a prompt, whole or by tokens', async (t) => {
+t.test('POST /v1/infer answers a prompt, whole or as a stream of tokens', async (t) => {
   const whole = await postJson(`${worker.url}/v1/infer`, { prompt: 'Hi', temperature: 0 });
   t.match(whole, { status: 200, body: { text: SENTENCE, tokens_generated: SENTENCE_TOKENS, duration_ms: Number } });
   const short = await postJson(`${worker.url}/v1/infer`, { prompt: 'Hi', temperature: 0, max_tokens: 2 });
@@ -247,7 +251,7 @@ t.test('POST /v1/infer answers a prompt, whole or by tokens', async (t) => {
   );
 });
 
-t.test('a prompt that does not fit is refused, and never cut silently', async (t) => {
+t.test('a prompt that does not fit is refused, not cut', async (t) => {
   const content = 'tests '.repeat(600);
   const error = await client.chat.completions.create({ ...ASK, messages: [{ role: 'user', content }] }).then(
     () => t.fail('it was answered'),
@@ -267,7 +271,7 @@ t.test('a prompt that does not fit is refused, and never cut silently', async (t
   t.match(fits.choices[0]?.message.content, /^Hello ! I am/, 'one that just fits is answered');
 });
 
-t.test('what is wrong is told in the shape that clients parse', async (t) => {
+t.test('errors have the format that OpenAI’s clients parse', async (t) => {
   const url = `${worker.url}/v1/chat/completions`;
   const messages = ASK.messages;
   const cases: [what: string, body: unknown, status: number, error: object][] = [
@@ -309,7 +313,7 @@ t.test('what is wrong is told in the shape that clients parse', async (t) => {
     body: { error: { param: 'input' } },
   });
   const nowhere = await getJson(`${worker.url}/nothing`);
-  t.match(nowhere, { status: 404, body: { title: 'Not Found' } }, 'elsewhere an error is a problem');
+  t.match(nowhere, { status: 404, body: { title: 'Not Found' } }, 'errors of other routes are problems');
   const raw = await rawRequest({
     port: Number(new URL(url).port),
     text: 'POST /v1/chat/completions HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n',
@@ -318,7 +322,7 @@ t.test('what is wrong is told in the shape that clients parse', async (t) => {
   t.match(raw, /"type":"permission_error"/);
 });
 
-t.test('with a token nobody is let in without it, and clients are told in their own words', async (t) => {
+t.test('requests without the token are refused, in the format of the route', async (t) => {
   const guarded = await startReadyWorker(t, { model, env: { RBEE_TOKEN: 's3cret' } });
   const error = await clientOf(guarded, 'wrong')
     .chat.completions.create(ASK)
@@ -332,7 +336,7 @@ t.test('with a token nobody is let in without it, and clients are told in their 
   t.notMatch(guarded.stderr(), /s3cret/);
 });
 
-t.test('what it did is counted', async (t) => {
+t.test('requests and tokens are counted', async (t) => {
   const before = await metric(worker.url, 'rbee_worker_completion_tokens_total');
   await client.chat.completions.create({ ...ASK, temperature: 0 });
   t.equal((await metric(worker.url, 'rbee_worker_completion_tokens_total')) - before, SENTENCE_TOKENS);
@@ -340,15 +344,18 @@ t.test('what it did is counted', async (t) => {
   t.ok((await metric(worker.url, 'rbee_worker_tokens_per_s')) > 0);
 });
 
-t.test('its machines are a stream like everybody’s', async (t) => {
+t.test('its machines have a stream, as in every process', async (t) => {
   const stream = await openStream(t, `${worker.url}/v1/machines/stream`);
   await stream.waitForEvent(({ data }) => data.machine === 'model');
 });
 
-t.test('text that a template writes in front of answers reaches the model, and is no part of the answer', async (t) => {
-  const [first = '', second = ''] = SENTENCE.split(' ');
-  const template = TEMPLATE.replace("'<|im_start|>assistant\\n'", `'<|im_start|>assistant\\n${first} ${second}'`);
-  const { url } = await startReadyWorker(t, { model: tinyModel(t, { template }), args: ['--slots', '1'] });
-  const { choices } = await clientOf({ url }).chat.completions.create(ASK);
-  t.equal(choices[0]?.message.content?.trim(), SENTENCE.split(' ').slice(2).join(' '));
-});
+t.test(
+  'text that a template writes in front of answers reaches the model, and is not part of the answer',
+  async (t) => {
+    const [first = '', second = ''] = SENTENCE.split(' ');
+    const template = TEMPLATE.replace("'<|im_start|>assistant\\n'", `'<|im_start|>assistant\\n${first} ${second}'`);
+    const { url } = await startReadyWorker(t, { model: tinyModel(t, { template }), args: ['--slots', '1'] });
+    const { choices } = await clientOf({ url }).chat.completions.create(ASK);
+    t.equal(choices[0]?.message.content?.trim(), SENTENCE.split(' ').slice(2).join(' '));
+  },
+);
