@@ -50,7 +50,7 @@ export interface NameHolder {
 }
 
 /** The caller has the name if it has the holder's URL, if it is the same instance, or if the holder does not stream. */
-export function judge(holder: NameHolder, call: ReadyEvent): ReadyAnswer {
+export function decideName(holder: NameHolder, call: ReadyEvent): ReadyAnswer {
   const { hiveUrl: holderUrl, shown } = holder;
   if (call.type === 'hive.found' && shown === 'streaming') {
     return mayBeSame(holder, call) ? { outcome: 'unchanged' } : { outcome: 'conflict', holderUrl };

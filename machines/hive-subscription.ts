@@ -7,7 +7,7 @@ import { type ActorRefFrom, assign, stopChild } from 'xstate';
 import { INTERVAL_MS } from '../wire/heartbeat.js';
 import { seekDelayMs } from './backoff.js';
 import { asFailure } from './failure.js';
-import { judge, type ReadyEvent } from './hive-name.js';
+import { decideName, type ReadyEvent } from './hive-name.js';
 import { lossByFailure, lossBySilence, noEvent, notAnnounced, notOpened, stillAway } from './loss.js';
 import type { SubscribeInput } from './subscription-events.js';
 import { type SubscriptionContext, subscriptionSetup as s } from './subscription-setup.js';
@@ -43,7 +43,7 @@ const onCall = [
       type: 'answer',
       params: ({ context, event }: { context: SubscriptionContext; event: ReadyEvent }) => ({
         event,
-        answer: judge(context, event),
+        answer: decideName(context, event),
       }),
     },
   },
@@ -261,7 +261,7 @@ export const hiveSubscriptionMachine = s.createMachine({
             asked: context.asked,
           }),
         },
-        { id: 'askWorkers', src: 'askWorkers', input: ({ context }) => ({ hiveId: context.hiveId }) },
+        { id: 'pollWorkers', src: 'pollWorkers', input: ({ context }) => ({ hiveId: context.hiveId }) },
       ],
       on: {
         'seek.scheduled': {

@@ -1,4 +1,4 @@
-/** A worker's heartbeat to one queen: every 30 s, soon after a change of its status, and with backoff while she is away. A keeper looks at her in the same way. */
+/** A worker's heartbeat to one queen: every 30 s, soon after a change of status, with backoff after failures. A keeper polls a queen with it. */
 import { assign, fromPromise, setup } from 'xstate';
 import { heartbeatRetryDelayMs } from './backoff.js';
 import { asFailure, notProvided } from './failure.js';
@@ -8,17 +8,17 @@ export interface BeatInput {
 }
 
 export interface QueenHeartbeatContext extends BeatInput {
-  /** Failures running. */
+  /** Failures in a row. */
   failures: number;
-  /** What was told is old already. */
+  /** The last heartbeat is out of date. */
   changed: boolean;
   reason: string | null;
 }
 
 export type QueenHeartbeatEvent =
-  /** The status of the worker, or what its model can do, is another than what was told. */
+  /** The status of the worker, or its models, changed since the last heartbeat. */
   | { type: 'status.changed' }
-  /** The worker ends: the queen is told so once, and then no more. */
+  /** The worker ends: one last heartbeat. */
   | { type: 'leave' };
 
 export const queenHeartbeatMachine = setup({
@@ -28,13 +28,13 @@ export const queenHeartbeatMachine = setup({
     events: {} as QueenHeartbeatEvent,
   },
   actors: {
-    /** Resolves when she took it. */
+    /** Resolves when the queen accepted it. */
     beat: fromPromise<void, BeatInput>(() => notProvided('beat')),
   },
   delays: {
-    /** PROTOCOL, "Queries": a worker that said nothing for 90 s is not online. */
+    /** docs/protocol.md, section 6.1: a worker without a heartbeat for 90 s is offline. */
     beatEvery: 30_000,
-    /** Requests come and go: what they make of the status is told once a second at most. */
+    /** Requests change the status often: at most one heartbeat a second because of them. */
     settle: 1_000,
     retry: ({ context }) => heartbeatRetryDelayMs(context.failures),
   },

@@ -3,7 +3,14 @@ import { assign, fromCallback, fromPromise, setup } from 'xstate';
 import { INTERVAL_MS } from '../wire/heartbeat.js';
 import { FIRST_EVENT_MS, silenceLimits } from './backoff.js';
 import { type FailureKind, notProvided } from './failure.js';
-import { judge, type KnownHive, movesAfter, type NameHolder, type ReadyAnswer, type ReadyEvent } from './hive-name.js';
+import {
+  decideName,
+  type KnownHive,
+  movesAfter,
+  type NameHolder,
+  type ReadyAnswer,
+  type ReadyEvent,
+} from './hive-name.js';
 import type { Loss } from './loss.js';
 import { type AskInput, seekMachine } from './seek.js';
 import type { ShownState, SubscribeInput, SubscriptionEvent, SubscriptionInput } from './subscription-events.js';
@@ -39,8 +46,8 @@ export const subscriptionSetup = setup({
     subscriber: fromCallback<SubscriptionEvent, SubscribeInput>(() => notProvided('subscriber')),
     /** Asks once for an announcement. Resolves when the expected hive answered. Rejects with a `Failure`. */
     ask: fromPromise<void, AskInput>(() => notProvided('ask')),
-    /** Asks each worker of a lost hive for its own health, for as long as the hive is lost. */
-    askWorkers: fromCallback<SubscriptionEvent, { hiveId: string }>(() => notProvided('askWorkers')),
+    /** Polls the health of each worker of a lost hive while the hive is lost. */
+    pollWorkers: fromCallback<SubscriptionEvent, { hiveId: string }>(() => notProvided('pollWorkers')),
     seek: seekMachine,
   },
   actions: {
@@ -66,7 +73,7 @@ export const subscriptionSetup = setup({
       const { staleMs, lostMs } = silenceLimits(context.intervalMs);
       return ms >= staleMs && ms < lostMs;
     },
-    mayHold: ({ context }, { event }: { event: ReadyEvent }) => judge(context, event).outcome === 'subscribed',
+    mayHold: ({ context }, { event }: { event: ReadyEvent }) => decideName(context, event).outcome === 'subscribed',
   },
   delays: {
     openTimeout: 5_000,

@@ -51,7 +51,7 @@ export function provideSubscription(processContext: ProcessContext, parts: Subsc
     actors: {
       subscriber: streamReader(processContext, parts),
       ask,
-      askWorkers: createPollWorkersOfHive(parts.poller, parts.fleet.workers),
+      pollWorkers: createPollWorkersOfHive(parts.poller, parts.fleet.workers),
       seek: seekMachine.provide({ actors: { ask } }),
     },
     actions: {

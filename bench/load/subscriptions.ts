@@ -28,7 +28,7 @@ const subscription = hiveSubscriptionMachine.provide({
       sendBack({ type: 'opened' });
       return () => subscribers.delete(input.hiveId);
     }),
-    askWorkers: fromCallback(() => {}),
+    pollWorkers: fromCallback(() => {}),
     ask,
     seek: seekMachine.provide({ actors: { ask } }),
   },

@@ -26,7 +26,7 @@ function subscribe(script: Script, input: Partial<SubscriptionInput> = {}) {
           script.say(`close ${input.hiveUrl}`);
         };
       }),
-      askWorkers: fromCallback(() => {}),
+      pollWorkers: fromCallback(() => {}),
       ask,
       seek: seekMachine.provide({ actors: { ask } }),
     },

@@ -22,7 +22,7 @@ function create({ hivesMax = 10 } = {}) {
         streams.set(input.hiveId, sendBack);
         return () => streams.delete(input.hiveId);
       }),
-      askWorkers: fromCallback(() => {}),
+      pollWorkers: fromCallback(() => {}),
       ask,
       seek: seekMachine.provide({ actors: { ask } }),
     },

@@ -77,7 +77,7 @@ export class SimQueen implements Host {
       actors: {
         subscriber,
         ask,
-        askWorkers: fromCallback(() => {}),
+        pollWorkers: fromCallback(() => {}),
         seek: seekMachine.provide({ actors: { ask } }),
       },
       actions: {
