@@ -1,17 +1,17 @@
 /**
- * A clock that counts only time in which this process was awake. After a suspended laptop, a SIGSTOP or a blocked
- * event loop every ordinary timer is overdue at once, and a queen that trusted them would declare her whole swarm dead
- * for her own absence. Actor systems are run on this clock; silence is measured with it.
+ * A clock that counts only the time in which this process was running. After a suspended laptop, a SIGSTOP or a blocked
+ * event loop all ordinary timers are overdue at once, and a queen would declare every hive lost although only the queen
+ * had stopped. Actor systems run on this clock, and silence is measured with it.
  */
 
-/** How often wakefulness is checked, and the longest gap between checks that still counts as awake, in ms. */
+/** How often the gap is checked, and how much of a gap between two checks counts as awake at most, in ms. */
 const CHECK_MS = 250;
 const GAP_MS_MAX = 500;
-/** Gaps shorter than this are the event loop's ordinary life, not worth a line in the log. */
-const TOLD_MS_MIN = 2_000;
+/** Shorter gaps are normal for an event loop under load, and not reported. */
+const REPORTED_MS_MIN = 2_000;
 
 export interface AwakeClock {
-  /** Monotonic milliseconds awake since the clock was made. */
+  /** Monotonic milliseconds awake since the clock was created. */
   now: () => number;
   /** For XState's `createActor(…, {clock})`. */
   setTimeout: (fn: (...args: unknown[]) => void, ms: number) => unknown;
@@ -19,7 +19,7 @@ export interface AwakeClock {
   stop: () => void;
 }
 
-/** @param onAsleep told once after each longer absence, in ms. */
+/** @param onAsleep called once after each longer gap, with its length in ms */
 export function createAwakeClock(onAsleep: (ms: number) => void = () => {}): AwakeClock {
   let awake = 0;
   let checkedAt = performance.now();
@@ -29,7 +29,7 @@ export function createAwakeClock(onAsleep: (ms: number) => void = () => {}): Awa
     const gap = at - checkedAt;
     checkedAt = at;
     awake += Math.min(gap, GAP_MS_MAX);
-    if (gap >= TOLD_MS_MIN) onAsleep(gap);
+    if (gap >= REPORTED_MS_MIN) onAsleep(gap);
     return awake;
   };
   const ticker = setInterval(now, CHECK_MS);

@@ -1,28 +1,27 @@
 /**
- * Keeps what a process prints into files within a bound. Done by the process that prints, not by its spawner, so that
- * the bound holds though the spawner is dead; and on the file, not on its own prints, so that it holds for what native
- * code prints too.
+ * Bounds the files that a process prints into. The printing process does this, so that the bound holds while its spawner
+ * is down; and it looks at the files, not at its own prints, so that the bound holds for the output of native code too.
  */
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 
-/** A file past `bytesMax` is cut to its last `bytesKept`; between two looks it may grow past that. */
+/** A file larger than `bytesMax` is cut to its last `bytesKept`; between two checks it may grow past the bound. */
 const BYTES_MAX = 1024 * 1024;
 const BYTES_KEPT = 256 * 1024;
-const LOOK_EVERY_MS = 1_000;
+const CHECK_EVERY_MS = 1_000;
 
 export interface BoundOutputInput {
-  /** Opened for appending by whoever prints: a write after the cut lands at the new end. */
+  /** The printer opens them for appending, so that a write after the cut lands at the new end. */
   files: string[];
   bytesMax?: number;
   bytesKept?: number;
 }
 
-/** Looks each second until the returned function is called. Never throws; does not keep the process alive. */
+/** Checks each second until the returned function is called. Never throws; does not keep the process alive. */
 export function boundOutput({ files, bytesMax = BYTES_MAX, bytesKept = BYTES_KEPT }: BoundOutputInput): () => void {
-  const look = () => {
+  const check = () => {
     for (const file of files) cut(file, bytesMax, bytesKept);
   };
-  const timer = setInterval(look, LOOK_EVERY_MS).unref();
+  const timer = setInterval(check, CHECK_EVERY_MS).unref();
   return () => clearInterval(timer);
 }
 
@@ -40,7 +39,7 @@ function cut(file: string, bytesMax: number, bytesKept: number): void {
     ftruncateSync(descriptor, 0);
     writeSync(descriptor, buffer, line, read - line);
   } catch {
-    // It was removed, or the disk is full: nothing that a worker should end for.
+    // It was removed, or the disk is full: no reason to end the worker.
   } finally {
     if (descriptor !== undefined) closeSync(descriptor);
   }

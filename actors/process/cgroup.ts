@@ -1,7 +1,7 @@
 /**
- * A cgroup of its own for each worker, `rbee.slice/<group>/<instance>`, where a cgroup v2 hierarchy is mounted and may
- * be written (kernel.org, "Control Group v2"). Whoever watches the machine sees the worker under its name, and all that
- * it started is found and ended with it. Everything works without.
+ * A cgroup of its own for each worker, `rbee.slice/<group>/<instance>`, where a cgroup v2 hierarchy is mounted and
+ * writable (kernel.org, "Control Group v2"). System tools show the worker under its name, and all processes that it
+ * started are found and ended with it. Optional: everything works without.
  */
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isId } from '../../wire/status.js';
 
 const SLICE = 'rbee.slice';
-/** What was killed takes a moment to be gone. */
+/** Killed processes take a moment to be gone. */
 const REMOVE = { tries: 10, everyMs: 40 } as const;
 
 export interface CgroupInput {
@@ -18,13 +18,13 @@ export interface CgroupInput {
   group: string;
   instance: string;
   pid: number;
-  /** What it has started so far: asked for once the process itself is in, so that what it starts from then on is too. */
+  /** The processes that it has started so far; called once the process is in, so that its later children are in too. */
   others: () => number[];
 }
 
 /**
- * Where our slice can be: at the top of the hierarchy, or, where that is not ours to write (a systemd user session, a
- * service with Delegate=yes), below our own cgroup. Null where there is neither. Never throws.
+ * Where our slice can be created: at the top of the hierarchy, or, where that is not writable (a systemd user session, a
+ * service with Delegate=yes), below our own cgroup. Null where neither is possible. Never throws.
  */
 export function findSlice({ procRoot = '/proc' } = {}): string | null {
   const mount = mountOf(readText(path.join(procRoot, 'self', 'mountinfo')));
@@ -36,14 +36,14 @@ export function findSlice({ procRoot = '/proc' } = {}): string | null {
       mkdirSync(slice, { recursive: true });
       return slice;
     } catch {
-      // Read-only, as in most containers, or somebody else's.
+      // Read-only, as in most containers, or owned by another user.
     }
   }
   return null;
 }
 
 /**
- * Moves a process into a cgroup that nobody else is in, and gives its path; null when that cannot be done. Never throws.
+ * Moves a process into an empty cgroup and returns its path; null when that is not possible. Never throws.
  */
 export function enterCgroup({ slice, group, instance, pid, others }: CgroupInput): string | null {
   if (!isId(group) || !isId(instance)) return null;
@@ -65,7 +65,7 @@ function enter(directory: string, pid: number): void {
   try {
     writeFileSync(path.join(directory, 'cgroup.procs'), String(pid));
   } catch {
-    // It ended meanwhile.
+    // It has ended.
   }
 }
 
@@ -79,23 +79,23 @@ export function membersOf(directory: string): number[] | null {
 }
 
 /**
- * Ends what is left in a cgroup and removes it, and the levels above it when they are empty. Ports are reused, and so are
- * the names of cgroups: one that has become another worker's is left alone. Resolves when that is done, or cannot be done
- * soon. Never rejects.
+ * Kills what is left in a cgroup and removes it, and the levels above it when they are empty. Ports are reused, and with
+ * them the names of cgroups: one that now holds another worker is left alone. Resolves when that is done, or cannot be
+ * done soon. Never rejects.
  */
-export async function removeCgroup(directory: string, isAnothers: (pid: number) => boolean): Promise<void> {
+export async function removeCgroup(directory: string, isOfAnother: (pid: number) => boolean): Promise<void> {
   if (!directory.split(path.sep).includes(SLICE)) return;
   const members = membersOf(directory) ?? [];
-  if (members.some(isAnothers)) return;
+  if (members.some(isOfAnother)) return;
   try {
     if (members.length > 0) writeFileSync(path.join(directory, 'cgroup.kill'), '1');
   } catch {
-    // Linux before 5.14: what is left runs on.
+    // Linux before 5.14: they keep running.
   }
   for (let tries = 1; !removeEmpty(directory) && tries < REMOVE.tries; tries += 1) await sleep(REMOVE.everyMs);
 }
 
-/** True when nothing of it is left; the levels above it may hold others. */
+/** True when it is gone; the levels above it may hold others. */
 function removeEmpty(directory: string): boolean {
   for (let at = directory; ; at = path.dirname(at)) {
     try {
@@ -114,7 +114,7 @@ function mountOf(mountinfo: string): string | null {
     const dash = fields.indexOf('-', 6);
     if (dash < 0 || fields[dash + 1] !== 'cgroup2') continue;
     const writable = fields[5]?.split(',').includes('rw') && fields[dash + 3]?.split(',').includes('rw');
-    // Blanks stand there in octal.
+    // Blanks are written in octal.
     if (writable && fields[4])
       return fields[4].replace(/\\([0-7]{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8)));
   }

@@ -1,12 +1,12 @@
-/** Whether others could change what a process keeps, and so what it does: whose tokens it takes, which processes it ends. */
+/** Whether other users could change the state of a process, which decides whose tokens it accepts and which processes it ends. */
 import { statSync } from 'node:fs';
 import path from 'node:path';
 
 const [OTHERS_WRITE, GROUP_WRITES, STICKY] = [0o002, 0o020, 0o1000];
 
 /**
- * One sentence on what is wrong with a directory below the state directory `root`, or null. It has to be ours; those
- * above it, up to `root`, ours or root's. Where everybody may write, as in /tmp, nobody may replace what is another's.
+ * One sentence on what is wrong with a directory below the state directory `root`, or null. We must own it, and we or root
+ * the directories above it, up to `root`. A world-writable one, such as /tmp, must be sticky.
  */
 export function whyUnsafe(root: string, directory: string): string | null {
   const own = process.getuid?.();

@@ -1,20 +1,20 @@
-/** What a process can run out of without noticing: the days of its certificate, room for its state, and descriptors. */
+/** What a process can run out of unnoticed: the validity of its certificate, disk space for its state, and descriptors. */
 import { X509Certificate } from 'node:crypto';
 import { readdirSync, readFileSync, statfsSync } from 'node:fs';
 
 export interface Resources {
-  /** Until the certificate that we serve ends; negative afterwards, null without one. */
+  /** Until the certificate that we serve expires; negative afterwards, null without one. */
   certificateDays: number | null;
-  /** Where the state is kept; null when it cannot be told. */
+  /** On the disk of the state directory; null where unknown. */
   diskFreeMb: number | null;
-  /** Null where the system does not tell. */
+  /** Null where the system does not report them. */
   descriptors: { open: number; max: number } | null;
 }
 
 const DAY_MS = 24 * 3600 * 1000;
 const MIB = 1024 * 1024;
 
-/** @param directory where the state is kept @param certificate PEM, the first of which is ours */
+/** @param directory of the state @param certificate PEM, of which the first is ours */
 export function readResources(directory: string, certificate: string | null, now: number): Resources {
   return {
     certificateDays: certificate === null ? null : daysLeft(certificate, now),
@@ -41,14 +41,14 @@ function attempt<T>(read: () => T): T | null {
   }
 }
 
-/** Told this long before it ends: somebody has to make another. */
+/** Reported this long before it expires, because a person has to renew it. */
 const CERTIFICATE_DAYS_MIN = 14;
-/** A state takes some megabytes, what workers print two each; below this something else fills the disk. */
+/** A state takes some megabytes, the output of a worker two: below this something else fills the disk. */
 const DISK_FREE_MB_MIN = 256;
-/** At the limit no connection is taken and none made. */
+/** Of the limit, at which connections fail in both directions. */
 const DESCRIPTORS_MAX = 0.9;
 
-/** One sentence on each thing that runs out. */
+/** One sentence for each. */
 export function shortagesOf({ certificateDays: days, diskFreeMb, descriptors }: Resources): string[] {
   const shortages: string[] = [];
   if (days !== null && days < 0) shortages.push('the certificate of --tls-cert has expired');

@@ -1,4 +1,4 @@
-/** Calls `onTick` at once and then on a grid of `intervalMs`; ticks that were slept through are not made up for. */
+/** Calls `onTick` at once and then on a grid of `intervalMs`; missed ticks are not made up for. */
 export function tick(intervalMs: number, onTick: () => void): () => void {
   const start = performance.now();
   let timer: NodeJS.Timeout;

@@ -1,11 +1,11 @@
-/** Writes a while after the first of many changes, once for all of them. */
+/** Writes once for many changes, a while after the first of them. */
 export interface WriteLater {
   changed: () => void;
-  /** Writes what is not written yet. */
+  /** Writes pending changes now. */
   flush: () => void;
 }
 
-/** @param onError a state that cannot be written stops nobody. */
+/** @param onError a failed write is not retried until the next change */
 export function createWriteLater(write: () => void, afterMs: number, onError: (error: Error) => void): WriteLater {
   let timer: NodeJS.Timeout | undefined;
   const flush = () => {
