@@ -1,6 +1,6 @@
 /**
- * The page of `--inspect`. Above, Stately Inspector: a page of the internet, in a frame, which is told what happens
- * here. Below, a table of our own that needs nothing from outside. What machines say is only ever set as text.
+ * The page of `--inspect`. At the top, Stately Inspector: a page of the internet in a frame, which gets the events of this
+ * process. Below it, a table of our own that needs nothing from outside. Data is only ever set as text.
  */
 export const INSPECTOR_ORIGIN = 'https://stately.ai';
 
@@ -18,7 +18,7 @@ export function inspectPage({ title, nonce }: { title: string; nonce: string }):
   <span id="counts"></span>
 </header>
 <form id="login" hidden>
-  <label for="token">This process wants its token.</label>
+  <label for="token">This process requires its token.</label>
   <input id="token" type="password" autocomplete="current-password" maxlength="4096" required>
   <button>Log in</button>
   <span id="refused" role="alert"></span>
@@ -59,7 +59,7 @@ input, form button { font: inherit; padding: .35rem .6rem; }
 section { position: relative; margin: 1rem 0; border: 1px solid var(--line); border-radius: .4rem; overflow: hidden; }
 #note { margin: 0; padding: .75rem 1rem; color: var(--soft); }
 iframe { display: block; border: 0; width: 100%; height: min(70vh, 44rem); }
-/* It has its size before it is shown, and takes no room until then. */
+/* It has its size before it is shown, and takes no space until then. */
 section:not(.connected) iframe { position: absolute; visibility: hidden; }
 table { width: 100%; border-collapse: collapse; }
 caption { text-align: left; padding-bottom: .4rem; }
@@ -107,36 +107,36 @@ const make = (tag, text, className) => {
 };
 const frame = at('iframe'), body = at('tbody');
 
-/** By id: what the process says of each machine, and its rows here. */
+/** By id: each machine, and its rows. */
 const machines = new Map();
 const open = new Set(), dirty = new Set();
 let stately = false, table = null, relay = null, retry, drawing = false, disordered = false;
 let transitions = 0, relayed = 0, serial = 0;
 
-function say(text) {
+function showState(text) {
   at('#state').textContent = text;
   at('#state').className = text;
 }
 
-/** Starts anew: whether we may ask, then the table, then what Stately is told. */
+/** Starts over: whether a log-in is needed, then the table, then the events for Stately. */
 async function begin() {
   for (const source of [table, relay]) source?.close();
   table = relay = null;
   const answer = await fetch('/v1/info').catch(() => null);
-  const wanted = answer?.status === 401;
-  at('#login').hidden = !wanted;
-  at('main').hidden = wanted;
-  if (wanted) { say('locked'); return at('#token').focus(); }
+  const needsToken = answer?.status === 401;
+  at('#login').hidden = !needsToken;
+  at('main').hidden = needsToken;
+  if (needsToken) { showState('locked'); return at('#token').focus(); }
   if (!answer?.ok) return later();
   if (!frame.src) {
     frame.src = STATELY + '/inspect';
     setTimeout(() => { if (!stately) at('#note').textContent = UNREACHABLE; }, STATELY_MS);
   }
-  table = follow('/v1/machines/stream', { open: clear, lagged: clear, machine: (event) => hear(JSON.parse(event.data)) });
-  if (stately) notifyStately();
+  table = follow('/v1/machines/stream', { open: clear, lagged: clear, machine: (event) => receive(JSON.parse(event.data)) });
+  if (stately) sendToStately();
 }
 function later() {
-  say('reconnecting');
+  showState('reconnecting');
   clearTimeout(retry);
   retry = setTimeout(begin, RETRY_MS);
 }
@@ -144,14 +144,14 @@ function later() {
 /** EventSource reconnects by itself, but gives up at an answer that is no stream, such as 401. */
 function follow(path, listeners) {
   const source = new EventSource(path);
-  source.addEventListener('open', () => say('live'));
-  source.addEventListener('error', () => source.readyState === EventSource.CLOSED ? later() : say('reconnecting'));
+  source.addEventListener('open', () => showState('live'));
+  source.addEventListener('error', () => source.readyState === EventSource.CLOSED ? later() : showState('reconnecting'));
   for (const name of Object.keys(listeners)) source.addEventListener(name, listeners[name]);
   return source;
 }
 
-/** Each time the frame says that it is there we ask again: the process then begins with all that lives. */
-function notifyStately() {
+/** Whenever the frame has connected, the stream is opened again: it begins with all live machines. */
+function sendToStately() {
   relay?.close();
   relay = follow('/v1/inspect/stream', {
     inspect: (event) => {
@@ -166,8 +166,8 @@ addEventListener('message', (event) => {
   if (event.data?.type !== '@statelyai.connected') return;
   stately = true;
   at('section').className = 'connected';
-  at('#note').textContent = 'Stately Inspector is a page of stately.ai. It is told what these machines do.';
-  if (table) notifyStately();
+  at('#note').textContent = 'Stately Inspector is a page of stately.ai. It gets the events of these machines.';
+  if (table) sendToStately();
 });
 
 function clear() {
@@ -175,7 +175,7 @@ function clear() {
   body.replaceChildren();
   drawSoon();
 }
-function hear(event) {
+function receive(event) {
   const known = machines.get(event.id);
   if (event.type === 'stopped') {
     known?.row?.remove();
@@ -193,7 +193,7 @@ function hear(event) {
   drawSoon();
 }
 
-/** Once a frame, however much is heard; not at all while nobody sees it. */
+/** Once a frame, however many events come; never while the page is hidden. */
 function drawSoon() {
   if (!drawing) requestAnimationFrame(draw);
   drawing = true;
@@ -208,7 +208,7 @@ function draw() {
     body.replaceChildren(...sorted.flatMap(({ row, detail }) => [row, detail]));
     disordered = false;
   }
-  const counts = [[machines.size, 'machines'], [transitions, 'transitions seen'], [relayed, 'events told to Stately']];
+  const counts = [[machines.size, 'machines'], [transitions, 'transitions seen'], [relayed, 'events sent to Stately']];
   at('#counts').textContent = counts.map(([n, what]) => n.toLocaleString('en') + ' ' + what).join(' · ');
 }
 function drawMachine(machine) {
@@ -275,7 +275,7 @@ at('#login').addEventListener('submit', async (event) => {
   const headers = { 'Content-Type': 'application/json' };
   const body = JSON.stringify({ token: at('#token').value });
   const answer = await fetch('/v1/session', { method: 'POST', headers, body }).catch(() => null);
-  const problem = answer?.status === 204 ? '' : answer?.status === 401 ? 'This is not the token.' : 'No answer; try again.';
+  const problem = answer?.status === 204 ? '' : answer?.status === 401 ? 'Wrong token.' : 'No answer; try again.';
   at('#refused').textContent = problem;
   if (problem === '') { at('#token').value = ''; begin(); }
 });

@@ -1,7 +1,6 @@
 /**
- * The page of the swarm, as Vite built it: one page at `/`, its files under `/assets/`. It holds no data, so it needs no
- * token; what it shows it asks for like everybody else. Its own places stand behind the `#` of its URL, so that an
- * unknown path stays unknown.
+ * The dashboard, as Vite built it: one page at `/`, its files under `/assets/`. It contains no data, so it needs no token;
+ * its requests do. Its screens are named behind the `#` of its URL, so that an unknown path is still a 404.
  */
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -11,10 +10,10 @@ import type { Context } from 'koa';
 import { HttpProblem } from './http/problem.js';
 import type { Route } from './http/route.js';
 
-/** Where `make web` puts it. */
+/** The output of `make web`. */
 const BUILT = fileURLToPath(new URL('../web', import.meta.url));
 
-/** Nothing inline, nothing evaluated, nothing from or to another host, and in nobody's frame (CSP Level 3). */
+/** Nothing inline, nothing evaluated, nothing from or to another host, and in no frame (CSP Level 3). */
 const POLICY = [
   "default-src 'self'",
   "script-src 'self'",
@@ -34,18 +33,18 @@ const HEADERS = {
   'Cross-Origin-Resource-Policy': 'same-origin',
 };
 const PAGE = 'index.html';
-/** Files under /assets/ carry a hash of what is in them in their names: they never change. */
-const FOREVER = 'public, max-age=31536000, immutable';
+/** Names under /assets/ contain a hash of the content, so these files never change. */
+const IMMUTABLE = 'public, max-age=31536000, immutable';
 const ENCODINGS = { br: '.br', gzip: '.gz' } as const;
-const ASKED_AGAIN = 'no-cache';
+const REVALIDATE = 'no-cache';
 
 interface BuiltFile {
   etag: string;
-  /** As it is, and by the encodings that it was compressed to. */
+  /** Uncompressed, and by the encodings that it was compressed to. */
   bytes: Partial<Record<'identity' | keyof typeof ENCODINGS, Buffer>>;
 }
 
-/** @param directory the built page; read when it is first asked for, so that a start does not wait for it. */
+/** @param directory the built page; read at the first request, so that the start does not wait for it. */
 export function webRoutes(directory = BUILT): Route[] {
   let files: Map<string, BuiltFile> | undefined;
   const send = (ctx: Context, name: string, caching: string) => {
@@ -70,20 +69,20 @@ export function webRoutes(directory = BUILT): Route[] {
       method: 'GET',
       path: '/',
       open: true,
-      summary: 'The page of the swarm. Needs no token; what it shows does.',
+      summary: 'The dashboard. Needs no token; its requests do.',
       answers: { 200: { description: 'A page for browsers.', type: 'text/html' } },
-      handle: (ctx) => send(ctx, PAGE, ASKED_AGAIN),
+      handle: (ctx) => send(ctx, PAGE, REVALIDATE),
     },
     {
       method: 'GET',
       path: '/assets/:file',
       open: true,
-      summary: 'The files of the page. Need no token.',
+      summary: 'The files of the dashboard. They need no token.',
       answers: {
         200: { description: 'A file.', type: 'application/octet-stream' },
         404: { description: 'No such file.' },
       },
-      handle: (ctx, { file }) => send(ctx, `assets/${file}`, FOREVER),
+      handle: (ctx, { file }) => send(ctx, `assets/${file}`, IMMUTABLE),
     },
   ];
 }
@@ -93,7 +92,7 @@ function missing(ctx: Context, nothing: boolean): HttpProblem {
   return new HttpProblem(404, detail);
 }
 
-/** All that was built, by its path: only what is listed can be asked for. */
+/** All built files by their paths: nothing else can be requested. */
 function readBuilt(directory: string): Map<string, BuiltFile> {
   const files = new Map<string, BuiltFile>();
   let names: string[];
