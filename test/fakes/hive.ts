@@ -1,4 +1,4 @@
-/** A hive as a queen may meet one: streaming, silent, refusing, gone. Real HTTP, no module of ours. */
+/** A hive that streams, is silent, refuses, or goes away, as a test wants. Real HTTP, without rbee's own modules. */
 import { randomUUID } from 'node:crypto';
 import http, { type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Test } from 'tap';
@@ -6,7 +6,7 @@ import { type Answer, postJson } from '../helpers/http.js';
 import { answer, problem, type Served, serve } from './serve.js';
 
 /**
- * What it does with a reader. `stream`: as it should. `hang`: no answer. `redirect`: to /elsewhere, which streams.
+ * How it answers a reader. `stream`: correctly. `hang`: no answer. `redirect`: to /elsewhere, which streams.
  * `html`: 200 with a page, as a proxy would. A number: that status, with a problem.
  */
 export type HiveMode = 'stream' | 'hang' | 'redirect' | 'html' | number;
@@ -18,13 +18,13 @@ export interface FakeHiveOptions {
   host?: string;
   port?: number;
   mode?: HiveMode;
-  /** Emits an event every so many ms; by default only `emit` does. */
+  /** Interval of events; by default only `emit` sends them. */
   tickMs?: number;
   /** Whether a `queen_url` at /capabilities makes it announce itself there; true. */
   announcesWhenAsked?: boolean;
-  /** `workers` of the events that it makes itself. */
+  /** `workers` of its default event. */
   workers?: unknown[];
-  /** Where its jobs are: another process, to which /v1/jobs is carried. */
+  /** Another process, to which requests for /v1/jobs are passed on. */
   jobsUrl?: string;
 }
 
@@ -38,41 +38,44 @@ export interface Subscriber {
 export interface FakeHive extends Served {
   hiveId: string;
   instance: string | null;
-  /** Settable at any time, as the next four are. */
+  /** This and the next four can be set at any time. */
   mode: HiveMode;
   announcesWhenAsked: boolean;
   healthStatus: number | 'hang';
   devices: unknown[];
   workers: unknown[];
-  /** The readers of now. */
+  /** The open readers. */
   subscribers: Subscriber[];
-  /** All that ever came, with their headers. */
+  /** All readers so far, and their headers. */
   subscribersTotal: number;
   subscriberHeaders: IncomingHttpHeaders[];
-  /** Readers that followed a redirect, which nobody should. */
+  /** Readers that followed a redirect, which they must not do. */
   redirectsFollowed: number;
-  /** What was asked of /capabilities. */
+  /** Requests to /capabilities. */
   queries: { at: number; queenUrl: string | null; queenId: string | null; headers: IncomingHttpHeaders }[];
-  /** Sends an event to every reader: the smallest that a queen must take, or this one. */
+  /** Sends this event to every reader, or the smallest valid one. */
   emit(event?: object): void;
-  /** Sends bytes to every reader as they are. */
+  /** Sends raw bytes to every reader. */
   emitRaw(bytes: string | Buffer): void;
   /** Cuts every stream, with a TCP reset rather than an end of the body. */
   dropStreams(): void;
-  /** Cuts every stream of a job that it carries. */
+  /** Cuts every stream of a job. */
   dropJobs(): void;
-  /** What becomes of the jobs that are posted: `mute`, they arrive and no answer comes back; `hold`, they wait here. */
+  /** What happens to posted jobs: passed on; passed on without an answer (`mute`); kept until `releasePosts` (`hold`). */
   posts: 'carry' | 'mute' | 'hold';
-  /** Lets go those that wait, and carries all others. */
+  /** Passes on the waiting jobs and all later ones. */
   releasePosts(): void;
   /** Stops its ticks; connections stay open. */
   freeze(): void;
   thaw(): void;
-  /** The callback: POST /v1/hive/ready. */
-  announce(
-    queenUrl: string,
-    as?: { url?: string; instance?: string | null; headers?: Record<string, string> },
-  ): Promise<Pick<Answer, 'status' | 'body'>>;
+  /** POST /v1/hive/ready. */
+  announce(queenUrl: string, as?: AnnounceAs): Promise<Pick<Answer, 'status' | 'body'>>;
+}
+
+interface AnnounceAs {
+  url?: string;
+  instance?: string | null;
+  headers?: Record<string, string>;
 }
 
 interface Carried {
@@ -103,68 +106,38 @@ async function bytesOf(request: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
+/** What a fake hive keeps to itself. */
+interface Internal {
+  jobsUrl: string | undefined;
+  /** The last event. */
+  latest: Buffer | undefined;
+  frozen: boolean;
+  /** Open answers of jobs. */
+  carried: Set<ServerResponse>;
+  /** Posts of jobs that wait. */
+  held: (() => void)[];
+}
+
 export async function fakeHive(t: Pick<Test, 'teardown'>, options: FakeHiveOptions = {}): Promise<FakeHive> {
-  const { hiveId = 'hive-fake', instance = randomUUID(), mode = 'stream', tickMs } = options;
-  let latest: Buffer | undefined;
-  let frozen = false;
-  const carried = new Set<ServerResponse>();
-  const held: (() => void)[] = [];
-
-  const served = await serve(t, options, (request, response, url) => {
-    if (url.pathname === '/health') {
-      if (hive.healthStatus === 'hang') return;
-      response.writeHead(hive.healthStatus, { 'content-type': 'text/plain' }).end('ok');
-    } else if (url.pathname === '/capabilities' || url.pathname === '/v1/capabilities') {
-      const queenUrl = url.searchParams.get('queen_url');
-      const queenId = url.searchParams.get('queen_id');
-      hive.queries.push({ at: performance.now(), queenUrl, queenId, headers: request.headers });
-      const own: Record<string, string> = hive.instance === null ? {} : { 'rbee-instance': hive.instance };
-      answer(response, 200, { hive_id: hiveId, devices: hive.devices }, own);
-      // A refused announcement shows on the queen's side.
-      if (queenUrl && hive.announcesWhenAsked) hive.announce(queenUrl).catch(() => {});
-    } else if (url.pathname === '/v1/heartbeats/stream') onReader(request.headers, response);
-    else if (url.pathname === '/elsewhere') {
-      hive.redirectsFollowed++;
-      stream(request.headers, response);
-    } else if (options.jobsUrl !== undefined && url.pathname.startsWith('/v1/jobs')) {
-      const { jobsUrl: to } = options;
-      const isPost = request.method === 'POST';
-      void bytesOf(request).then((body) => {
-        const go = () => carry({ to, request, response, mute: isPost && hive.posts === 'mute', body });
-        if (isPost && hive.posts === 'hold') held.push(go);
-        else go();
-      });
-      carried.add(response);
-      response.once('close', () => carried.delete(response));
-    } else problem(response, 404);
-  });
-
-  function onReader(headers: IncomingHttpHeaders, response: ServerResponse): void {
-    const { mode } = hive;
-    if (mode === 'stream') stream(headers, response);
-    else if (mode === 'redirect') answer(response, 307, {}, { location: `${hive.url}/elsewhere` });
-    else if (mode === 'html') response.writeHead(200, { 'content-type': 'text/html' }).end('<h1>It works!</h1>');
-    else if (typeof mode === 'number') problem(response, mode);
+  const internal: Internal = {
+    ...{ jobsUrl: options.jobsUrl, latest: undefined, frozen: false },
+    ...{ carried: new Set<ServerResponse>(), held: [] },
+  };
+  const served = await serve(t, options, (request, response, url) => handle(hive, internal, request, response, url));
+  const hive = createHive(served, options, internal);
+  const { tickMs } = options;
+  if (tickMs !== undefined) {
+    hive.emit();
+    const timer = setInterval(() => {
+      if (!internal.frozen) hive.emit();
+    }, tickMs);
+    t.teardown(() => clearInterval(timer));
   }
+  return hive;
+}
 
-  function stream(headers: IncomingHttpHeaders, response: ServerResponse): void {
-    const subscriber: Subscriber = { at: performance.now(), headers, response };
-    hive.subscribers.push(subscriber);
-    hive.subscribersTotal++;
-    hive.subscriberHeaders.push(headers);
-    response.once('close', () => {
-      hive.subscribers = hive.subscribers.filter((other) => other !== subscriber);
-    });
-    response.writeHead(200, {
-      'content-type': 'text/event-stream',
-      'cache-control': 'no-cache',
-      'rbee-hive': hiveId,
-      'rbee-protocol': '1',
-    });
-    response.flushHeaders();
-    if (latest && !frozen) response.write(latest);
-  }
-
+function createHive(served: Served, options: FakeHiveOptions, internal: Internal): FakeHive {
+  const { hiveId = 'hive-fake', instance = randomUUID(), mode = 'stream' } = options;
   const hive: FakeHive = Object.assign(served, {
     hiveId,
     instance,
@@ -179,8 +152,8 @@ export async function fakeHive(t: Pick<Test, 'teardown'>, options: FakeHiveOptio
     redirectsFollowed: 0,
     queries: [],
     emit(event: object = { type: 'telemetry', hive_id: hiveId, workers: hive.workers }): void {
-      latest = Buffer.from(`event: heartbeat\ndata: ${JSON.stringify(event)}\n\n`);
-      hive.emitRaw(latest);
+      internal.latest = Buffer.from(`event: heartbeat\ndata: ${JSON.stringify(event)}\n\n`);
+      hive.emitRaw(internal.latest);
     },
     emitRaw(bytes: string | Buffer): void {
       for (const { response } of hive.subscribers) response.write(bytes);
@@ -189,36 +162,119 @@ export async function fakeHive(t: Pick<Test, 'teardown'>, options: FakeHiveOptio
       for (const { response } of hive.subscribers) response.socket?.resetAndDestroy();
     },
     dropJobs(): void {
-      for (const response of carried) response.socket?.resetAndDestroy();
+      for (const response of internal.carried) response.socket?.resetAndDestroy();
     },
     posts: 'carry' as const,
     releasePosts(): void {
       hive.posts = 'carry';
-      for (const go of held.splice(0)) go();
+      for (const go of internal.held.splice(0)) go();
     },
     freeze(): void {
-      frozen = true;
+      internal.frozen = true;
     },
     thaw(): void {
-      frozen = false;
+      internal.frozen = false;
     },
-    async announce(queenUrl: string, as: Parameters<FakeHive['announce']>[1] = {}) {
-      const instance = as.instance === undefined ? hive.instance : as.instance;
-      const { status, body } = await postJson(
-        `${queenUrl}/v1/hive/ready`,
-        { hive_id: hiveId, hive_url: as.url ?? hive.url },
-        { 'rbee-protocol': '1', ...(instance === null ? {} : { 'rbee-instance': instance }), ...as.headers },
-      );
-      return { status, body };
-    },
+    announce: (queenUrl: string, as?: AnnounceAs) => announce(hive, queenUrl, as),
   });
-
-  if (tickMs !== undefined) {
-    hive.emit();
-    const timer = setInterval(() => {
-      if (!frozen) hive.emit();
-    }, tickMs);
-    t.teardown(() => clearInterval(timer));
-  }
   return hive;
+}
+
+function handle(
+  hive: FakeHive,
+  internal: Internal,
+  request: IncomingMessage,
+  response: ServerResponse,
+  url: URL,
+): void {
+  if (url.pathname === '/health') {
+    if (hive.healthStatus !== 'hang') {
+      response.writeHead(hive.healthStatus, { 'content-type': 'text/plain' }).end('ok');
+    }
+  } else if (url.pathname === '/capabilities' || url.pathname === '/v1/capabilities') {
+    answerCapabilities(hive, request, response, url);
+  } else if (url.pathname === '/v1/heartbeats/stream') answerReader(hive, internal, request.headers, response);
+  else if (url.pathname === '/elsewhere') {
+    hive.redirectsFollowed++;
+    openStream(hive, internal, request.headers, response);
+  } else if (internal.jobsUrl !== undefined && url.pathname.startsWith('/v1/jobs')) {
+    carryJob(hive, internal, internal.jobsUrl, request, response);
+  } else problem(response, 404);
+}
+
+function answerCapabilities(hive: FakeHive, request: IncomingMessage, response: ServerResponse, url: URL): void {
+  const queenUrl = url.searchParams.get('queen_url');
+  const queenId = url.searchParams.get('queen_id');
+  hive.queries.push({ at: performance.now(), queenUrl, queenId, headers: request.headers });
+  const headers: Record<string, string> = hive.instance === null ? {} : { 'rbee-instance': hive.instance };
+  answer(response, 200, { hive_id: hive.hiveId, devices: hive.devices }, headers);
+  // A refused announcement shows on the queen's side.
+  if (queenUrl && hive.announcesWhenAsked) hive.announce(queenUrl).catch(() => {});
+}
+
+function answerReader(
+  hive: FakeHive,
+  internal: Internal,
+  headers: IncomingHttpHeaders,
+  response: ServerResponse,
+): void {
+  const { mode } = hive;
+  if (mode === 'stream') openStream(hive, internal, headers, response);
+  else if (mode === 'redirect') answer(response, 307, {}, { location: `${hive.url}/elsewhere` });
+  else if (mode === 'html') response.writeHead(200, { 'content-type': 'text/html' }).end('<h1>It works!</h1>');
+  else if (typeof mode === 'number') problem(response, mode);
+}
+
+function openStream(
+  hive: FakeHive,
+  { latest, frozen }: Internal,
+  headers: IncomingHttpHeaders,
+  response: ServerResponse,
+): void {
+  const subscriber: Subscriber = { at: performance.now(), headers, response };
+  hive.subscribers.push(subscriber);
+  hive.subscribersTotal++;
+  hive.subscriberHeaders.push(headers);
+  response.once('close', () => {
+    hive.subscribers = hive.subscribers.filter((other) => other !== subscriber);
+  });
+  response.writeHead(200, {
+    'content-type': 'text/event-stream',
+    'cache-control': 'no-cache',
+    'rbee-hive': hive.hiveId,
+    'rbee-protocol': '1',
+  });
+  response.flushHeaders();
+  if (latest && !frozen) response.write(latest);
+}
+
+function carryJob(
+  hive: FakeHive,
+  { carried, held }: Internal,
+  to: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): void {
+  const isPost = request.method === 'POST';
+  void bytesOf(request).then((body) => {
+    const go = () => carry({ to, request, response, mute: isPost && hive.posts === 'mute', body });
+    if (isPost && hive.posts === 'hold') held.push(go);
+    else go();
+  });
+  carried.add(response);
+  response.once('close', () => carried.delete(response));
+}
+
+async function announce(
+  hive: FakeHive,
+  queenUrl: string,
+  as: AnnounceAs = {},
+): Promise<Pick<Answer, 'status' | 'body'>> {
+  const instance = as.instance === undefined ? hive.instance : as.instance;
+  const { status, body } = await postJson(
+    `${queenUrl}/v1/hive/ready`,
+    { hive_id: hive.hiveId, hive_url: as.url ?? hive.url },
+    { 'rbee-protocol': '1', ...(instance === null ? {} : { 'rbee-instance': instance }), ...as.headers },
+  );
+  return { status, body };
 }

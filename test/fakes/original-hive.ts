@@ -1,6 +1,6 @@
 /**
- * A hive of the first implementation: it calls up to five times, and never again once it was answered; it answers to
- * `/v1/capabilities?queen_url=` by calling, with devices and without its name; every path that it does not know is a page.
+ * A hive of the first implementation. It announces itself once per call of `announce`, and when it is asked at
+ * `/v1/capabilities?queen_url=`, which it answers with devices and without a `hive_id`. Every unknown path is a page.
  */
 import type { ServerResponse } from 'node:http';
 import type { Test } from 'tap';
@@ -13,9 +13,9 @@ const DEVICE = { id: 'CPU-0', name: 'CPU', device_type: 'cpu', vram_gb: 64, comp
 export interface OriginalHive extends Served {
   readers: Set<ServerResponse>;
   readersTotal: number;
-  /** Each `queen_url` that it was asked to call. */
-  askedToCall: string[];
-  /** It says nothing, and its connections stay open. */
+  /** Each `queen_url` to which it was asked to announce itself. */
+  askedToAnnounce: string[];
+  /** It sends no events, and its connections stay open. */
   silent: boolean;
   announce(queenUrl: string): Promise<void>;
 }
@@ -31,7 +31,7 @@ export async function originalHive(
       answer(response, 200, { devices: [DEVICE] });
       const queenUrl = url.searchParams.get('queen_url');
       if (queenUrl === null) return;
-      hive.askedToCall.push(queenUrl);
+      hive.askedToAnnounce.push(queenUrl);
       hive.announce(queenUrl).catch(() => {});
       return;
     }
@@ -49,7 +49,7 @@ export async function originalHive(
   const hive: OriginalHive = Object.assign(served, {
     readers: new Set<ServerResponse>(),
     readersTotal: 0,
-    askedToCall: [],
+    askedToAnnounce: [],
     silent: false,
     announce: async (queenUrl: string) => {
       await postJson(`${queenUrl}/v1/hive/ready`, { hive_id: hiveId, hive_url: hive.url });
