@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** Whether a process lives; one that nobody has buried yet is dead. */
+/** Whether a process runs; a zombie does not. */
 export function isAlive(pid: number | null): boolean {
   if (pid === null) return false;
   try {

@@ -1,9 +1,9 @@
-/** What holds whenever a swarm of one queen and one hive has come to rest. */
+/** What holds in a swarm of one queen and one hive once it has settled. */
 import { getJson } from './http.js';
 import type { RbeeProcess } from './process.js';
 import { waitFor } from './wait.js';
 
-/** A hive whose queen was away for long waits up to 30 s before it calls again. */
+/** A hive whose queen was away for long waits up to 30 s before its next announcement. */
 const REST_MS_MAX = 45_000;
 
 interface Machine {
@@ -20,7 +20,7 @@ async function readersOf(url: string): Promise<number> {
   return Number(/^rbee_heartbeat_stream_readers (\d+)/m.exec(body)?.[1]);
 }
 
-/** One subscription, telemetry flowing, no ghost: seen from both sides, and still so after the next event. */
+/** One subscription with telemetry and no leftover entries, at both ends, and still so after the next event. */
 export async function expectOneStream(queen: RbeeProcess, hive: RbeeProcess): Promise<void> {
   const look = async () => {
     const { hives } = (await getJson(`${queen.url}/v1/hives`)).body;

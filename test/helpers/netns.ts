@@ -1,13 +1,12 @@
-/** Two machines in one: network namespaces (ip-netns(8)) with a cable between them, a pair of veth interfaces. Wants root. */
+/** Two machines in one: network namespaces (ip-netns(8)) with a cable between them, a pair of veth interfaces. Needs root. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Test } from 'tap';
+import { temporary } from './temporary.js';
 
-/** RFC 2544: addresses for tests between machines, in use nowhere. */
+/** RFC 2544: addresses reserved for tests. */
 const LINK = '198.18.7';
 const ELSEWHERE = '198.18.9';
 
@@ -15,11 +14,11 @@ export interface Machine {
   namespace: string;
   /** On the cable. */
   address: string;
-  /** What makes a command run there. */
+  /** The command prefix that runs a command there. */
   by: string[];
-  /** Where on our own loopback its port `port` is reached, whatever becomes of the cable. */
+  /** A URL on the loopback of the test that leads to its port `port`, not over the cable. */
   reach: (port: number) => Promise<string>;
-  /** Takes the cable out at this end, or puts it back. */
+  /** Unplugs the cable at this end, or plugs it in. */
   link: (state: 'up' | 'down') => void;
 }
 
@@ -32,9 +31,9 @@ function ip(...args: string[]): void {
 const nameOf = (role: string) => `rbee-${role}-${process.pid}`;
 const remove = (namespace: string) => void spawnSync('ip', ['netns', 'delete', namespace]);
 
-/** Why two machines cannot be had here, or false: what this tries is what `twoMachines` does. */
+/** Why `twoMachines` does not work here, or false; tries it. */
 export function cannotPlug(): string | false {
-  if (process.platform !== 'linux') return 'network namespaces are a thing of Linux';
+  if (process.platform !== 'linux') return 'network namespaces exist on Linux only';
   const namespaces = [nameOf('try-a'), nameOf('try-b')] as const;
   try {
     plug(...namespaces);
@@ -47,7 +46,7 @@ export function cannotPlug(): string | false {
   }
 }
 
-/** The second has another interface beside the cable, with an address that the first one cannot reach. */
+/** The second also has an interface with an address that the first one cannot reach. */
 function plug(first: string, second: string): void {
   for (const namespace of [first, second]) {
     ip('netns', 'add', namespace);
@@ -63,7 +62,7 @@ function plug(first: string, second: string): void {
   }
 }
 
-/** Two machines that can reach each other and nobody else; they go with the test. */
+/** Two machines that can reach only each other; removed after the test. */
 export function twoMachines(t: Pick<Test, 'teardown'>): [Machine, Machine] {
   const names = [nameOf('one'), nameOf('two')] as const;
   t.teardown(() => names.forEach(remove));
@@ -82,10 +81,9 @@ function machine(t: Pick<Test, 'teardown'>, namespace: string, n: number): Machi
   };
 }
 
-/** Namespaces part the networks and share the files: a socket in the file system leads from one into the other. */
+/** Namespaces separate the networks, not the files: a socket in the file system connects the two. */
 async function reach(t: Pick<Test, 'teardown'>, by: string[], port: number): Promise<string> {
-  const dir = mkdtempSync(path.join(tmpdir(), 'rbee-netns-'));
-  const file = path.join(dir, 'socket');
+  const file = path.join(temporary(t), 'socket');
   const [command = '', ...line] = [...by, process.execPath, '-e', `(${relay.toString()})(require('net'))`];
   const inside = spawn(command, line, {
     env: { ...process.env, LISTEN: file, PORT: String(port) },
@@ -97,7 +95,6 @@ async function reach(t: Pick<Test, 'teardown'>, by: string[], port: number): Pro
   t.teardown(() => {
     outside.close();
     inside.kill('SIGKILL');
-    rmSync(dir, { recursive: true, force: true });
   });
   return `http://127.0.0.1:${(outside.address() as net.AddressInfo).port}`;
 }
@@ -108,7 +105,7 @@ function join(a: net.Socket, b: net.Socket): void {
   b.on('error', () => a.destroy()).on('close', () => a.destroy());
 }
 
-/** Runs inside as source text, so it knows nothing of this module. */
+/** Runs in the namespace as source text, so it uses nothing of this module. */
 function relay({ connect, createServer }: typeof net): void {
   const server = createServer((a) => {
     const b = connect(Number(process.env.PORT), '127.0.0.1');

@@ -4,16 +4,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export interface WaitOptions {
   /** Give up after this long; 15 s. */
   timeoutMs?: number;
-  /** Ask again after this long; 25 ms. */
+  /** Between two calls; 25 ms. */
   everyMs?: number;
 }
 
-/** Of what was seen last, this much stands in the message. */
+/** Characters of the last value in the message. */
 const SEEN_CHARS_MAX = 2000;
 
 /**
- * Asks `probe` until it gives something truthy, and gives that. A probe that throws is asked again; what it threw
- * counts as what was seen. Rejects with `waited 15000 ms for <what>; last seen: <json>`.
+ * Calls `probe` until it returns something truthy, and returns that. A probe that throws is called again; the error is
+ * then the last value. Rejects with `waited 15000 ms for <what>; last seen: <json>`.
  */
 export async function waitFor<T>(
   what: string,
@@ -31,7 +31,7 @@ export async function waitFor<T>(
       });
       const value = await Promise.race([(async () => probe())(), late]);
       if (value) return value;
-      // A probe cut short saw nothing new.
+      // A probe that was cut off has no new value.
       if (performance.now() < deadline || seen === undefined) seen = value;
     } catch (error) {
       seen = error instanceof Error ? error.message : error;
@@ -48,7 +48,7 @@ function show(value: unknown): string {
   try {
     text = JSON.stringify(value);
   } catch {
-    // Circular, or a bigint: String says at least something.
+    // Circular, or a bigint.
   }
   text ??= String(value);
   return text.length > SEEN_CHARS_MAX ? `${text.slice(0, SEEN_CHARS_MAX)}…` : text;

@@ -1,6 +1,4 @@
 /** Real workers with the tiny model, one thread each. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import OpenAI from 'openai';
 import type { Test } from 'tap';
@@ -8,6 +6,7 @@ import { type TinyOptions, writeTinyModel } from '../../cli/tiny-gguf.js';
 import { getJson } from './http.js';
 import { run } from './jobs.js';
 import { type RbeeProcess, startProcess } from './process.js';
+import { temporary } from './temporary.js';
 import { waitFor } from './wait.js';
 
 /** Loading takes a second, and longer on a busy machine. */
@@ -15,9 +14,7 @@ const LOADING_MS_MAX = 60_000;
 
 /** A model file that is removed after the test. */
 export function tinyModel(t: Pick<Test, 'teardown'>, options: TinyOptions = {}, name = 'tiny.gguf'): string {
-  const dir = mkdtempSync(path.join(tmpdir(), 'rbee-model-'));
-  t.teardown(() => rmSync(dir, { recursive: true, force: true }));
-  return writeTinyModel(path.join(dir, name), options);
+  return writeTinyModel(path.join(temporary(t), name), options);
 }
 
 export interface WorkerOptions {

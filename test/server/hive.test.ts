@@ -1,4 +1,4 @@
-/** The routes of a hive over real sockets, with what they tell its machine. */
+/** The routes of a hive over real sockets, and the events that they send to its machine. */
 import { once } from 'node:events';
 import net from 'node:net';
 import t, { type Test } from 'tap';
@@ -33,7 +33,7 @@ async function serveHive(t: Test, hasOlderQueen = () => false) {
   return { api, events, port: listener.port, url: `http://127.0.0.1:${listener.port}/v1/heartbeats/stream` };
 }
 
-t.test('a reader whose connection breaks off right after its request leaves none behind', async (t) => {
+t.test('a reader whose connection breaks right after the request is removed', async (t) => {
   const { api, events, port, url } = await serveHive(t);
   for (let n = 0; n < 200; n += 1) {
     await new Promise<void>((resolve) => {
@@ -61,11 +61,11 @@ t.test('a reader whose connection breaks off right after its request leaves none
   last.close();
 });
 
-const onLinux = { skip: process.platform !== 'linux' && 'only Linux tells what its kernel keeps' };
+const onLinux = { skip: process.platform !== 'linux' && 'only Linux shows the queues of its kernel' };
 const telemetry = (n: number) => ({ type: 'telemetry', hive_id: 'gpu-0', workers: [{ pid: n }] }) as HiveHeartbeat;
 
 t.test(
-  'a reader that takes nothing of small events is closed, though the kernel would keep them for it',
+  'a reader that takes nothing is closed, also where small events fit into the buffers of the kernel',
   onLinux,
   async (t) => {
     const { api, events, port, url } = await serveHive(t);
@@ -92,7 +92,7 @@ t.test(
   },
 );
 
-t.test('what the kernel keeps of a connection is told, whichever family of addresses it uses', onLinux, async (t) => {
+t.test('the kernel’s queue of a connection is read for both families of addresses', onLinux, async (t) => {
   for (const [bind, host] of [
     ['127.0.0.1', '127.0.0.1'],
     ['::', '127.0.0.1'],
@@ -116,7 +116,7 @@ t.test('what the kernel keeps of a connection is told, whichever family of addre
   }
 });
 
-t.test('an older queen, which drops a worker for nulls, gets zeros, and nobody else does', async (t) => {
+t.test('only an older queen, which drops a worker for nulls, gets zeros', async (t) => {
   let older = false;
   const { api, url } = await serveHive(t, () => older);
   const measures = { gpu_util_pct: null, vram_mb: null, total_vram_mb: null };

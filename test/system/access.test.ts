@@ -1,16 +1,17 @@
 /** Who may come in, who is sent the token, under which address one is known, and who speaks which protocol. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import http, { type IncomingHttpHeaders } from 'node:http';
 import https from 'node:https';
-import { hostname, networkInterfaces, tmpdir } from 'node:os';
+import { hostname, networkInterfaces } from 'node:os';
 import path from 'node:path';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { fakeHive } from '../fakes/hive.js';
 import { fakeQueen } from '../fakes/queen.js';
 import { answer, serve } from '../fakes/serve.js';
 import { getJson, openStream, parsed, postJson } from '../helpers/http.js';
 import { type RbeeProcess, StartFailed, startProcess } from '../helpers/process.js';
+import { temporary } from '../helpers/temporary.js';
 import { waitFor } from '../helpers/wait.js';
 
 const FIRST = 'first-4f1c0b7a9e';
@@ -77,12 +78,6 @@ function streams(queenUrl: string, hiveId: string, headers: Record<string, strin
     const hive = await hiveOf(queenUrl, hiveId, headers);
     return hive?.state === 'streaming' && hive.last_telemetry_at !== null && hive;
   });
-}
-
-function tempDir(t: Pick<Test, 'teardown'>): string {
-  const dir = mkdtempSync(path.join(tmpdir(), 'rbee-access-'));
-  t.teardown(() => rmSync(dir, { recursive: true, force: true, maxRetries: 3 }));
-  return dir;
 }
 
 /** Every file below `dir`, as one text. */
@@ -567,7 +562,7 @@ t.test('a queen of another protocol is named in the state and the log, and left 
 });
 
 t.test('a lost hive that wants another token is shown with that reason, by queen and hive', async (t) => {
-  const stateDir = tempDir(t);
+  const stateDir = temporary(t);
   const args = ['--hive-id', 'changed', '--queen-url', queen.url, '--interval', '200ms'];
   const before = await startProcess(t, { name: 'hive', stateDir, args: [...args, '--token', FIRST] });
   await streams(queen.url, 'changed', IN);
@@ -588,7 +583,7 @@ t.test('a lost hive that wants another token is shown with that reason, by queen
 });
 
 t.test('the token is changed one process at a time, and telemetry goes on', async (t) => {
-  const dirs = { queen: tempDir(t), hive: tempDir(t) };
+  const dirs = { queen: temporary(t), hive: temporary(t) };
   const ports: Record<string, string[]> = {};
   const running: Partial<Record<'queen' | 'hive', RbeeProcess>> = {};
   const run = async (name: 'queen' | 'hive', tokens: string) => {
@@ -624,7 +619,7 @@ t.test('the token is changed one process at a time, and telemetry goes on', asyn
 });
 
 t.test('a hive known from before is sent the token only if it presented it, an SSH host on loopback is', async (t) => {
-  const stateDir = tempDir(t);
+  const stateDir = temporary(t);
   const stranger = await fakeHive(t, { hiveId: 'stranger', tickMs: 200 });
   const listed = await fakeHive(t, { hiveId: 'listed', host: '127.0.0.2', announcesWhenAsked: false });
   const sshConfig = path.join(stateDir, 'ssh-config');
@@ -649,7 +644,7 @@ t.test(
   'queens and hives of one authority speak TLS with each other',
   { skip: !hasOpenssl && 'no openssl' },
   async (t) => {
-    const dir = tempDir(t);
+    const dir = temporary(t);
     const file = (name: string) => path.join(dir, name);
     const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: dir, stdio: 'pipe' });
     const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];

@@ -1,4 +1,4 @@
-/** The whole chain, each link real: a queen passes a job on, a hive spawns a worker, and OpenAI's client talks to it. */
+/** The whole chain with real processes: a queen passes a job on, a hive spawns a worker, and OpenAI's client uses it. */
 import t from 'tap';
 import { SENTENCE, SENTENCE_TOKENS } from '../../cli/tiny-gguf.js';
 import { getJson } from '../helpers/http.js';
@@ -20,7 +20,7 @@ async function run(operation: object) {
 
 let pid = 0;
 let workerId = '';
-// A hive that is killed leaves its workers: not so a test.
+// A hive that is killed leaves its workers running, so it is ended in order.
 t.teardown(() => hive.kill());
 t.test('a job through the queen spawns a worker on the hive', async (t) => {
   await waitFor('the hive', async () => (await getJson(`${queen.url}/v1/hives/gpu-0`)).body.state === 'streaming');
@@ -38,11 +38,11 @@ t.test("OpenAI's own client chats through the queen, whole and streamed", async 
   const whole = await client.chat.completions.create(ASK).withResponse();
   t.equal(whole.data.choices[0]?.message.content, SENTENCE);
   t.equal(whole.response.headers.get('rbee-worker'), workerId);
-  let said = '';
+  let text = '';
   for await (const chunk of await client.chat.completions.create({ ...ASK, stream: true })) {
-    said += chunk.choices[0]?.delta.content ?? '';
+    text += chunk.choices[0]?.delta.content ?? '';
   }
-  t.equal(said, SENTENCE);
+  t.equal(text, SENTENCE);
   const models = await client.models.list();
   t.ok(models.data.some(({ id }) => id === 'tiny'));
   await t.rejects(client.chat.completions.create({ ...ASK, model: 'nothing' }), {
@@ -52,14 +52,14 @@ t.test("OpenAI's own client chats through the queen, whole and streamed", async 
   });
 });
 
-t.test('an inference as a job tells its tokens', async (t) => {
+t.test('an inference as a job streams its tokens', async (t) => {
   const { ending, lines, payload } = await run({ operation: 'infer', model: 'tiny', prompt: 'Who are you?' });
   t.equal(ending, '[DONE]');
   t.equal(lines.join(''), SENTENCE);
   t.match(payload, { worker_id: workerId, text: SENTENCE, tokens_generated: SENTENCE_TOKENS });
 });
 
-t.test('how many tokens a second it makes is seen across the swarm', async (t) => {
+t.test('the tokens per second of a worker are shown by the queen', async (t) => {
   const { body } = await waitFor('its speed', async () => {
     const answer = await getJson(`${queen.url}/v1/workers/${workerId}`);
     return answer.body.tokens_per_s > 0 && answer;
@@ -67,7 +67,7 @@ t.test('how many tokens a second it makes is seen across the swarm', async (t) =
   t.match(body, { worker_id: workerId, status: /^(ready|busy)$/ });
 });
 
-t.test('a worker that is killed is asked no more, and comes back by itself', async (t) => {
+t.test('a worker that is killed gets no requests, and is restarted', async (t) => {
   process.kill(pid, 'SIGKILL');
   const answers = async () => {
     const answer = await client.chat.completions.create(ASK).catch(() => null);
@@ -80,7 +80,7 @@ t.test('a worker that is killed is asked no more, and comes back by itself', asy
   pid = payload.workers[0].pid;
 });
 
-t.test('a deleted worker takes its model with it', async (t) => {
+t.test('with a deleted worker its model is gone', async (t) => {
   t.equal((await run({ operation: 'worker_process_delete', pid })).ending, '[DONE]');
   t.throws(() => process.kill(pid, 0));
   await waitFor('the model to be gone', async () => (await getJson(`${queen.url}/v1/models`)).body.data.length === 0);

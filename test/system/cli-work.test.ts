@@ -1,7 +1,6 @@
 /** Work by the command line, each part of it real: a queen, a hive, workers on the tiny model, and rbee as one types it. */
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readdirSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
@@ -255,8 +254,7 @@ t.test('rbee spawn and rbee stop work at a hive itself', async (t) => {
 });
 
 t.test('rbee stop ends an orphaned worker that several hives show, by one that is there', async (t) => {
-  const stateDir = mkdtempSync(path.join(tmpdir(), 'rbee-orphans-'));
-  t.teardown(() => rmSync(stateDir, { recursive: true, force: true, maxRetries: 3 }));
+  const stateDir = temporary(t);
   const other = await startProcess(t, { name: 'queen', args: ['--queen-id', 'other'] });
   const start = (id: string) =>
     startProcess(t, { name: 'hive', args: ['--hive-id', id, '--queen-url', other.url], stateDir });

@@ -1,6 +1,6 @@
 /**
- * A real hive and a queen that does, in every state of the connection, everything that a queen can do. After each step
- * the hive is in the state that the model says; after each path it has one connection, and one reader that is fed.
+ * A real hive and a queen that does everything that a queen can do in every state of the connection. After each step the
+ * hive is in the state of the model; after each path it has one connection, and one reader that gets events.
  */
 import t, { type Test } from 'tap';
 import { createMachine } from 'xstate';
@@ -10,36 +10,36 @@ import { edgePaths } from '../helpers/paths.js';
 import { type RbeeProcess, startProcess } from '../helpers/process.js';
 import { waitFor } from '../helpers/wait.js';
 
-/** What a queen who asks a hive to announce itself then does with the announcement. */
+/** How a queen refuses an announcement that it asked for. */
 const refusals = {
-  'she answers 401': 'backoff',
-  'she answers 404': 'backoff',
-  'she answers 503': 'backoff',
-  'she redirects': 'backoff',
-  'she never answers': 'backoff',
+  'it answers 401': 'backoff',
+  'it answers 404': 'backoff',
+  'it answers 503': 'backoff',
+  'it redirects': 'backoff',
+  'it does not answer': 'backoff',
 };
 
 const model = createMachine({
   initial: 'backoff',
   states: {
-    backoff: { on: { ...refusals, 'she says yes': 'ready', 'she subscribes before her yes': 'streaming' } },
+    backoff: { on: { ...refusals, 'it accepts': 'ready', 'it subscribes before its answer': 'streaming' } },
     ready: {
       on: {
         ...refusals,
-        'she says yes': 'ready',
-        'she subscribes': 'streaming',
-        'she never subscribes': 'backoff',
-        'she goes away': 'ready',
+        'it accepts': 'ready',
+        'it subscribes': 'streaming',
+        'it does not subscribe': 'backoff',
+        'it goes away': 'ready',
       },
     },
     streaming: {
       on: {
-        'she asks and says yes': 'ready',
-        'she drops the stream and says yes': 'ready',
-        'she drops the stream and answers 503': 'backoff',
-        'she goes away with her stream': 'backoff',
-        'she subscribes once more': 'streaming',
-        'she takes nothing more': 'backoff',
+        'it asks and accepts': 'ready',
+        'it drops the stream and accepts': 'ready',
+        'it drops the stream and answers 503': 'backoff',
+        'it goes away with its stream': 'backoff',
+        'it subscribes once more': 'streaming',
+        'it stops reading': 'backoff',
       },
     },
   },
@@ -57,7 +57,7 @@ const connection = async ({ hive }: Pair) => {
   return found[0] as { state: string; context: { reason: string | null; attempt: number }; transitions: unknown[] };
 };
 
-/** She asks, and her answer has been heard: asks until a callback has come in. */
+/** The queen asks, and waits for the announcement. */
 async function ask({ queen, hive }: Pair, mode: FakeQueen['mode']): Promise<void> {
   queen.mode = mode;
   const before = queen.callbacks.length;
@@ -66,43 +66,43 @@ async function ask({ queen, hive }: Pair, mode: FakeQueen['mode']): Promise<void
 }
 
 const events: Record<string, (pair: Pair) => Promise<void> | void> = {
-  'she answers 401': (pair) => ask(pair, 401),
-  'she answers 404': (pair) => ask(pair, 404),
-  'she answers 503': (pair) => ask(pair, 503),
-  'she redirects': (pair) => ask(pair, 'redirect'),
-  'she never answers': (pair) => ask(pair, 'hang'),
-  'she says yes': (pair) => ask(pair, 'accept-silent'),
-  'she asks and says yes': (pair) => ask(pair, 'accept-silent'),
-  'she subscribes before her yes': (pair) => ask(pair, 'subscribe-first'),
-  'she subscribes': async ({ queen, hive }) => void (await queen.subscribe(hive.url)),
-  'she subscribes once more': async ({ queen, hive }) => void (await queen.subscribe(hive.url)),
-  'she never subscribes': () => {},
-  'she goes away': ({ queen }) => queen.close(),
-  'she goes away with her stream': ({ queen }) => queen.close(),
-  'she drops the stream and says yes': ({ queen }) => {
+  'it answers 401': (pair) => ask(pair, 401),
+  'it answers 404': (pair) => ask(pair, 404),
+  'it answers 503': (pair) => ask(pair, 503),
+  'it redirects': (pair) => ask(pair, 'redirect'),
+  'it does not answer': (pair) => ask(pair, 'hang'),
+  'it accepts': (pair) => ask(pair, 'accept-silent'),
+  'it asks and accepts': (pair) => ask(pair, 'accept-silent'),
+  'it subscribes before its answer': (pair) => ask(pair, 'subscribe-first'),
+  'it subscribes': async ({ queen, hive }) => void (await queen.subscribe(hive.url)),
+  'it subscribes once more': async ({ queen, hive }) => void (await queen.subscribe(hive.url)),
+  'it does not subscribe': () => {},
+  'it goes away': ({ queen }) => queen.close(),
+  'it goes away with its stream': ({ queen }) => queen.close(),
+  'it drops the stream and accepts': ({ queen }) => {
     queen.mode = 'accept-silent';
     queen.dropStreams();
   },
-  'she drops the stream and answers 503': ({ queen }) => {
+  'it drops the stream and answers 503': ({ queen }) => {
     queen.mode = 503;
     queen.dropStreams();
   },
-  'she takes nothing more': ({ queen }) => {
+  'it stops reading': ({ queen }) => {
     queen.mode = 503;
     queen.healthStatus = 500;
     queen.stall();
   },
 };
 
-/** What the reason must say where there is one. */
+/** The reasons that must be shown. */
 const reasons: Record<string, RegExp> = {
-  'she answers 401': /answered 401/,
-  'she answers 404': /answered 404/,
-  'she answers 503': /answered 503/,
-  'she redirects': /redirects are not followed/,
-  'she never answers': /no answer within 5 s/,
-  'she never subscribes': /^queen accepted, but cannot reach http/,
-  'she goes away with her stream': /connection refused|closed/,
+  'it answers 401': /answered 401/,
+  'it answers 404': /answered 404/,
+  'it answers 503': /answered 503/,
+  'it redirects': /redirects are not followed/,
+  'it does not answer': /no answer within 5 s/,
+  'it does not subscribe': /^queen accepted, but cannot reach http/,
+  'it goes away with its stream': /connection refused|closed/,
 };
 
 async function start(t: Test): Promise<Pair> {
@@ -134,7 +134,7 @@ for (const { steps, name } of edgePaths(model)) {
     const pair = await start(t);
     for (const { event, state } of steps) {
       const play = events[event];
-      if (!play) throw new Error(`the model has an event that nobody plays: ${event}`);
+      if (!play) throw new Error(`no way to play the event of the model: ${event}`);
       await play(pair);
       await waitFor(
         `${state} after ${event}`,
@@ -157,7 +157,7 @@ t.test('the attempts come after 0, 2, 4 and 8 s', { buffered: true }, async (t) 
     timeoutMs: 30_000,
   });
   const gaps = calls.slice(1, 4).map(({ at }, i) => at - (calls[i]?.at ?? 0));
-  // Not how fast, but how long it waits: never earlier, and the order of magnitude right on a busy machine too.
+  // Never too early, and not much later on a busy machine either.
   for (const [i, expected] of [2_000, 4_000, 8_000].entries()) {
     t.ok((gaps[i] ?? 0) >= expected - 20, `attempt ${i + 2} waits ${expected} ms`);
     t.ok((gaps[i] ?? 0) < expected * 1.9, `attempt ${i + 2} waits no longer than that`);
@@ -166,7 +166,7 @@ t.test('the attempts come after 0, 2, 4 and 8 s', { buffered: true }, async (t) 
   t.match(calls[0]?.headers['rbee-instance'], /^[0-9a-f-]{36}$/);
 });
 
-t.test('an older queen, who names herself nowhere, is recognised', { buffered: true }, async (t) => {
+t.test('an older queen, which sends no id, is recognised', { buffered: true }, async (t) => {
   const queen = await fakeQueen(t, { mode: 'accept-nameless' });
   const hive = await startProcess(t, { name: 'hive', args: ['--queen-url', queen.url] });
   const pair = { queen, hive };
@@ -178,7 +178,7 @@ t.test('an older queen, who names herself nowhere, is recognised', { buffered: t
   );
 });
 
-t.test('a queen whose health fails twice running is lost', { buffered: true }, async (t) => {
+t.test('a queen whose health check fails twice in a row is lost', { buffered: true }, async (t) => {
   const queen = await fakeQueen(t, { mode: 'accept' });
   const hive = await startProcess(t, { name: 'hive', args: ['--queen-url', queen.url] });
   const pair = { queen, hive };
@@ -194,5 +194,5 @@ t.test('a queen whose health fails twice running is lost', { buffered: true }, a
     {},
     { from: 'streaming', to: 'lost', reason: /failed twice in a row/ },
   ]);
-  await waitFor('her stream to be closed', () => queen.streams.length === 0);
+  await waitFor('its stream to be closed', () => queen.streams.length === 0);
 });

@@ -1,14 +1,14 @@
 /** How a queen finds hives that did not announce themselves and hives that were lost, and what a hive does when it is asked. */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { type FakeHive, fakeHive } from '../fakes/hive.js';
 import { fakeQueen } from '../fakes/queen.js';
 import { answer, bodyOf, serve } from '../fakes/serve.js';
 import { getJson, openStream, postJson } from '../helpers/http.js';
 import { restart, startProcess } from '../helpers/process.js';
+import { temporary } from '../helpers/temporary.js';
 import { waitFor } from '../helpers/wait.js';
 
 /** How much the times of a search may differ, in ms: the machine is busy. */
@@ -45,18 +45,12 @@ async function forget(queenUrl: string, hiveId: string) {
 /** The requests with a queen_url: a hive answers them by announcing itself. */
 const invitations = (hive: FakeHive) => hive.queries.filter(({ queenUrl }) => queenUrl !== null);
 
-function tempDir(t: Pick<Test, 'teardown'>): string {
-  const dir = mkdtempSync(path.join(tmpdir(), 'rbee-discovery-'));
-  t.teardown(() => rmSync(dir, { recursive: true, force: true, maxRetries: 3 }));
-  return dir;
-}
-
 /** The tests do not depend on each other and run at once. */
 t.jobs = 8;
 const queen = await startProcess(t, { name: 'queen', args: ['--queen-id', 'queen-desk'] });
 
 t.test('a queen asks the hosts of the SSH config, again after 5 s, and never those that it forgot', async (t) => {
-  const dir = tempDir(t);
+  const dir = temporary(t);
   const sshConfig = path.join(dir, 'config');
   mkdirSync(path.join(dir, 'conf.d'));
   writeFileSync(

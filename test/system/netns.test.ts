@@ -1,4 +1,4 @@
-/** A queen and a hive on two machines, as far as the kernel is concerned, and the cable between them pulled. */
+/** A queen and a hive on two machines, which are network namespaces, and a cable between them that is pulled. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { getJson, openStream } from '../helpers/http.js';
@@ -8,13 +8,13 @@ import { waitFor } from '../helpers/wait.js';
 
 const TOKEN = 'two-machines-5c1e';
 const IN = { authorization: `Bearer ${TOKEN}` };
-/** PROTOCOL: lost after ten intervals of silence, and the goal for how soon telemetry flows again. */
+/** docs/protocol.md, section 4.5: lost after ten intervals of silence. The other is the goal for telemetry to flow again. */
 const LOST_MS_MAX = 10_000;
 const BACK_MS_MAX = 10_000;
 
 const impossible = cannotPlug();
 
-/** What the swarm is asked for: by proxies of its own, which do not go by the cable. */
+/** The URLs lead to proxies that do not use the cable. */
 interface Swarm {
   queen: string;
   hive: string;
@@ -54,7 +54,7 @@ async function isWhole(t: Test, swarm: Swarm): Promise<void> {
     const { body } = await getJson(`${swarm.hive}/metrics`, IN);
     return Number(/^rbee_heartbeat_stream_readers (\d+)$/m.exec(body)?.[1]);
   };
-  // A reader that died with the cable is found out when it has taken nothing for 10 s.
+  // A dead reader is found when it has taken nothing for 10 s.
   await waitFor('one subscription', async () => (await readers()) === 1, { timeoutMs: 15_000, everyMs: 250 });
   const { machines } = (await getJson(`${swarm.hive}/v1/machines`, IN)).body;
   const connections = machines.filter(({ machine }: { machine: string }) => machine === 'hive-connection');
@@ -74,7 +74,7 @@ async function pull(t: Test, swarm: Swarm, ms: number): Promise<string[]> {
       .map(({ data }) => (data.stale ? 'stale' : data.state));
   swarm.cable.link('down');
   const pulledAt = performance.now();
-  // For what was under way. Silence is counted from the last byte, which came before.
+  // Events in flight still arrive. Silence is counted from the last byte.
   await sleep(1_000);
   const silentFrom = watch.events.length;
   if (ms > LOST_MS_MAX) {
@@ -102,12 +102,12 @@ t.test('a queen and a hive on two machines', { skip: impossible }, async (t) => 
   const swarm = await startSwarm(t);
   await waitFor('the hive to stream', async () => (await hivesOf(swarm)).hives[0]?.last_telemetry_at);
 
-  await t.test('the hive advertises by itself the address under which the queen reaches it', async (t) => {
+  await t.test('the hive announces the address under which the queen reaches it, without a flag', async (t) => {
     await isWhole(t, swarm);
     t.match(swarm.hiveUrl, /^http:\/\/198\.18\.7\.2:\d+$/);
   });
 
-  await t.test('a cable pulled for 5 s: the hive is called stale, and streams on', async (t) => {
+  await t.test('a cable pulled for 5 s: the hive is stale, and then streams on', async (t) => {
     t.comment((await pull(t, swarm, 5_000)).join(' → '));
     await isWhole(t, swarm);
   });

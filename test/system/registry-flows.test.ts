@@ -12,7 +12,7 @@ import { tcpProxy } from '../helpers/proxy.js';
 import { waitFor } from '../helpers/wait.js';
 import { spawnWorker, startReadyWorker, tinyModel } from '../helpers/worker.js';
 
-/** What the registry tells components to keep to here. */
+/** The heartbeat interval of the registries here. */
 const INTERVAL_S = 1;
 const HIVES = 3;
 const WORKERS = 2;
@@ -25,14 +25,14 @@ const start = (t: Test, name: 'queen' | 'hive', id: string, registryUrl: string,
 
 const startWorker = (t: Test, ...args: string[]) =>
   startReadyWorker(t, { model: tinyModel(t), args: ['--spawned-by', 'keeper-desk', ...args] });
-/** The queens that a worker heartbeats; of one that takes it the state is resting. */
-const toldBy = async (worker: At): Promise<{ state: string; context: { queenUrl: string } }[]> =>
+/** The machines of a worker's heartbeats to queens; after an accepted one the state is resting. */
+const heartbeatsOf = async (worker: At): Promise<{ state: string; context: { queenUrl: string } }[]> =>
   (await getJson(`${worker.url}/v1/machines`)).body.machines.filter(
     ({ machine }: { machine: string }) => machine === 'queen-heartbeat',
   );
 const heartbeats = (worker: At, queen: At, state: RegExp) =>
   waitFor(`${worker.url} to heartbeat ${queen.url}`, async () =>
-    (await toldBy(worker)).some((tie) => tie.context.queenUrl === queen.url && state.test(tie.state)),
+    (await heartbeatsOf(worker)).some((one) => one.context.queenUrl === queen.url && state.test(one.state)),
   );
 /** By its hive, by a job through the queen. */
 const spawnOn = async (t: Test, queen: RbeeProcess, hiveId: string) => {
@@ -86,7 +86,7 @@ const machineOf = async (process: RbeeProcess, name: string) => {
 t.jobs = 4;
 
 t.test(
-  'queen first: a hive without --queen-url finds her, and a worker is known as its spawner tells',
+  'queen first: a hive without --queen-url finds it, and its spawner registers a worker there',
   { buffered: true },
   async (t) => {
     const registry = await registryFor(t);
@@ -103,7 +103,11 @@ t.test(
     for (const { url } of [queen, hive]) t.match((await getJson(`${url}/metrics`)).body, /^rbee_registered 1$/m);
 
     const worker = await spawnOn(t, queen, 'gpu-0');
-    t.match(await workers(queen), [{ worker_id: worker.id, url: worker.url, online: true }], 'told as it was ready');
+    t.match(
+      await workers(queen),
+      [{ worker_id: worker.id, url: worker.url, online: true }],
+      'registered when it was ready',
+    );
     await workerIs(queen, worker.id, { online: true, available: true, hive_id: 'gpu-0', spawned_by: 'gpu-0' });
     await waitFor('its capabilities', async () => {
       const { body } = await getJson(`${queen.url}/v1/workers/${encodeURIComponent(worker.id)}`);
@@ -111,11 +115,11 @@ t.test(
     });
     await heartbeats(worker, queen, /resting/);
     await listed(registry, ['worker', worker.id]);
-    t.equal((await workers(queen)).length, 1, 'counted once, however she hears of it');
+    t.equal((await workers(queen)).length, 1, 'counted once, from whichever source');
   },
 );
 
-t.test('hive and worker first: a queen that comes later finds them, and they her', { buffered: true }, async (t) => {
+t.test('hive and worker first: they and a later queen find each other', { buffered: true }, async (t) => {
   const registry = await registryFor(t);
   await start(t, 'hive', 'gpu-0', registry.url);
   const worker = await startWorker(t, '--registry-url', registry.url);
@@ -128,30 +132,30 @@ t.test('hive and worker first: a queen that comes later finds them, and they her
   t.equal((await workers(queen)).length, 1);
 });
 
-t.test('the next heartbeat tells hives and workers of a queen that came later', { buffered: true }, async (t) => {
+t.test('the answer to the next heartbeat leads hives and workers to a later queen', { buffered: true }, async (t) => {
   const registry = await fakeFor(t);
   const hive = await start(t, 'hive', 'gpu-0', registry.url);
   const worker = await startWorker(t, '--registry-url', registry.url);
   await listed(registry, ['hive', 'gpu-0'], ['worker', worker.id]);
-  // Not a real one: she asks nobody.
+  // A fake one, which sends no requests.
   const queen = await fakeQueen(t, { queenId: 'queen-late' });
   await waitFor('the first heartbeats', () => registry.heartbeats.length >= 2);
   registry.put({ kind: 'queen', id: 'queen-late', url: queen.url });
   const before = registry.heartbeats.filter(({ body }) => body.kind === 'hive').length;
-  await waitFor('her reader', () => queen.streams.length === 1);
+  await waitFor('its reader', () => queen.streams.length === 1);
   const beats = registry.heartbeats.filter(({ body }) => body.kind === 'hive').length - before;
   t.ok(beats <= 2, `${beats} heartbeats`);
   t.match(queen.callbacks, [{ body: { hive_id: 'gpu-0', hive_url: hive.url } }]);
   await heartbeats(worker, queen, /./);
-  t.equal((await toldBy(worker)).length, 1);
-  // Named with every heartbeat, and not called again for it.
+  t.equal((await heartbeatsOf(worker)).length, 1);
+  // It is in every answer, and not called again for that.
   const named = registry.heartbeats.length;
   await waitFor('some more heartbeats', () => registry.heartbeats.length > named + 4);
   t.equal(queen.callbacks.length, 1);
   t.equal(queen.streamsTotal, 1);
 });
 
-t.test('two queens are both read by a hive that was told of neither', { buffered: true }, async (t) => {
+t.test('a hive without --queen-url finds two queens', { buffered: true }, async (t) => {
   const registry = await registryFor(t);
   const one = await start(t, 'queen', 'queen-one', registry.url);
   await start(t, 'hive', 'gpu-0', registry.url);
@@ -162,25 +166,25 @@ t.test('two queens are both read by a hive that was told of neither', { buffered
 });
 
 t.test(
-  'mixed: workers that were there, that are told of, and that the registry names are all known, once each',
+  'workers that were there before, that a spawner registers and that the registry lists are all known, once each',
   { buffered: true },
   async (t) => {
     const registry = await registryFor(t);
     const early = await startWorker(t, '--registry-url', registry.url);
     await listed(registry, ['worker', early.id]);
     const queen = await start(t, 'queen', 'queen-desk', registry.url);
-    // Its hive was told of no registry.
+    // A hive without a registry.
     await startProcess(t, { name: 'hive', args: ['--hive-id', 'gpu-0', '--queen-url', queen.url] });
     await streams(queen, 'gpu-0');
-    const told = await spawnOn(t, queen, 'gpu-0');
+    const spawned = await spawnOn(t, queen, 'gpu-0');
     const late = await startWorker(t, '--registry-url', registry.url);
-    for (const { id } of [early, told, late]) await workerIs(queen, id, { online: true, available: true });
+    for (const { id } of [early, spawned, late]) await workerIs(queen, id, { online: true, available: true });
     t.equal((await workers(queen)).length, 3);
   },
 );
 
 t.test(
-  'with the registry down from the start all else works, and they register when it comes',
+  'with the registry down from the start everything else works, and they register when it comes up',
   { buffered: true },
   async (t) => {
     const { port, url, close } = await serve(t, {}, () => {});
@@ -195,18 +199,18 @@ t.test(
       t.match(await machineOf(process, 'lease'), { context: { reason: /connection refused/, failure: 'refused' } });
     }
     t.match(await machineOf(queen, 'directory'), { context: { reason: /connection refused/ } });
-    t.equal(hive.stderr().match(/not registered/g)?.length, 1, 'said once');
+    t.equal(hive.stderr().match(/not registered/g)?.length, 1, 'logged once');
     await registryFor(t, INTERVAL_S, '--port', String(port));
     await listed(registry, ['queen', 'queen-desk'], ['hive', 'gpu-0']);
     await waitFor(
-      'her to read it',
+      'the queen to read it',
       async () => (await machineOf(queen, 'directory')).transitions.at(-1)?.to === 'reading.following',
     );
   },
 );
 
 t.test(
-  'a registry that is killed and comes back empty lists everybody again, and the queen loses nobody',
+  'a registry that is killed and comes back empty lists all again, and the queen loses none of them',
   { buffered: true },
   async (t) => {
     const registry = await registryFor(t);
@@ -231,14 +235,14 @@ t.test(
     t.equal((await workers(queen)).filter(({ online }) => online).length, hived.length);
     await waitFor('a few more events', () => stream.events.length > 3 * HIVES * 3);
     const changes = stream.events.filter(({ data }) => data.type === 'hive_state').map(({ data }) => data.state);
-    t.strictSame([...new Set(changes)], ['streaming'], 'no hive was ever anything else');
+    t.strictSame([...new Set(changes)], ['streaming'], 'no hive had another state');
     t.equal((await componentsOf(again)).length, names.length);
     t.equal((await workers(queen)).length, hived.length);
   },
 );
 
 t.test(
-  'a hive that the registry cannot see streams on, and is listed again when it can',
+  'a hive that cannot reach the registry goes on streaming, and is listed again when it can',
   { buffered: true },
   async (t) => {
     const registry = await registryFor(t, 0.3);
@@ -251,7 +255,7 @@ t.test(
     const stream = await openStream(t, `${queen.url}/v1/heartbeats/stream`);
     proxy.halfOpen();
     proxy.forget();
-    await waitFor('its lease to lapse', async () => !(await isListed(registry, 'hive', 'apart')));
+    await waitFor('its lease to expire', async () => !(await isListed(registry, 'hive', 'apart')));
     await waitFor('it to notice', async () =>
       /no answer within 5 s/.test((await machineOf(hive, 'lease')).context.reason ?? ''),
     );
@@ -263,31 +267,35 @@ t.test(
   },
 );
 
-t.test('a queen that starts while the registry is down works from what she kept', { buffered: true }, async (t) => {
-  const registry = await registryFor(t, 15);
-  // It does not announce itself: only the registry's word leads to it.
-  const hive = await fakeHive(t, { hiveId: 'listed', tickMs: 200, announcesWhenAsked: false });
-  const worker = await startWorker(t);
-  await put(registry, { kind: 'hive', id: 'listed', url: hive.url });
-  await put(registry, { kind: 'worker', id: worker.id, url: worker.url, model: 'tiny', spawned_by: 'keeper-desk' });
-  await put(registry, { kind: 'keeper', id: 'unasked', url: worker.url });
-  const queen = await start(t, 'queen', 'queen-desk', registry.url);
-  await waitFor('her to ask the hive', () => hive.queries.length > 0);
-  t.match(hive.queries[0], { queenUrl: queen.url, queenId: 'queen-desk' });
-  await waitFor('her to ask it again', () => hive.queries.length > 1);
-  await workerIs(queen, worker.id, { online: true, model: 'tiny', spawned_by: 'keeper-desk' });
-  await queen.kill();
-  t.notOk(await isListed(registry, 'queen', 'queen-desk'), 'she unregistered');
-  await registry.kill();
+t.test(
+  'a queen that starts while the registry is down uses its copy of the last list',
+  { buffered: true },
+  async (t) => {
+    const registry = await registryFor(t, 15);
+    // It does not announce itself: only the registry leads to it.
+    const hive = await fakeHive(t, { hiveId: 'listed', tickMs: 200, announcesWhenAsked: false });
+    const worker = await startWorker(t);
+    await put(registry, { kind: 'hive', id: 'listed', url: hive.url });
+    await put(registry, { kind: 'worker', id: worker.id, url: worker.url, model: 'tiny', spawned_by: 'keeper-desk' });
+    await put(registry, { kind: 'keeper', id: 'unasked', url: worker.url });
+    const queen = await start(t, 'queen', 'queen-desk', registry.url);
+    await waitFor('the queen to ask the hive', () => hive.queries.length > 0);
+    t.match(hive.queries[0], { queenUrl: queen.url, queenId: 'queen-desk' });
+    await waitFor('the queen to ask it again', () => hive.queries.length > 1);
+    await workerIs(queen, worker.id, { online: true, model: 'tiny', spawned_by: 'keeper-desk' });
+    await queen.kill();
+    t.notOk(await isListed(registry, 'queen', 'queen-desk'), 'it unregistered');
+    await registry.kill();
 
-  hive.announcesWhenAsked = true;
-  const again = await restart(queen);
-  await streams(again, 'listed');
-  await workerIs(again, worker.id, { online: true });
-  t.match(await machineOf(again, 'directory'), { context: { failure: 'refused' } });
-});
+    hive.announcesWhenAsked = true;
+    const again = await restart(queen);
+    await streams(again, 'listed');
+    await workerIs(again, worker.id, { online: true });
+    t.match(await machineOf(again, 'directory'), { context: { failure: 'refused' } });
+  },
+);
 
-t.test('a registry that hangs delays neither the start nor the end of a process', { buffered: true }, async (t) => {
+t.test('a registry that hangs delays neither start nor end of a process', { buffered: true }, async (t) => {
   const registry = await fakeFor(t);
   const queen = await start(t, 'queen', 'queen-desk', registry.url);
   const hive = await start(t, 'hive', 'gpu-0', registry.url);
@@ -305,7 +313,7 @@ t.test('a registry that hangs delays neither the start nor the end of a process'
 });
 
 t.test(
-  'the token goes to the registry and to those that it lists, and without it nobody is listened to',
+  'the token is sent to the registry and to what it lists, and requests without it are refused',
   { buffered: true },
   async (t) => {
     const registry = await fakeFor(t, { token: 'a-token' });
@@ -314,7 +322,7 @@ t.test(
     registry.put({ kind: 'hive', id: 'listed', url: hive.url });
     registry.put({ kind: 'worker', id: worker.id, url: worker.url });
     const queen = await start(t, 'queen', 'queen-desk', registry.url, '--token', 'a-token');
-    await waitFor('her questions', () => hive.queries.length > 0 && worker.capabilityRequests > 0);
+    await waitFor('its requests', () => hive.queries.length > 0 && worker.capabilityRequests > 0);
     const authorized = (requests: FakeRegistry['requests'], path: string) =>
       requests.filter((one) => one.path.startsWith(path)).map(({ headers }) => headers.authorization);
     t.match(authorized(hive.requests, '/capabilities')[0], 'Bearer a-token');
@@ -328,7 +336,7 @@ t.test(
       status: 401,
     });
     const state = `${queen.stateDir}/queen/queen-desk/registry.json`;
-    await waitFor('her copy', () => existsSync(state));
+    await waitFor('its copy', () => existsSync(state));
     t.equal(statSync(state).mode & 0o777, 0o600);
     t.notMatch(readFileSync(state, 'utf8'), /a-token/);
     await queen.kill('SIGKILL');
@@ -338,7 +346,7 @@ t.test(
   },
 );
 
-t.test('a process with a token uses no registry that asks for none', { buffered: true }, async (t) => {
+t.test('a process with a token does not use a registry without one', { buffered: true }, async (t) => {
   const registry = await fakeFor(t);
   const lured = await fakeHive(t, { hiveId: 'lured', tickMs: 200 });
   registry.put({ kind: 'hive', id: 'lured', url: lured.url });
@@ -363,7 +371,7 @@ t.test('a process with a token uses no registry that asks for none', { buffered:
   t.strictSame([registry.registrations, lured.requests, luredQueen.requests], [[], [], []]);
 });
 
-t.test('who ends in order is unlisted at once', { buffered: true }, async (t) => {
+t.test('a process that ends in order is not listed any more', { buffered: true }, async (t) => {
   const registry = await registryFor(t, 15);
   const queen = await start(t, 'queen', 'queen-desk', registry.url);
   const hive = await start(t, 'hive', 'gpu-0', registry.url);
@@ -372,12 +380,12 @@ t.test('who ends in order is unlisted at once', { buffered: true }, async (t) =>
   t.strictSame(await componentsOf(registry), []);
 });
 
-t.test('each way in which a registry can fail is a reason of its own', { buffered: true }, async (t) => {
+t.test('each failure of a registry has its own reason', { buffered: true }, async (t) => {
   const registry = await fakeFor(t);
   registry.mode = 401;
   const hive = await start(t, 'hive', 'gpu-0', registry.url);
   const queen = await start(t, 'queen', 'queen-desk', registry.url);
-  const says = (reason: RegExp) =>
+  const hasReason = (reason: RegExp) =>
     Promise.all(
       [
         machineOf.bind(null, hive, 'lease'),
@@ -387,13 +395,13 @@ t.test('each way in which a registry can fail is a reason of its own', { buffere
         waitFor(`${reason}`, async () => reason.test((await read()).context.reason ?? ''), { timeoutMs: 30_000 }),
       ),
     );
-  await says(/answered 401: it wants another token/);
+  await hasReason(/answered 401: it wants another token/);
   registry.mode = 503;
-  await says(/answered 503/);
+  await hasReason(/answered 503/);
   registry.mode = 'nonsense';
-  await says(/not like a registry|did not answer with an event stream/);
+  await hasReason(/not like a registry|did not answer with an event stream/);
   registry.mode = 'redirect';
-  await says(/redirects are not followed/);
+  await hasReason(/redirects are not followed/);
   t.equal(registry.redirectsFollowed, 0);
   t.notMatch(hive.stderr(), /"level":(50|60)|ERROR|FATAL/);
   registry.mode = 'serve';
@@ -401,7 +409,7 @@ t.test('each way in which a registry can fail is a reason of its own', { buffere
   await streams(queen, 'gpu-0');
 });
 
-t.test('a process on loopback says why it cannot be listed elsewhere', { buffered: true }, async (t) => {
+t.test('a process on loopback shows why it cannot be listed elsewhere', { buffered: true }, async (t) => {
   const hive = await start(t, 'hive', 'gpu-0', 'http://192.0.2.1:7830');
   await waitFor('the reason', async () =>
     /listens on loopback only/.test((await machineOf(hive, 'lease')).context.reason ?? ''),

@@ -1,7 +1,6 @@
 /**
- * A real queen with a lease and a directory, and a registry that does, in every state of the two, everything that a
- * registry can do. After each step each is in the state that its model says; after each path both are whole again, and
- * the process ends in order.
+ * A real queen with a lease and a directory, and a registry that does everything that a registry can do in every state of
+ * the two. After each step each is in the state of its model; after each path both recover, and the process ends in order.
  */
 import t, { type Test } from 'tap';
 import { type FakeRegistry, fakeRegistry, type RegistryMode } from '../fakes/registry.js';
@@ -28,7 +27,7 @@ const machine = async ({ queen }: Pair, name: 'lease' | 'directory') => {
   };
 };
 
-/** Between two requests of a lost tie it is in its first state again, with the reason of the one before. */
+/** A lost machine is in its first state during a request, with the reason of the request before. */
 const isIn = ({ state, value }: { state: string; value: unknown }, expected: string): boolean => {
   if (expected === 'following') return JSON.stringify(value) === '{"reading":"following"}';
   if (expected === 'lost') return ['lost', 'registering', 'reading'].includes(state);
@@ -76,7 +75,7 @@ async function start(t: Test): Promise<Pair> {
   const args = ['--queen-id', 'queen-desk', '--registry-url', registry.url];
   const queen = await startProcess(t, { name: 'queen', args });
   const pair = { registry, queen };
-  await waitFor('both ties', async () => {
+  await waitFor('lease and directory', async () => {
     return isIn(await machine(pair, 'lease'), 'registered') && isIn(await machine(pair, 'directory'), 'following');
   });
   return pair;
@@ -86,7 +85,7 @@ async function expectHealed(pair: Pair): Promise<void> {
   const { registry, queen } = pair;
   await serves(pair);
   await waitFor(
-    'both ties',
+    'lease and directory',
     async () => {
       const whole =
         isIn(await machine(pair, 'lease'), 'registered') && isIn(await machine(pair, 'directory'), 'following');
@@ -95,15 +94,15 @@ async function expectHealed(pair: Pair): Promise<void> {
     { timeoutMs: 30_000 },
   );
   registry.put({ kind: 'worker', id: 'a-worker', url: registry.url });
-  await waitFor('news', async () => (await getJson(`${queen.url}/v1/workers`)).body.workers.length === 1);
+  await waitFor('the worker', async () => (await getJson(`${queen.url}/v1/workers`)).body.workers.length === 1);
   const { code } = await queen.kill();
   if (code !== 0) throw new Error(`exit code ${code}`);
-  if (registry.isListed('queen', 'queen-desk')) throw new Error('she is still listed');
+  if (registry.isListed('queen', 'queen-desk')) throw new Error('it is still listed');
 }
 
 t.jobs = 8;
-// The longest of all: the others go on beside it.
-t.test('a registry that falls silent is left after 40 s, and read again', { buffered: true }, async (t) => {
+// The longest test: it runs in parallel to the others.
+t.test('a registry that is silent is given up after 40 s, and read again', { buffered: true }, async (t) => {
   const pair = await start(t);
   const noticed = async () =>
     (await machine(pair, 'directory')).transitions.some(({ reason }) => /was silent for 40 s/.test(reason ?? ''));
@@ -124,7 +123,7 @@ for (const [name, model] of [
           return;
         }
         const play = events[event];
-        if (!play) throw new Error(`the model has an event that nobody plays: ${event}`);
+        if (!play) throw new Error(`no way to play the event of the model: ${event}`);
         await play(pair);
         const expected = JSON.parse(state) as string;
         await waitFor(

@@ -1,4 +1,4 @@
-/** The registry as its components meet it: a real process, real HTTP, real leases. */
+/** The registry from the side of its components: a real process, real HTTP, real leases. */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
@@ -76,10 +76,10 @@ t.test('what registers is listed with its own fields until it unregisters', asyn
   isProblem(t, await getJson(`${registry.url}${AT}/queen`), 404, 'no queen');
 });
 
-t.test('a heartbeat says which queens there are, the earliest first, or that one is not known', async (t) => {
+t.test('a heartbeat is answered with the queens, the earliest first, or with 404', async (t) => {
   t.teardown(() => empty(registry));
   const refused = await heartbeat(registry, { kind: 'hive', id: 'gpu-0' });
-  isProblem(t, refused, 404, 'nobody registered it');
+  isProblem(t, refused, 404, 'not registered');
   t.match(refused.body.detail, /hive gpu-0 .*register again/);
 
   await register(registry, hive('gpu-0'));
@@ -109,7 +109,7 @@ t.test('a heartbeat says which queens there are, the earliest first, or that one
 });
 
 const deep = (levels: number) => JSON.parse(`${'['.repeat(levels)}${']'.repeat(levels)}`);
-const NONSENSE: Record<string, [status: number, body: unknown, pointer?: string]> = {
+const INVALID: Record<string, [status: number, body: unknown, pointer?: string]> = {
   'no JSON': [400, '{"kind":"hive",'],
   'nothing at all': [400, ''],
   'JSON without end': [400, '['.repeat(100_000)],
@@ -149,10 +149,10 @@ const NONSENSE: Record<string, [status: number, body: unknown, pointer?: string]
   'more than 1 MiB': [413, hive('a', { x: 'x'.repeat(1024 * 1024) })],
 };
 
-t.test('nonsense is refused with a problem that says why, and changes nothing', async (t) => {
+t.test('an invalid request is refused with a problem that names the cause, and changes nothing', async (t) => {
   await register(registry, hive('stays'));
   t.teardown(() => empty(registry));
-  for (const [name, [status, body, pointer]] of Object.entries(NONSENSE)) {
+  for (const [name, [status, body, pointer]] of Object.entries(INVALID)) {
     const refused = await register(registry, body);
     isProblem(t, refused, status, name);
     if (pointer !== undefined)
@@ -171,24 +171,24 @@ t.test('nonsense is refused with a problem that says why, and changes nothing', 
     ['POST', 'hives', 'GET'],
     ['DELETE', 'stream', 'GET'],
   ]) {
-    const said = await rawRequest({
+    const response = await rawRequest({
       port: Number(new URL(registry.url).port),
       text: `${method} ${AT}/${where} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
     });
-    t.match(said, /^HTTP\/1\.1 405 /, `${method} ${where}`);
-    t.match(said, new RegExp(`\r\nAllow: .*${allow}`, 'i'));
+    t.match(response, /^HTTP\/1\.1 405 /, `${method} ${where}`);
+    t.match(response, new RegExp(`\r\nAllow: .*${allow}`, 'i'));
   }
   isProblem(t, await getJson(`${registry.url}${AT}/keepers`), 404, 'no such list');
-  isProblem(t, await getJson(`${registry.url}${AT}`), 404, 'nothing there');
+  isProblem(t, await getJson(`${registry.url}${AT}`), 404, 'no such route');
   const plain = await postJson(`${registry.url}${AT}/register`, hive('a'), { 'content-type': 'text/plain' });
-  isProblem(t, plain, 415, 'not JSON by its own word');
+  isProblem(t, plain, 415, 'another content type');
   const future = await postJson(`${registry.url}${AT}/register`, hive('a'), { 'rbee-protocol': '2' });
   isProblem(t, future, 400, 'another protocol');
   t.match(future.body.detail, /protocol 2/);
   t.strictSame(await idsOf(registry), ['hive stays']);
 });
 
-t.test('what just fits is taken: 16 KiB of fields, 32 levels, a worker with a long id', async (t) => {
+t.test('the largest allowed is taken: 16 KiB of fields, 32 levels, a worker with a long id', async (t) => {
   t.teardown(() => empty(registry));
   const full = hive('a', { x: 'x'.repeat(16 * 1024 - 8) });
   t.equal((await register(registry, full)).status, 200);
@@ -197,7 +197,7 @@ t.test('what just fits is taken: 16 KiB of fields, 32 levels, a worker with a lo
   const worker = { kind: 'worker', id: `worker-llm-8080@${'x'.repeat(64)}`, url: 'http://10.0.0.7:8080' };
   t.equal((await register(registry, worker)).status, 200);
   await register(registry, { ...worker, id: 'a', kind: 'worker' });
-  // Own fields with names that objects have anyway.
+  // Own fields with names of properties that all objects have.
   await register(
     registry,
     `{"kind":"hive","id":"c","url":"http://c:1","__proto__":{"x":1},"constructor":2,"toJSON":3}`,
@@ -214,7 +214,7 @@ t.test('what just fits is taken: 16 KiB of fields, 32 levels, a worker with a lo
   );
 });
 
-t.test('the stream says who is there, then who comes and goes, in order', async (t) => {
+t.test('the stream lists what is registered, then all changes, in order', async (t) => {
   t.teardown(() => empty(registry));
   await register(registry, { kind: 'queen', id: 'q', url: 'http://q:7833' });
   await register(registry, hive('h', { type: 'own', model: 'm' }));
@@ -225,7 +225,7 @@ t.test('the stream says who is there, then who comes and goes, in order', async 
     'cache-control': 'no-cache',
     'x-accel-buffering': 'no',
   });
-  await waitFor('the present ones', () => stream.events.length === 2);
+  await waitFor('what is registered', () => stream.events.length === 2);
   await register(registry, { kind: 'worker', id: 'w@h', url: 'http://w:8080' });
   await heartbeat(registry, { kind: 'worker', id: 'w@h' });
   await register(registry, { kind: 'queen', id: 'q', url: 'http://elsewhere:7833' });
@@ -251,12 +251,12 @@ t.test('the stream says who is there, then who comes and goes, in order', async 
   t.strictSame(Object.keys(stream.events[4]?.data), ['type', 'kind', 'id']);
 
   const late = await openStream(t, `${registry.url}${AT}/stream`);
-  await waitFor('who is there now', () => late.events.length === 2);
+  await waitFor('what is registered now', () => late.events.length === 2);
   t.strictSame(
     late.events.map(({ data }) => data.id),
     ['q', 'h'],
   );
-  t.strictSame(await idsOf(registry), ['queen q', 'hive h'], 'as the list says');
+  t.strictSame(await idsOf(registry), ['queen q', 'hive h'], 'like the list');
   const raw = await rawRequest({
     port: Number(new URL(registry.url).port),
     text: `GET ${AT}/stream HTTP/1.1\r\nHost: localhost\r\n\r\n`,
@@ -265,7 +265,7 @@ t.test('the stream says who is there, then who comes and goes, in order', async 
   t.match(raw, /\r\nretry: 2000\n\n/);
 });
 
-t.test('a lease that is not renewed for three intervals lapses; one that is renewed stays', async (t) => {
+t.test('a lease that is not renewed for three intervals expires; one that is renewed stays', async (t) => {
   const short = await startProcess(t, { name: 'registry', args: ['--heartbeat-interval', '500ms'] });
   t.strictSame((await register(short, hive('alive'))).body, { lease_ttl_s: 1.5, heartbeat_interval_s: 0.5 });
   const alive = { kind: 'hive', id: 'alive' };
@@ -295,7 +295,7 @@ t.test('a lease that is not renewed for three intervals lapses; one that is rene
   await stream.waitForEvent(({ event, data }) => event === 'expire' && data.id === 'alive');
 });
 
-t.test('time in which the registry itself was not awake counts for no lease', async (t) => {
+t.test('time in which the registry itself was suspended does not count for leases', async (t) => {
   const short = await startProcess(t, { name: 'registry', args: ['--heartbeat-interval', '1s'] });
   await register(short, hive('patient'));
   const stream = await openStream(t, `${short.url}${AT}/stream`);
@@ -303,12 +303,12 @@ t.test('time in which the registry itself was not awake counts for no lease', as
   await new Promise((resolve) => setTimeout(resolve, 4_500));
   short.thaw();
   await waitFor('it to notice', () => short.stderr().includes('was not awake'));
-  t.strictSame(await idsOf(short), ['hive patient'], 'longer away than the lease lasts, and it is still there');
+  t.strictSame(await idsOf(short), ['hive patient'], 'suspended for longer than the lease, which is still there');
   t.equal((await heartbeat(short, { kind: 'hive', id: 'patient' })).status, 200);
   await stream.waitForEvent(({ event }) => event === 'expire');
 });
 
-t.test('past --max-components newcomers are sent away for a while, those that are known are not', async (t) => {
+t.test('past --max-components new components get 503 with Retry-After, known ones do not', async (t) => {
   const small = await startProcess(t, { name: 'registry', args: ['--max-components', '2'] });
   await register(small, hive('a'));
   await register(small, hive('b'));
@@ -322,7 +322,7 @@ t.test('past --max-components newcomers are sent away for a while, those that ar
   t.strictSame(await idsOf(small), ['hive a', 'hive c']);
 });
 
-t.test('a registry that was restarted is empty, and asks everybody to register again', async (t) => {
+t.test('a registry that was restarted is empty, and answers heartbeats with 404', async (t) => {
   const before = await startProcess(t, { name: 'registry', args: ['--registry-id', 'again'] });
   await register(before, hive('a'));
   const stream = await openStream(t, `${before.url}${AT}/stream`);
@@ -334,7 +334,7 @@ t.test('a registry that was restarted is empty, and asks everybody to register a
   t.equal((await register(after, hive('a'))).status, 200);
 });
 
-t.test('with a token nobody without it learns or changes anything', async (t) => {
+t.test('with --token no request without it reads or changes anything', async (t) => {
   const shut = await startProcess(t, {
     name: 'registry',
     args: ['--bind', '0.0.0.0', '--token', 'secret-7f3a91c0d2e4'],
@@ -358,7 +358,7 @@ t.test('with a token nobody without it learns or changes anything', async (t) =>
   t.ok(open instanceof StartFailed && open.exit.code === 2, 'no other bind without a token');
 });
 
-t.test('it documents itself, counts, and has no machine to show', async (t) => {
+t.test('it has an OpenAPI document and metrics, and no machines', async (t) => {
   const { paths } = (await getJson(`${registry.url}/openapi.json`)).body;
   const routes = ['register', 'heartbeat', 'unregister', 'hives', 'workers', 'components', 'queen', 'stream'];
   for (const route of routes) t.ok(paths[`${AT}/${route}`], route);
@@ -377,7 +377,7 @@ t.test('a second registry of the same name is refused while the first runs', asy
   t.match(failure.stderr, /registry registry-1 runs already/);
 });
 
-t.test('the command explains itself, and refuses what makes no sense', async (t) => {
+t.test('the command has a help text, and refuses invalid options', async (t) => {
   const link = path.join(t.testdir(), 'rbee-registry');
   const { bin } = JSON.parse(readFileSync(new URL('package.json', ROOT), 'utf8'));
   symlinkSync(fileURLToPath(new URL(bin['rbee-registry'], ROOT)), link);
@@ -400,7 +400,7 @@ t.test('the command explains itself, and refuses what makes no sense', async (t)
 });
 
 // Last: it ends the process that the others use.
-t.test('SIGTERM ends it in order, and every stream says bye', async (t) => {
+t.test('SIGTERM ends it in order, and every stream with bye', async (t) => {
   const stream = await openStream(t, `${registry.url}${AT}/stream`);
   const { code } = await registry.kill();
   t.equal(code, 0);

@@ -1,4 +1,4 @@
-/** Telemetry from end to end: what a hive streams, what its queen makes of it, and what slow readers are told. */
+/** Telemetry from end to end: what a hive streams, what its queen passes on, and what slow readers get. */
 import net from 'node:net';
 import os from 'node:os';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -52,32 +52,35 @@ async function metric(name: string): Promise<number> {
   return Number(value);
 }
 
-t.test('both streams say how to handle them, and begin with retry and the latest event at once', async (t) => {
-  await waitFor('telemetry', () => telemetryOf('hive-1').length > 0);
-  for (const { url, id } of [hive, idle, queen]) {
-    // HTTP/1.0 has no chunks: what comes is the stream itself.
-    const text = `GET ${STREAM} HTTP/1.0\r\nAccept: text/event-stream\r\n\r\n`;
-    const said = await rawRequest({ port: Number(new URL(url).port), text, timeoutMs: 300 });
-    const [head = '', body = ''] = said.split(/\r\n\r\n(.*)/s);
-    t.match(head, /^HTTP\/1\.1 200 /, id);
-    t.match(head, /\r\nContent-Type: text\/event-stream/i, id);
-    t.match(head, /\r\nCache-Control: no-cache(\r|$)/i, id);
-    t.match(head, /\r\nX-Accel-Buffering: no(\r|$)/i, id);
-    t.match(
-      body,
-      /^(:[^\n]*\n\n)?retry: 2000\n\nevent: heartbeat\ndata: \{"type":"(telemetry|queen)",[^\n]*\}\n\n/,
-      id,
-    );
-  }
-});
+t.test(
+  'both streams have the headers of event streams, and begin with retry and the latest event at once',
+  async (t) => {
+    await waitFor('telemetry', () => telemetryOf('hive-1').length > 0);
+    for (const { url, id } of [hive, idle, queen]) {
+      // HTTP/1.0 has no chunks: the body is the stream itself.
+      const text = `GET ${STREAM} HTTP/1.0\r\nAccept: text/event-stream\r\n\r\n`;
+      const response = await rawRequest({ port: Number(new URL(url).port), text, timeoutMs: 300 });
+      const [head = '', body = ''] = response.split(/\r\n\r\n(.*)/s);
+      t.match(head, /^HTTP\/1\.1 200 /, id);
+      t.match(head, /\r\nContent-Type: text\/event-stream/i, id);
+      t.match(head, /\r\nCache-Control: no-cache(\r|$)/i, id);
+      t.match(head, /\r\nX-Accel-Buffering: no(\r|$)/i, id);
+      t.match(
+        body,
+        /^(:[^\n]*\n\n)?retry: 2000\n\nevent: heartbeat\ndata: \{"type":"(telemetry|queen)",[^\n]*\}\n\n/,
+        id,
+      );
+    }
+  },
+);
 
-t.test('a hive streams one whole event a tick, measured on this machine', async (t) => {
+t.test('a hive streams one complete event per tick, measured on this machine', async (t) => {
   const stream = await openStream(t, hive.url + STREAM);
   t.equal(stream.headers['rbee-hive'], 'hive-1');
   await stream.waitForEvent(({ data }, index) => index >= 4 && data.node.cpu_pct !== null);
   const times = stream.events.map(({ data }) => Date.parse(data.timestamp));
   for (const [index, time] of times.entries()) {
-    // The clock of the sender: however late a tick is, it has no twin.
+    // By the clock of the sender: a late tick is not repeated.
     if (index > 0) t.ok(time - (times[index - 1] ?? 0) >= 50, `${times[index - 1]} ${time}`);
   }
   const { event, data } = stream.events.at(-1) as StreamEvent;
@@ -99,7 +102,7 @@ t.test('a hive streams one whole event a tick, measured on this machine', async 
     workers: [],
   });
   t.match(timestamp, RFC3339_MS);
-  // A GPU tool that fails on this machine makes a hive degraded, and says so.
+  // A GPU tool that fails on this machine makes the hive degraded, with the reason.
   const { status, reason } = rest.hive_info.health_status;
   if (node.errors) t.match([status, reason], ['degraded', String]);
   else t.strictSame(rest.hive_info.health_status, { status: 'healthy' });
@@ -116,7 +119,7 @@ t.test('however many readers a hive has, each gets the same bytes', async (t) =>
   await Promise.all(readers.map((reader) => reader.waitForEvent((_, index) => index === 4)));
   const late = await openStream(t, idle.url + STREAM);
   const { raw } = await late.waitForEvent(() => true);
-  t.equal(raw, (await idleReader.waitForEvent(() => true)).raw, 'the latest event is the same event');
+  t.equal(raw, (await idleReader.waitForEvent(() => true)).raw, 'the same latest event');
   const first = readers.map(({ events }) => events[0]?.raw ?? '').sort((a, b) => stampOf(a).localeCompare(stampOf(b)));
   const tails = readers.map(({ events }) => {
     const raws = events.map(({ raw }) => raw);
@@ -130,7 +133,7 @@ t.test('however many readers a hive has, each gets the same bytes', async (t) =>
 
 const stampOf = (raw: string): string => JSON.parse(raw).timestamp;
 
-t.test('the queen passes telemetry on, adds when she received it, and carries labels untouched', async (t) => {
+t.test('the queen passes telemetry on with received_at, and labels unchanged', async (t) => {
   const direct = await openStream(t, hive.url + STREAM);
   const own = await direct.waitForEvent((_, index) => index === 2);
   const passed = await swarm.waitForEvent(
@@ -156,7 +159,7 @@ t.test('a foreign hive needs type, hive_id and workers only, and its workers get
   t.match(body, { worker_id: 'worker-llm-8080@foreign', hive_id: 'foreign', online: true, rss_mb: 9821 });
 });
 
-t.test('events that are wrong or unknown are left out, and the stream goes on', async (t) => {
+t.test('invalid and unknown events are left out, and the stream goes on', async (t) => {
   const odd = await joined(t, 'odd');
   const good = (pid: number) => odd.emit({ type: 'telemetry', hive_id: 'odd', workers: [{ pid }] });
   good(1);
@@ -183,15 +186,15 @@ t.test('events that are wrong or unknown are left out, and the stream goes on', 
     telemetryOf('odd').map(({ workers }) => workers[0].pid),
     [1, 2],
   );
-  t.equal(odd.subscribersTotal, 1, 'she read one stream all the time');
+  t.equal(odd.subscribersTotal, 1, 'it read one stream all the time');
   t.strictSame(
     statesOf('odd').map(({ state, stale }) => [state, stale]),
     [['streaming', false]],
   );
-  t.match(queen.stderr(), /hive odd sent an invalid event/, 'and the log says so');
+  t.match(queen.stderr(), /hive odd sent an invalid event/, 'it is logged');
 });
 
-t.test('an event that nobody can write out again silences nobody', async (t) => {
+t.test('an event that is nested too deep does not stop others', async (t) => {
   const deep = await joined(t, 'deep');
   const one = { type: 'telemetry', hive_id: 'deep', workers: [{ pid: 1 }] };
   deep.emit(one);
@@ -210,7 +213,7 @@ t.test('an event that nobody can write out again silences nobody', async (t) => 
   late.close();
 });
 
-t.test('a stream of another hive’s telemetry is no stream of this hive', async (t) => {
+t.test('a stream with another hive’s telemetry is not taken for this hive’s', async (t) => {
   const imposter = await joined(t, 'expected');
   imposter.emit({ type: 'telemetry', hive_id: 'another', workers: [] });
   const { data } = await swarm.waitForEvent(({ data }) => data.hive_id === 'expected' && data.state === 'lost');
@@ -218,7 +221,7 @@ t.test('a stream of another hive’s telemetry is no stream of this hive', async
   t.equal(telemetryOf('another').length + telemetryOf('expected').length, 0);
 });
 
-t.test('letters that are cut in the middle arrive whole, even byte by byte', async (t) => {
+t.test('characters that are split arrive whole, even byte by byte', async (t) => {
   const model = 'llämä-🦙-模型-\\u{1f999}-\u2028-ﬁ';
   const slow = await joined(t, 'byte-by-byte');
   const event = { type: 'telemetry', hive_id: 'byte-by-byte', workers: [{ pid: 1, model }] };
@@ -231,11 +234,11 @@ t.test('letters that are cut in the middle arrive whole, even byte by byte', asy
   t.equal(data.workers[0].model, model);
 });
 
-t.test('many events a second arrive in order and without loss, and nobody is called silent meanwhile', async (t) => {
+t.test('many events a second arrive in order and without loss, and no hive becomes stale', async (t) => {
   const fast = await joined(t, 'fast');
   const count = 400;
   for (let pid = 1; pid <= count; pid++) {
-    // A short interval, so that a queen who takes her own pauses for the hive's silence would say so at once.
+    // A short interval: a queen that counts its own pauses as silence of the hive would show it at once.
     fast.emit({ type: 'telemetry', hive_id: 'fast', interval_ms: 100, workers: [{ pid }] });
     await new Promise((resolve) => setTimeout(resolve, 4));
   }
@@ -253,7 +256,7 @@ t.test('many events a second arrive in order and without loss, and nobody is cal
   for (const { data } of meanwhile) t.match(data, { state: 'streaming', stale: false });
 });
 
-t.test('every change of a hive’s state is an event that says since when and why', async (t) => {
+t.test('every change of a hive’s state is an event with its time and reason', async (t) => {
   const one = await fakeHive(t, { hiveId: 'moody' });
   const seen = () => statesOf('moody');
   const beat = () => one.emit({ type: 'telemetry', hive_id: 'moody', interval_ms: 500, workers: [] });
@@ -293,22 +296,25 @@ function snapshotOf(events: StreamEvent[]): { types: string[]; states: StreamEve
 t.test(
   'a new reader gets the queen’s numbers, each hive’s state, and the latest event of each hive online',
   async (t) => {
-    const [silent, brief] = await Promise.all([joined(t, 'says-nothing-yet'), joined(t, 'said-something')]);
+    const [silent, brief] = await Promise.all([joined(t, 'silent'), joined(t, 'brief')]);
     brief.emit();
-    await swarm.waitForEvent(isTelemetryOf('said-something'));
+    await swarm.waitForEvent(isTelemetryOf('brief'));
     await waitFor('the silent one', () => statesOf(silent.hiveId).some(({ state }) => state === 'streaming'));
     const reader = await openStream(t, queen.url + STREAM);
     const { hives } = (await getJson(`${queen.url}/v1/hives`)).body as { hives: Record<string, unknown>[] };
     const online = hives.filter(({ state }) => state === 'streaming');
-    const spoke = online.filter(({ last_telemetry_at }) => last_telemetry_at !== null);
-    t.ok(online.length > spoke.length && hives.length > online.length && spoke.length > 1, 'there is one of each kind');
-    const size = 1 + hives.length + spoke.length;
+    const withTelemetry = online.filter(({ last_telemetry_at }) => last_telemetry_at !== null);
+    t.ok(
+      online.length > withTelemetry.length && hives.length > online.length && withTelemetry.length > 1,
+      'there is one of each kind',
+    );
+    const size = 1 + hives.length + withTelemetry.length;
     await reader.waitForEvent((_, index) => index >= size);
     const { types, states, latest } = snapshotOf(reader.events.slice(0, size));
-    t.strictSame(types, ['queen', ...hives.map(() => 'hive_state'), ...spoke.map(() => 'hive_telemetry')]);
+    t.strictSame(types, ['queen', ...hives.map(() => 'hive_state'), ...withTelemetry.map(() => 'hive_telemetry')]);
     const ids = (all: { hive_id?: unknown }[]) => all.map(({ hive_id }) => hive_id).sort();
     t.strictSame(ids(states.map(({ data }) => data)), ids(hives), 'each hive once, lost ones too');
-    t.strictSame(ids(latest.map(({ data }) => data)), ids(spoke), 'no telemetry of those who are lost');
+    t.strictSame(ids(latest.map(({ data }) => data)), ids(withTelemetry), 'no telemetry of lost ones');
     for (const { data, raw } of latest) {
       if (data.hive_id !== 'hive-1')
         t.ok(
@@ -337,61 +343,66 @@ const HEAVY = { hives: 8, rounds: 20, workers: 240 } as const;
 let stuck: net.Socket | undefined;
 let readersWithStuck = 0;
 
-t.test('a reader that does not keep up is told what it missed and is made whole again, and slows nobody', async (t) => {
-  const heavy = await Promise.all(Array.from({ length: HEAVY.hives }, (_, n) => joined(t, `heavy-${n}`)));
-  const emit = async (round: number) => {
-    for (const one of heavy) {
-      const workers = Array.from({ length: HEAVY.workers }, (_, n) => ({
-        worker_id: `worker-${n}@${one.hiveId}`,
-        pid: round,
-        model: 'm'.repeat(1000),
-      }));
-      one.emit({ type: 'telemetry', hive_id: one.hiveId, workers });
-    }
-    // The queen goes no faster than the reader that reads.
-    await Promise.all(heavy.map((one) => arrived(one, round)));
-  };
-  const slow = await openStream(t, queen.url + STREAM);
-  await slow.waitForEvent((event, index) => index > 0 && event.data.type !== 'hive_state');
-  slow.pause();
-  stuck = await neverReads(queen.url);
-  for (let round = 1; round <= HEAVY.rounds; round++) await emit(round);
-  t.ok((await metric('rbee_heartbeat_stream_ring_bytes')) <= 8 * 1024 * 1024, 'what is kept is bounded');
-  readersWithStuck = await metric('rbee_heartbeat_stream_readers');
+t.test(
+  'a reader that does not keep up gets the number of missed events and a new snapshot, and slows no other reader',
+  async (t) => {
+    const heavy = await Promise.all(Array.from({ length: HEAVY.hives }, (_, n) => joined(t, `heavy-${n}`)));
+    const emit = async (round: number) => {
+      for (const one of heavy) {
+        const workers = Array.from({ length: HEAVY.workers }, (_, n) => ({
+          worker_id: `worker-${n}@${one.hiveId}`,
+          pid: round,
+          model: 'm'.repeat(1000),
+        }));
+        one.emit({ type: 'telemetry', hive_id: one.hiveId, workers });
+      }
+      // No faster than the other reader reads.
+      await Promise.all(heavy.map((one) => arrived(one, round)));
+    };
+    const slow = await openStream(t, queen.url + STREAM);
+    await slow.waitForEvent((event, index) => index > 0 && event.data.type !== 'hive_state');
+    slow.pause();
+    stuck = await neverReads(queen.url);
+    for (let round = 1; round <= HEAVY.rounds; round++) await emit(round);
+    t.ok((await metric('rbee_heartbeat_stream_ring_bytes')) <= 8 * 1024 * 1024, 'the ring is bounded');
+    readersWithStuck = await metric('rbee_heartbeat_stream_readers');
 
-  slow.resume();
-  const { data: lagged } = await slow.waitForEvent(({ event }) => event === 'lagged');
-  t.strictSame(Object.keys(lagged), ['missed']);
-  t.ok(Number.isInteger(lagged.missed) && lagged.missed > 0, `missed ${lagged.missed}`);
-  await emit(HEAVY.rounds + 1);
-  const last = (event: StreamEvent) =>
-    isTelemetryOf('heavy-0')(event) && event.data.workers[0].pid === HEAVY.rounds + 1;
-  await slow.waitForEvent(last);
-  t.equal(slow.events.filter(({ event }) => event === 'lagged').length, 1);
+    slow.resume();
+    const { data: lagged } = await slow.waitForEvent(({ event }) => event === 'lagged');
+    t.strictSame(Object.keys(lagged), ['missed']);
+    t.ok(Number.isInteger(lagged.missed) && lagged.missed > 0, `missed ${lagged.missed}`);
+    await emit(HEAVY.rounds + 1);
+    const last = (event: StreamEvent) =>
+      isTelemetryOf('heavy-0')(event) && event.data.workers[0].pid === HEAVY.rounds + 1;
+    await slow.waitForEvent(last);
+    t.equal(slow.events.filter(({ event }) => event === 'lagged').length, 1);
 
-  const at = slow.events.findIndex(({ event }) => event === 'lagged');
-  const after = slow.events.slice(at + 1);
-  t.equal(after[0]?.data.type, 'queen', 'what a new reader gets follows at once');
-  const { hives } = (await getJson(`${queen.url}/v1/hives`)).body as {
-    hives: { state: string; last_telemetry_at: unknown }[];
-  };
-  const spoke = hives.filter(({ state, last_telemetry_at }) => state === 'streaming' && last_telemetry_at !== null);
-  const size = 1 + hives.length + spoke.length;
-  const { states, latest } = snapshotOf(after.slice(0, size));
-  t.strictSame([states.length, latest.length], [hives.length, spoke.length]);
+    const at = slow.events.findIndex(({ event }) => event === 'lagged');
+    const after = slow.events.slice(at + 1);
+    t.equal(after[0]?.data.type, 'queen', 'the snapshot follows at once');
+    const { hives } = (await getJson(`${queen.url}/v1/hives`)).body as {
+      hives: { state: string; last_telemetry_at: unknown }[];
+    };
+    const withTelemetry = hives.filter(
+      ({ state, last_telemetry_at }) => state === 'streaming' && last_telemetry_at !== null,
+    );
+    const size = 1 + hives.length + withTelemetry.length;
+    const { states, latest } = snapshotOf(after.slice(0, size));
+    t.strictSame([states.length, latest.length], [hives.length, withTelemetry.length]);
 
-  // Both readers read one sequence: what the slow one did not get is what it was told.
-  const indexOf = ({ raw }: StreamEvent) => swarm.events.findLastIndex((event) => event.raw === raw);
-  const before = indexOf(slow.events[at - 1] as StreamEvent);
-  const next = indexOf(after[size] as StreamEvent);
-  t.ok(before >= 0 && next > before);
-  t.equal(lagged.missed, next - before - 1, 'missed is the number of events between the last and the next');
-  t.equal(swarm.events.filter(({ event }) => event === 'lagged').length, 0, 'the other reader missed nothing');
-  slow.close();
-  readersWithStuck -= 1;
-});
+    // Both readers read one sequence, in which the slow one's missed events can be counted.
+    const indexOf = ({ raw }: StreamEvent) => swarm.events.findLastIndex((event) => event.raw === raw);
+    const before = indexOf(slow.events[at - 1] as StreamEvent);
+    const next = indexOf(after[size] as StreamEvent);
+    t.ok(before >= 0 && next > before);
+    t.equal(lagged.missed, next - before - 1, 'missed is the number of events between the last and the next');
+    t.equal(swarm.events.filter(({ event }) => event === 'lagged').length, 0, 'the other reader missed nothing');
+    slow.close();
+    readersWithStuck -= 1;
+  },
+);
 
-/** A reader that asks for the stream and then takes nothing at all. */
+/** A reader that opens the stream and then reads nothing. */
 async function neverReads(url: string): Promise<net.Socket> {
   const socket = net.connect(Number(new URL(url).port), '127.0.0.1');
   socket.pause();
@@ -401,8 +412,8 @@ async function neverReads(url: string): Promise<net.Socket> {
   return socket;
 }
 
-t.test('a slow reader of a hive loses its oldest events past a hundred, and is told how many', async (t) => {
-  // A hive's own events are too small to fill a socket in a test: its endpoints, with larger ones.
+t.test('a slow reader of a hive loses all but the last hundred events, and gets the number', async (t) => {
+  // A hive's own events are too small to fill a socket in a test: this uses its routes with larger ones.
   const api = hiveRoutes({
     ...{ hiveId: 'hive-2', instance: 'i', loopbackOnly: true },
     ...{ send: () => {}, devices: () => [], hasOlderQueen: () => false },
@@ -435,17 +446,17 @@ t.test('a slow reader of a hive loses its oldest events past a hundred, and is t
   const { missed } = lags[0]?.data ?? {};
   const pids = slow.events.filter(({ event }) => event === 'heartbeat').map(({ data }) => data.workers[0].pid);
   t.ok(missed > 0);
-  t.equal(pids.length + missed, published, 'what came and what was missed is all there was');
+  t.equal(pids.length + missed, published, 'received and missed events are all events');
   t.strictSame(
     pids.slice(-100),
     Array.from({ length: 100 }, (_, index) => published - 99 + index),
-    'the last hundred came, in order',
+    'the last hundred, in order',
   );
   const after = slow.events.length - 1 - slow.events.findIndex(({ event }) => event === 'lagged');
   t.ok(after === 100 || after === 101, `${after} were kept`); // the last one came while it was reading again
   const gaps = pids.filter((pid, index) => index > 0 && pid !== pids[index - 1] + 1);
-  t.equal(gaps.length, 1, 'the oldest went, in one piece');
-  t.equal(brisk.events.filter(({ event }) => event !== 'heartbeat').length, 0, 'who keeps up misses nothing');
+  t.equal(gaps.length, 1, 'the missed ones are in one piece');
+  t.equal(brisk.events.filter(({ event }) => event !== 'heartbeat').length, 0, 'a reader that keeps up misses nothing');
   slow.close();
   brisk.close();
 });
@@ -463,21 +474,21 @@ t.test('a reader that takes nothing for ten seconds is closed, and the others go
   });
   socket.resume();
   await waitFor('the end of its connection', () => socket.destroyed || socket.readableEnded);
-  t.notMatch(text, 'event: bye', 'it was cut off, not said good-bye to');
+  t.notMatch(text, 'event: bye', 'it was cut off without a bye');
   const before = swarm.events.length;
   await swarm.waitForEvent((event, index) => index >= before && isTelemetryOf('hive-1')(event));
 });
 
-t.test('an idle stream carries a comment, so that no proxy thinks it dead', async (t) => {
+t.test('an idle stream carries comments, so that proxies keep it open', async (t) => {
   await waitFor('the comment', () => idleReader.comments.length > commentsAtFirst, { timeoutMs: 20_000 });
   t.equal(idleReader.events.length, 1);
 });
 
-t.test('the queen’s numbers come again and again, seconds apart', async (t) => {
+t.test('the queen’s numbers are repeated every few seconds', async (t) => {
   const numbers = () => swarm.events.filter(({ data }) => data.type === 'queen');
   await waitFor('three more', () => numbers().length >= 4, { timeoutMs: 25_000 });
   const times = numbers().map(({ data }) => Date.parse(data.timestamp));
-  // The first came when the reader did; the others on the queen's own clock.
+  // The first is part of the snapshot; the others come by the queen's timer.
   for (let index = 2; index < times.length; index++) {
     const apartMs = (times[index] ?? 0) - (times[index - 1] ?? 0);
     t.ok(apartMs >= 3000, `${apartMs} ms apart`);

@@ -1,21 +1,15 @@
 /** What is found on a machine: real files, and real servers on ports of their own. */
-import { mkdirSync, mkdtempSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { findEngines } from '../../../actors/models/find-engines.js';
 import { findModels, usualDirectories } from '../../../actors/models/find-models.js';
 import { offer } from '../../../cli/offer-workers.js';
 import { fakeEngine } from '../../fakes/engine.js';
 import { startProcess } from '../../helpers/process.js';
+import { temporary } from '../../helpers/temporary.js';
 
 const MIB = 1024 * 1024;
-
-function directory(t: Test): string {
-  const dir = mkdtempSync(path.join(tmpdir(), 'rbee-find-'));
-  t.teardown(() => rmSync(dir, { recursive: true, force: true }));
-  return dir;
-}
 
 /** Sparse: large to look at, nothing on the disk. */
 function file(dir: string, name: string, { magic = 'GGUF', bytes = 2 * MIB, at = 1 } = {}): string {
@@ -31,7 +25,7 @@ const search = (dir: string, depth: number, signal = new AbortController().signa
   findModels({ directories: [{ dir, depth }], signal });
 
 t.test('models are found as deep as is looked, the latest first', async (t) => {
-  const dir = directory(t);
+  const dir = temporary(t);
   const old = file(dir, 'old.gguf', { at: 1 });
   const fresh = file(dir, 'maker/model/fresh.gguf', { at: 2 });
   file(dir, 'a/b/c/too-deep.gguf');
@@ -43,7 +37,7 @@ t.test('models are found as deep as is looked, the latest first', async (t) => {
 });
 
 t.test('what only looks like a model is left out', async (t) => {
-  const dir = directory(t);
+  const dir = temporary(t);
   const first = file(dir, 'big-00001-of-00003.gguf');
   file(dir, 'big-00002-of-00003.gguf');
   file(dir, 'mmproj-model.gguf');
@@ -61,7 +55,7 @@ t.test('what only looks like a model is left out', async (t) => {
 });
 
 t.test('a search that is out of time gives what it has, and one of nothing gives nothing', async (t) => {
-  const dir = directory(t);
+  const dir = temporary(t);
   file(dir, 'a.gguf');
   t.same(await search(dir, 1, AbortSignal.abort()), []);
   t.same(await search(path.join(dir, 'nowhere'), 3), []);

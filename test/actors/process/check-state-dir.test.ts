@@ -1,15 +1,14 @@
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, chownSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
 import { whyUnsafe } from '../../../actors/process/check-state-dir.js';
 import { openStateDir } from '../../../actors/process/state-dir.js';
+import { temporary } from '../../helpers/temporary.js';
 
 const isRoot = process.getuid?.() === 0;
 
 t.test('a state directory that others can change is refused, with what to do about it', async (t) => {
-  const root = mkdtempSync(path.join(tmpdir(), 'rbee-state-'));
-  t.teardown(() => rmSync(root, { recursive: true, force: true }));
+  const root = temporary(t);
   const directory = path.join(root, 'hive', 'gpu-0');
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   t.equal(whyUnsafe(root, directory), null);
@@ -39,8 +38,7 @@ t.test(
   'a state directory of another user is refused',
   { skip: isRoot ? false : 'only root can give one away' },
   async (t) => {
-    const root = mkdtempSync(path.join(tmpdir(), 'rbee-state-'));
-    t.teardown(() => rmSync(root, { recursive: true, force: true }));
+    const root = temporary(t);
     const directory = path.join(root, 'hive');
     mkdirSync(directory, { mode: 0o700 });
     for (const at of [root, directory]) {

@@ -1,9 +1,10 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import t from 'tap';
 import { readResources, shortagesOf } from '../../../actors/process/read-resources.js';
+import { temporary } from '../../helpers/temporary.js';
 
 const FINE = { certificateDays: 90, diskFreeMb: 10_000, descriptors: { open: 40, max: 1_024 } };
 const DAY_MS = 24 * 3600 * 1000;
@@ -28,8 +29,7 @@ t.test('disk and descriptors are read where the system tells them', async (t) =>
 });
 
 t.test('the days of a certificate are counted', { skip: hasOpenssl ? false : 'no openssl' }, async (t) => {
-  const dir = mkdtempSync(path.join(tmpdir(), 'rbee-cert-'));
-  t.teardown(() => rmSync(dir, { recursive: true, force: true }));
+  const dir = temporary(t);
   const [key, pem] = [path.join(dir, 'key'), path.join(dir, 'pem')];
   const files = ['-keyout', key, '-out', pem];
   const line = ['req', '-x509', '-newkey', 'ed25519', '-nodes', '-days', '10', '-subj', '/CN=x', ...files];

@@ -1,20 +1,19 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { openStateDir } from '../../../actors/process/state-dir.js';
 import type { LockAnswer, LockRequest } from '../../helpers/lock-process.js';
+import { temporary } from '../../helpers/temporary.js';
 
 const RACERS = 8;
 const ROUNDS = 150;
 /** Until all have read the message and stand ready. */
 const SET_MS = 15;
 
-const root = mkdtempSync(path.join(tmpdir(), 'rbee-lock-'));
-t.teardown(() => rmSync(root, { recursive: true, force: true }));
+const root = temporary(t);
 const dir = path.join(root, 'hive', 'raced');
 const lock = path.join(dir, 'lock');
 mkdirSync(dir, { recursive: true });
