@@ -39,7 +39,7 @@ export const bench: Bench = {
         lost.push((await stream.until('lost', at, isState('lost', false))).at - at);
       });
     }
-    const row = (what: string, seen: number[]) => [what, String(seen.length), median(seen), largest(seen)];
+    const row = (what: string, ms: number[]) => [what, String(ms.length), median(ms), largest(ms)];
     return {
       tables: [
         {

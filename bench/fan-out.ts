@@ -94,7 +94,7 @@ export const bench: Bench = {
   question: 'What does one more reader cost the queen, compared with other servers of event streams?',
   run: async (input): Promise<Answer> => {
     const rounds = input.quick ? 1 : 3;
-    const seen = new Map<string, Delivery[]>();
+    const measured = new Map<string, Delivery[]>();
     const skipped = new Map<string, string>();
     const profiles: Table[] = [];
     for (let round = 1; round <= rounds; round += 1) {
@@ -106,7 +106,7 @@ export const bench: Bench = {
           );
           const delivery = await deliver(input, target, load, profiles);
           if (typeof delivery === 'string') skipped.set(target.name, delivery);
-          else seen.set(keyOf(target, load), [...(seen.get(keyOf(target, load)) ?? []), delivery]);
+          else measured.set(keyOf(target, load), [...(measured.get(keyOf(target, load)) ?? []), delivery]);
         }
       }
     }
@@ -115,7 +115,7 @@ export const bench: Bench = {
       input.progress(`${STALLED.readers} stalled readers: ${target.name}`);
       stalls.push(await stall(input, target));
     }
-    const of = (target: Target, load: Load) => middle(seen.get(keyOf(target, load)) ?? []);
+    const of = (target: Target, load: Load) => middle(measured.get(keyOf(target, load)) ?? []);
     return {
       tables: [...LOADS.map((load) => deliveryTable(load, of, skipped)), stallTable(stalls), ...profiles],
       goals: [...LOADS.flatMap((load) => goalsOf(load, of)), ...stallGoals(stalls)],
@@ -210,18 +210,18 @@ async function stall({ quick, scope: outer }: BenchInput, target: Target): Promi
     const before = rssMb(pids);
     await readers.stall({ url, count: STALLED.readers });
     const startedAt = performance.now();
-    const seen = [before];
+    const measured = [before];
     const elapsed = () => performance.now() - startedAt;
-    while (elapsed() < (quick ? 10_000 : 30_000) && largest(seen) - before < GROWTH_MB_MAX) {
+    while (elapsed() < (quick ? 10_000 : 30_000) && largest(measured) - before < GROWTH_MB_MAX) {
       await sleep(250);
-      seen.push(rssMb(pids));
+      measured.push(rssMb(pids));
     }
-    const stopped = largest(seen) - before >= GROWTH_MB_MAX;
+    const stopped = largest(measured) - before >= GROWTH_MB_MAX;
     return {
       name: target.name,
       before,
-      peak: largest(seen),
-      after: seen.at(-1) ?? 0,
+      peak: largest(measured),
+      after: measured.at(-1) ?? 0,
       seconds: elapsed() / 1000,
       stopped,
     };
@@ -235,7 +235,7 @@ function deliveryTable(
   of: (target: Target, load: Load) => Delivery | undefined,
   skipped: Map<string, string>,
 ): Table {
-  const ours = TARGETS[0] && of(TARGETS[0], load);
+  const rbee = TARGETS[0] && of(TARGETS[0], load);
   return {
     title: `${load.perSecond} events/s × ${load.readers} readers: server CPU per delivered event`,
     columns: [
@@ -253,15 +253,15 @@ function deliveryTable(
       'fed',
     ],
     rows: TARGETS.map((target) => {
-      const seen = of(target, load);
-      if (!seen || !ours) return [target.name, ...Array(10).fill(null), skipped.get(target.name) ?? ''];
-      const { us, usAll, busyPct, idlePct, deliveredPct, bytes, p50, p99 } = seen;
+      const measured = of(target, load);
+      if (!measured || !rbee) return [target.name, ...Array(10).fill(null), skipped.get(target.name) ?? ''];
+      const { us, usAll, busyPct, idlePct, deliveredPct, bytes, p50, p99 } = measured;
       return [
         target.name,
         us,
-        ours.us / us,
+        rbee.us / us,
         usAll,
-        ours.usAll / usAll,
+        rbee.usAll / usAll,
         busyPct,
         idlePct,
         deliveredPct,

@@ -52,10 +52,10 @@ export const bench: Bench = {
     progress('warming up');
     await client.firsts({ urls, model: MODEL, rounds: quick ? 50 : 500 });
     progress('first tokens');
-    const seen = client.firsts({ urls, model: MODEL, rounds: quick ? 200 : 1_000 });
-    const tables = withProfile ? await profiled(queen.pid, profiles, 'The queen, first tokens', seen) : [];
-    const firsts = await seen;
-    const added = firsts.map((seen) => median(seen) - median(firsts[0] ?? []));
+    const measuring = client.firsts({ urls, model: MODEL, rounds: quick ? 200 : 1_000 });
+    const tables = withProfile ? await profiled(queen.pid, profiles, 'The queen, first tokens', measuring) : [];
+    const firsts = await measuring;
+    const added = firsts.map((ms) => median(ms) - median(firsts[0] ?? []));
 
     const rows: Cell[][] = [];
     let kept = 0;

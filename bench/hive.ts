@@ -68,7 +68,7 @@ const netdataConfiguration = (directory: string) => `[global]
 async function startPeer(
   scope: Scope,
   program: string,
-  asked: string,
+  route: string,
   flags: (port: number) => string[],
 ): Promise<number | string> {
   const file = ['/usr/bin', '/usr/sbin', '/usr/local/bin'].map((at) => path.join(at, program)).find(existsSync);
@@ -84,7 +84,7 @@ async function startPeer(
     await Promise.race([exited, sleep(5_000, undefined, { ref: false })]);
     killGroup(child.pid as number);
   });
-  const url = `http://127.0.0.1:${port}${asked}`;
+  const url = `http://127.0.0.1:${port}${route}`;
   try {
     await waitFor(program, () => fetch(url).then((answer) => answer.arrayBuffer()), { timeoutMs: 20_000 });
   } catch (error) {
@@ -116,7 +116,7 @@ export const bench: Bench = {
   run: async ({ quick, scope: outer, progress }): Promise<Answer> => {
     const seconds = quick ? 10 : 60;
     const rows: Cell[][] = [];
-    let ours: { cpu: number; rss: number } | undefined;
+    let rbee: { cpu: number; rss: number } | undefined;
     for (const agent of AGENTS) {
       progress(`${agent.name}, ${seconds} s`);
       const scope = outer.inner();
@@ -131,8 +131,8 @@ export const bench: Bench = {
         const { cpuMs, wallMs } = watch();
         const cpu = (100 * cpuMs) / wallMs;
         const rss = rssMb(family(pid));
-        ours ??= { cpu, rss };
-        rows.push([agent.name, cpu, ours.cpu / cpu, rss, ours.rss / rss, String(before.length), agent.how]);
+        rbee ??= { cpu, rss };
+        rows.push([agent.name, cpu, rbee.cpu / cpu, rss, rbee.rss / rss, String(before.length), agent.how]);
       }
       await scope.end();
     }
@@ -144,8 +144,8 @@ export const bench: Bench = {
           rows,
         },
       ],
-      goals: ours
-        ? [atMost('CPU of a hive', ours.cpu, 0.4, '% of a core'), atMost('memory of a hive', ours.rss, 80, 'MiB')]
+      goals: rbee
+        ? [atMost('CPU of a hive', rbee.cpu, 0.4, '% of a core'), atMost('memory of a hive', rbee.rss, 80, 'MiB')]
         : [],
       notes: ['CPU and memory include the child processes of the agent.'],
     };

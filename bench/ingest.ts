@@ -10,7 +10,7 @@ import { startSwarm } from './lib/swarm.js';
 import type { Hives } from './load/hives.js';
 import type { Client, Clients } from './peers/clients.js';
 
-interface Seen {
+interface Figures {
   hives: number;
   cpuPct: number;
   usPerEvent: number;
@@ -29,10 +29,10 @@ export const bench: Bench = {
   run: async (input): Promise<Answer> => {
     const { quick, progress } = input;
     const sizes = quick ? [200, 1_000] : [1_000, 5_000, 10_000];
-    const seen: Seen[] = [];
+    const figures: Figures[] = [];
     for (const hives of sizes) {
       progress(`${hives} hives`);
-      seen.push(await measureQueen(input, hives));
+      figures.push(await measureQueen(input, hives));
     }
     const [fewest = 0] = sizes;
     const clients: [Client, number][] = [];
@@ -40,7 +40,7 @@ export const bench: Bench = {
       progress(`${fewest} hives, read by ${client} alone`);
       clients.push([client, await measureClient(input, client, fewest)]);
     }
-    return { tables: tables(seen, clients), goals: goals(seen), notes: [NOTE, LATE] };
+    return { tables: tables(figures, clients), goals: goals(figures), notes: [NOTE, LATE] };
   },
 };
 
@@ -49,7 +49,7 @@ const NOTE = `Each hive sends ${EVENT_BYTES} B at 1 Hz, evenly spread. The queen
 const LATE =
   '"sent late by": the largest delay of the simulated hives; from 2 s on, stale hives are caused by them and not by the queen.';
 
-async function measureQueen({ quick, profile, scope: outer }: BenchInput, hives: number): Promise<Seen> {
+async function measureQueen({ quick, profile, scope: outer }: BenchInput, hives: number): Promise<Figures> {
   const scope = outer.inner();
   const profiles = scope.directory('profile');
   const { queen, received, lateMs, joined, reannounced } = await startSwarm(scope, {
@@ -64,7 +64,7 @@ async function measureQueen({ quick, profile, scope: outer }: BenchInput, hives:
   await sleep(quick ? 5_000 : 30_000);
   const { cpuMs, wallMs } = watch();
   const events = (await received()) - before;
-  const seen = {
+  const figures = {
     hives,
     cpuPct: (100 * cpuMs) / wallMs,
     usPerEvent: (1000 * cpuMs) / events,
@@ -78,7 +78,7 @@ async function measureQueen({ quick, profile, scope: outer }: BenchInput, hives:
   };
   const tables = profile ? await profiled(queen.pid, profiles, `${hives} hives`, sleep(5_000)) : [];
   await scope.end();
-  return { ...seen, profile: tables };
+  return { ...figures, profile: tables };
 }
 
 /** The same hives, read by a bare program: the cost of reading alone, by client. */
@@ -105,8 +105,8 @@ const CLIENT_NAMES: Record<Client, string> = {
   'node-fetch': 'node-fetch, eventsource-parser, JSON.parse',
 };
 
-function tables(seen: Seen[], clients: [Client, number][]): Table[] {
-  const [first] = seen;
+function tables(figures: Figures[], clients: [Client, number][]): Table[] {
+  const [first] = figures;
   return [
     {
       title: 'The queen',
@@ -123,7 +123,7 @@ function tables(seen: Seen[], clients: [Client, number][]): Table[] {
         'stale',
         'lost',
       ],
-      rows: seen.map((one) => {
+      rows: figures.map((one) => {
         const added = one.hives - (first?.hives ?? 0);
         const perHive = added === 0 ? null : ((one.rssMb - (first?.rssMb ?? 0)) * 1024) / added;
         return [
@@ -146,13 +146,13 @@ function tables(seen: Seen[], clients: [Client, number][]): Table[] {
       columns: ['client', 'µs/event', 'the queen costs × as much'],
       rows: clients.map(([client, us]) => [CLIENT_NAMES[client], us, (first?.usPerEvent ?? 0) / us]),
     },
-    ...seen.flatMap(({ profile }) => profile),
+    ...figures.flatMap(({ profile }) => profile),
   ];
 }
 
-function goals(seen: Seen[]) {
-  const most = seen.at(-1);
-  const at5000 = seen.find(({ hives }) => hives === 5_000) ?? most;
+function goals(figures: Figures[]) {
+  const most = figures.at(-1);
+  const at5000 = figures.find(({ hives }) => hives === 5_000) ?? most;
   if (!most || !at5000) return [];
   return [
     atMost(`CPU per hive-event at ${at5000.hives} hives`, at5000.usPerEvent, 80, 'µs'),

@@ -36,7 +36,7 @@ const CASES: Case[] = [
   { what: 'peer: bare node:http, the same three exchanges', whileDown: () => {}, bare: true },
 ];
 
-/** Half of them refuse connections, half accept them and send nothing; all were seen last, so that they are asked first. */
+/** Half of them refuse connections, half accept them and send nothing; all were figures last, so that they are asked first. */
 function addDead(queen: Rbee, silentPort: number): void {
   const file = JSON.parse(readFileSync(knownFile(queen), 'utf8')) as KnownFile;
   const dead = Array.from({ length: DEAD }, (_, i) => ({
@@ -65,12 +65,12 @@ export const bench: Bench = {
   run: async (input): Promise<Answer> => {
     const hives = input.quick ? 200 : 1_000;
     const downMs = input.quick ? 5_000 : 20_000;
-    const seen: Recovery[] = [];
+    const figures: Recovery[] = [];
     for (const one of CASES) {
       input.progress(`${hives} hives, queen down for ${downMs / 1000} s, ${one.what}`);
-      seen.push(await recover(input, one, hives, downMs));
+      figures.push(await recover(input, one, hives, downMs));
     }
-    const [plain, dead, forgotten, bare] = seen;
+    const [plain, dead, forgotten, bare] = figures;
     return {
       tables: [
         {
@@ -86,7 +86,7 @@ export const bench: Bench = {
             'streams doubled',
             'opened more than once',
           ],
-          rows: seen.map(({ what, known, back, p50, p99, max, doubled, extra }) => [
+          rows: figures.map(({ what, known, back, p50, p99, max, doubled, extra }) => [
             what,
             String(known),
             String(back),
@@ -103,7 +103,7 @@ export const bench: Bench = {
         ...(plain ? [atMost('back, p99', plain.p99 / 1000, 1, 's')] : []),
         ...(dead ? [atMost(`back with ${DEAD} dead hives, p99`, dead.p99 / 1000, 1, 's')] : []),
         ...(forgotten ? [atMost('all back by backoff alone', forgotten.max / 1000, 30, 's')] : []),
-        atMost('hives left with two streams', largest(seen.map(({ doubled }) => doubled)), 0, 'hives'),
+        atMost('hives left with two streams', largest(figures.map(({ doubled }) => doubled)), 0, 'hives'),
       ],
       notes: [
         'All hives share one process and one core: a real swarm is faster.',
@@ -129,7 +129,7 @@ async function recover(
     await hives.start({ count, queenUrl: queen.url });
     const all = () => hives.state({ since: 0 }).then(({ streaming }) => streaming === count);
     await waitFor('all hives to stream', all, { timeoutMs: 120_000, everyMs: 250 });
-    // Long enough for the queen to write down its hives; when each was last seen is written after a minute only.
+    // Long enough for the queen to write down its hives; when each was last figures is written after a minute only.
     await sleep(2_000);
 
     await queen.end('SIGKILL');

@@ -139,7 +139,7 @@ async function overHttp(
   };
 }
 
-interface Seen {
+interface Figures {
   kind: Kind;
   perSecond: number;
   usEach: number;
@@ -154,24 +154,24 @@ interface Seen {
 export const bench: Bench = {
   question: `What does a heartbeat cost the registry, and what do ${COMPONENTS} components with one each ${LEASE.intervalMs / 1000} s?`,
   run: async (input): Promise<Answer> => {
-    const seen: Seen[] = [];
+    const figures: Figures[] = [];
     const skipped: [Kind, string][] = [];
     const profiles: Table[] = [];
     for (const kind of KINDS) {
       const one = await measure(input, kind, profiles);
       if (typeof one === 'string') skipped.push([kind, one]);
-      else seen.push(one);
+      else figures.push(one);
     }
-    const [ours] = seen as [Seen];
-    const http = seen.find(({ kind }) => kind === KINDS[1]);
+    const [rbee] = figures as [Figures];
+    const http = figures.find(({ kind }) => kind === KINDS[1]);
     return {
-      tables: [tableOf(seen, skipped), ...profiles],
+      tables: [tableOf(figures, skipped), ...profiles],
       goals: [
         ...(http
-          ? [atMost("CPU relative to etcd's for the same over HTTP", ours.usSteady / http.usSteady, 1, '×')]
+          ? [atMost("CPU relative to etcd's for the same over HTTP", rbee.usSteady / http.usSteady, 1, '×')]
           : []),
-        atMost(`CPU of the registry under ${COMPONENTS} components`, ours.steadyPct, 25, '% of a core'),
-        atMost('leases that lapsed, heartbeats that failed', ours.lapsed + ours.failed, 0, 'of all'),
+        atMost(`CPU of the registry under ${COMPONENTS} components`, rbee.steadyPct, 25, '% of a core'),
+        atMost('leases that lapsed, heartbeats that failed', rbee.lapsed + rbee.failed, 0, 'of all'),
       ],
       notes: [
         `At saturation: ${CONNECTIONS} persistent connections, each with one heartbeat in progress at any time. The real load: ${PER_SECOND.toFixed(0)} heartbeats a second over HTTP, each on a new connection, as rbee's components send them.`,
@@ -186,7 +186,7 @@ async function measure(
   { quick, profile, scope: outer, progress }: BenchInput,
   kind: Kind,
   profiles: Table[],
-): Promise<Seen | string> {
+): Promise<Figures | string> {
   const scope = outer.inner();
   try {
     progress(`${kind.name}: ${COMPONENTS} leases`);
@@ -207,7 +207,7 @@ async function measure(
     await sleep(quick ? 5_000 : 30_000);
     const steady = watchSteady();
     const { answers, failed, lateMs } = await taken();
-    const seen = {
+    const figures = {
       kind,
       perSecond: full.answers / (busy.wallMs / 1000),
       usEach: (1000 * busy.cpuMs) / full.answers,
@@ -219,14 +219,14 @@ async function measure(
       lateMs,
     };
     if (profile && kind === KINDS[0]) profiles.push(...(await profiled(pid, directory, kind.name, sleep(5_000))));
-    return seen;
+    return figures;
   } finally {
     await scope.end();
   }
 }
 
-function tableOf(seen: Seen[], skipped: [Kind, string][]): Table {
-  const [ours] = seen as [Seen];
+function tableOf(figures: Figures[], skipped: [Kind, string][]): Table {
+  const [rbee] = figures as [Figures];
   return {
     title: `${COMPONENTS} leases`,
     columns: [
@@ -244,14 +244,14 @@ function tableOf(seen: Seen[], skipped: [Kind, string][]): Table {
       '',
     ],
     rows: [
-      ...seen.map((one): Cell[] => [
+      ...figures.map((one): Cell[] => [
         one.kind.name,
         one.perSecond,
         one.usEach,
-        ours.usEach / one.usEach,
+        rbee.usEach / one.usEach,
         one.steadyPct,
         one.usSteady,
-        ours.usSteady / one.usSteady,
+        rbee.usSteady / one.usSteady,
         one.rss,
         String(one.lapsed),
         String(one.failed),

@@ -46,11 +46,11 @@ async function sample(queen: Rbee, startedAt: number, before: { cpu: number; at:
 }
 
 /** A reader that reads for a while and leaves, and is replaced by another. */
-function comeAndGo(url: string, signal: AbortSignal, seen: { events: number }): void {
+function comeAndGo(url: string, signal: AbortSignal, delivered: { events: number }): void {
   if (signal.aborted) return;
   const request = http.get(`${url}/v1/heartbeats/stream`, { agent: false }, (response) => {
     response.on('data', (chunk: Buffer) => {
-      seen.events += chunk.toString('latin1').split('\ndata:').length - 1;
+      delivered.events += chunk.toString('latin1').split('\ndata:').length - 1;
     });
     response.on('error', () => {});
   });
@@ -58,7 +58,7 @@ function comeAndGo(url: string, signal: AbortSignal, seen: { events: number }): 
   const seconds = READER_S.min + Math.random() * (READER_S.max - READER_S.min);
   setTimeout(() => {
     request.destroy();
-    comeAndGo(url, signal, seen);
+    comeAndGo(url, signal, delivered);
   }, seconds * 1000).unref();
 }
 
@@ -67,8 +67,8 @@ async function run({ quick, scope, progress }: BenchInput): Promise<Answer> {
   const { queen, received } = await startSwarm(scope, { hives: HIVES, intervalMs: 1000 });
   const controller = new AbortController();
   scope.onEnd(async () => controller.abort());
-  const seen = { events: 0 };
-  for (let i = 0; i < READERS; i += 1) comeAndGo(queen.url, controller.signal, seen);
+  const delivered = { events: 0 };
+  for (let i = 0; i < READERS; i += 1) comeAndGo(queen.url, controller.signal, delivered);
   const startedAt = performance.now();
   const before = { cpu: cpuMs([queen.pid]), at: startedAt };
   const samples: Sample[] = [];
@@ -115,7 +115,7 @@ async function run({ quick, scope, progress }: BenchInput): Promise<Answer> {
       atMost('handles at the end over the start', handlesOf(last) - handlesOf(first), 20, 'handles'),
       atMost('stale or lost hives', lost, 0, 'hives'),
     ],
-    notes: [`${await received()} events came in, ${seen.events} went out to readers.`],
+    notes: [`${await received()} events came in, ${delivered.events} went out to readers.`],
   };
 }
 

@@ -33,7 +33,7 @@ export const bench: Bench = {
       telemetry.push((await stream.until('telemetry', hive.spawnedAt, of('hive_telemetry'))).at - hive.spawnedAt);
       await inner.end();
     }
-    const row = (what: string, seen: number[]) => [what, median(seen), largest(seen)];
+    const row = (what: string, ms: number[]) => [what, median(ms), largest(ms)];
     return {
       tables: [
         {

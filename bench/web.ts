@@ -24,7 +24,7 @@ interface TraceEvent {
   args?: { name?: string };
 }
 
-interface Seen {
+interface FrameTimes {
   frames: number;
   longestMs: number;
   p99Ms: number;
@@ -41,7 +41,7 @@ const WATCH = `(() => {
     if (watching) requestAnimationFrame(frame);
   };
   requestAnimationFrame(frame);
-  self.framesSeen = () => {
+  self.frameTimes = () => {
     watching = false;
     const sorted = gaps.sort((a, b) => a - b);
     return { frames: sorted.length, longestMs: sorted.at(-1), p99Ms: sorted[Math.floor(sorted.length * 0.99)] };
@@ -57,7 +57,7 @@ export const bench: Bench = {
     const missing = noChromium();
     if (missing) return { tables: [], goals: [], notes: [`skipped: ${missing}`] };
     const rows: Cell[][] = [];
-    let atGoal: { seen: Seen; task: number; hiddenPct: number } | undefined;
+    let atGoal: { frames: FrameTimes; task: number; hiddenPct: number } | undefined;
     for (const hives of input.quick ? [GOAL_AT] : HIVES) {
       const { row, ...rest } = await measure(input, hives);
       rows.push(row);
@@ -83,7 +83,7 @@ async function measure({ scope, progress, quick }: BenchInput, hives: number) {
   await session.send('Performance.enable');
 
   const shown = await over(session, ms);
-  const [seen, task] = await watched(page, () => sleep(ms));
+  const [frames, task] = await watched(page, () => sleep(ms));
   const [, scrollTask] = await watched(page, () => scroll(page));
   const heapMb = await heap(session);
   await page.evaluate(HIDE);
@@ -91,17 +91,17 @@ async function measure({ scope, progress, quick }: BenchInput, hives: number) {
   await sleep(quick ? 7_000 : 30_000);
   const hidden = await over(session, ms);
   await inner.end();
-  const row = [hives, shown.scriptMsPerS, shown.taskPct, seen.p99Ms, seen.longestMs, task, scrollTask, heapMb];
-  return { row: [...row, hidden.taskPct], seen, task: Math.max(task, scrollTask), hiddenPct: hidden.taskPct };
+  const row = [hives, shown.scriptMsPerS, shown.taskPct, frames.p99Ms, frames.longestMs, task, scrollTask, heapMb];
+  return { row: [...row, hidden.taskPct], frames, task: Math.max(task, scrollTask), hiddenPct: hidden.taskPct };
 }
 
 /** The frames drawn during `work`, and the longest task of the page in ms of CPU: on a busy machine the two differ. */
-async function watched(page: Page, work: () => Promise<void>): Promise<[Seen, number]> {
+async function watched(page: Page, work: () => Promise<void>): Promise<[FrameTimes, number]> {
   const browser = page.context().browser() as Browser;
   await browser.startTracing(page, { categories: ['disabled-by-default-devtools.timeline'] });
   await page.evaluate(WATCH);
   await work();
-  const seen = await page.evaluate<Seen>('framesSeen()');
+  const frames = await page.evaluate<FrameTimes>('frameTimes()');
   const trace = JSON.parse((await browser.stopTracing()).toString()) as { traceEvents: TraceEvent[] };
   const mains = new Set(
     trace.traceEvents
@@ -109,7 +109,7 @@ async function watched(page: Page, work: () => Promise<void>): Promise<[Seen, nu
       .map(({ pid, tid }) => `${pid} ${tid}`),
   );
   const tasks = trace.traceEvents.filter(({ name, pid, tid }) => name === 'RunTask' && mains.has(`${pid} ${tid}`));
-  return [seen, largest(tasks.map(({ tdur = 0 }) => tdur / 1000))];
+  return [frames, largest(tasks.map(({ tdur = 0 }) => tdur / 1000))];
 }
 
 /** Script time and total time of the page's main thread during `ms`. */
@@ -140,7 +140,7 @@ async function scroll(page: Page): Promise<void> {
   }
 }
 
-function answerOf(rows: Cell[][], atGoal: { seen: Seen; task: number; hiddenPct: number } | undefined): Answer {
+function answerOf(rows: Cell[][], atGoal: { frames: FrameTimes; task: number; hiddenPct: number } | undefined): Answer {
   return {
     tables: [
       {
@@ -154,7 +154,7 @@ function answerOf(rows: Cell[][], atGoal: { seen: Seen; task: number; hiddenPct:
     ],
     goals: atGoal
       ? [
-          atMost(`longest frame, ${GOAL_AT} hives`, atGoal.seen.longestMs, FRAME_MS_MAX, 'ms'),
+          atMost(`longest frame, ${GOAL_AT} hives`, atGoal.frames.longestMs, FRAME_MS_MAX, 'ms'),
           atMost(`longest task, ${GOAL_AT} hives, scrolling too`, atGoal.task, FRAME_MS_MAX, 'ms of CPU'),
           atMost('a hidden tab', atGoal.hiddenPct, 0.5, '% of a core'),
         ]

@@ -5,7 +5,7 @@ import { asFailure, notProvided } from './failure.js';
 export interface EngineWatchInput {
   /** False for an engine that lives and dies with this process. */
   watched: boolean;
-  /** Its last known state: the model is notified of the opposite. */
+  /** Its last known state: the model is notified when a probe shows the opposite. */
   expected: 'up' | 'down';
 }
 

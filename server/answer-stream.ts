@@ -19,9 +19,9 @@ export interface AnswerStreamInput {
 }
 
 /**
- * Settles when the engine has really stopped: its slot is free then. The client is told of an early end at once, although
+ * Settles when the engine has really stopped: its slot is free then. The client gets the error of an early end at once, although
  * an engine that reads a long prompt notices an abort late. @throws what ended it early; where `response.headersSent`, the
- * client has been told already
+ * client has got it already
  */
 export async function streamAnswer({ lines, response, request }: AnswerStreamInput): Promise<void> {
   const reading = lines[Symbol.asyncIterator]();
@@ -72,9 +72,9 @@ const drained = (response: ServerResponse): Promise<void> =>
   new Promise((resolve) => response.once('drain', () => resolve()));
 
 function lastEvent(error: unknown): string {
-  const known = error instanceof InferenceRefused;
-  const message = known ? error.message : 'the engine broke off; the log of the worker says why';
-  const body = openAiError(known ? error.status : 502, message, { code: known ? error.code : 'engine_broken' });
+  const refused = error instanceof InferenceRefused ? error : null;
+  const message = refused ? refused.message : 'the engine broke off; the log of the worker says why';
+  const body = openAiError(refused?.status ?? 502, message, { code: refused ? refused.code : 'engine_broken' });
   if (error instanceof ShuttingDown) return `event: bye\ndata: ${JSON.stringify({ reason: 'shutdown', ...body })}\n\n`;
   return `data: ${JSON.stringify(body)}\n\n`;
 }

@@ -109,7 +109,7 @@ function inferRoute(serving: Serving): Route {
 function openAiRoutes({ serving }: WorkerRoutesInput): Route[] {
   const route = routeOfOpenAi(serving);
   return [
-    route('chat/completions', 'A chat, as OpenAI’s clients ask for it.', ChatRequest, parseChatRequest, ChatAnswer),
+    route('chat/completions', 'A chat, as in OpenAI’s API.', ChatRequest, parseChatRequest, ChatAnswer),
     route('completions', 'Continues a prompt.', CompletionRequest, parseCompletionRequest, CompletionAnswer),
     route('embeddings', 'Texts as vectors.', EmbeddingRequest, parseEmbeddingRequest, EmbeddingAnswer),
   ];

@@ -14,7 +14,7 @@ export const OpenAiError = Type.Object({
     message: Type.String(),
     type: Type.String({ description: 'invalid_request_error, authentication_error, server_error, …' }),
     param: nullable(Type.String({ description: 'the field that is wrong' })),
-    code: nullable(Type.String({ description: 'a word for programs, such as context_length_exceeded' })),
+    code: nullable(Type.String({ description: 'for programs, such as context_length_exceeded' })),
   }),
 });
 export type OpenAiError = Static<typeof OpenAiError>;

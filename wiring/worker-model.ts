@@ -4,6 +4,7 @@ import type { Engine } from '../actors/worker/engines/engine.js';
 import { engineWatchMachine } from '../machines/engine-watch.js';
 import { modelMachine } from '../machines/model.js';
 import type { EngineFacts } from '../wire/infer.js';
+import { OncePerReason } from './once-per-reason.js';
 import { UsageError } from './options.js';
 import type { ProcessContext } from './process.js';
 
@@ -16,7 +17,8 @@ type ModelState = 'starting' | 'ready' | 'unavailable' | 'failed';
 
 export class WorkerModel {
   private readonly actor: ModelActor;
-  private logged: { state: ModelState | null; reason: string | null } = { state: null, reason: null };
+  private state: ModelState | null = null;
+  private readonly reasons = new OncePerReason();
   private wasReady = false;
 
   constructor(
@@ -74,15 +76,15 @@ export class WorkerModel {
     const { id, log, fail } = this.processContext;
     const state = stateOf(snapshot);
     const { reason, facts } = snapshot.context;
-    // What the user asked for cannot be done: a restart would fail in the same way.
+    // The options of the user cannot be satisfied: a restart would fail in the same way.
     if (state === 'failed') {
       fail(new UsageError(reason ?? 'the model cannot be loaded'));
       return;
     }
-    const before = this.logged;
-    this.logged = { state, reason };
-    if (reason !== null && reason !== before.reason && state !== 'ready') log.warn(`${reason}; retrying`);
-    if (state === before.state) return;
+    if (reason === null) this.reasons.clear('model');
+    else if (state !== 'ready' && this.reasons.isNew('model', reason)) log.warn(`${reason}; retrying`);
+    if (state === this.state) return;
+    this.state = state;
     if (state === 'ready') log.info(`${id} serves ${facts?.models.map((model) => model.id).join(', ')}`);
     const first = state === 'ready' && !this.wasReady;
     this.wasReady ||= first;

@@ -1,4 +1,4 @@
-/** Puts a worker process together: engine and model, requests, routes, and what the registry and the queens are told. */
+/** Puts a worker process together: its engine, its model, its requests and routes, and its presence at registry and queens. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Engine } from '../actors/worker/engines/engine.js';
 import { createWorkerKeyPair, isChallenge } from '../actors/worker/worker-proof.js';

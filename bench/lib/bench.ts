@@ -12,7 +12,7 @@ export interface Table {
 export interface Goal {
   what: string;
   goal: string;
-  seen: string;
+  measured: string;
   met: boolean;
 }
 
@@ -41,12 +41,12 @@ export interface Bench {
 }
 
 /** A goal of the form "no more than". */
-export function atMost(what: string, seen: number, limit: number, unit: string): Goal {
-  return { what, goal: `≤ ${limit} ${unit}`, seen: `${short(seen)} ${unit}`, met: seen <= limit };
+export function atMost(what: string, measured: number, limit: number, unit: string): Goal {
+  return { what, goal: `≤ ${limit} ${unit}`, measured: `${short(measured)} ${unit}`, met: measured <= limit };
 }
 
-export function atLeast(what: string, seen: number, limit: number, unit: string): Goal {
-  return { what, goal: `≥ ${limit} ${unit}`, seen: `${short(seen)} ${unit}`, met: seen >= limit };
+export function atLeast(what: string, measured: number, limit: number, unit: string): Goal {
+  return { what, goal: `≥ ${limit} ${unit}`, measured: `${short(measured)} ${unit}`, met: measured >= limit };
 }
 
 /** Two or three significant digits: nothing here is measured more precisely. */

@@ -13,8 +13,8 @@ export function evenly(perSecond: number, act: (count: number) => void): () => n
     for (; done < due; done += 1) act(done);
   }, 2);
   return () => {
-    const seen = late;
+    const reported = late;
     late = 0;
-    return seen;
+    return reported;
   };
 }

@@ -18,6 +18,6 @@ export function formatTable({ title, columns, rows }: Table): string {
   return [pc.bold(title), pc.dim(head), ...body].join('\n');
 }
 
-export function formatGoal({ what, goal, seen, met }: Goal): string {
-  return `${met ? pc.green('met   ') : pc.red('missed')} ${what}: ${seen} (goal ${goal})`;
+export function formatGoal({ what, goal, measured, met }: Goal): string {
+  return `${met ? pc.green('met   ') : pc.red('missed')} ${what}: ${measured} (goal ${goal})`;
 }

@@ -12,7 +12,7 @@ interface Target {
   count: number;
 }
 
-const seen = { answers: 0, failed: 0 };
+const counts = { answers: 0, failed: 0 };
 let late = () => 0;
 
 function requestOf({ url, path, body }: Target, n: number, connection: 'keep-alive' | 'close'): string {
@@ -27,8 +27,8 @@ function connect(url: string): net.Socket {
 }
 
 function count(answer: string): void {
-  if (answer.startsWith('HTTP/1.1 200 ')) seen.answers += 1;
-  else seen.failed += 1;
+  if (answer.startsWith('HTTP/1.1 200 ')) counts.answers += 1;
+  else counts.failed += 1;
 }
 
 /** Whether an answer is whole, by its length or its last chunk. */
@@ -111,8 +111,8 @@ const offered = {
 };
 
 function taken(): { answers: number; failed: number; lateMs: number } {
-  const { answers, failed } = seen;
-  Object.assign(seen, { answers: 0, failed: 0 });
+  const { answers, failed } = counts;
+  Object.assign(counts, { answers: 0, failed: 0 });
   return { answers, failed, lateMs: late() };
 }
 

@@ -4,10 +4,10 @@ export interface Imported {
   ms: number;
 }
 
-const seen: Imported[] = [];
+const imported: Imported[] = [];
 for (const name of process.argv.slice(2)) {
   const startedAt = performance.now();
   await import(name);
-  seen.push({ name, ms: performance.now() - startedAt });
+  imported.push({ name, ms: performance.now() - startedAt });
 }
-process.stdout.write(JSON.stringify(seen), () => process.exit());
+process.stdout.write(JSON.stringify(imported), () => process.exit());

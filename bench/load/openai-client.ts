@@ -15,15 +15,15 @@ const agent = new http.Agent({ keepAlive: true });
 /** Occurs once in each token. */
 const MARK = Buffer.from('" token"');
 
-interface Seen {
+interface Answer {
   firstMs: number;
   tokens: number;
 }
 
-function ask({ url, model, tokens, everyMs }: Streams): Promise<Seen> {
+function ask({ url, model, tokens, everyMs }: Streams): Promise<Answer> {
   const body = JSON.stringify({
     model,
-    messages: [{ role: 'user', content: 'Tell me of the swarm, in as many words as it takes.' }],
+    messages: [{ role: 'user', content: 'Describe the swarm in detail.' }],
     stream: true,
     max_tokens: tokens,
     every_ms: everyMs,
@@ -44,14 +44,14 @@ function ask({ url, model, tokens, everyMs }: Streams): Promise<Seen> {
       response.on('data', (chunk: Buffer) => {
         if (bytes === 0) firstMs = performance.now() - startedAt;
         bytes += chunk.length;
-        const seen = tail.length > 0 ? Buffer.concat([tail, chunk]) : chunk;
-        let at = seen.indexOf(MARK);
+        const data = tail.length > 0 ? Buffer.concat([tail, chunk]) : chunk;
+        let at = data.indexOf(MARK);
         let end = 0;
-        for (; at >= 0; at = seen.indexOf(MARK, end)) {
+        for (; at >= 0; at = data.indexOf(MARK, end)) {
           count += 1;
           end = at + MARK.length;
         }
-        tail = Buffer.from(seen.subarray(Math.max(end, seen.length - MARK.length + 1)));
+        tail = Buffer.from(data.subarray(Math.max(end, data.length - MARK.length + 1)));
       });
       response.once('error', reject);
       response.once('end', () => {
@@ -66,13 +66,13 @@ function ask({ url, model, tokens, everyMs }: Streams): Promise<Seen> {
 const client = {
   /** Ms to the first token of single requests, one after the other, at each URL in turn. */
   firsts: async ({ urls, model, rounds }: { urls: string[]; model: string; rounds: number }): Promise<number[][]> => {
-    const seen: number[][] = urls.map(() => []);
+    const firstMs: number[][] = urls.map(() => []);
     for (let round = 0; round < rounds; round += 1) {
       for (const [i, url] of urls.entries()) {
-        seen[i]?.push((await ask({ url, model, streams: 1, tokens: 2, everyMs: 0 })).firstMs);
+        firstMs[i]?.push((await ask({ url, model, streams: 1, tokens: 2, everyMs: 0 })).firstMs);
       }
     }
-    return seen;
+    return firstMs;
   },
   /** Tokens a second of all streams together. */
   throughput: async (input: Streams): Promise<number> => {

@@ -97,14 +97,14 @@ const offered = {
   },
   /** Counts since the previous call. */
   count: () => {
-    const seen = {
+    const counts = {
       events,
       bytes,
       closed,
       latency: { p50: percentile(latencies, 0.5), p99: percentile(latencies, 0.99) },
     };
     [events, bytes, closed, latencies] = [0, 0, 0, []];
-    return seen;
+    return counts;
   },
   close: () => {
     for (const socket of sockets) socket.destroy();

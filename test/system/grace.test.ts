@@ -43,11 +43,11 @@ async function startAnswer(url: string) {
 
 const refused = (url: string) => postJson(`${url}/v1/chat/completions`, ASK);
 
-async function finishesInOrder(t: Test, ended: RbeeProcess, asked: string, finish: () => void) {
-  const answer = await startAnswer(asked);
-  const exit = ended.kill('SIGTERM');
-  await waitFor('it to refuse requests', async () => (await refused(ended.url)).status === 503);
-  const { headers, body } = await refused(ended.url);
+async function finishesInOrder(t: Test, stopping: RbeeProcess, answering: string, finish: () => void) {
+  const answer = await startAnswer(answering);
+  const exit = stopping.kill('SIGTERM');
+  await waitFor('it to refuse requests', async () => (await refused(stopping.url)).status === 503);
+  const { headers, body } = await refused(stopping.url);
   t.ok(Number(headers.get('retry-after')) >= 1);
   t.match(body, { error: { code: 'shutting_down' } });
   finish();

@@ -106,7 +106,7 @@ t.test('the engine’s request is aborted when the client leaves, during a strea
   await waitFor('the engine to notice', () => engine.left === 1);
   const leave = new AbortController();
   const whole = client.chat.completions.create(ASK, { signal: leave.signal }).catch((error: unknown) => error);
-  await waitFor('it to be asked', async () => (await metric(worker.url, 'rbee_worker_requests_running')) === 1);
+  await waitFor('the request to run', async () => (await metric(worker.url, 'rbee_worker_requests_running')) === 1);
   leave.abort();
   t.ok((await whole) instanceof OpenAI.APIUserAbortError);
   await waitFor('the engine to notice', () => engine.left === 2);
@@ -231,9 +231,9 @@ t.test('errors of the engine are passed on in OpenAI’s format, whatever format
   ];
   for (const [what, respond, status, error] of cases) {
     engine.respond = respond;
-    const said = await ask();
-    t.equal(said.status, status, what);
-    t.match(said.body, { error: { type: String, ...error } }, what);
+    const received = await ask();
+    t.equal(received.status, status, what);
+    t.match(received.body, { error: { type: String, ...error } }, what);
   }
   engine.respond = (_, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
@@ -271,10 +271,10 @@ t.test('a stream that is empty, not JSON, or ends without [DONE] becomes an erro
       response.end(lines);
     };
     const chat = await ask('/v1/chat/completions', ASK);
-    const said = await chat.text();
+    const received = await chat.text();
     t.equal(chat.status, status, what);
-    t.match(said, /"error":\{"message":"the engine .*"code":"engine_broken"\}/, what);
-    t.notMatch(said, /\[DONE\]/, what);
+    t.match(received, /"error":\{"message":"the engine .*"code":"engine_broken"\}/, what);
+    t.notMatch(received, /\[DONE\]/, what);
     const infer = await (await ask('/v1/infer', { prompt: 'Hi' })).text();
     t.notMatch(infer, /\[DONE\]|"done":true/, what);
   }
@@ -282,8 +282,8 @@ t.test('a stream that is empty, not JSON, or ends without [DONE] becomes an erro
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     response.end(`${chunkLine('one')}data: {"error":{"message":"out of memory"}}\n\n`);
   };
-  const told = await (await ask('/v1/chat/completions', ASK)).text();
-  t.equal(told.split('"error"').length - 1, 1, 'the error of the engine is not followed by another');
+  const text = await (await ask('/v1/chat/completions', ASK)).text();
+  t.equal(text.split('"error"').length - 1, 1, 'the error of the engine is not followed by another');
 });
 
 t.test('a body that is not the answer of a model becomes an error', async (t) => {
@@ -294,9 +294,9 @@ t.test('a body that is not the answer of a model becomes an error', async (t) =>
       response.writeHead(200, { 'content-type': 'application/json' });
       response.end(whole);
     };
-    const said = await postJson(`${worker.url}/v1/chat/completions`, ASK);
-    t.match(said, { status: 502, body: { error: { code: 'engine_broken' } } }, whole);
-    if (whole.includes('memory')) t.match(said.body.error.message, /: out of memory$/);
+    const received = await postJson(`${worker.url}/v1/chat/completions`, ASK);
+    t.match(received, { status: 502, body: { error: { code: 'engine_broken' } } }, whole);
+    if (whole.includes('memory')) t.match(received.body.error.message, /: out of memory$/);
   }
 });
 
@@ -341,9 +341,9 @@ t.test('the key of the engine comes from the environment, goes to the engine onl
     RBEE_ENGINE_API_KEY: 'sk-engine',
     RBEE_TOKEN: 'ours',
   });
-  engine.respond = (request, response) => answer(response, 200, { choices: [], told: request.headers });
+  engine.respond = (request, response) => answer(response, 200, { choices: [], headers: request.headers });
   const { body } = await postJson(`${worker.url}/v1/chat/completions`, ASK, { authorization: 'Bearer ours' });
-  t.equal(body.told.authorization, 'Bearer sk-engine', 'not the client’s token');
+  t.equal(body.headers.authorization, 'Bearer sk-engine', 'not the client’s token');
   t.notMatch(worker.stderr() + worker.stdout(), /sk-engine/);
   const { body: machines } = await getJson(`${worker.url}/v1/machines`, { authorization: 'Bearer ours' });
   t.notMatch(JSON.stringify(machines), /sk-engine/);

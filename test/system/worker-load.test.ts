@@ -133,7 +133,7 @@ t.test('a conversation continues on the sequence that holds its prefix, in any o
   }
 });
 
-t.test('beyond what may wait it refuses at once, and says when to try again', async (t) => {
+t.test('requests beyond the queue are refused at once, with Retry-After', async (t) => {
   const worker = await startReadyWorker(t, { model: endless, args: ['--context', '100000', '--slots', '1'] });
   const leave = new AbortController();
   const asked = Array.from({ length: 65 }, () =>

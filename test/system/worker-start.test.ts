@@ -51,7 +51,7 @@ t.test('two workers of one name do not run at once', async (t) => {
 });
 
 t.test('wrong usage ends it with one sentence and exit code 2', async (t) => {
-  const cases: [args: string[], words: RegExp][] = [
+  const cases: [args: string[], message: RegExp][] = [
     [[], /--model/],
     [['--model', 'a.gguf', '--engine', 'vllm'], /llama, openai/],
     [['--model', 'a.gguf', '--device', 'TPU-0'], /such as GPU-0/],
@@ -64,10 +64,10 @@ t.test('wrong usage ends it with one sentence and exit code 2', async (t) => {
     [['--model', 'a', '--engine-url', 'http://127.0.0.1:1', '--context', '512'], /--context goes with --engine llama/],
     [['--model', 'a.gguf', '--engine-url', 'http://me:pw@127.0.0.1'], /without credentials/],
   ];
-  for (const [args, words] of cases) {
+  for (const [args, message] of cases) {
     const error = await startProcess(t, { name: 'worker', args }).catch((error: unknown) => error);
     t.match(error, { exit: { code: 2 } }, args.join(' '));
-    t.match((error as StartFailed).stderr, words);
+    t.match((error as StartFailed).stderr, message);
   }
 });
 
@@ -75,16 +75,16 @@ t.test('a model that cannot be loaded ends it with exit code 2 and a remedy', as
   const dir = t.testdir({ 'no.gguf': 'this is no model' });
   const cut = path.join(dir, 'cut.gguf');
   writeFileSync(cut, tinyGguf().subarray(0, 200_000));
-  const cases: [model: string, words: RegExp][] = [
-    [path.join(dir, 'none.gguf'), /there is no file .*none\.gguf: --model wants/],
-    [dir, /is no file: --model wants/],
+  const cases: [model: string, message: RegExp][] = [
+    [path.join(dir, 'none.gguf'), /there is no file .*none\.gguf: --model requires/],
+    [dir, /is not a file: --model requires/],
     [path.join(dir, 'no.gguf'), /cannot be loaded: .* Is it a whole GGUF file/],
     [cut, /cannot be loaded: .* Is it a whole GGUF file/],
   ];
-  for (const [model, words] of cases) {
+  for (const [model, message] of cases) {
     const { code, stderr } = await failedStart(t, model);
     t.equal(code, 2, model);
-    t.match(stderr, words);
+    t.match(stderr, message);
     t.notMatch(stderr, /\n\s+at /, 'no stack trace');
   }
 });
@@ -99,7 +99,7 @@ t.test('a context that memory cannot hold is refused with a smaller one as remed
 t.test('a quantised context that the model does not support is refused', async (t) => {
   const { code, stderr } = await failedStart(t, tinyModel(t), ['--kv-type', 'q8_0']);
   t.equal(code, 2);
-  t.match(stderr, /heads of this model are 16 wide: --kv-type q8_0 wants a multiple of 32/);
+  t.match(stderr, /heads of this model are 16 wide: --kv-type q8_0 requires a multiple of 32/);
 });
 
 t.test('a kind of GPU that this machine does not have is refused with a remedy', async (t) => {
@@ -124,13 +124,13 @@ t.test('without node-llama-cpp the error names how to install it, and the altern
 
 t.test('an hf: model is downloaded once, with progress in /health, and then answers', async (t) => {
   const file = tinyGguf();
-  const asked: string[] = [];
+  const requests: string[] = [];
   let release = () => {};
   const held = new Promise<void>((resolve) => {
     release = resolve;
   });
   const hub = await serve(t, {}, async (request, response, url) => {
-    asked.push(`${request.method} ${url.pathname}`);
+    requests.push(`${request.method} ${url.pathname}`);
     if (!url.pathname.endsWith('/tiny.gguf')) return void response.writeHead(404).end();
     const [, from = '0', to = ''] = /bytes=(\d+)-(\d*)/.exec(request.headers.range ?? '') ?? [];
     const part = file.subarray(Number(from), to === '' ? file.length : Number(to) + 1);
@@ -159,7 +159,7 @@ t.test('an hf: model is downloaded once, with progress in /health, and then answ
   const { body } = await postJson(`${worker.url}/v1/infer`, { prompt: 'Hi', temperature: 0 });
   t.equal(body.text, SENTENCE);
   t.equal((await getJson(`${worker.url}/info`)).body.model_id, 'tiny');
-  t.match(asked, [/\/somebody\/tiny\/resolve\/main\/tiny\.gguf$/]);
+  t.match(requests, [/\/somebody\/tiny\/resolve\/main\/tiny\.gguf$/]);
 
   await hub.close();
   const again = await startWorker(t, { model, env });

@@ -186,7 +186,7 @@ t.test('special tokens in a prompt that is completed are tokens, not text', asyn
 });
 
 t.test('a value out of range is refused with the valid range', async (t) => {
-  const cases: [body: object, words: RegExp][] = [
+  const cases: [body: object, message: RegExp][] = [
     [{ temperature: 3 }, /temperature: expected a number from 0 to 2/i],
     [{ max_tokens: 0 }, /max_tokens: expected an integer of at least 1/i],
     [{ top_p: 1.5 }, /top_p: .*1/],
@@ -195,10 +195,10 @@ t.test('a value out of range is refused with the valid range', async (t) => {
     [{ stop: 7 }, /stop: .*string/],
     [{ response_format: { type: 'xml' } }, /json_object/],
   ];
-  for (const [body, words] of cases) {
-    const { status, body: said } = await postJson(`${worker.url}/v1/chat/completions`, { ...ASK, ...body });
+  for (const [body, message] of cases) {
+    const { status, body: answer } = await postJson(`${worker.url}/v1/chat/completions`, { ...ASK, ...body });
     t.equal(status, 400, JSON.stringify(body));
-    t.match(said.error.message, words);
+    t.match(answer.error.message, message);
   }
 });
 

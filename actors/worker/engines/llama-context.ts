@@ -18,14 +18,15 @@ const GIB = 1024 ** 3;
 export async function contextSizeOf(model: LlamaModel, input: LlamaInput): Promise<number | { max: number }> {
   const trained = model.trainContextSize;
   if (input.contextSize === null) return { max: Math.min(trained, CONTEXT_TOKENS_AUTO_MAX) };
-  if (input.contextSize > trained) input.log.warn(`the model knows a context of ${trained} tokens: it gets no more`);
+  if (input.contextSize > trained)
+    input.log.warn(`--context ${input.contextSize} exceeds what the model was trained for: it gets ${trained} tokens`);
   const contextSize = Math.min(input.contextSize, trained);
   const neededBytes = contextSize * input.slots * cacheBytesPerToken(model, input.kvType);
   const { free } = await model.llama.getVramState();
   // The library finds out by allocating; where far too much is requested the system kills the process before it reports.
   if (neededBytes > freemem() + free) {
     const needed = `${(neededBytes / GIB).toFixed(1)} GiB`;
-    throw notEnoughMemory(input, `${input.slots} contexts of ${contextSize} tokens want ${needed}`);
+    throw notEnoughMemory(input, `${input.slots} contexts of ${contextSize} tokens need ${needed}`);
   }
   return contextSize;
 }
@@ -36,7 +37,7 @@ export function cacheOf(model: LlamaModel, { kvType }: LlamaInput) {
   const width = headOf(model)?.width ?? 0;
   if (width % KV_BLOCK !== 0) {
     throw permanentFailure(
-      `the attention heads of this model are ${width} wide: --kv-type ${kvType} wants a multiple of ${KV_BLOCK}`,
+      `the attention heads of this model are ${width} wide: --kv-type ${kvType} requires a multiple of ${KV_BLOCK}`,
     );
   }
   const type = kvType.toUpperCase() as 'Q8_0' | 'Q4_0';

@@ -18,16 +18,16 @@ export const isUri = (model: string): boolean => model.startsWith('hf:');
 export async function checkFile(model: string): Promise<void> {
   if (/^https?:/.test(model)) {
     throw permanentFailure(
-      `${model}: models are not loaded from URLs; --model wants a GGUF file, or hf:user/repo/file.gguf`,
+      `${model}: models are not loaded from URLs; --model requires a GGUF file, or hf:user/repo/file.gguf`,
     );
   }
   const stat = statSync(model, { throwIfNoEntry: false });
   if (!stat) {
     throw permanentFailure(
-      `there is no file ${model}: --model wants the path of a GGUF file, or hf:user/repo/file.gguf`,
+      `there is no file ${model}: --model requires the path of a GGUF file, or hf:user/repo/file.gguf`,
     );
   }
-  if (!stat.isFile()) throw permanentFailure(`${model} is no file: --model wants the path of a GGUF file`);
+  if (!stat.isFile()) throw permanentFailure(`${model} is not a file: --model requires the path of a GGUF file`);
   // Checked here because the library's message would quote the content of the file.
   if (!(await isModelFile(model))) {
     throw permanentFailure(`${model} cannot be loaded: it has no GGUF header. Is it a whole GGUF file?`);

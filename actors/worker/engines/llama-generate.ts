@@ -36,8 +36,8 @@ export async function prepareChat(loaded: LoadedModel, body: ChatRequest, call: 
   const { library, model, chatWrapper } = loaded;
   const history = historyOf(body.messages);
   const grammar = await grammarOf(body, loaded);
-  const asked: typeof history = [...history, { type: 'model', response: [] }];
-  const { contextText } = chatWrapper.generateContextState({ chatHistory: asked });
+  const withAnswer: typeof history = [...history, { type: 'model', response: [] }];
+  const { contextText } = chatWrapper.generateContextState({ chatHistory: withAnswer });
   const promptTokens = contextText.tokenize(model.tokenizer);
   const sampling = samplingOf(body, roomAfter(loaded, promptTokens.length, 'messages'));
   return {

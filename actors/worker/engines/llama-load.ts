@@ -97,7 +97,7 @@ function loadFailure(library: Library, input: LlamaInput, error: unknown): Engin
     return notEnoughMemory(input, message, error);
   }
   return permanentFailure(
-    `${input.model} cannot be loaded: ${message}. Is it a whole GGUF file, of a model that llama.cpp knows?`,
+    `${input.model} cannot be loaded: ${message}. Is it a whole GGUF file, of a model that llama.cpp supports?`,
     error,
   );
 }

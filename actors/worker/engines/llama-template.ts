@@ -17,10 +17,10 @@ export function generationPrompt(template: string): string {
     const question = { role: 'user', content: QUESTION };
     const render = (messages: object[], add_generation_prompt: boolean) =>
       jinja.render({ messages, add_generation_prompt, bos_token: '', eos_token: '', eot_token: '' });
-    const asked = render([question], true);
+    const prompt = render([question], true);
     const answered = render([question, { role: 'assistant', content: ANSWER }], false);
     const header = answered.slice(0, answered.indexOf(ANSWER));
-    return header.includes(QUESTION) && asked.startsWith(header) ? asked.slice(header.length) : '';
+    return header.includes(QUESTION) && prompt.startsWith(header) ? prompt.slice(header.length) : '';
   } catch {
     // The library handles templates that this Jinja cannot run.
     return '';

@@ -46,7 +46,7 @@ interface EngineError {
   code: string | null;
 }
 
-/** OpenAI's shape, Ollama's `{"error": "words"}`, or any other body with a message. */
+/** OpenAI's shape, Ollama's `{"error": "message"}`, or any other body with a message. */
 export function errorIn(body: unknown): EngineError {
   const { error, message, detail } = (body ?? {}) as Record<string, unknown>;
   const inner = (typeof error === 'object' && error !== null ? error : {}) as Record<string, unknown>;
