@@ -1,13 +1,13 @@
-/** A queen as a hive may meet her: willing, refusing, silent, gone. Real HTTP, no module of ours. */
+/** A fake queen for hives: it accepts, refuses, hangs or is offline. Real HTTP, no module of ours. */
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 import type { Test } from 'tap';
 import { type Answer, getJson, openStream, type Stream } from '../helpers/http.js';
 import { answer, bodyOf, problem, type Served, serve } from './serve.js';
 
 /**
- * What she does with a callback. `accept`: yes, then she opens the stream. `accept-nameless`: the same as a queen of the
- * first documents, without her id. `accept-silent`: yes, and no more. `subscribe-first`: the stream, and the yes later.
- * `hang`: no answer. `redirect`: to /elsewhere, which says yes too. A number: that status, with a problem.
+ * The answer to a callback. `accept`: 200, then it opens the stream. `accept-nameless`: the same without its id, as a queen
+ * of the first protocol documents. `accept-silent`: 200, and no stream. `subscribe-first`: the stream, then 200. `hang`: no
+ * answer. `redirect`: to /elsewhere, which answers 200. A number: that status, with a problem.
  */
 export type QueenMode =
   | 'accept'
@@ -23,7 +23,7 @@ export interface FakeQueenOptions {
   host?: string;
   port?: number;
   mode?: QueenMode;
-  /** What `subscribe-first` waits between the open stream and the yes; 200 ms. */
+  /** How long `subscribe-first` waits between the open stream and its answer; 200 ms. */
   answerDelayMs?: number;
 }
 
@@ -41,29 +41,29 @@ export interface QueenStream extends Stream {
 
 export interface FakeQueen extends Served {
   queenId: string;
-  /** Settable at any time, as `healthStatus` is. */
+  /** Can be set at any time, as can `healthStatus`. */
   mode: QueenMode;
   healthStatus: number | 'hang';
   healthRequests: number;
-  /** Requests that followed a redirect, which nobody should. */
+  /** Requests that followed a redirect, which is an error. */
   redirectsFollowed: number;
   callbacks: Callback[];
-  /** What spawners told her of workers. */
+  /** Registrations of workers by spawners. */
   registrations: unknown[];
   /** The streams that are open now. */
   streams: QueenStream[];
-  /** How many she opened in all, and what became of those that failed. */
+  /** How many it opened in all, and the errors of those that failed. */
   streamsTotal: number;
   subscribeErrors: string[];
-  /** Opens a stream as she does after a callback. */
+  /** Opens a stream as after a callback. */
   subscribe(hiveUrl: string): Promise<QueenStream | undefined>;
   dropStreams(): void;
   /** Stops reading from the sockets of the open streams. */
   stall(): void;
   resume(): void;
-  /** Asks a hive's /capabilities, naming herself. */
+  /** Asks a hive's /capabilities with its own URL and id. */
   probe(hiveUrl: string, as?: { queenUrl?: string; queenId?: string }): Promise<Answer>;
-  /** Goes away with all her streams; `listen` brings her back. */
+  /** Ends the server and all streams; `listen` starts it again. */
   close(): Promise<void>;
 }
 
@@ -119,7 +119,7 @@ export async function fakeQueen(t: Pick<Test, 'teardown'>, options: FakeQueenOpt
     streamsTotal: 0,
     subscribeErrors: [],
     async subscribe(hiveUrl: string): Promise<QueenStream | undefined> {
-      // A second callback replaces the stream, as with the real one.
+      // A second callback replaces the stream, as on a real queen.
       for (const old of queen.streams.filter((stream) => stream.hiveUrl === hiveUrl)) old.close();
       const headers: Record<string, string> = queen.mode === 'accept-nameless' ? {} : { 'rbee-queen': queenId };
       try {

@@ -2,7 +2,7 @@
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { type FakeHive, fakeHive } from '../fakes/hive.js';
 import { fakeQueen } from '../fakes/queen.js';
 import { answer, bodyOf, serve } from '../fakes/serve.js';
@@ -45,6 +45,91 @@ async function forget(queenUrl: string, hiveId: string) {
 /** The requests with a queen_url: a hive answers them by announcing itself. */
 const invitations = (hive: FakeHive) => hive.queries.filter(({ queenUrl }) => queenUrl !== null);
 
+const SSH_CONFIG = [
+  'Include conf.d/*.conf',
+  'Host named',
+  '  HostName 127.0.0.2',
+  'Host twin-of-named another-twin',
+  '  HostName 127.0.0.2',
+  'Host 127.0.0.4',
+  '  User somebody',
+  'Host localhost',
+  'Host late quiet',
+  '  User somebody',
+  'Host late',
+  '  HostName 127.0.0.5',
+  'Host quiet',
+  '  HostName 127.0.0.6',
+  'Host fits-the-pattern',
+  'Host fits-*',
+  '  HostName 127.0.0.7',
+  'Host dead',
+  '  HostName 127.0.0.8',
+  'Host far',
+  '  HostName 192.0.2.1',
+  'Host *.lab !not-this *',
+  '  User root',
+].join('\n');
+
+/** Hosts that do not answer are logged at debug only; hosts that may not be asked once. */
+function checkLog(t: Test, stderr: string): void {
+  const lines = stderr.split('\n');
+  const aboutDead = lines.filter((line) => /\bdead\b|127\.0\.0\.8/.test(line));
+  t.ok(aboutDead.length > 0, 'a host that does not answer is logged');
+  t.strictSame(
+    aboutDead.filter((line) => !line.includes('DEBUG')),
+    [],
+    'at debug only',
+  );
+  t.equal(
+    lines.filter((line) => line.includes('--bind') && !line.includes('DEBUG')).length,
+    1,
+    'it is logged once that only loopback hosts are asked',
+  );
+}
+
+/** Reads the files of a directory again and again, and collects those that are not complete JSON. */
+function readWhileWritten(dir: string) {
+  const broken: string[] = [];
+  let reads = 0;
+  const read = (name: string) => {
+    const text = readFileSync(path.join(dir, name), 'utf8');
+    reads++;
+    try {
+      JSON.parse(text);
+    } catch {
+      broken.push(`${name}: ${text.slice(0, 100)}`);
+    }
+  };
+  const timer = setInterval(
+    () =>
+      readdirSync(dir)
+        .filter((name) => name.endsWith('.json'))
+        .forEach(read),
+    3,
+  );
+  return {
+    stop: () => {
+      clearInterval(timer);
+      return { reads, broken };
+    },
+  };
+}
+
+/** Accepts connections and never answers: who was asked, in this order, and how many connections are open. */
+async function silentHives(t: Pick<Test, 'teardown'>, port: number) {
+  const hives = { asked: [] as string[], open: 0 };
+  const server = net.createServer((socket) => {
+    hives.open++;
+    socket.on('error', () => {});
+    socket.on('close', () => hives.open--);
+    socket.once('data', (bytes) => hives.asked.push(/hanging-\d+/.exec(bytes.toString())?.[0] ?? bytes.toString()));
+  });
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  t.teardown(() => new Promise<void>((resolve) => void server.close(() => resolve())));
+  return hives;
+}
+
 /** The tests do not depend on each other and run at once. */
 t.jobs = 8;
 const queen = await startProcess(t, { name: 'queen', args: ['--queen-id', 'queen-desk'] });
@@ -53,34 +138,7 @@ t.test('a queen asks the hosts of the SSH config, again after 5 s, and never tho
   const dir = temporary(t);
   const sshConfig = path.join(dir, 'config');
   mkdirSync(path.join(dir, 'conf.d'));
-  writeFileSync(
-    sshConfig,
-    [
-      'Include conf.d/*.conf',
-      'Host named',
-      '  HostName 127.0.0.2',
-      'Host twin-of-named another-twin',
-      '  HostName 127.0.0.2',
-      'Host 127.0.0.4',
-      '  User somebody',
-      'Host localhost',
-      'Host late quiet',
-      '  User somebody',
-      'Host late',
-      '  HostName 127.0.0.5',
-      'Host quiet',
-      '  HostName 127.0.0.6',
-      'Host fits-the-pattern',
-      'Host fits-*',
-      '  HostName 127.0.0.7',
-      'Host dead',
-      '  HostName 127.0.0.8',
-      'Host far',
-      '  HostName 192.0.2.1',
-      'Host *.lab !not-this *',
-      '  User root',
-    ].join('\n'),
-  );
+  writeFileSync(sshConfig, SSH_CONFIG);
   writeFileSync(path.join(dir, 'conf.d', 'more.conf'), 'Host included\n  HostName 127.0.0.3\n');
 
   const named = await fakeHive(t, { hiveId: 'named', host: '127.0.0.2', tickMs: 300 });
@@ -129,19 +187,7 @@ t.test('a queen asks the hosts of the SSH config, again after 5 s, and never tho
     ...['bare', 'fitting', 'late', 'local', 'named'],
   ]);
 
-  const lines = queen.stderr().split('\n');
-  const aboutDead = lines.filter((line) => /\bdead\b|127\.0\.0\.8/.test(line));
-  t.ok(aboutDead.length > 0, 'a host that does not answer is logged');
-  t.strictSame(
-    aboutDead.filter((line) => !line.includes('DEBUG')),
-    [],
-    'at debug only',
-  );
-  t.equal(
-    lines.filter((line) => line.includes('--bind') && !line.includes('DEBUG')).length,
-    1,
-    'it is logged once that only loopback hosts are asked',
-  );
+  checkLog(t, queen.stderr());
 
   // A hive stays forgotten after a restart, under each name that the config has for its host.
   await local.close();
@@ -154,7 +200,7 @@ t.test('a queen asks the hosts of the SSH config, again after 5 s, and never tho
   const again = await restart(queen);
   for (const { hiveId } of [named, bare, fitting, late]) await inState(again.url, hiveId, 'streaming');
   await waitFor('both rounds to be over', () => invitations(quiet).length === quietBefore + 2);
-  t.equal(invitations(local).length, before.local, 'asked under its name on this machine');
+  t.equal(invitations(local).length, before.local, 'a forgotten hive on this machine is not asked');
   t.equal(invitations(included).length, before.included);
   t.strictSame((await hives(again.url)).map(({ hive_id }) => hive_id).sort(), ['bare', 'fitting', 'late', 'named']);
 
@@ -184,23 +230,7 @@ t.test('known hives survive the kill of a queen, and dead ones among them do not
   const queen = await startProcess(t, { name: 'queen', args: ['--queen-id', 'queen-kept'] });
   const stateOf = path.join(queen.stateDir, 'queen', 'queen-kept');
 
-  let reading = true;
-  let reads = 0;
-  const broken: string[] = [];
-  const watch = (async () => {
-    while (reading) {
-      for (const name of readdirSync(stateOf).filter((name) => name.endsWith('.json'))) {
-        const text = readFileSync(path.join(stateOf, name), 'utf8');
-        reads++;
-        try {
-          JSON.parse(text);
-        } catch {
-          broken.push(`${name}: ${text.slice(0, 100)}`);
-        }
-      }
-      await new Promise((resolve) => setTimeout(resolve, 3));
-    }
-  })();
+  const files = readWhileWritten(stateOf);
 
   // The live hive was seen longest ago, so it is asked last.
   t.match(await live.announce(queen.url), { status: 200 });
@@ -225,10 +255,9 @@ t.test('known hives survive the kill of a queen, and dead ones among them do not
       return [...ids, 'live'].every((id) => text.includes(`"${id}"`));
     }),
   );
-  reading = false;
-  await watch;
+  const { reads, broken } = files.stop();
   t.ok(reads > 10, 'the file was read while it was written');
-  t.strictSame(broken, [], 'and was whole each time');
+  t.strictSame(broken, [], 'and was complete each time');
   const file = statSync(path.join(stateOf, holding));
   t.ok(file.size < 100_000, `small: ${file.size} bytes`);
   t.equal(file.mode & 0o077, 0, 'its owner only');
@@ -236,29 +265,20 @@ t.test('known hives survive the kill of a queen, and dead ones among them do not
   await queen.kill('SIGKILL');
   await refusing.close();
   await hanging.close();
-  const asked: string[] = [];
-  let open = 0;
-  const silent = net.createServer((socket) => {
-    open++;
-    socket.on('error', () => {});
-    socket.on('close', () => open--);
-    socket.once('data', (bytes) => asked.push(/hanging-\d+/.exec(bytes.toString())?.[0] ?? bytes.toString()));
-  });
-  await new Promise<void>((resolve) => silent.listen(hanging.port, '127.0.0.1', resolve));
-  t.teardown(() => new Promise<void>((resolve) => void silent.close(() => resolve())));
+  const silent = await silentHives(t, hanging.port);
   const again = await restart(queen);
   await inState(again.url, 'live', 'streaming');
-  t.equal(open, 60, 'requests to all hanging hives were still open when the live one streamed');
+  t.equal(silent.open, 60, 'requests to all hanging hives were still open when the live one streamed');
   t.equal(live.subscribers.length, 1);
 
-  const place = (n: number) => asked.indexOf(`hanging-${n}`);
+  const place = (n: number) => silent.asked.indexOf(`hanging-${n}`);
   const recent = [59, 58, 57, 56, 55].map(place);
   const old = [0, 1, 2, 3, 4].map(place);
   t.ok(
     [...recent, ...old].every((at) => at >= 0),
     'each was asked',
   );
-  t.ok(Math.max(...recent) < Math.min(...old.slice(1)), `the most recently seen are asked first: ${asked}`);
+  t.ok(Math.max(...recent) < Math.min(...old.slice(1)), `the most recently seen are asked first: ${silent.asked}`);
   t.ok(place(1) < place(0), 'staleness is not a sighting');
   const listed = (await hives(again.url)).map(({ hive_id }) => hive_id);
   t.strictSame([...listed].sort(), ['live', ...ids].sort(), 'each is known, and once');

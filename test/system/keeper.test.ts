@@ -45,128 +45,127 @@ function endsWith(t: Test, pid: number): void {
   });
 }
 
-t.test('without a queen', async (t) => {
-  const registry = await startProcess(t, { name: 'registry', args: ['--heartbeat-interval', '1s'] });
-  const withRegistry = ['--registry-url', registry.url];
-  const hive = await startProcess(t, { name: 'hive', args: ['--hive-id', 'gpu-0', ...withRegistry] });
-  let keeper = await startProcess(t, { name: 'keeper', args: ['--keeper-id', 'keeper-desk', ...withRegistry] });
-  const model = tinyModel(t);
-  let worker: { pid: number; worker_id: string; url: string };
+/** The first tests share these, in their order, and no queen runs but where it says so. */
+const registry = await startProcess(t, { name: 'registry', args: ['--heartbeat-interval', '1s'] });
+const withRegistry = ['--registry-url', registry.url];
+const hive = await startProcess(t, { name: 'hive', args: ['--hive-id', 'gpu-0', ...withRegistry] });
+let keeper = await startProcess(t, { name: 'keeper', args: ['--keeper-id', 'keeper-desk', ...withRegistry] });
+const model = tinyModel(t);
+let worker: { pid: number; worker_id: string; url: string };
 
-  t.test('it reads the hives of the registry, and they do not take it for a queen', async (t) => {
-    const entry = await hiveIs(keeper, 'gpu-0', 'streaming');
-    t.equal(entry.hive_url, hive.url);
-    await waitFor('what it has', async () => {
-      const { node, devices } = (await getJson(`${keeper.url}/v1/hives/gpu-0`)).body;
-      return typeof node?.cpu_pct === 'number' && devices?.[0].id === 'CPU-0';
-    });
-    const stream = await openStream(t, `${keeper.url}/v1/heartbeats/stream`);
-    t.equal((await stream.waitForEvent(() => true)).data.type, 'queen', 'the snapshot comes first');
-    await stream.waitForEvent(({ data }) => data?.type === 'hive_telemetry');
-    t.match((await stream.waitForEvent(({ data }) => data?.type === 'keeper')).data, {
-      devices: [{ device_type: 'cpu' }],
-      workers: [],
-      queens: [],
-    });
-    const { machines } = (await getJson(`${hive.url}/v1/machines`)).body;
-    const tied = machines.filter(({ machine }: { machine: string }) => machine === 'hive-connection');
-    t.strictSame(tied, [], 'the hive has no connection');
-    const [own] = machines.filter(({ machine }: { machine: string }) => machine === 'hive');
-    t.strictSame(own.context.readers, [], 'and its machine has no reader');
-    const listed = (await getJson(`${registry.url}/v1/registry/components`)).body.components;
-    t.ok(listed.some(({ kind, id }: { kind: string; id: string }) => kind === 'keeper' && id === 'keeper-desk'));
+t.test('without a queen it reads the hives of the registry, and they do not take it for a queen', async (t) => {
+  const entry = await hiveIs(keeper, 'gpu-0', 'streaming');
+  t.equal(entry.hive_url, hive.url);
+  await waitFor('what it has', async () => {
+    const { node, devices } = (await getJson(`${keeper.url}/v1/hives/gpu-0`)).body;
+    return typeof node?.cpu_pct === 'number' && devices?.[0].id === 'CPU-0';
   });
+  const stream = await openStream(t, `${keeper.url}/v1/heartbeats/stream`);
+  t.equal((await stream.waitForEvent(() => true)).data.type, 'queen', 'the snapshot comes first');
+  await stream.waitForEvent(({ data }) => data?.type === 'hive_telemetry');
+  t.match((await stream.waitForEvent(({ data }) => data?.type === 'keeper')).data, {
+    devices: [{ device_type: 'cpu' }],
+    workers: [],
+    queens: [],
+  });
+  const { machines } = (await getJson(`${hive.url}/v1/machines`)).body;
+  const tied = machines.filter(({ machine }: { machine: string }) => machine === 'hive-connection');
+  t.strictSame(tied, [], 'the hive has no connection');
+  const [own] = machines.filter(({ machine }: { machine: string }) => machine === 'hive');
+  t.strictSame(own.context.readers, [], 'and its machine has no reader');
+  const listed = (await getJson(`${registry.url}/v1/registry/components`)).body.components;
+  t.ok(listed.some(({ kind, id }: { kind: string; id: string }) => kind === 'keeper' && id === 'keeper-desk'));
+});
 
-  t.test('it has no routes for the callbacks of hives and workers', async (t) => {
-    for (const name of ['hive/ready', 'worker-heartbeat', 'queen/register-worker', 'queen/register-hive']) {
-      t.equal((await postJson(`${keeper.url}/v1/${name}`, {})).status, 404, name);
-    }
-  });
+t.test('it has no routes for the callbacks of hives and workers', async (t) => {
+  for (const name of ['hive/ready', 'worker-heartbeat', 'queen/register-worker', 'queen/register-hive']) {
+    t.equal((await postJson(`${keeper.url}/v1/${name}`, {})).status, 404, name);
+  }
+});
 
-  t.test('a worker is spawned on this machine, and answers through the keeper', async (t) => {
-    const { ending, payload } = await run(t, keeper, {
-      operation: 'worker_spawn',
-      hive_id: null,
-      model,
-      worker: 'cpu',
-    });
-    t.equal(ending, '[DONE]');
-    worker = payload;
-    endsWith(t.parent as Test, worker.pid);
-    const { workers } = (await getJson(`${keeper.url}/v1/workers`)).body;
-    t.match(workers, [{ worker_id: worker.worker_id, hive_id: null, online: true, available: true, pid: worker.pid }]);
-    t.match(worker.worker_id, /@keeper-desk$/);
-    const answered = await clientOf(keeper).chat.completions.create(ASK).withResponse();
-    t.equal(answered.data.choices[0]?.message.content, SENTENCE);
-    t.equal(answered.response.headers.get('rbee-worker'), worker.worker_id);
-    await waitFor('its measurements', async () => {
-      const { body } = await getJson(`${keeper.url}/v1/workers/${worker.worker_id}`);
-      return body.rss_mb > 0 && typeof body.cpu_pct === 'number';
-    });
-    t.match((await run(t, keeper, { operation: 'infer', model: 'tiny', prompt: 'Who?' })).payload, { text: SENTENCE });
-    t.match((await run(t, keeper, { operation: 'status' })).payload, { hives: [{ hive_id: 'gpu-0' }], workers: [{}] });
+t.test('a worker is spawned on this machine, and answers through the keeper', async (t) => {
+  const { ending, payload } = await run(t, keeper, {
+    operation: 'worker_spawn',
+    hive_id: null,
+    model,
+    worker: 'cpu',
   });
+  t.equal(ending, '[DONE]');
+  worker = payload;
+  endsWith(t.parent as Test, worker.pid);
+  const { workers } = (await getJson(`${keeper.url}/v1/workers`)).body;
+  t.match(workers, [{ worker_id: worker.worker_id, hive_id: null, online: true, available: true, pid: worker.pid }]);
+  t.match(worker.worker_id, /@keeper-desk$/);
+  const answered = await clientOf(keeper).chat.completions.create(ASK).withResponse();
+  t.equal(answered.data.choices[0]?.message.content, SENTENCE);
+  t.equal(answered.response.headers.get('rbee-worker'), worker.worker_id);
+  await waitFor('its measurements', async () => {
+    const { body } = await getJson(`${keeper.url}/v1/workers/${worker.worker_id}`);
+    return body.rss_mb > 0 && typeof body.cpu_pct === 'number';
+  });
+  t.match((await run(t, keeper, { operation: 'infer', model: 'tiny', prompt: 'Who?' })).payload, { text: SENTENCE });
+  t.match((await run(t, keeper, { operation: 'status' })).payload, { hives: [{ hive_id: 'gpu-0' }], workers: [{}] });
+});
 
-  t.test('an operation that names a hive runs there', async (t) => {
-    t.same((await run(t, keeper, { operation: 'worker_process_list', hive_id: 'gpu-0' })).payload, { workers: [] });
-    const operation = { operation: 'worker_process_list', hive_id: 'nowhere' };
-    t.equal((await postJson(`${keeper.url}/v1/jobs`, operation)).status, 404);
-  });
+t.test('an operation that names a hive runs there', async (t) => {
+  t.same((await run(t, keeper, { operation: 'worker_process_list', hive_id: 'gpu-0' })).payload, { workers: [] });
+  const operation = { operation: 'worker_process_list', hive_id: 'nowhere' };
+  t.equal((await postJson(`${keeper.url}/v1/jobs`, operation)).status, 404);
+});
 
-  t.test('a queen that is started later is listed, lists the worker, and changes nothing else', async (t) => {
-    const queen = await startProcess(t, { name: 'queen', args: ['--queen-id', 'queen-late', ...withRegistry] });
-    await waitFor('the queen', async () => {
-      const { queens } = (await getJson(`${keeper.url}/v1/keeper`)).body;
-      return queens.length === 1 && queens[0].state === 'online' && queens[0].queen_id === 'queen-late';
-    });
-    await waitFor('the worker at the queen', async () => {
-      const { body } = await getJson(`${queen.url}/v1/workers/${worker.worker_id}`);
-      return body.online === true && body.hive_id === null;
-    });
-    await waitFor('the hive at the queen', async () => {
-      return (await getJson(`${queen.url}/v1/hives/gpu-0`)).body.state === 'streaming';
-    });
-    t.equal((await getJson(`${keeper.url}/v1/hives/gpu-0`)).body.state, 'streaming', 'both read the hive');
-    await queen.kill('SIGKILL');
-    const completion = await clientOf(keeper).chat.completions.create(ASK);
-    t.equal(completion.choices[0]?.message.content, SENTENCE, 'and without the queen it answers as before');
-    t.equal((await getJson(`${keeper.url}/v1/hives/gpu-0`)).body.state, 'streaming');
+t.test('a queen that is started later is listed, lists the worker, and changes nothing else', async (t) => {
+  const queen = await startProcess(t, { name: 'queen', args: ['--queen-id', 'queen-late', ...withRegistry] });
+  await waitFor('the queen', async () => {
+    const { queens } = (await getJson(`${keeper.url}/v1/keeper`)).body;
+    return queens.length === 1 && queens[0].state === 'online' && queens[0].queen_id === 'queen-late';
   });
+  await waitFor('the worker at the queen', async () => {
+    const { body } = await getJson(`${queen.url}/v1/workers/${worker.worker_id}`);
+    return body.online === true && body.hive_id === null;
+  });
+  await waitFor('the hive at the queen', async () => {
+    return (await getJson(`${queen.url}/v1/hives/gpu-0`)).body.state === 'streaming';
+  });
+  t.equal((await getJson(`${keeper.url}/v1/hives/gpu-0`)).body.state, 'streaming', 'both read the hive');
+  await queen.kill('SIGKILL');
+  const completion = await clientOf(keeper).chat.completions.create(ASK);
+  t.equal(completion.choices[0]?.message.content, SENTENCE, 'and without the queen it answers as before');
+  t.equal((await getJson(`${keeper.url}/v1/hives/gpu-0`)).body.state, 'streaming');
+});
 
-  t.test('a worker outlives its keeper, and the next run adopts it', async (t) => {
-    await keeper.kill('SIGKILL');
-    t.ok(process.kill(worker.pid, 0), 'it lives');
-    keeper = await restart(keeper);
-    await waitFor('the worker', async () => {
-      const { body } = await getJson(`${keeper.url}/v1/workers/${worker.worker_id}`);
-      return body.available && body.pid === worker.pid;
-    });
-    t.equal((await clientOf(keeper).chat.completions.create(ASK)).choices[0]?.message.content, SENTENCE);
-    await hiveIs(keeper, 'gpu-0', 'streaming');
+t.test('a worker outlives its keeper, and the next run adopts it', async (t) => {
+  await keeper.kill('SIGKILL');
+  t.ok(process.kill(worker.pid, 0), 'it lives');
+  keeper = await restart(keeper);
+  await waitFor('the worker', async () => {
+    const { body } = await getJson(`${keeper.url}/v1/workers/${worker.worker_id}`);
+    return body.available && body.pid === worker.pid;
   });
+  t.equal((await clientOf(keeper).chat.completions.create(ASK)).choices[0]?.message.content, SENTENCE);
+  await hiveIs(keeper, 'gpu-0', 'streaming');
+});
 
-  t.test('a hive that dies is lost, can be forgotten, and comes back', async (t) => {
-    await hive.kill('SIGKILL');
-    t.match(await hiveIs(keeper, 'gpu-0', 'lost'), { reason: String });
-    const again = await restart(hive);
-    await hiveIs(keeper, 'gpu-0', 'streaming');
-    await again.kill('SIGKILL');
-    await hiveIs(keeper, 'gpu-0', 'lost');
-    t.equal((await fetch(`${keeper.url}/v1/hives/gpu-0`, { method: 'DELETE' })).status, 200);
-    t.equal((await getJson(`${keeper.url}/v1/hives/gpu-0`)).status, 404);
-    await restart(again, { port: 'other' });
-    await hiveIs(keeper, 'gpu-0', 'streaming', 30_000);
-  });
+t.test('a hive that dies is lost, can be forgotten, and comes back', async (t) => {
+  await hive.kill('SIGKILL');
+  t.match(await hiveIs(keeper, 'gpu-0', 'lost'), { reason: String });
+  const again = await restart(hive);
+  await hiveIs(keeper, 'gpu-0', 'streaming');
+  await again.kill('SIGKILL');
+  await hiveIs(keeper, 'gpu-0', 'lost');
+  t.equal((await fetch(`${keeper.url}/v1/hives/gpu-0`, { method: 'DELETE' })).status, 200);
+  t.equal((await getJson(`${keeper.url}/v1/hives/gpu-0`)).status, 404);
+  await restart(again, { port: 'other' });
+  await hiveIs(keeper, 'gpu-0', 'streaming', 30_000);
+});
 
-  t.test('its worker is stopped by a job, and its models go with it', async (t) => {
-    const { ending } = await run(t, keeper, { operation: 'worker_process_delete', pid: worker.pid });
-    t.equal(ending, '[DONE]');
-    // Another worker may have its port now.
-    t.equal(isAlive(worker.pid), false);
-    t.same((await getJson(`${keeper.url}/v1/models`)).body.data, []);
-    await t.rejects(clientOf(keeper).chat.completions.create(ASK), { status: 404, code: 'model_not_found' });
-    t.same(await keeper.kill(), { code: 0, signal: null });
-  });
+t.test('its worker is stopped by a job, and its models go with it', async (t) => {
+  const { ending } = await run(t, keeper, { operation: 'worker_process_delete', pid: worker.pid });
+  t.equal(ending, '[DONE]');
+  // Another worker may have its port now.
+  t.equal(isAlive(worker.pid), false);
+  t.same((await getJson(`${keeper.url}/v1/models`)).body.data, []);
+  await t.rejects(clientOf(keeper).chat.completions.create(ASK), { status: 404, code: 'model_not_found' });
+  t.same(await keeper.kill(), { code: 0, signal: null });
 });
 
 t.test('hives are found at a queen and in the SSH config, each once and without an invitation', async (t) => {
