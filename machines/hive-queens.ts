@@ -1,5 +1,5 @@
 /**
- * The queens of a hive: what is known of each connection, and which readers of the stream are whose. Pure functions over
+ * The queens of a hive: their connections, and which reader of the stream belongs to which. Pure functions over
  * the context of the machine `hive`.
  */
 import type { FailureKind } from './failure.js';

@@ -51,7 +51,7 @@ export class HiveStream {
     });
   }
 
-  /** Opens a stream for a reader that the hive's machine does not hear of. */
+  /** Opens a stream for a reader that is not reported to the hive's machine. */
   async openUntracked(ctx: Context): Promise<void> {
     await this.broadcasts[0].open(ctx);
   }

@@ -74,7 +74,7 @@ function createParts(processContext: ProcessContext, options: HiveOptions): Hive
     queenUrls: options.queenUrl,
     ...spawnerInputOf(options, processContext),
     queensNow: () => connectionsOf(actor).map(({ queenUrl }) => queenUrl),
-    // Not left to the next tick: whoever asked for the worker may use it now.
+    // Without waiting for the next tick, so that a new worker can be used at once.
     onChange: () => telemetry.publish(),
   });
   const telemetry = new HiveTelemetry({

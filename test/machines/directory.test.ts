@@ -16,7 +16,7 @@ function follow(script: Script, answer: Failure | 'ok' | 'hangs') {
   const machine = directoryMachine.provide({
     actors: {
       follow: fromCallback<DirectoryEvent>(({ sendBack }) => {
-        script.say('reads');
+        script.write('reads');
         registry.readers += 1;
         registry.end = (failure) => sendBack({ type: 'failed', failure });
         if (registry.answer === 'ok') queueMicrotask(() => sendBack({ type: 'opened' }));

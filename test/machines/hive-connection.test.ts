@@ -25,7 +25,7 @@ function connect(
       announce: fromPromise<AnnounceOutput, { queenUrl: string; attempt: number }>(async ({ input, signal }) => {
         const answer = answers[Math.min(announced, answers.length - 1)] as Answer;
         announced += 1;
-        script.say(`announce to ${input.queenUrl}, attempt ${input.attempt}`);
+        script.write(`announce to ${input.queenUrl}, attempt ${input.attempt}`);
         if (answer === 'hangs')
           return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
         if ('kind' in answer) throw answer;
@@ -36,7 +36,7 @@ function connect(
           checkHealth: fromPromise<HealthOutput, QueenHealthInput>(async () => {
             const healthy = health[checked] ?? true;
             checked += 1;
-            script.say(`health of the queen: ${healthy ? 'ok' : 'fails'}`);
+            script.write(`health of the queen: ${healthy ? 'ok' : 'fails'}`);
             if (!healthy) throw { kind: 'timeout', message: 'no answer within 5 s' };
             return {
               run: typeof healthy === 'string' && healthy !== 'unread' ? healthy : null,
@@ -137,14 +137,14 @@ t.test('a queen that asks is called at once, whatever the hive was doing', async
   const script = createScript();
   const actor = connect(script, { answers: [refused, refused, yes, yes, yes] });
   await script.pass(2_100);
-  script.say('-- in backoff');
+  script.write('-- in backoff');
   actor.send(asked);
   await script.pass(50);
-  script.say('-- in ready');
+  script.write('-- in ready');
   actor.send(asked);
   await script.pass(50);
   actor.send({ type: 'reader.opened', queenId: 'queen-desk' });
-  script.say('-- in streaming: the stream stays until it is replaced');
+  script.write('-- in streaming: the stream stays until it is replaced');
   actor.send(asked);
   await script.pass(50);
   actor.send({ type: 'reader.closed', reason: 'replaced' });

@@ -13,17 +13,17 @@ function subscribe(script: Script, input: Partial<SubscriptionInput> = {}) {
   let live = 0;
   const shown: string[] = [];
   const ask = fromPromise<void, AskInput>(async ({ input }) => {
-    script.say(`ask ${input.hiveUrl}`);
+    script.write(`ask ${input.hiveUrl}`);
     throw { kind: 'refused', message: 'connection refused' };
   });
   const machine = hiveSubscriptionMachine.provide({
     actors: {
       subscriber: fromCallback<SubscriptionEvent, SubscribeInput>(({ input }) => {
         live += 1;
-        script.say(`open ${input.hiveUrl}`);
+        script.write(`open ${input.hiveUrl}`);
         return () => {
           live -= 1;
-          script.say(`close ${input.hiveUrl}`);
+          script.write(`close ${input.hiveUrl}`);
         };
       }),
       pollWorkers: fromCallback(() => {}),
@@ -33,10 +33,10 @@ function subscribe(script: Script, input: Partial<SubscriptionInput> = {}) {
     actions: {
       publish: ({ context }, { state, stale }) => {
         const line = `show ${state}${stale ? ', stale' : ''}${state === 'lost' ? ` (${context.reason})` : ''}`;
-        if (shown.at(-1) !== line) script.say(line);
+        if (shown.at(-1) !== line) script.write(line);
         shown.push(line);
       },
-      noteUnreachable: ({ context }) => script.say(`unreachable (${context.failure}: ${context.reason})`),
+      noteUnreachable: ({ context }) => script.write(`unreachable (${context.failure}: ${context.reason})`),
     },
   });
   const actor = act(script, 'subscription', machine, { ...HIVE, origin: 'callback', ...input });

@@ -38,13 +38,13 @@ function keep(script: Script, registry: Registry, heartbeatMs = 15_000) {
   const machine = leaseMachine.provide({
     actors: {
       register: fromPromise<RegisterOutput>(async () => {
-        script.say('register');
+        script.write('register');
         return answer(script, registry.register, { url: 'http://hive:7835', heartbeatMs });
       }),
       heartbeat: leaseHeartbeatMachine.provide({
         actors: {
           heartbeat: fromPromise<ListedQueen[], HeartbeatInput>(async ({ input }) => {
-            script.say(`heartbeat as ${input.url}`);
+            script.write(`heartbeat as ${input.url}`);
             const what = registry.heartbeat;
             if (what === 'once') registry.heartbeat = 'ok';
             return answer(script, what === 'once' ? unknown : what, queens);
@@ -52,7 +52,7 @@ function keep(script: Script, registry: Registry, heartbeatMs = 15_000) {
         },
       }),
       unregister: fromPromise<void>(async () => {
-        script.say('unregister');
+        script.write('unregister');
         await answer(script, registry.unregister, undefined);
       }),
     },

@@ -18,7 +18,7 @@ function inTurn<T>(script: Script, what: string, answers: unknown[], value: T) {
   return async (): Promise<T> => {
     const answer = answers[Math.min(calls, answers.length - 1)];
     calls += 1;
-    script.say(`${what}: ${answer === true ? 'ok' : (answer as Error).message}`);
+    script.write(`${what}: ${answer === true ? 'ok' : (answer as Error).message}`);
     if (answer !== true) throw answer;
     return value;
   };
@@ -99,7 +99,7 @@ t.test('a heartbeat comes every 30 s, and one second after a change, however man
   const actor = heartbeat(script, [true]);
   await script.pass(35_000);
   for (let i = 0; i < 5; i += 1) {
-    script.say('changed');
+    script.write('changed');
     actor.send({ type: 'status.changed' });
     await script.pass(300);
   }
@@ -122,14 +122,14 @@ t.test('queens are added and removed as they are listed, and the configured one 
     actors: {
       heartbeat: queenHeartbeatMachine.provide({
         actors: {
-          beat: fromPromise<void, BeatInput>(async ({ input }) => script.say(`beat to ${input.queenUrl}`)),
+          beat: fromPromise<void, BeatInput>(async ({ input }) => script.write(`beat to ${input.queenUrl}`)),
         },
       }),
     },
   });
   const actor = act(script, 'queens', machine, { queenUrls: ['http://a:1'] });
   const list = async (...urls: string[]) => {
-    script.say(`listed: ${urls.join(', ') || 'none'}`);
+    script.write(`listed: ${urls.join(', ') || 'none'}`);
     actor.send({ type: 'queens.listed', urls });
     await script.pass(100);
     return actor.getSnapshot().context.queens.map(({ url }) => url);

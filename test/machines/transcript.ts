@@ -1,4 +1,4 @@
-/** Writes down what a machine did, in the order in which it did it: states with their reasons, and who was asked what. */
+/** A transcript of a machine: its states with their reasons, its events to the parent, and the requests of its actors. */
 import {
   type AnyActor,
   type AnyStateMachine,
@@ -11,15 +11,15 @@ import {
   spawnChild,
 } from 'xstate';
 
-/** XState's simulated clock fires only what was set before an increment: in small steps chained delays fire too. */
+/** An increment of XState's simulated clock fires only timers set before it: small steps fire chained delays too. */
 const STEP_MS = 50;
 
-/** Said to a parent so often that it would hide the rest. */
+/** Events to the parent that are too frequent for a transcript. */
 const QUIET = /^(xstate\.|connection\.entered)/;
 
 export interface Script {
   lines: string[];
-  say: (line: string) => void;
+  write: (line: string) => void;
   /** Lets `ms` of simulated time pass, and promises settle. */
   pass: (ms: number) => Promise<void>;
   clock: SimulatedClock;
@@ -31,7 +31,7 @@ export function createScript(): Script {
   return {
     lines,
     clock,
-    say: (line) => lines.push(`${(clock.now() / 1000).toFixed(2).padStart(6)} s  ${line}`),
+    write: (line) => lines.push(`${(clock.now() / 1000).toFixed(2).padStart(6)} s  ${line}`),
     pass: async (ms) => {
       await settle();
       for (let left = ms; left > 0; left -= STEP_MS) {
@@ -42,7 +42,7 @@ export function createScript(): Script {
   };
 }
 
-/** Promises that actors returned are settled after a few turns. */
+/** Lets the promises of actors settle, which takes a few turns of the event loop. */
 export async function settle(): Promise<void> {
   for (let i = 0; i < 8; i += 1) await new Promise((resolve) => setImmediate(resolve));
 }
@@ -56,8 +56,8 @@ export interface Acting<M extends AnyStateMachine> {
 }
 
 /**
- * Starts a machine as the child of a parent that only listens. Every change of state becomes a line
- * `name = state (reason)`, everything it tells its parent a line `name tells event`.
+ * Starts a machine as the child of a parent that only records. Every change of state becomes a line
+ * `name = state (reason)`, every event to the parent a line `name sends event`.
  */
 export function act<M extends AnyStateMachine>(
   script: Script,
@@ -68,7 +68,7 @@ export function act<M extends AnyStateMachine>(
   const parent = createMachine({
     entry: spawnChild(machine, { id: name, input }),
     on: {
-      '*': { actions: ({ event }) => QUIET.test(event.type) || script.say(`${name} tells ${event.type}`) },
+      '*': { actions: ({ event }) => QUIET.test(event.type) || script.write(`${name} sends ${event.type}`) },
     },
   });
   const root = createActor(parent, { clock: script.clock });
@@ -78,7 +78,7 @@ export function act<M extends AnyStateMachine>(
   const write = (snapshot: { value: unknown; context: { reason?: string | null } }) => {
     const state = pathOf(snapshot.value);
     const line = `${name} = ${state}${snapshot.context.reason ? ` (${snapshot.context.reason})` : ''}`;
-    if (line !== last) script.say(line);
+    if (line !== last) script.write(line);
     last = line;
   };
   write(actor.getSnapshot());

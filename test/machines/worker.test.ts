@@ -50,12 +50,12 @@ function spawn(
     ...(loadTimeoutMs === undefined ? {} : { delays: { loadTimeout: loadTimeoutMs } }),
     actors: {
       run: fromCallback<RunEvent, RunInput>(({ input, sendBack, receive }) => {
-        script.say(input.adopt ? `adopts process ${input.adopt.pid}` : 'starts a process');
+        script.write(input.adopt ? `adopts process ${input.adopt.pid}` : 'starts a process');
         fake.running += 1;
         fake.mostRunning = Math.max(fake.mostRunning, fake.running);
         fake.send = sendBack;
         fake.input = input;
-        receive(({ signal }) => script.say(`sends ${signal}`));
+        receive(({ signal }) => script.write(`sends ${signal}`));
         return () => {
           fake.running -= 1;
         };
@@ -74,7 +74,7 @@ function spawn(
     },
     actions: {
       notifyQueens: (_, { endpoint, model }) =>
-        script.say(`registers ${endpoint.workerId} with the queens, model ${model}`),
+        script.write(`registers ${endpoint.workerId} with the queens, model ${model}`),
     },
   });
   const actor = act(script, 'worker', machine, {
@@ -84,7 +84,7 @@ function spawn(
     ...more,
   });
   const child = actor.root.getSnapshot().children.worker as unknown as AnyActorRef;
-  child.on('narration', (event) => script.say(`narrates: ${(event as unknown as WorkerEmitted).line}`));
+  child.on('narration', (event) => script.write(`narrates: ${(event as unknown as WorkerEmitted).line}`));
   const exit = (message: string, code: number | null = null, lastLines: string[] = []) =>
     fake.send({ type: 'process.exited', exit: { code, signal: null, message, lastLines } });
   return { ...actor, fake, exit };

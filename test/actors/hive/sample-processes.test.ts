@@ -49,7 +49,7 @@ function ownReading(session: number): { cpuMs: number; rssMb: number; atMs: numb
 
 const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
-t.test('CPU and RSS of a loaded tree are what /proc says over the same window, within 10 %', onLinux, async (t) => {
+t.test('CPU and RSS of a loaded tree are what /proc shows for the same window, within 10 %', onLinux, async (t) => {
   const pid = await startWorker(t, 'busyPct=40&childBusyPct=30&allocMb=150');
   const readings: ProcessReading[] = [];
   const own: ReturnType<typeof ownReading>[] = [];
@@ -231,7 +231,9 @@ t.test('without workers nothing is read', async (t) => {
     asked += 1;
     return [];
   };
-  t.teardown(sampleProcesses({ intervalMs: 20, targets, onReading: () => t.fail('there is nothing to tell'), source }));
+  t.teardown(
+    sampleProcesses({ intervalMs: 20, targets, onReading: () => t.fail('a reading without workers'), source }),
+  );
   await waitFor('a few ticks', () => asked >= 5);
   t.equal(reads, 0);
 });
