@@ -1,6 +1,6 @@
 /**
- * Loaded before a worker's own code (`node --import`), so that its spawner, and not each worker program, sees to the
- * bound of what it prints. RBEE_OUTPUT_DIR names the directory of its stdout and stderr.
+ * Loaded before a worker's own code (`node --import`): bounds its output, whatever worker program it is. RBEE_OUTPUT_DIR is
+ * the directory of its stdout and stderr.
  */
 import path from 'node:path';
 import { boundOutput } from '../actors/process/bound-output.js';

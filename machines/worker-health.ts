@@ -1,19 +1,19 @@
-/** Asks a worker of our own for its /health again and again, and tells the `worker` that invoked it what it said. */
+/** Polls the /health of a worker of this spawner, and reports each answer to the `worker` that invoked it. */
 import { assign, fromPromise, sendParent, setup } from 'xstate';
 import type { ExpectedWorker } from '../wire/worker.js';
 import { asFailure, notProvided } from './failure.js';
 import type { WorkerCapacity } from './worker-types.js';
 
-/** What a worker that answers says: that it can serve, or how far its loading is. */
+/** The answer of a worker: it can serve, or how far its model is loaded. */
 export type WorkerHealth =
   | { status: 'ok'; model: string | null; device: string | null; capacity?: WorkerCapacity }
   | { status: 'loading'; progress: string | null };
 
 export interface WorkerHealthInput {
   url: string;
-  /** Who must answer there; null where that is not known. */
+  /** The run that must answer there; null where it is not known. */
   worker?: ExpectedWorker | null;
-  /** Often while its model is being loaded, the first time at once; seldom once it is healthy. */
+  /** Often, and at once, while its model is being loaded; seldom once it is healthy. */
   pace: 'loading' | 'healthy';
 }
 

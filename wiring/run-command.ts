@@ -2,7 +2,7 @@
 import { realpathSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import type { Command } from 'commander';
-import { StateInUse, StateUnusable } from '../actors/process/state-dir.js';
+import { StateInUse, StateUnusable } from '../actors/process/state-lock.js';
 import { CannotListen } from '../server/http/listen.js';
 import { EXIT } from './exit-codes.js';
 import { UsageError } from './options.js';

@@ -1,4 +1,4 @@
-/** The flags of those that spawn workers: a hive and a keeper. */
+/** The flags of a hive and of a keeper that concern their workers. */
 import { type Command, Option } from 'commander';
 import { createCheckModel } from '../actors/models/model-access.js';
 import { LOAD_TIMEOUT_MS } from '../machines/worker-setup.js';
@@ -12,7 +12,7 @@ export interface SpawnerOptions {
   modelsDir: string[];
 }
 
-/** What the flags mean to a spawner. */
+/** The flags as input of a spawner. */
 export function spawnerInputOf({ restore, loadTimeout, modelsDir }: SpawnerOptions, { security }: ProcessContext) {
   const checkModel = createCheckModel({ dirs: modelsDir, anyModelFile: security.tokens.length === 0 });
   return { restore, loadTimeoutMs: loadTimeout, checkModel };
@@ -21,18 +21,18 @@ export function spawnerInputOf({ restore, loadTimeout, modelsDir }: SpawnerOptio
 export function addSpawnerOptions(command: Command, kind: 'hive' | 'keeper'): Command {
   return command
     .addOption(
-      new Option('--keep-workers', `leave the workers running when this ${kind} ends; the next run takes them up`)
+      new Option('--keep-workers', `leave the workers running when this ${kind} ends; the next run adopts them`)
         .env('RBEE_KEEP_WORKERS')
         .default(false),
     )
     .addOption(
       new Option(
         '--no-restore',
-        `do not start workers again that ended with the ${kind} or the machine, and that nobody stopped`,
+        `do not restart workers that ended with the ${kind} or the machine without being stopped`,
       ).env('RBEE_NO_RESTORE'),
     )
     .addOption(
-      new Option('--load-timeout <duration>', 'end a worker whose model comes no further for so long')
+      new Option('--load-timeout <duration>', 'end a worker whose model loads without progress for this long')
         .env('RBEE_LOAD_TIMEOUT')
         .argParser(parseDuration)
         .default(LOAD_TIMEOUT_MS, '15m'),
@@ -40,7 +40,7 @@ export function addSpawnerOptions(command: Command, kind: 'hive' | 'keeper'): Co
     .addOption(
       new Option(
         '--models-dir <dir>',
-        'directory of models that may be run, beside the usual ones (repeatable); without a token any .gguf file may be',
+        'directory of models that may be run, in addition to the usual ones (repeatable); without a token any .gguf file may be',
       )
         .env('RBEE_MODELS_DIR')
         .argParser(list((dir) => dir))

@@ -1,4 +1,4 @@
-/** Asks the usual ports of this machine for engines that run already, and for the models that they have. */
+/** Finds engines that already run on this machine, at their usual ports, and the models that they serve. */
 import { parseModelList } from '../../wire/openai.js';
 import { HEADER } from '../../wire/status.js';
 import { ask, type Outgoing } from '../net/http.js';
@@ -13,7 +13,7 @@ export interface FoundEngine extends LocalEngine {
   models: string[];
 }
 
-/** Whatever answers there is named by its port, which is all that is known. */
+/** An engine is named by its usual port: its answer does not tell which engine it is. */
 export const USUAL_ENGINES: readonly LocalEngine[] = [
   { name: 'Ollama', url: 'http://127.0.0.1:11434' },
   { name: 'LM Studio', url: 'http://127.0.0.1:1234' },
@@ -21,18 +21,18 @@ export const USUAL_ENGINES: readonly LocalEngine[] = [
   { name: 'vLLM', url: 'http://127.0.0.1:8000' },
 ];
 
-/** What is asked is on this machine, and gets no token. */
+/** On this machine only, and without a token. */
 const LOCAL: Outgoing = { token: null, ca: null, loopbackOnly: true, family: 0 };
 
-/** Those that answer before `signal` aborts. Never throws. */
+/** Engines that answer before `signal` aborts. Never throws. */
 export async function findEngines(engines: readonly LocalEngine[], signal: AbortSignal): Promise<FoundEngine[]> {
-  const answers = await Promise.all(engines.map((engine) => look(engine, signal).catch(() => null)));
+  const answers = await Promise.all(engines.map((engine) => askForModels(engine, signal).catch(() => null)));
   return answers.filter((one) => one !== null);
 }
 
-async function look(engine: LocalEngine, signal: AbortSignal): Promise<FoundEngine | null> {
+async function askForModels(engine: LocalEngine, signal: AbortSignal): Promise<FoundEngine | null> {
   const { headers, body } = await ask(LOCAL, `${engine.url}/v1/models`, { trusted: false, signal });
-  // A worker of rbee may have that port: it is in the swarm already.
+  // A worker of rbee at that port is in the swarm already.
   if (headerOf(headers, HEADER.protocol) !== null) return null;
   const list = parseModelList(body);
   return list.ok ? { ...engine, models: list.value.data.map(({ id }) => id) } : null;

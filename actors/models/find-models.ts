@@ -1,4 +1,4 @@
-/** Looks for models that this machine already has: GGUF files where the usual programs keep them. */
+/** Finds models that this machine already has: GGUF files where the usual programs keep them. */
 import { open, readdir, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import path from 'node:path';
@@ -17,21 +17,21 @@ export interface SearchDirectory {
 
 export interface FindModelsInput {
   directories: readonly SearchDirectory[];
-  /** Ends the search with what it found so far. */
+  /** Aborted, it ends the search with what was found so far. */
   signal: AbortSignal;
 }
 
-/** Entries that are looked at, all places together: somebody's whole photo collection is not. */
+/** Directory entries that are read in all, so that a large unrelated tree does not take minutes. */
 const ENTRIES_MAX = 20_000;
 const FOUND_MAX = 200;
-/** Below this a file is a vocabulary or a test. */
+/** A smaller file is a vocabulary or a test. */
 const BYTES_MIN = 1024 * 1024;
-/** How a GGUF file begins. */
+/** The first bytes of a GGUF file. */
 const MAGIC = 'GGUF';
-/** Projectors of vision models, vocabularies, and all parts of a split model but its first answer nobody. */
+/** What cannot answer: projectors of vision models, vocabularies, and all parts of a split model except the first. */
 const NO_MODEL = /^(mmproj|ggml-vocab)|-(?!0*1-of-)\d{5}-of-\d{5}\.gguf$/i;
 
-/** Where llama.cpp, LM Studio, Hugging Face, node-llama-cpp and people keep them. */
+/** Where llama.cpp, LM Studio, Hugging Face, node-llama-cpp and users keep them. */
 export function usualDirectories(
   env: NodeJS.ProcessEnv = process.env,
   home = homedir(),
@@ -52,25 +52,25 @@ export function usualDirectories(
   return places.filter((place) => place !== null);
 }
 
-/** The latest first, each once. Never throws: what cannot be read has nothing in it. */
+/** The latest first, each once. Never throws: unreadable directories are skipped. */
 export async function findModels({ directories: places, signal }: FindModelsInput): Promise<FoundModel[]> {
   const found = new Map<string, FoundModel>();
   let entries = 0;
-  const over = () => signal.aborted || entries >= ENTRIES_MAX || found.size >= FOUND_MAX;
+  const isDone = () => signal.aborted || entries >= ENTRIES_MAX || found.size >= FOUND_MAX;
 
   async function search(dir: string, depth: number): Promise<void> {
-    if (over()) return;
+    if (isDone()) return;
     const all = await readdir(dir, { withFileTypes: true }).catch(() => []);
     entries += all.length;
     for (const entry of all.filter((one) => one.name.endsWith('.gguf') && !NO_MODEL.test(one.name))) {
-      if (over()) return;
+      if (isDone()) return;
       const file = path.join(dir, entry.name);
-      const model = await look(file).catch(() => null);
+      const model = await foundModel(file).catch(() => null);
       if (model) found.set(file, model);
     }
     if (depth === 0) return;
     for (const entry of all) {
-      if (over()) return;
+      if (isDone()) return;
       if (entry.isDirectory() && !entry.name.startsWith('.') && entry.name !== 'node_modules') {
         await search(path.join(dir, entry.name), depth - 1);
       }
@@ -81,14 +81,14 @@ export async function findModels({ directories: places, signal }: FindModelsInpu
   return [...found.values()].sort((a, b) => b.modifiedMs - a.modifiedMs);
 }
 
-/** Null for what only has the name of a model. */
-async function look(file: string): Promise<FoundModel | null> {
+/** Null where only the name is that of a model. */
+async function foundModel(file: string): Promise<FoundModel | null> {
   const { size, mtimeMs } = await stat(file);
   if (size < BYTES_MIN) return null;
   return (await isModelFile(file)) ? { file, bytes: size, modifiedMs: mtimeMs } : null;
 }
 
-/** A regular file that begins as a GGUF file does. Never rejects. */
+/** Whether it is a regular file with the first bytes of a GGUF file. Never rejects. */
 export async function isModelFile(file: string): Promise<boolean> {
   try {
     if (!(await stat(file)).isFile()) return false;

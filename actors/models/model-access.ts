@@ -1,22 +1,22 @@
 /**
- * Which files a hive or keeper may be asked to run. Whoever asks may be somewhere else, so a path is a file in a directory
- * of models, or, where no token is set and only this machine can ask, any file that is called a model and is one. What
- * is in a file that is refused is never told.
+ * Which files a hive or keeper may be asked to run. The caller may be remote, so the file must be in a directory of models;
+ * where no token is set, and only this machine can call, any GGUF file may be run. Errors never quote the content of a
+ * file.
  */
 import { realpath } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { isModelFile, type SearchDirectory, usualDirectories } from './find-models.js';
 
-/** The model of a spawn is none that may be run here; the message says which may. */
+/** The model may not be run here; the message tells which may. */
 export class ModelRefused extends Error {
   override name = 'ModelRefused';
 }
 
 export interface ModelAccessInput {
-  /** Beside the usual ones. */
+  /** In addition to the usual ones. */
   dirs: readonly string[];
-  /** No token is set, and only this machine can ask. */
+  /** No token is set, and only this machine can call. */
   anyModelFile: boolean;
   usual?: readonly string[];
 }
@@ -28,14 +28,14 @@ const HUGGING_FACE = /^hf:[\w.-]+\/[\w.-]+([/:#][\w./:#-]+)?$/;
 /** A Windows path begins with one letter. */
 const URI = /^[a-z][a-z0-9+.-]+:/i;
 
-/** Where the usual programs keep models, Ollama's store too; not the current directory, which of a service is `/`. */
+/** Where the usual programs keep models, Ollama's store included; not the current directory, which is `/` for a service. */
 export function usualModelDirs(env: NodeJS.ProcessEnv = process.env, home = homedir()): string[] {
   const places: SearchDirectory[] = usualDirectories(env, home, home).filter(({ dir }) => dir !== home);
   const ollama = env.OLLAMA_MODELS ?? path.join(home, '.ollama', 'models');
   return [...new Set([...places.map(({ dir }) => dir), ollama, '/usr/share/ollama/.ollama/models'])];
 }
 
-/** Rejects with `ModelRefused`. A file that is not there, where one could be, is left to the worker to say. */
+/** Rejects with `ModelRefused`. A missing file in an allowed directory is reported by the worker instead. */
 export function createCheckModel({ dirs, anyModelFile, usual = usualModelDirs() }: ModelAccessInput): CheckModel {
   const allowed = [...dirs, ...usual].map((dir) => path.resolve(dir));
   return async ({ model, worker }) => {

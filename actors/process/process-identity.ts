@@ -1,6 +1,6 @@
 /**
- * Which process this is, beyond its pid: pids are reused, so a pid counts only with the boot and the moment in which
- * it was started; a process that we spawned carries a name of ours in its environment as well.
+ * Identifies a process beyond its pid. Pids are reused, so a pid counts only together with the boot and the time at which
+ * the process was started; processes that we spawned carry a name of ours in their environment as well.
  */
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
@@ -18,12 +18,12 @@ const PS_MS_MAX = 2_000;
 const PS_BYTES_MAX = 64 * 1024 * 1024;
 const isLinux = process.platform === 'linux';
 
-/** The identity of a live process, or null when there is none of this pid; one that nobody has buried yet is dead. */
+/** The identity of a live process, or null when there is none with this pid; a zombie is dead. */
 export function identityOf(pid: number): ProcessIdentity | null {
   try {
     process.kill(pid, 0);
   } catch (error) {
-    // EPERM: it lives, and is somebody else's.
+    // EPERM: it lives, and belongs to another user.
     if ((error as NodeJS.ErrnoException).code !== 'EPERM') return null;
   }
   const { started, dead } = isLinux ? ofProc(pid) : ofPs(pid);
@@ -34,12 +34,12 @@ export function isSameProcess(a: ProcessIdentity, b: ProcessIdentity | null): bo
   return b !== null && a.pid === b.pid && a.started === b.started && a.boot === b.boot;
 }
 
-/** The same for who asks whether it lives: for a moment it may not be readable (no descriptor is free, `ps` is slow). */
+/** To find out whether it lives: parts of `b` may be unreadable for a moment (no free descriptor, a slow `ps`). */
 export function isStillThere(a: ProcessIdentity, b: ProcessIdentity | null): boolean {
   return b !== null && isSameProcess(a, { pid: b.pid, started: b.started ?? a.started, boot: b.boot ?? a.boot });
 }
 
-/** A value without blanks in the environment with which a live process was started; null where there is none, or it cannot be read. */
+/** A value without blanks from the environment with which a live process was started; null where missing or unreadable. */
 export function variableOf(pid: number, name: string): string | null {
   try {
     const words = isLinux
@@ -54,7 +54,7 @@ export function variableOf(pid: number, name: string): string | null {
 export const hasVariable = (pid: number, name: string, value: string): boolean => variableOf(pid, name) === value;
 
 /**
- * Signals a process if it is still the one that was meant. `group` signals all that it started in its group as well.
+ * Signals a process if it is still the one that is meant; with `group` its whole process group.
  * @returns false when it is gone. Throws what the operating system throws (EPERM).
  */
 export function signalProcess(
@@ -71,7 +71,7 @@ export function signalProcess(
   }
 }
 
-/** The leader of a session that was started with `name=value` in its environment: what it started itself has it too. */
+/** The leader of a session with `name=value` in its environment; its children have that too. */
 export function findLeader(name: string, value: string): ProcessIdentity | null {
   for (const pid of allPids()) if (isLeader(pid) && hasVariable(pid, name, value)) return identityOf(pid);
   return null;
@@ -86,7 +86,7 @@ export interface Leader {
   argv: string[];
 }
 
-/** All of our user. Where there is no proc(5), words with blanks in them come as several. */
+/** All of our user. Without proc(5), words that contain blanks are split. */
 export function listLeaders(): Leader[] {
   return isLinux ? allPids().flatMap(leaderOfProc) : leadersOfPs();
 }
@@ -99,7 +99,7 @@ function leaderOfProc(pid: number): Leader[] {
     const words = (file: string) => readFileSync(`/proc/${pid}/${file}`, 'utf8').split('\0');
     return [{ pid, parent: Number(fields[1]), environment: words('environ'), argv: words('cmdline') }];
   } catch {
-    // It ended meanwhile.
+    // It has ended.
     return [];
   }
 }
@@ -146,7 +146,7 @@ function allPids(): number[] {
   }
 }
 
-/** One that we spawn leads its session and its group; the group is what `ps` knows everywhere. */
+/** A process that we spawn leads its session and its group; every `ps` reports the group. */
 function isLeader(pid: number): boolean {
   try {
     return isLinux ? sessionOf(pid) === pid : Number(ps(['-o', 'pgid=', '-p', String(pid)])) === pid;
@@ -161,7 +161,7 @@ export function statFields(stat: string): string[] {
   return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
 }
 
-/** Ended, and not buried by its parent yet. */
+/** Ended, and not reaped by its parent yet. */
 export function isDead([state]: string[]): boolean {
   return state === 'Z' || state === 'X';
 }
@@ -191,7 +191,7 @@ function ps(args: string[]): string {
 }
 
 let boot: string | null | undefined;
-/** The same for as long as we live. */
+/** It cannot change while we run. */
 function bootId(): string | null {
   if (boot !== undefined) return boot;
   try {

@@ -1,4 +1,4 @@
-/** POST /v1/worker-heartbeat: a worker tells a queen that it is there, and how it does (PROTOCOL, "Queries"). */
+/** POST /v1/worker-heartbeat: a worker reports to a queen that it runs, and its status (docs/protocol.md, section 6). */
 import type { Socket } from 'node:net';
 import { fromPromise } from 'xstate';
 import type { BeatInput } from '../../machines/queen-heartbeat.js';
@@ -7,7 +7,7 @@ import { ask, type Outgoing } from '../net/http.js';
 
 export interface BeatDeps {
   outgoing: Outgoing;
-  /** What the worker says of itself, reached as the queen at the other end of the socket reaches it. */
+  /** With the URL at which the queen at the other end of the socket reaches the worker. */
   info: (socket: Socket) => WorkerInfo;
   now: () => string;
 }

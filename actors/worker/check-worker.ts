@@ -1,4 +1,4 @@
-/** GET /health of a worker of our own, and, once it can serve, by what name it knows its model. */
+/** GET /health of a worker of this spawner, and, once it can serve, /info for the name of its model. */
 import { fromPromise } from 'xstate';
 import type { WorkerHealth, WorkerHealthInput } from '../../machines/worker-health.js';
 import { knownParser } from '../../wire/schema.js';
@@ -20,9 +20,9 @@ export function createCheckWorker({ outgoing: ours }: { outgoing: Outgoing }) {
     const info = await ask(outgoing, url + PATH.workerInfo, { trusted: true, worker, signal }).then(
       ({ body }) => parseInfo(body),
       (error: unknown) => {
-        // One that was spawned with an older token refuses everybody: started again it has ours.
+        // A worker that was spawned with an older token refuses every request; restarted it has the current one.
         if (error instanceof PeerFailure && error.kind === 'unauthorized') throw error;
-        // It serves; how it calls its model is then what it was asked for.
+        // It serves; its model is named as in the request.
         return null;
       },
     );

@@ -2,7 +2,8 @@
 import { readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { isId } from '../../wire/status.js';
-import { makeDirectory, type StateDir } from '../process/state-dir.js';
+import type { StateDir } from '../process/state-dir.js';
+import { makeDirectory } from '../process/state-files.js';
 
 export interface KeyedFilesInput<T> {
   state: StateDir;

@@ -1,6 +1,6 @@
 /**
- * POST /v1/queen/register-worker: the fast path by which a queen knows a worker at once (PROTOCOL, "Registry"). A
- * failure is no harm: she learns of it from telemetry and from the registry as well.
+ * POST /v1/queen/register-worker: the fast path by which a queen knows a worker at once (docs/protocol.md, section 7). A
+ * failure does no harm: the queen also learns of the worker from telemetry and from the registry.
  */
 import type { Socket } from 'node:net';
 import type { WorkerEndpoint } from '../../machines/worker-types.js';
@@ -15,15 +15,15 @@ export interface NotifyQueensInput {
   endpoint: Endpoint;
   queenUrls: string[];
   worker: WorkerEndpoint;
-  /** What is the same towards each queen. */
+  /** The part that is the same for each queen. */
   registration: Pick<WorkerRegistration, 'worker_type' | 'model' | 'spawned_by' | 'hive_id'>;
   log: (message: string) => void;
 }
 
-/** Tells all of them at once. Never rejects. */
+/** Registers the worker with all queens at once. Never rejects. */
 export async function notifyQueens({ outgoing, endpoint, queenUrls, worker, registration, log }: NotifyQueensInput) {
   const body = (socket: Socket): WorkerRegistration => {
-    // The worker listens where we do, on a port of its own.
+    // The worker listens at our address, on a port of its own.
     const { hostname } = new URL(urlTowards(endpoint, socket));
     const host = unmapped(hostname.replace(/^\[|\]$/g, ''));
     const { protocol } = new URL(worker.url);
@@ -36,12 +36,12 @@ export async function notifyQueens({ outgoing, endpoint, queenUrls, worker, regi
       ...registration,
     };
   };
-  const tell = async (queenUrl: string) => {
+  const register = async (queenUrl: string) => {
     try {
       await ask(outgoing, `${queenUrl}/v1/queen/register-worker`, { method: 'POST', trusted: true, body });
     } catch (error) {
-      log(`worker ${worker.workerId} was not told to ${queenUrl}: ${(error as Error).message}`);
+      log(`worker ${worker.workerId} could not be registered with ${queenUrl}: ${(error as Error).message}`);
     }
   };
-  await Promise.all(queenUrls.map(tell));
+  await Promise.all(queenUrls.map(register));
 }

@@ -1,7 +1,7 @@
 /**
- * How a worker proves that it is the one that is meant (protocol, "Workers and inference"). Ports are reused: whoever
- * listens where a worker was must get neither token nor prompt. Each run of a worker has a key of its own, and signs the
- * caller's challenge on the very connection over which the request follows.
+ * How a worker proves its identity (docs/protocol.md, section 8.1). Ports are reused: another process that listens where
+ * a worker was must get neither token nor prompt. Each run of a worker has a key of its own, and signs the caller's
+ * challenge on the same connection over which the request follows.
  */
 import { createPublicKey, generateKeyPairSync, randomBytes, sign, verify } from 'node:crypto';
 import http from 'node:http';
@@ -11,9 +11,9 @@ import { HEADER, PATH, PROTOCOL_VERSION } from '../../wire/status.js';
 import type { ExpectedWorker } from '../../wire/worker.js';
 import { PeerFailure, peerFailure } from '../net/failure.js';
 
-/** A worker whose machine is busy is slow to answer; one that is frozen never does. */
+/** A worker on a busy machine is slow to answer; a frozen one never does. */
 const PROOF_MS = 10_000;
-/** Of the answer only the headers count. */
+/** Only the headers of the answer are used. */
 const ANSWER_BYTES_MAX = 64 * 1024;
 const CHALLENGE_BYTES = 24;
 const CHALLENGE = /^[A-Za-z0-9_-]{16,128}$/;
@@ -38,7 +38,7 @@ export const newChallenge = (): string => randomBytes(CHALLENGE_BYTES).toString(
 
 export const isChallenge = (text: string): boolean => CHALLENGE.test(text);
 
-/** With what it is for in front: what a worker signs here can be used nowhere else. */
+/** With a prefix, so that the signature cannot be used for anything else. */
 const signed = (id: string, challenge: string): Buffer => Buffer.from(`rbee worker proof\n${challenge}\n${id}`);
 
 export function isProof({ id, key }: ExpectedWorker, challenge: string, proof: unknown): boolean {
@@ -47,7 +47,7 @@ export function isProof({ id, key }: ExpectedWorker, challenge: string, proof: u
     const publicKey = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: key }, format: 'jwk' });
     return verify(null, signed(id, challenge), publicKey, Buffer.from(proof, 'base64url'));
   } catch {
-    // No key at all proves nothing.
+    // An invalid key proves nothing.
     return false;
   }
 }
@@ -57,14 +57,14 @@ export function notProven(url: string, { id }: ExpectedWorker): PeerFailure {
 }
 
 /**
- * Has whoever is at the other end of `socket` prove that it is this worker; the connection can be used for requests
- * then. Rejects with a PeerFailure, and the connection is of no use any more.
+ * Requires a proof that this worker is at the other end of `socket`; afterwards the connection can be used for requests.
+ * Rejects with a PeerFailure, and destroys the connection.
  */
 export async function proveWorker(socket: Socket, url: string, worker: ExpectedWorker): Promise<void> {
   const challenge = newChallenge();
   const { request } = url.startsWith('https:') ? https : http;
-  const late = () => socket.destroy(new PeerFailure('timeout', `${url}: no proof within ${PROOF_MS / 1000} s`));
-  const timer = setTimeout(late, PROOF_MS);
+  const onTimeout = () => socket.destroy(new PeerFailure('timeout', `${url}: no proof within ${PROOF_MS / 1000} s`));
+  const timer = setTimeout(onTimeout, PROOF_MS);
   try {
     const proof = await new Promise<unknown>((resolve, reject) => {
       const asking = request(new URL(PATH.health, url), {

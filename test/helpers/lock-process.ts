@@ -1,5 +1,6 @@
 /** Takes the state directory that it is told of, at the moment that it is told, as one of many that do the same. */
-import { openStateDir, type StateDir, StateInUse } from '../../actors/process/state-dir.js';
+import { openStateDir, type StateDir } from '../../actors/process/state-dir.js';
+import { StateInUse } from '../../actors/process/state-lock.js';
 
 export type LockRequest = { root: string; atMs: number } | 'release';
 export type LockAnswer = 'taken' | 'in use' | 'released' | 'ready';

@@ -1,4 +1,4 @@
-/** Processes from one `ps` a tick: macOS, and any other system without proc(5). What is read and written it does not tell. */
+/** The processes of workers from one `ps` each time: on macOS, and systems without proc(5). It reports no I/O. */
 import { findTool, runTool } from '../../hive/gpus/vendor.js';
 import type { ProcessSource, ProcessUsage, Target } from './source.js';
 

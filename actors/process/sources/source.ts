@@ -1,4 +1,4 @@
-/** What an operating system is asked about processes, in whatever way it tells. */
+/** What is measured of workers' processes, by whatever means the operating system has. */
 
 /** One worker to measure. */
 export interface Target {
@@ -8,16 +8,16 @@ export interface Target {
   cgroup: string | null;
 }
 
-/** What the process tree of a worker has used since it was started. Only differences of the counters mean anything. */
+/** What the process tree of a worker has used since it was started. Only differences of the counters are meaningful. */
 export interface ProcessUsage {
-  /** Of all its processes, and of those of their children that were waited for. */
+  /** Of all its processes, and of their reaped children. */
   cpuMs: number;
   rssBytes: number;
-  /** From and to storage; null where the system does not tell. */
+  /** From and to storage; null where the system does not report it. */
   readBytes: number | null;
   writtenBytes: number | null;
   uptimeS: number | null;
-  /** The tree, for those who measure more of it. */
+  /** The tree, for further measurements. */
   pids: number[];
 }
 
