@@ -10,8 +10,6 @@ import type { Context } from 'koa';
 import type { Jobs } from '../stores/jobs.js';
 import { HEADER } from '../wire/status.js';
 
-/** A reader that takes nothing for so long is closed. */
-const STALL_MS = 60_000;
 /** A comment is sent after so much silence; TCP probes the reader as often. */
 const COMMENT_MS = 15_000;
 /** Bytes per write: a reader holds no more than that and what is in its socket. */
@@ -66,8 +64,8 @@ class JobReader {
   readonly #comments: NodeJS.Timeout;
   readonly #unfollow: () => void;
   #cursor = 0;
-  /** Runs while the socket takes no more. */
-  #stall: NodeJS.Timeout | undefined;
+  /** The socket takes no more until it drains; a reader that stalls is closed by the server. */
+  #isFull = false;
 
   constructor({ jobs, jobId, response, commentMs }: JobReaderInput) {
     this.#jobs = jobs;
@@ -81,13 +79,13 @@ class JobReader {
 
   /** Writes what is there, as far as the socket takes it. */
   write(): void {
-    while (!this.#stall && !this.#response.writableEnded) {
+    while (!this.#isFull && !this.#response.writableEnded) {
       const { lines, cursor, over } = this.#jobs.logs.read(this.#jobId, this.#cursor, WRITE_BYTES_MAX);
       this.#cursor = cursor;
       const isTaken = lines.length === 0 || this.#response.write(Buffer.concat(lines));
       if (lines.length > 0) this.#comments.refresh();
       if (over) this.#response.end();
-      else if (!isTaken) this.#stall = setTimeout(() => this.#response.destroy(), STALL_MS);
+      else if (!isTaken) this.#isFull = true;
       else if (lines.length === 0) return;
     }
   }
@@ -98,19 +96,17 @@ class JobReader {
   }
 
   stop(): void {
-    clearTimeout(this.#stall);
     clearInterval(this.#comments);
     this.#unfollow();
   }
 
   #resume(): void {
-    clearTimeout(this.#stall);
-    this.#stall = undefined;
+    this.#isFull = false;
     this.write();
   }
 
   #comment(): void {
-    if (this.#stall || this.#response.writableEnded) return;
+    if (this.#isFull || this.#response.writableEnded) return;
     this.#response.write(`: ${this.#jobs.get(this.#jobId)?.state ?? 'over'}\n\n`);
   }
 }

@@ -2,8 +2,6 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { openAiError } from '../../wire/openai.js';
 
-/** A client that takes nothing for this long is gone, and the worker is free for other requests. */
-const STALL_MS = 60_000;
 /** A worker is read no further while its client has this much left to take. */
 const UNTAKEN_BYTES_MAX = 128 * 1024;
 
@@ -16,14 +14,14 @@ export interface ClientAnswerInput {
   onFirstByte: () => void;
   /** The client takes bytes again. */
   onDrain: () => void;
-  /** The client left, or stalled for too long. */
+  /** The client left, or the server closed its connection because it stalled. */
   onGone: () => void;
 }
 
 export class ClientAnswer {
   readonly #input: ClientAnswerInput;
   #started = false;
-  #stall: NodeJS.Timeout | undefined;
+  #stalled = false;
 
   constructor(input: ClientAnswerInput) {
     this.#input = input;
@@ -37,7 +35,7 @@ export class ClientAnswer {
 
   /** The client has not taken what was written to it. */
   get stalled(): boolean {
-    return this.#stall !== undefined;
+    return this.#stalled;
   }
 
   /** @param length of the whole body, where it was read already */
@@ -60,10 +58,7 @@ export class ClientAnswer {
   write(bytes: Uint8Array): boolean {
     const { client } = this.#input;
     if (client.write(bytes) || client.writableLength < UNTAKEN_BYTES_MAX) return true;
-    this.#stall ??= setTimeout(() => {
-      client.destroy();
-      this.#input.onGone();
-    }, STALL_MS);
+    this.#stalled = true;
     return false;
   }
 
@@ -81,14 +76,12 @@ export class ClientAnswer {
 
   /** Leaves the response to the next attempt, or as it is. */
   release(): void {
-    clearTimeout(this.#stall);
-    this.#stall = undefined;
+    this.#stalled = false;
     this.#input.client.off('close', this.#input.onGone).off('drain', this.#drained);
   }
 
   readonly #drained = (): void => {
-    clearTimeout(this.#stall);
-    this.#stall = undefined;
+    this.#stalled = false;
     this.#input.onDrain();
   };
 }
