@@ -12,7 +12,7 @@ import { EXIT } from '../wiring/exit-codes.js';
 import { clean } from '../wiring/terminal-text.js';
 import { QUERY_EXIT } from './ask.js';
 import { streamAnswer } from './chat.js';
-import { startSwarm } from './children.js';
+import { startLocalSwarm } from './local-swarm.js';
 import { runJob, spawnedWorker, spawnOperation } from './spawn-worker.js';
 import { writeTinyModel } from './tiny-gguf.js';
 
@@ -36,7 +36,7 @@ async function runDemo(): Promise<number> {
   const dir = mkdtempSync(path.join(tmpdir(), 'rbee-demo-'));
   let failed: string | null = null;
   let interrupted = false;
-  const swarm = startSwarm({
+  const swarm = startLocalSwarm({
     graceMs: 0,
     ports: { registry: 0, queen: 0, hive: 0 },
     // One hive, and nobody's real swarm: neither their variables nor their SSH hosts.

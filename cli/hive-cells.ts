@@ -1,11 +1,11 @@
-/** What a hive's cells say, in the one-shot tables and in the live one. Pure. */
+/** The cells of a hive in the tables of `rbee hives`, `status` and `watch`. Pure. */
 import type { Gpu, HiveState, NodeStats } from '../wire/hive.js';
 import { NONE, terminalUnits } from '../wire/units.js';
 import type { Cell, Colors, Column } from './table.js';
 
 const { celsius, mibOf, percent } = terminalUnits;
 
-/** What every table of hives begins with; on a narrow terminal a higher `drop` goes first. */
+/** The first columns of every table of hives; on a narrow terminal the highest `drop` is left out first. */
 export const HIVE_COLUMNS: readonly Column[] = [
   { title: 'HIVE', drop: 0 },
   { title: 'STATE', drop: 0 },
@@ -17,19 +17,19 @@ export const HIVE_COLUMNS: readonly Column[] = [
   { title: 'WORKERS', align: 'right', drop: 5 },
 ];
 
-export interface Tie {
+export interface HiveStatus {
   state: HiveState | null;
   stale: boolean;
 }
 
-/** Lower comes first: what needs attention. */
-export function rank({ state, stale }: Tie): number {
+/** Lower comes first, as it needs attention. */
+export function rank({ state, stale }: HiveStatus): number {
   if (state === 'lost') return 0;
   if (state === 'connecting') return 1;
   return stale ? 2 : 3;
 }
 
-export function stateCell({ state, stale }: Tie, c: Colors): Cell {
+export function stateCell({ state, stale }: HiveStatus, c: Colors): Cell {
   const text = state === null ? NONE : stale ? `${state}, stale` : state;
   const paint = state === 'lost' ? c.red : state === 'streaming' && !stale ? c.green : c.yellow;
   return { text, paint };
@@ -44,7 +44,7 @@ export function gpuCells(gpu: Gpu): [util: string, vram: string, temp: string] {
   return [percent(gpu.util_pct), mibOf(gpu.vram_used_mb, gpu.vram_total_mb), celsius(gpu.temp_c)];
 }
 
-/** All GPUs of a machine in one line: mean utilisation, summed VRAM, the hottest. `none` is not the same as unknown. */
+/** All GPUs of a machine in one line: mean utilisation, summed VRAM, highest temperature. `none`, or unknown as a dash. */
 export function gpuSummary(node: NodeStats | null): [util: string, vram: string, temp: string] {
   if (!node) return [NONE, NONE, NONE];
   if (node.gpus.length === 0) return [node.errors?.length ? NONE : 'none', NONE, NONE];
@@ -56,7 +56,7 @@ export function gpuSummary(node: NodeStats | null): [util: string, vram: string,
   return [many + percent(mean), mibOf(usedMb, totalMb), celsius(temps.length > 0 ? Math.max(...temps) : null)];
 }
 
-/** VRAM in MiB over those that could be measured; null when none could. */
+/** VRAM in MiB, summed over the GPUs that could be measured; null when none could. */
 export function vramOf(gpus: readonly Gpu[]): { usedMb: number | null; totalMb: number | null } {
   const used = measured(gpus, 'vram_used_mb');
   const total = measured(gpus, 'vram_total_mb');

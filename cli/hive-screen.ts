@@ -1,26 +1,26 @@
-/** What `rbee status` prints of a hive that is asked itself: its queens, its machine, its workers. Pure. */
+/** What `rbee status` prints when its URL is that of a hive: its queens, its machine, its workers. Pure. */
 import type { HiveHeartbeat } from '../wire/heartbeat.js';
 import type { MachineEntry } from '../wire/machines.js';
 import type { Info } from '../wire/status.js';
 import { terminalUnits } from '../wire/units.js';
 import { clean } from '../wiring/terminal-text.js';
 import { gpuSummary, nodeCells } from './hive-cells.js';
-import type { Screen } from './query-screens.js';
+import type { Screen } from './screen.js';
 import { type Cell, type Column, colors, table } from './table.js';
 import { workersScreen } from './work-screens.js';
-import { entryOf } from './worker-rows.js';
+import { workerEntryOf } from './worker-entry.js';
 
 const { duration } = terminalUnits;
 
-export interface QueenTie {
+export interface QueenConnection {
   queen_id: string | null;
   queen_url: string;
   state: string;
   reason: string | null;
 }
 
-/** The ties of a hive to its queens, among all its machines. */
-export function queensOf(machines: readonly MachineEntry[]): QueenTie[] {
+/** A hive's connections to its queens, from its state machines. */
+export function queensOf(machines: readonly MachineEntry[]): QueenConnection[] {
   return machines.flatMap(({ machine, state, context }) => {
     if (machine !== 'hive-connection') return [];
     const { queenId, queenUrl, reason } = (context ?? {}) as Partial<
@@ -40,7 +40,7 @@ const QUEENS: readonly Column[] = [
 
 export interface HiveView {
   info: Info;
-  queens: readonly QueenTie[];
+  queens: readonly QueenConnection[];
   telemetry: Omit<HiveHeartbeat, 'type' | 'hive_id'>;
 }
 
@@ -69,6 +69,6 @@ export function hiveScreen({ info, queens, telemetry }: HiveView, screen: Screen
     });
     lines.push(...table(QUEENS, rows, c.dim, screen.width));
   }
-  const workers = telemetry.workers.map((worker) => entryOf(worker, info.id));
+  const workers = telemetry.workers.map((worker) => workerEntryOf(worker, info.id));
   return [...lines, '', ...workersScreen({ workers }, screen)];
 }

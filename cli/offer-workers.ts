@@ -10,8 +10,8 @@ import { terminalUnits } from '../wire/units.js';
 import { CRASHED, ORPHANED } from '../wire/worker.js';
 import { clean } from '../wiring/terminal-text.js';
 import { openQuery } from './ask.js';
-import { sayAs } from './children.js';
 import { commandFor, commandName } from './command-line.js';
+import { printLine } from './local-swarm.js';
 import { runJob, spawnedWorker, spawnOperation } from './spawn-worker.js';
 
 const { mib } = terminalUnits;
@@ -79,7 +79,7 @@ async function isWanted(client: Client, { hive_id, model }: WorkerSpawn): Promis
 
 /** `--spawn`: what happens is told among the lines of the swarm. Never throws. */
 export async function spawnAtOnce(queenUrl: string, model: string): Promise<void> {
-  const say = (line: string) => sayAs('spawn', colors.green, clean(line));
+  const say = (line: string) => printLine('spawn', colors.green, clean(line));
   try {
     const { RBEE_TOKEN: token, RBEE_TLS_CA: tlsCa } = process.env;
     const { client } = await openQuery({ url: queenUrl, ...(token ? { token } : {}), ...(tlsCa ? { tlsCa } : {}) });

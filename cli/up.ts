@@ -4,8 +4,8 @@ import colors from 'picocolors';
 import { PORT } from '../wire/status.js';
 import { EXIT } from '../wiring/exit-codes.js';
 import { graceOption, parsePort } from '../wiring/options.js';
-import { startSwarm } from './children.js';
 import { commandFor } from './command-line.js';
+import { startLocalSwarm } from './local-swarm.js';
 import { offerWorkers, spawnAtOnce } from './offer-workers.js';
 
 interface UpOptions {
@@ -69,7 +69,7 @@ export function upCommand(): Command {
 
 /** @returns the exit code */
 function runSwarm(options: UpOptions): Promise<number> {
-  const swarm = startSwarm({
+  const swarm = startLocalSwarm({
     ports: { registry: options.registryPort, queen: options.queenPort, hive: options.hivePort },
     args: [
       ...['--log-level', options.logLevel, '--grace', `${options.grace}ms`],

@@ -3,7 +3,7 @@ import type { JobEntry, JobList } from '../wire/jobs.js';
 import type { ModelList } from '../wire/openai.js';
 import { NONE, rate, terminalUnits } from '../wire/units.js';
 import { CRASHED, ORPHANED, type WorkerEntry, type WorkerList } from '../wire/worker.js';
-import type { Screen } from './query-screens.js';
+import type { Screen } from './screen.js';
 import { type Cell, type Colors, type Column, colors, table } from './table.js';
 
 const { duration, mib, mibOf, percent, since } = terminalUnits;
@@ -55,14 +55,14 @@ export function workersScreen({ workers }: WorkerList, { color, width }: Screen)
   return table(WORKERS, rows, c.dim, width);
 }
 
-/** What it was spawned with, beside context and slots. */
+/** What it was spawned with, except context and slots. */
 function settingsOf({ threads, gpu_layers, kv_type }: WorkerEntry): string {
-  const counted = (count: number | undefined, what: string) => (count === undefined ? [] : [`${count} ${what}`]);
+  const counted = (n: number | undefined, what: string) => (n === undefined ? [] : [`${n} ${what}`]);
   const all = [...counted(threads, 'threads'), ...counted(gpu_layers, 'GPU layers'), ...(kv_type ? [kv_type] : [])];
   return all.join(', ') || NONE;
 }
 
-/** Why it does not do well; of one that runs again, why it ended the last time. */
+/** Why it is not ready; for a restarted worker, why it ended the last time. */
 function whyOf({ reason, last_reason }: WorkerEntry): string {
   return reason ?? (last_reason ? `the last time: ${last_reason}` : '');
 }
@@ -78,7 +78,7 @@ const MODELS: readonly Column[] = [
   { title: 'ON', drop: 2 },
 ];
 
-/** Models that can be asked for now, each with the workers that can answer. */
+/** The models that can answer now, each with its workers. */
 export function modelsScreen({ data }: ModelList, workers: readonly WorkerEntry[], { color, width }: Screen): string[] {
   if (data.length === 0) return [`no model is available now: ${HOW_TO_SPAWN}`];
   const rows = data.map(({ id }): Cell[] => {

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { displayWidth } from '../../cli/columns.js';
-import { applyEvent, applyEvents, emptyModel, type Model, render, type WatchEvent } from '../../cli/live-table.js';
+import { render } from '../../cli/live-table.js';
+import { applyEvents, emptyView, type LiveView, type WatchEvent } from '../../cli/live-view.js';
 import type { HiveHeartbeat, HiveStateChange, HiveTelemetry, QueenSnapshot } from '../../wire/heartbeat.js';
 import type { HiveConflict } from '../../wire/hive.js';
 
@@ -57,8 +58,8 @@ const conflict = (hive_url: string): HiveConflict => ({
   since: at(-5),
 });
 
-const model = (...events: WatchEvent[]) => applyEvents(emptyModel('http://127.0.0.1:7833'), events, 1000);
-const draw = (from: Model, view: { width?: number; height?: number; nowMs?: number; color?: boolean } = {}) =>
+const model = (...events: WatchEvent[]) => applyEvents(emptyView('http://127.0.0.1:7833'), events, 1000);
+const draw = (from: LiveView, view: { width?: number; height?: number; nowMs?: number; color?: boolean } = {}) =>
   render(from, { width: 140, height: 24, nowMs: 1000, color: false, ...view });
 const rowOf = (lines: string[], id: string) => lines.find((line) => line.startsWith(id)) ?? '';
 
@@ -97,7 +98,7 @@ t.test('names that two hives want are shown with both URLs, at most three of the
   const lines = draw(model(link('open'), queen(), { event: 'conflicts', data: conflicts }));
   t.match(lines[1], /conflict: ubuntu is http:\/\/holder:7835; http:\/\/b:1 is refused: another holds the name/);
   t.match(lines[4], /… and 1 more conflict$/);
-  const solved = applyEvent(model({ event: 'conflicts', data: conflicts }), { event: 'conflicts', data: [] }, 1000);
+  const solved = applyEvents(model({ event: 'conflicts', data: conflicts }), [{ event: 'conflicts', data: [] }], 1000);
   t.notMatch(draw(solved).join('\n'), /conflict/);
   t.end();
 });
@@ -147,16 +148,16 @@ t.test('several GPUs are one line: how many, mean, sum, hottest, of those that c
 
 t.test('while the queen is away the old picture stays, with its age and the reason', (t) => {
   let now = model(link('open'), queen(), state('gpu-0'), telemetry('gpu-0'));
-  now = applyEvent(now, link('waiting', 'nothing answers'), 3000);
+  now = applyEvents(now, [link('waiting', 'nothing answers')], 3000);
   const expected = 'queen away, reconnecting… (this picture is 7s old) nothing answers';
   t.equal(draw(now, { nowMs: 8000 })[1], expected);
   t.equal(
-    draw(applyEvent(now, link('connecting'), 8000), { nowMs: 8000 })[1],
+    draw(applyEvents(now, [link('connecting')], 8000), { nowMs: 8000 })[1],
     expected,
     'an attempt changes nothing yet',
   );
   t.match(rowOf(draw(now), 'gpu-0'), /37%/);
-  t.notMatch(draw(applyEvent(now, link('open'), 8000)).join('\n'), /away/);
+  t.notMatch(draw(applyEvents(now, [link('open')], 8000)).join('\n'), /away/);
   t.end();
 });
 
@@ -176,7 +177,7 @@ t.test('a hive that was forgotten while nobody listened leaves with the second s
   for (const again of [link('open'), { event: 'lagged', data: { missed: 9 } } as const]) {
     const back = model(link('open'), queen(), state('kept'), state('gone'), queen(5), again, queen(10), state('kept'));
     t.same([...back.rows.keys()], ['kept', 'gone'], 'the old picture stays until the new one is whole');
-    t.same([...applyEvent(back, queen(15), 1000).rows.keys()], ['kept']);
+    t.same([...applyEvents(back, [queen(15)], 1000).rows.keys()], ['kept']);
   }
   t.end();
 });

@@ -152,7 +152,7 @@ t.test('a spawn that fails ends with code 1 and the last lines of the worker', a
   const status = await waitFor('its name in the status', async () => {
     const { stdout } = await rbee(t, ['status']);
     return (
-      /\ncrashed +gpu-0 +worker-\S+ \(none\): it ended with code 2: there is no file .*; rbee stop puts it away/.test(
+      /\ncrashed +gpu-0 +worker-\S+ \(none\): it ended with code 2: there is no file .*; remove it with rbee stop/.test(
         stdout,
       ) && stdout
     );

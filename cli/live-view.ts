@@ -1,22 +1,22 @@
 /**
- * What `rbee watch` knows of the swarm: events in, the next model out. Pure. The stream alone suffices, since a queen
- * tells each new reader everything first; conflicts and unreachable hives, which it does not carry, are added.
+ * The swarm as `rbee watch` shows it: events in, the next view out. Pure. A queen sends each new reader the whole swarm first;
+ * conflicts and unreachable hives are not in the stream and come as events of their own.
  *
- * `nowMs` is any monotonic clock of this computer. Ages are told on the queen's clock, reckoned from her own timestamps,
- * so that two machines' clocks are never compared.
+ * `nowMs` is any monotonic clock of this computer. Ages are computed on the queen's clock, from its own timestamps, so that
+ * the clocks of two machines are never compared.
  */
 import type { HeartbeatEvent, LinkState } from '../client/index.js';
 import type { HiveHeartbeat, QueenHeartbeat, QueenSnapshot } from '../wire/heartbeat.js';
 import type { HiveConflict, HiveState, HiveUnreachable, NodeStats } from '../wire/hive.js';
 import type { WorkerStats } from '../wire/worker.js';
 
-/** More hives than this are not remembered: a stream must not fill the memory of who watches it. */
+/** Hives kept at most: a stream must not fill the memory of its reader. */
 const ROWS_MAX = 20_000;
 
 export interface Row {
   hiveId: string;
   hiveUrl: string | null;
-  /** null: telemetry came, but the queen's word on the hive has not. */
+  /** Null: telemetry has arrived, but the hive's state has not. */
   state: HiveState | null;
   stale: boolean;
   reason: string | null;
@@ -24,14 +24,14 @@ export interface Row {
   nextAttemptAt: string | null;
   node: NodeStats | null;
   workers: number | null;
-  /** What it said of each of them. */
+  /** Its workers as it last measured them. */
   work: readonly WorkerStats[];
   telemetryAt: string | null;
-  /** The connection in which it was last heard of; see `applyEvents`. */
+  /** The epoch of its last event; see `applyEvents`. */
   epoch: number;
 }
 
-export interface Model {
+export interface LiveView {
   url: string;
   link: LinkState;
   linkReason: string | null;
@@ -39,13 +39,13 @@ export interface Model {
   rows: ReadonlyMap<string, Row>;
   conflicts: readonly HiveConflict[];
   unreachable: readonly HiveUnreachable[];
-  /** Events that this reader was too slow for. */
+  /** Events skipped because this reader was too slow. */
   missed: number;
-  /** Queen's epoch milliseconds minus `nowMs`; null before her first timestamp. */
+  /** The queen's time (ms since 1970) minus `nowMs`; null before its first timestamp. */
   queenOffsetMs: number | null;
   lastEventMs: number | null;
   epoch: number;
-  /** Of the queen, in this epoch. */
+  /** Snapshots of the queen in this epoch. */
   snapshots: number;
 }
 
@@ -55,7 +55,7 @@ export type WatchEvent =
   | { event: 'conflicts'; data: readonly HiveConflict[] }
   | { event: 'unreachable'; data: readonly HiveUnreachable[] };
 
-export function emptyModel(url: string): Model {
+export function emptyView(url: string): LiveView {
   return {
     url,
     link: 'connecting',
@@ -72,24 +72,20 @@ export function emptyModel(url: string): Model {
   };
 }
 
-export function applyEvent(model: Model, event: WatchEvent, nowMs: number): Model {
-  return applyEvents(model, [event], nowMs);
-}
-
 /**
- * Many events for the price of one copy: thousands of hives speak between two pictures.
+ * Many events for one copy: thousands arrive between two pictures.
  *
- * After a reconnection, and after `lagged`, the queen tells everything anew: a snapshot, then each hive. A hive that is
- * still not among them when her next regular snapshot comes (5 s) is gone, and its row with it; until then the old
+ * After a reconnection, and after `lagged`, a new epoch begins: the queen sends everything again, a snapshot, then each hive.
+ * The row of a hive that is still not among them at the queen's next regular snapshot (5 s) is removed; until then the old
  * picture stays, so that nothing flickers.
  */
-export function applyEvents(model: Model, events: readonly WatchEvent[], nowMs: number): Model {
-  const rows = new Map(model.rows);
-  const next: Model = { ...model, rows };
+export function applyEvents(view: LiveView, events: readonly WatchEvent[], nowMs: number): LiveView {
+  const rows = new Map(view.rows);
+  const next: LiveView = { ...view, rows };
   for (const event of events) {
     if (event.event === 'link') {
       next.link = event.data.state;
-      // A new attempt does not make the last one's failure less true.
+      // The reason of the last failure stays while the next attempt runs.
       if (event.data.state !== 'connecting') next.linkReason = event.data.reason;
       if (event.data.state === 'open')
         Object.assign(next, { epoch: next.epoch + 1, snapshots: 0, queenOffsetMs: null });
@@ -107,17 +103,17 @@ export function applyEvents(model: Model, events: readonly WatchEvent[], nowMs: 
   return next;
 }
 
-function applyHeartbeat(model: Model, rows: Map<string, Row>, data: QueenHeartbeat | HiveHeartbeat, nowMs: number) {
-  const saidAt =
+function applyHeartbeat(view: LiveView, rows: Map<string, Row>, data: QueenHeartbeat | HiveHeartbeat, nowMs: number) {
+  const timestamp =
     data.type === 'hive_telemetry' ? data.received_at : data.type === 'hive_state' ? data.since : data.timestamp;
-  const offset = Date.parse(saidAt ?? '') - nowMs;
-  // Each of her timestamps lies in her past: the latest is the nearest to her now.
-  if (!Number.isNaN(offset)) model.queenOffsetMs = Math.max(model.queenOffsetMs ?? offset, offset);
+  const offset = Date.parse(timestamp ?? '') - nowMs;
+  // Each timestamp lies in the queen's past: the latest is the closest to its present.
+  if (!Number.isNaN(offset)) view.queenOffsetMs = Math.max(view.queenOffsetMs ?? offset, offset);
 
   if (data.type === 'queen') {
-    model.queen = data;
-    model.snapshots += 1;
-    if (model.snapshots > 1) for (const [id, row] of rows) if (row.epoch !== model.epoch) rows.delete(id);
+    view.queen = data;
+    view.snapshots += 1;
+    if (view.snapshots > 1) for (const [id, row] of rows) if (row.epoch !== view.epoch) rows.delete(id);
     return;
   }
   if (data.type === 'hive_state' && data.state === 'forgotten') {
@@ -126,7 +122,7 @@ function applyHeartbeat(model: Model, rows: Map<string, Row>, data: QueenHeartbe
   }
   if (data.type === 'keeper') return;
   if (!rows.has(data.hive_id) && rows.size >= ROWS_MAX) return;
-  const row: Row = { ...(rows.get(data.hive_id) ?? emptyRow(data.hive_id)), epoch: model.epoch };
+  const row: Row = { ...(rows.get(data.hive_id) ?? emptyRow(data.hive_id)), epoch: view.epoch };
   if (data.type === 'hive_state') {
     row.hiveUrl = data.hive_url;
     row.state = data.state === 'forgotten' ? null : data.state;
@@ -139,7 +135,7 @@ function applyHeartbeat(model: Model, rows: Map<string, Row>, data: QueenHeartbe
     row.workers = data.workers.length;
     row.work = data.workers;
     row.telemetryAt = data.type === 'telemetry' ? (data.timestamp ?? null) : data.received_at;
-    if (data.type === 'telemetry') row.state = 'streaming'; // a hive's own stream: it speaks, so it is there
+    if (data.type === 'telemetry') row.state = 'streaming'; // a hive's own stream
   }
   rows.set(row.hiveId, row);
 }
