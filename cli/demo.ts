@@ -13,7 +13,8 @@ import { clean } from '../wiring/terminal-text.js';
 import { QUERY_EXIT } from './ask.js';
 import { streamAnswer } from './chat.js';
 import { startLocalSwarm } from './local-swarm.js';
-import { runJob, spawnedWorker, spawnOperation } from './spawn-worker.js';
+import { runJob } from './run-job.js';
+import { spawnedWorker, spawnOperation } from './spawn-worker.js';
 import { writeTinyModel } from './tiny-gguf.js';
 
 const HIVE_MS_MAX = 20_000;

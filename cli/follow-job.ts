@@ -6,7 +6,7 @@ import { UsageError } from '../wiring/options.js';
 import { clean, jsonLine } from '../wiring/terminal-text.js';
 import { act, hasColor, print, QUERY_EXIT, type Query, type QueryOptions, query } from './ask.js';
 import { createNarrator } from './narrator.js';
-import { followJob, QUEEN_PATIENCE_MS } from './spawn-worker.js';
+import { followJob, QUEEN_PATIENCE_MS } from './run-job.js';
 import { jobsScreen } from './work-screens.js';
 
 export function addJobCommands(program: Command): void {

@@ -1,4 +1,4 @@
-/** What `rbee up` says once the swarm is up: which models are there to be spawned, or how to get one. */
+/** What `rbee up` prints once the swarm is up: the models that can be spawned, or how to get one. */
 import { homedir } from 'node:os';
 import colors from 'picocolors';
 import { type FoundEngine, findEngines, USUAL_ENGINES } from '../actors/models/find-engines.js';
@@ -12,16 +12,17 @@ import { clean } from '../wiring/terminal-text.js';
 import { openQuery } from './ask.js';
 import { commandFor, commandName } from './command-line.js';
 import { printLine } from './local-swarm.js';
-import { runJob, spawnedWorker, spawnOperation } from './spawn-worker.js';
+import { runJob } from './run-job.js';
+import { spawnedWorker, spawnOperation } from './spawn-worker.js';
 
 const { mib } = terminalUnits;
 
-/** Looking takes so long at most. */
+/** The longest time for the search. */
 const SEARCH_MS = 1_500;
-/** A handful is an offer, more is a list. */
+/** Enough for a start; the rest is counted. */
 const FILES_MAX = 5;
 const MODELS_OF_ENGINE_MAX = 3;
-/** A hive that has just started is online, and knows its devices, within this. */
+/** A hive that has just started is online, and reports its devices, within this. */
 const PATIENCE_MS = 20_000;
 
 /** Prints what can be spawned. Never throws. */
@@ -34,7 +35,7 @@ export async function offerWorkers(queenUrl: string): Promise<void> {
   process.stdout.write(`${offer(queenUrl, files, engines).join('\n')}\n\n`);
 }
 
-/** Pure: what was found in, lines out. */
+/** The lines for what was found. Pure. */
 export function offer(queenUrl: string, files: readonly FoundModel[], engines: readonly FoundEngine[]): string[] {
   const command = (...args: string[]) => clean(commandFor(queenUrl, args));
   const lines: string[] = [];
@@ -62,14 +63,14 @@ export function offer(queenUrl: string, files: readonly FoundModel[], engines: r
   ];
 }
 
-/** As people write it, where a shell gives the same back. */
+/** With `~`, where a shell expands that to the same path. */
 function shortened(file: string): string {
   const home = `${homedir()}/`;
   return file.startsWith(home) && /^[\w@%+=:,./-]+$/.test(file) ? `~/${file.slice(home.length)}` : file;
 }
 
-/** The hive brings back what ran there before: another one of the same is not meant. */
-async function isWanted(client: Client, { hive_id, model }: WorkerSpawn): Promise<boolean> {
+/** Whether the hive has restored such a worker already. */
+async function isRestored(client: Client, { hive_id, model }: WorkerSpawn): Promise<boolean> {
   const { workers } = await client.workers();
   return workers.some(
     (one) =>
@@ -77,14 +78,14 @@ async function isWanted(client: Client, { hive_id, model }: WorkerSpawn): Promis
   );
 }
 
-/** `--spawn`: what happens is told among the lines of the swarm. Never throws. */
+/** `--spawn`: narrated among the lines of the swarm. Never throws. */
 export async function spawnAtOnce(queenUrl: string, model: string): Promise<void> {
   const say = (line: string) => printLine('spawn', colors.green, clean(line));
   try {
     const { RBEE_TOKEN: token, RBEE_TLS_CA: tlsCa } = process.env;
     const { client } = await openQuery({ url: queenUrl, ...(token ? { token } : {}), ...(tlsCa ? { tlsCa } : {}) });
     const operation = await spawnOperation(client, { model }, PATIENCE_MS);
-    if (await isWanted(client, operation)) return say(`there is a worker for ${model} from before`);
+    if (await isRestored(client, operation)) return say(`there is a worker for ${model} from before`);
     const results = await runJob(client, operation, say);
     say(`talk to it:  ${commandFor(queenUrl, ['chat', spawnedWorker(results).model])}`);
   } catch (error) {

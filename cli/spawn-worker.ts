@@ -1,10 +1,9 @@
-/** Asking a queen for work: which hive, which kind of worker, and a job followed to its end. */
-import { randomUUID } from 'node:crypto';
+/** Turns what `rbee spawn` was given into an operation: on which hive, and with which kind of worker. */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { type Client, RbeeUnreachable } from '../client/index.js';
+import type { Client } from '../client/index.js';
 import type { HiveEntry } from '../wire/hive.js';
-import { type KvType, type Operation, WorkerProcess, type WorkerSpawn } from '../wire/jobs.js';
+import { type KvType, WorkerProcess, type WorkerSpawn } from '../wire/jobs.js';
 import { parser } from '../wire/schema.js';
 import { UsageError } from '../wiring/options.js';
 
@@ -28,8 +27,8 @@ export const OLLAMA_URL = 'http://127.0.0.1:11434';
 const ASK_AGAIN_MS = 200;
 
 /**
- * The operation that is meant. Waits for `patienceMs` for a hive to be there and to say what devices it has.
- * @throws UsageError when several could be meant
+ * Waits up to `patienceMs` until a hive is online and its devices are known.
+ * @throws UsageError when the request is ambiguous
  */
 export async function spawnOperation(client: Client, request: SpawnRequest, patienceMs: number): Promise<WorkerSpawn> {
   const { model, engineUrl, device } = request;
@@ -56,15 +55,15 @@ export async function spawnOperation(client: Client, request: SpawnRequest, pati
   };
 }
 
-/** A file that is here is named by its whole path: a hive has another working directory. */
+/** A file that exists here is passed by its absolute path: the hive has another working directory. */
 const fileOf = (model: string): string => (existsSync(model) ? path.resolve(model) : model);
 
-/** Of no hive: a keeper's own machine. */
+/** Without a hive: the keeper's own machine. */
 type Chosen = Pick<HiveEntry, 'devices'> & { hive_id: string | null };
 
 export const isKeeper = async (client: Client): Promise<boolean> => (await client.info()).name === 'keeper';
 
-/** A hive that is asked itself can name no other. */
+/** The id of the hive at the URL; null where that is no hive. @throws UsageError when another hive is wanted */
 export async function ownHive(client: Client, wanted: string | undefined): Promise<string | null> {
   const { name, id } = await client.info();
   if (name !== 'hive') return null;
@@ -91,7 +90,7 @@ async function hiveFor(client: Client, wanted: string | undefined, patienceMs: n
     }
     if (hive?.devices) return hive;
     if (performance.now() >= until) {
-      // The queen herself says best what is wrong with a hive that was named.
+      // The queen's error explains best what is wrong with a named hive.
       if (hive || wanted !== undefined) return hive ?? { hive_id: wanted as string, devices: null };
       throw new Error('no hive is online that could run a worker: start one with rbee hive, and see rbee hives');
     }
@@ -104,76 +103,11 @@ function kindFor({ devices }: Chosen): WorkerSpawn['worker'] {
   return (['cuda', 'metal'] as const).find((kind) => types.includes(kind)) ?? 'cpu';
 }
 
-export interface JobOutcome {
-  state: 'done' | 'failed' | 'cancelled';
-  reason: string | null;
-  /** By action. */
-  results: Map<string, unknown>;
-}
-
-/** A queen that is restarted in the middle of a job knows it again from its hive. */
-export const QUEEN_PATIENCE_MS = 60_000;
-
-interface FollowOptions {
-  narrate: (line: string) => void;
-  signal?: AbortSignal | undefined;
-  /** For how long a queen that goes away in the middle is waited for; 0. */
-  patienceMs?: number;
-}
-
-/** Reads a job to its end. Null when `signal` aborted before that. */
-export async function followJob(
-  client: Client,
-  jobId: string,
-  { narrate, signal, patienceMs = 0 }: FollowOptions,
-): Promise<JobOutcome | null> {
-  const results = new Map<string, unknown>();
-  let isAway = false;
-  const onAway = (error: Error) => {
-    if (!isAway) narrate(`${error.message}; waiting for it, the job goes on`);
-    isAway = true;
-  };
-  for await (const event of client.jobEvents(jobId, { signal, patienceMs, onAway })) {
-    isAway = false;
-    if (event.type === 'narration') narrate(event.text);
-    else if (event.type === 'result') results.set(event.action, event.payload);
-    else return { state: event.state, reason: event.reason, results };
-  }
-  return null;
-}
-
-const POSTS_MAX = 3;
-
-/** The id of the job, which runs once also where an answer is lost and the request repeated. */
-export async function postJob(client: Client, operation: Operation): Promise<string> {
-  const idempotencyKey = randomUUID();
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return (await client.postJob(operation, { idempotencyKey })).job_id;
-    } catch (error) {
-      const isUnclear = error instanceof RbeeUnreachable && (error.code === 'TIMEOUT' || error.code === 'ECONNRESET');
-      if (!isUnclear || attempt === POSTS_MAX) throw error;
-    }
-  }
-}
-
-/** Posts an operation and reads it to its end. @throws Error when it did not succeed */
-export async function runJob(
-  client: Client,
-  operation: Operation,
-  narrate: (line: string) => void,
-): Promise<Map<string, unknown>> {
-  const jobId = await postJob(client, operation);
-  const outcome = await followJob(client, jobId, { narrate });
-  if (outcome?.state !== 'done') throw new Error(outcome?.reason ?? 'it was cancelled');
-  return outcome.results;
-}
-
 const parseWorker = parser(WorkerProcess);
 
 /** The worker in the results of `worker_spawn`. */
 export function spawnedWorker(results: Map<string, unknown>): WorkerProcess {
   const parsed = parseWorker(results.get('worker_spawn'));
-  if (!parsed.ok) throw new Error('the job says that it is done, and not what it started');
+  if (!parsed.ok) throw new Error('the job is done, but its result is not a worker');
   return parsed.value;
 }
