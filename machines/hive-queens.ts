@@ -31,7 +31,7 @@ export interface Reader {
   instance: string | null;
   seq: number;
   /** The id of an existing connection, or null while it is not known which queen reads. */
-  connection: string | null;
+  connectionId: string | null;
 }
 
 export interface HiveContext {
@@ -136,15 +136,15 @@ export const withChange = (
 /** Its readers lose their connection too, or their end would be sent to an actor that does not exist. */
 export const withoutConnection = (context: HiveContext, id: string): Pick<HiveContext, 'connections' | 'readers'> => ({
   connections: context.connections.filter((one) => one.id !== id),
-  readers: context.readers.map((reader) => (reader.connection === id ? { ...reader, connection: null } : reader)),
+  readers: context.readers.map((reader) => (reader.connectionId === id ? { ...reader, connectionId: null } : reader)),
 });
 
 export const readersOf = ({ readers }: HiveContext, id: string): Reader[] =>
-  readers.filter(({ connection }) => connection === id);
+  readers.filter(({ connectionId }) => connectionId === id);
 
 /** Drops the oldest reader without a connection where there are too many of them. */
 export function boundUnclaimed(readers: Reader[]): Reader[] {
-  const unclaimed = readers.filter(({ connection }) => connection === null);
+  const unclaimed = readers.filter(({ connectionId }) => connectionId === null);
   if (unclaimed.length <= UNCLAIMED_MAX) return readers;
   const oldest = unclaimed[0];
   return readers.filter((reader) => reader !== oldest);

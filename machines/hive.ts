@@ -3,7 +3,8 @@
  * which two connections lead to one queen, and whether a queen that asks for an announcement gets one.
  */
 import { setup } from 'xstate';
-import { type AddressesChanged, type ConnectionReport, hiveConnectionMachine } from './hive-connection.js';
+import type { AddressesChanged, ConnectionReport } from './connection-events.js';
+import { hiveConnectionMachine } from './hive-connection.js';
 import {
   boundUnclaimed,
   connectionOfQueen,
@@ -111,7 +112,7 @@ const onReaderOpened = s.enqueueActions(({ context, event, enqueue }) => {
   const { readerId, queenId, instance } = event;
   const seq = context.seq + 1;
   const connection = connectionOfReader(context.connections, queenId);
-  const reader = { id: readerId, queenId, instance, seq, connection: connection?.id ?? null };
+  const reader = { id: readerId, queenId, instance, seq, connectionId: connection?.id ?? null };
   enqueue.assign({ seq, readers: boundUnclaimed([...context.readers, reader]) });
   if (!connection) return;
   enqueue.assign(({ context }) => withChange(context, connection.id, { queenId: queenId ?? connection.queenId }));
@@ -128,7 +129,8 @@ const onReaderClosed = s.enqueueActions(({ context, event, enqueue }) => {
   const reader = context.readers.find(({ id }) => id === event.readerId);
   if (!reader) return;
   enqueue.assign({ readers: context.readers.filter((other) => other !== reader) });
-  if (reader.connection !== null) enqueue.sendTo(reader.connection, { type: 'reader.closed', reason: event.reason });
+  if (reader.connectionId !== null)
+    enqueue.sendTo(reader.connectionId, { type: 'reader.closed', reason: event.reason });
 });
 
 /** The queen's answer contains its id, which decides about the readers that came before the answer. */
@@ -138,15 +140,15 @@ const onConnectionAccepted = s.enqueueActions(({ context, event, enqueue }) => {
   const connection = context.connections.find((other) => other.id === id);
   if (!connection) return;
   const seq = context.seq + 1;
-  const unclaimed = context.readers.filter((reader) => reader.connection === null && reader.queenId === queenId);
+  const unclaimed = context.readers.filter((reader) => reader.connectionId === null && reader.queenId === queenId);
   const own = queenId === null ? unclaimed.filter((one) => one.seq > connection.announcedSeq).slice(-1) : unclaimed;
   const foreign = readersOf(context, id).filter((reader) => reader.queenId !== queenId);
   enqueue.assign({
     seq,
     ...withChange(context, id, { queenId, acceptedSeq: seq }),
     readers: context.readers.map((reader) => {
-      if (own.includes(reader)) return { ...reader, connection: id };
-      return foreign.includes(reader) ? { ...reader, connection: null } : reader;
+      if (own.includes(reader)) return { ...reader, connectionId: id };
+      return foreign.includes(reader) ? { ...reader, connectionId: null } : reader;
     }),
   });
   // The connection takes these after its own transition, which is not over yet. No event, not even a timer's, may come
@@ -167,7 +169,7 @@ const mergeConnections = s.enqueueActions(({ context, enqueue }) => {
   const moving = readersOf(context, goes.id);
   enqueue.assign({
     ...withoutConnection(context, goes.id),
-    readers: context.readers.map((one) => (moving.includes(one) ? { ...one, connection: stays.id } : one)),
+    readers: context.readers.map((one) => (moving.includes(one) ? { ...one, connectionId: stays.id } : one)),
   });
   const urls = [...new Set([...stays.urls, ...goes.urls])].slice(0, 2);
   enqueue.assign(({ context }) => withChange(context, stays.id, { urls }));

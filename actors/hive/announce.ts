@@ -1,6 +1,6 @@
 /** POST /v1/hive/ready: a hive announces itself to a queen (docs/protocol.md, section 4.1). */
 import { fromPromise } from 'xstate';
-import type { AnnounceInput, AnnounceOutput } from '../../machines/hive-connection.js';
+import type { AnnounceInput, AnnounceOutput } from '../../machines/connection-events.js';
 import { HiveReadyAnswer } from '../../wire/hive.js';
 import { knownParser } from '../../wire/schema.js';
 import { HEADER, PATH } from '../../wire/status.js';

@@ -1,8 +1,9 @@
 import t from 'tap';
 import { fromPromise } from 'xstate';
 import { announceDelayMs, otherProtocolDelayMs, seekDelayMs } from '../../machines/backoff.js';
+import type { AnnounceOutput } from '../../machines/connection-events.js';
 import type { Failure } from '../../machines/failure.js';
-import { type AnnounceOutput, hiveConnectionMachine } from '../../machines/hive-connection.js';
+import { hiveConnectionMachine } from '../../machines/hive-connection.js';
 import { type HealthOutput, type QueenHealthInput, queenHealthMachine } from '../../machines/queen-health.js';
 import { matchTranscript } from '../helpers/match-transcript.js';
 import { act, createScript, type Script } from './transcript.js';

@@ -1,7 +1,8 @@
 import t from 'tap';
 import { type ActorRefFrom, createActor, fromPromise, SimulatedClock } from 'xstate';
+import type { AnnounceInput, AnnounceOutput } from '../../machines/connection-events.js';
 import { hiveMachine } from '../../machines/hive.js';
-import { type AnnounceInput, type AnnounceOutput, hiveConnectionMachine } from '../../machines/hive-connection.js';
+import { hiveConnectionMachine } from '../../machines/hive-connection.js';
 import { HIVE_QUEENS_MAX, hasOlderQueen, UNCLAIMED_MAX } from '../../machines/hive-queens.js';
 import { type HealthOutput, type QueenHealthInput, queenHealthMachine } from '../../machines/queen-health.js';
 import { settle } from './transcript.js';

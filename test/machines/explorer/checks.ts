@@ -36,20 +36,20 @@ function checkHive(world: World, hive: SimHive): void {
     world.fail(`${hive.name} has ${hive.clock.pending} timers for ${connections.length} connections`);
   }
   for (const reader of readers) {
-    if (reader.connection !== null && !connections.some(({ id }) => id === reader.connection)) {
-      world.fail(`${hive.name}: ${reader.id} belongs to ${reader.connection}, which does not exist`);
+    if (reader.connectionId !== null && !connections.some(({ id }) => id === reader.connectionId)) {
+      world.fail(`${hive.name}: ${reader.id} belongs to ${reader.connectionId}, which does not exist`);
     }
   }
   for (const actor of actors) {
     const { context } = actor.getSnapshot();
-    const own = readers.filter(({ connection }) => connection === context.id).length;
+    const own = readers.filter(({ connectionId }) => connectionId === context.id).length;
     if (context.readers !== own) {
       world.fail(`${hive.name}: ${context.id} counts ${context.readers} readers, and has ${own}`);
     }
   }
   for (const queen of world.queens) {
     if (queen.old) continue;
-    const own = readers.filter((one) => one.queenId === queen.id && one.connection !== null).length;
+    const own = readers.filter((one) => one.queenId === queen.id && one.connectionId !== null).length;
     if (own > 1) world.fail(`${hive.name} is read ${own} times by ${queen.name}`);
   }
 }
@@ -121,7 +121,7 @@ export function checkQuiet(world: World): void {
       if ((world.quietConnections.get(pair) ?? id) !== id) world.fail(`${pair}: the connection was replaced`);
       world.quietConnections.set(pair, id);
       const readers = hive.actor?.getSnapshot().context.readers ?? [];
-      if (own.length === 1 && !queen.old && readers.filter(({ connection }) => connection === id).length !== 1) {
+      if (own.length === 1 && !queen.old && readers.filter(({ connectionId }) => connectionId === id).length !== 1) {
         world.fail(`${pair}: the reader does not belong to ${id}`);
       }
       const lost = own.filter(

@@ -1,8 +1,9 @@
 /** A simulated computer that runs a hive: the real state machines, on simulated time and network. */
 import { type ActorRefFrom, createActor, fromPromise } from 'xstate';
 import { announceDelayMs, LOST_JITTER_MS_MAX, lostDelayMs } from '../../../machines/backoff.js';
+import type { AnnounceInput, AnnounceOutput } from '../../../machines/connection-events.js';
 import { hiveMachine, type QueenAskedAnswer } from '../../../machines/hive.js';
-import { type AnnounceInput, type AnnounceOutput, hiveConnectionMachine } from '../../../machines/hive-connection.js';
+import { hiveConnectionMachine } from '../../../machines/hive-connection.js';
 import { type HealthOutput, type QueenHealthInput, queenHealthMachine } from '../../../machines/queen-health.js';
 import type { Host } from './network.js';
 import type { CountingClock } from './sim.js';
