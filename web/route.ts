@@ -1,4 +1,4 @@
-/** Pages are named behind the #: the server answers one page, and unknown paths stay unknown. */
+/** Screens are named behind the #: the server has one page, so that unknown paths are still a 404. */
 import { signal } from '@preact/signals';
 
 export type ScreenRoute =
@@ -25,12 +25,12 @@ function parse(hash: string): ScreenRoute {
   }
 }
 
-/** Where each page in this tab's history was scrolled to, by the number that its entry has. */
+/** The scroll position of each screen in this tab's history, by the number of its entry. */
 const scrolled = new Map<number, number>();
 let entry = 0;
 let entries = 0;
 
-/** Numbers the entry of now and says whether it is new; those that Back and Forward lead to have their numbers. */
+/** Numbers the current history entry and returns whether it is new: Back and Forward lead to numbered entries. */
 function enter(): boolean {
   const known: unknown = history.state?.entry;
   entry = typeof known === 'number' ? known : entries + 1;
@@ -41,7 +41,7 @@ function enter(): boolean {
 
 export function startRoutes(): void {
   enter();
-  // The browser would restore it before the page is drawn; of a page that is loaded anew it knows better.
+  // The browser would restore the position before the screen is drawn. After a reload its own way is better.
   addEventListener('pageshow', () => {
     history.scrollRestoration = 'manual';
   });
@@ -53,17 +53,17 @@ export function startRoutes(): void {
     const before = entry;
     const top = enter() ? 0 : (scrolled.get(entry) ?? 0);
     route.value = parse(location.hash);
-    // What had the focus is gone with its page: whoever listens or tabs goes on at the new one's beginning …
+    // The focused element has gone with its screen: keyboard and screen reader continue at the beginning of the new one …
     document.getElementById('main')?.focus({ preventScroll: true });
     requestAnimationFrame(() => {
       scrollTo(0, top);
-      // … or, back on the page before, at the link by which they left it.
+      // … or, after Back, at the link by which the screen was left.
       if (entry < before) linkTo(new URL(oldURL).hash)?.focus();
     });
   });
 }
 
-/** Of several, such as one in a list of troubles and one on a card, the one that is in view. */
+/** Of several links, such as one in the list of problems and one on a card, the one that is in view. */
 function linkTo(hash: string): HTMLAnchorElement | undefined {
   const links = [...document.querySelectorAll<HTMLAnchorElement>('#main a')].filter((link) => link.hash === hash);
   const isInView = (link: HTMLElement) => {

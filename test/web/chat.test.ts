@@ -250,7 +250,7 @@ t.test('chat', { skip }, async (t) => {
     await queen.kill('SIGKILL');
     await page.locator('.banner').waitFor();
     await say('are you there?');
-    await page.getByText('The queen is away. Your message is sent when it is back.').waitFor();
+    await page.getByText('The queen is offline. Your message is sent when it is back.').waitFor();
     t.same(await axeViolations(page), []);
     queen = await restart(queen);
     await teller.heartbeat(queen.url);

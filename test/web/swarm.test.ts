@@ -198,9 +198,9 @@ t.test('the page', { skip }, async (t) => {
     async (t) => {
       await queen.kill('SIGKILL');
       await page.locator('.banner').waitFor();
-      t.match(await page.locator('.banner').innerText(), /The queen is away[\s\S]*What you see is from \d+\s?s ago/);
+      t.match(await page.locator('.banner').innerText(), /The queen is offline[\s\S]*What you see is from \d+\s?s ago/);
       t.equal(await page.locator('main.away .card').count(), 3);
-      t.equal(await page.title(), 'away · queen-desk');
+      t.equal(await page.title(), 'offline · queen-desk');
       queen = await restart(queen);
       await page.locator('.banner').waitFor({ state: 'detached' });
       await page.locator('.link.open').waitFor();
@@ -390,7 +390,7 @@ t.test('behind a token', { skip }, async (t) => {
     t.same(await axeViolations(page), []);
     await page.getByLabel('Token').fill('a-wrong-token');
     await page.keyboard.press('Enter');
-    await page.getByText('This is not the token.').waitFor();
+    await page.getByText('Wrong token.').waitFor();
     t.equal(await page.locator('.card').count(), 0);
   });
 

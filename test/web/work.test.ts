@@ -210,7 +210,7 @@ t.test('the form spawns on the machine that it shows, and on no other', { skip }
 
   t.test('one that is lost stays chosen, and nothing can be spawned until it is back', async (t) => {
     await gpu.close();
-    await machine.locator('option', { hasText: 'gpu-5 (not there now)' }).waitFor({ state: 'attached' });
+    await machine.locator('option', { hasText: 'gpu-5 (offline)' }).waitFor({ state: 'attached' });
     t.equal(await machine.inputValue(), 'gpu-5');
     t.ok(await page.getByRole('button', { name: 'Spawn' }).isDisabled());
     await page.getByLabel('Model').press('Enter');
@@ -286,7 +286,7 @@ t.test('a job that the queen does not know any more has ended, nobody knows how'
   const job = JSON.stringify([{ id: 'job-00000000-0000-4000-8000-000000000000', title: 'Spawn tiny' }]);
   await page.evaluate(`sessionStorage.setItem('rbee.jobs', ${JSON.stringify(job)})`);
   await page.reload();
-  await page.locator('[data-job="unknown"]').getByText('the queen knows nothing of it any more').waitFor();
+  await page.locator('[data-job="unknown"]').getByText('the queen no longer knows this job').waitFor();
   t.same(await axeViolations(page), []);
 });
 

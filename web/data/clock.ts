@@ -1,23 +1,23 @@
-/** Time, as the page tells it: ages are reckoned on the queen's clock, from her own timestamps. */
+/** Time on the page: ages are computed by the queen's clock, from its timestamps. */
 import { computed, signal } from '@preact/signals';
 
-/** This page's monotonic clock, in ms; moves once a second while somebody looks. */
+/** This page's monotonic clock, in ms; it ticks once a second while the page is visible. */
 export const nowMs = signal(performance.now());
 
-/** The queen's epoch ms minus ours; null before her first word. */
+/** The queen's epoch ms minus our monotonic ms; null before its first timestamp. */
 const offsetMs = signal<number | null>(null);
 
 /** The queen's epoch ms, to the second. */
 export const queenNow = computed(() => (offsetMs.value === null ? null : nowMs.value + offsetMs.value));
 
-/** Each of her timestamps lies in her past: the latest is the nearest to her now. */
+/** Each timestamp lies in the queen's past: the largest offset is the most accurate. */
 export function heardTimestamp(timestamp: string | null): void {
   const offset = Date.parse(timestamp ?? '') - performance.now();
   const known = offsetMs.peek();
   if (!Number.isNaN(offset) && (known === null || offset > known)) offsetMs.value = offset;
 }
 
-/** Clocks may have been set, or this computer may have slept, since she was last heard. */
+/** Clocks may have been set, or this computer may have slept, since the last timestamp. */
 export function forgetOffset(): void {
   offsetMs.value = null;
 }

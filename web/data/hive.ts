@@ -1,4 +1,4 @@
-/** One hive as the page knows it. Each part is a signal, so that a second of telemetry touches what changed and no more. */
+/** One hive. Each part is a signal, so that a second of telemetry redraws only what changed. */
 import { computed, type ReadonlySignal, signal } from '@preact/signals';
 import type { Device } from '../../wire/device.js';
 import type { HiveStateChange, HiveTelemetry } from '../../wire/heartbeat.js';
@@ -8,7 +8,7 @@ import type { WorkerStats } from '../../wire/worker.js';
 import { fromQueen } from './clock.js';
 import { Minute } from './minute.js';
 
-/** The queen's tie to a hive. `state` is null until she has said it. */
+/** The queen's connection to a hive. `state` is null until it is known. */
 export interface HiveConnection {
   url: string;
   state: HiveEntry['state'] | null;
@@ -28,14 +28,14 @@ export interface LogLine {
 export type Tone = 'good' | 'warn' | 'bad' | 'calm';
 
 const LOG_MAX = 200;
-/** A hive that was lost so often in ten minutes needs somebody, though it is online now. */
+/** A hive that was lost this often in ten minutes needs attention, even while it is online. */
 const LOSSES_MIN = 3;
 const UNKNOWN: HiveConnection = { url: '', state: null, stale: false, reason: null, since: null, nextAttemptAt: null };
 
 export const isCrashed = ({ status }: WorkerStats): boolean => /crash|fail|error/i.test(status ?? '');
-/** It runs, and the process that spawned it is no more. */
+/** It runs, but the process that spawned it has ended. */
 export const isOrphaned = ({ status }: WorkerStats): boolean => status === 'orphaned';
-/** Somebody must decide what becomes of it. */
+/** A person must decide what to do with it. */
 export const needsSomebody = (worker: WorkerStats): boolean => isCrashed(worker) || isOrphaned(worker);
 export const isServing = ({ status }: WorkerStats): boolean => status === 'ready' || status === 'busy';
 export const workerName = ({ worker_id, group, instance, pid }: WorkerStats): string =>
@@ -44,7 +44,7 @@ export const workerName = ({ worker_id, group, instance, pid }: WorkerStats): st
 let made = 0;
 
 export class Hive {
-  /** Another one of the same name, after this was forgotten, is drawn anew. */
+  /** Another hive of the same name, after this one was forgotten, is drawn from scratch. */
   readonly key = ++made;
   readonly connection = signal<HiveConnection>(UNKNOWN);
   readonly node = signal<NodeStats | null>(null);
@@ -52,19 +52,19 @@ export class Hive {
   readonly labels = signal<Readonly<Record<string, string>>>({});
   readonly health = signal<HealthStatus | null>(null);
   readonly devices = signal<readonly Device[] | null>(null);
-  /** Workers that it lists and that are another hive's. */
+  /** Workers that it lists but that belong to another hive. */
   readonly refused = signal<NonNullable<HiveEntry['refused_workers']>>([]);
   /** How often it was lost in the last ten minutes. */
   readonly losses = signal(0);
   readonly log = signal<readonly LogLine[]>([]);
   readonly minute = new Minute();
-  /** Moves when the minute does. */
+  /** Changes when `minute` does. */
   readonly beat = signal(0);
   telemetryAt: string | null = null;
-  /** The connection in which the queen last spoke of it. */
+  /** The number of the page's connection in which it was last mentioned. */
   epoch = 0;
 
-  /** How it fares, for colours. */
+  /** For colours. */
   readonly tone: ReadonlySignal<Tone> = computed(() => {
     const { state, stale } = this.connection.value;
     if (state === 'lost') return 'bad';
@@ -79,7 +79,7 @@ export class Hive {
   readonly isUnstable = computed(() => this.losses.value >= LOSSES_MIN);
   readonly troubled = computed(() => this.workers.value.filter(needsSomebody));
 
-  /** What the filter looks through. */
+  /** What the filter searches. */
   readonly words = computed(() =>
     [
       this.id,
@@ -100,7 +100,7 @@ export class Hive {
     if (state === 'forgotten') return;
     const before = this.connection.peek();
     this.connection.value = { url, state, stale, reason, since, nextAttemptAt: next_attempt_at };
-    // The next attempt of a lost hive is no change, only a new countdown.
+    // The next attempt of a lost hive is not logged: it is only a new countdown.
     if (before.state === state && before.stale === stale && before.reason === reason) return;
     const tone = state === 'lost' ? 'bad' : stale || state === 'connecting' ? 'warn' : 'good';
     const words = `${wordsOf({ state, stale })}${reason === null ? '' : `: ${reason}`}`;
@@ -120,7 +120,7 @@ export class Hive {
     this.telemetryAt = receivedAt;
   }
 
-  /** What the stream does not carry, and what a lost hive had. */
+  /** Takes what the stream does not carry, and the last values of a lost hive. */
   listed(entry: HiveEntry): void {
     this.devices.value = entry.devices;
     this.losses.value = entry.losses_10m ?? 0;
@@ -132,7 +132,7 @@ export class Hive {
     this.take(entry);
   }
 
-  /** New objects of the same content are no change. */
+  /** New objects with the same content are not a change. */
   private take({ labels, health_status }: Pick<HiveEntry, 'labels' | 'health_status'>): void {
     if (!same(labels, this.labels.peek())) this.labels.value = labels;
     if (!same(health_status, this.health.peek())) this.health.value = health_status;
@@ -158,11 +158,11 @@ export class Hive {
       was.delete(name);
       if (known?.status === worker.status && known) continue;
       const tone = isCrashed(worker) ? 'bad' : worker.status === 'ready' || worker.status === 'busy' ? 'good' : 'calm';
-      // Busy and ready change places with every answer.
+      // A worker is busy and ready again with every answer.
       if (known && isServing(known) && isServing(worker)) continue;
-      this.note(at, tone, `${name} is ${worker.status ?? 'there'}${worker.model ? ` (${worker.model})` : ''}`);
+      this.note(at, tone, `${name} is ${worker.status ?? 'listed'}${worker.model ? ` (${worker.model})` : ''}`);
     }
-    for (const name of was.keys()) this.note(at, 'calm', `${name} is gone`);
+    for (const name of was.keys()) this.note(at, 'calm', `${name} has left`);
   }
 }
 

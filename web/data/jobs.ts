@@ -1,4 +1,4 @@
-/** Jobs that were posted from this page: what they tell, as they tell it, through reloads and absences of the queen. */
+/** Jobs that were posted from this page, with their output, across reloads and lost connections. */
 import { type Signal, signal } from '@preact/signals';
 import { isRbeeError, RbeeProblem } from '../../client/errors.js';
 import type { JobList } from '../../wire/jobs.js';
@@ -7,34 +7,34 @@ import { link, refreshList } from './link.js';
 import { isArray, keep, kept } from './storage.js';
 import { events, randomKey, request } from './transport.js';
 
-/** unknown: how it ended nobody can say any more. */
+/** unknown: the server no longer has it, so that its result is not known. */
 export type TrackedJobState = 'running' | 'done' | 'failed' | 'cancelled' | 'unknown';
 
 export interface Job {
   id: string;
-  /** What it was asked for, in words. */
+  /** What it does, for people. */
   title: string;
   state: Signal<TrackedJobState>;
   lines: Signal<readonly string[]>;
-  /** Its lines come as they are told; else all at once when it is over. */
+  /** Its output comes live; otherwise all at once when it has ended. */
   followed: Signal<boolean>;
 }
 
 const JOBS_MAX = 20;
 const LINES_MAX = 500;
-/** Of one that is over, for the time after a reload. */
+/** Of a job that has ended, for the time after a reload. */
 const LINES_KEPT = 50;
 const AGAIN_MS = 2_000;
 /** A browser has six connections to a host, for all its tabs. */
 const FOLLOWED_MAX = 2;
-/** What a job told that is over comes at once. */
-const TOLD_MS = 10_000;
+/** The output of a job that has ended comes at once. */
+const OUTPUT_MS = 10_000;
 
 export const jobs = signal<readonly Job[]>([]);
 
 /** @throws RbeeProblem, RbeeUnreachable */
 export async function post(title: string, operation: object): Promise<void> {
-  // Sent twice, by whatever, it is one job.
+  // If the request is sent twice, it is still one job.
   const headers = { 'idempotency-key': randomKey() };
   const { job_id } = await request<{ job_id: string }>('/v1/jobs', { method: 'POST', body: operation, headers });
   add({ id: job_id, title });
@@ -46,7 +46,7 @@ export async function cancel(job: Job): Promise<void> {
   try {
     await request(`/v1/jobs/${job.id}`, { method: 'DELETE' });
   } catch (error) {
-    // 404: it ended meanwhile, and its stream says how.
+    // 404: it has ended, and its stream says how.
     if (!(error instanceof RbeeProblem && error.status === 404)) throw error;
   }
 }
@@ -63,7 +63,7 @@ interface KeptJob {
   lines?: readonly string[];
 }
 
-/** What was begun before a reload is followed on; what was over then is as it was, however long ago. */
+/** Jobs that run are followed again after a reload; jobs that had ended are shown as they were. */
 function resumeJobs(): void {
   for (const known of kept<KeptJob[]>('tab', 'jobs', isArray, []).reverse()) add(known);
 }
@@ -86,7 +86,7 @@ const readers = new Map<Job, AbortController>();
 let soon: ReturnType<typeof setTimeout> | undefined;
 let asking = false;
 
-/** The newest that run are followed while somebody looks; whether the others do is asked for. */
+/** The newest running jobs are followed live while the page is visible; the others are polled. */
 function tend(): void {
   clearTimeout(soon);
   const open = link.peek().state === 'open';
@@ -102,7 +102,7 @@ function tend(): void {
   if (open && running.length > wanted.length) void ask();
 }
 
-/** Those that nobody follows: of one that is over what it told is read at once. */
+/** Polls jobs that are not followed. The output of one that has ended is read at once. */
 async function ask(): Promise<void> {
   if (asking) return;
   asking = true;
@@ -110,10 +110,10 @@ async function ask(): Promise<void> {
     const { jobs: known } = await request<JobList>('/v1/jobs');
     for (const job of jobs.peek().filter((one) => isRunning(one) && !readers.has(one))) {
       const entry = known.find(({ job_id }) => job_id === job.id);
-      if (!entry || entry.ended_at !== null) await read(job, AbortSignal.timeout(TOLD_MS));
+      if (!entry || entry.ended_at !== null) await read(job, AbortSignal.timeout(OUTPUT_MS));
     }
   } catch (error) {
-    // The link says that she is away.
+    // `link` shows that the connection is lost.
     if (!isRbeeError(error)) throw error;
   }
   asking = false;
@@ -134,11 +134,11 @@ async function follow(job: Job): Promise<void> {
   else tend();
 }
 
-/** Its stream tells everything from the beginning each time, so that nothing is lost when it breaks off. */
+/** The stream begins with the first line each time, so that nothing is lost when it breaks off. */
 async function read(job: Job, signal: AbortSignal): Promise<void> {
   const lines: string[] = [];
   try {
-    // A job may say nothing for minutes, while a model is fetched.
+    // A job may have no output for minutes, while a model is loaded.
     for await (const { event, data } of events(
       `/v1/jobs/${job.id}/stream`,
       signal,
@@ -155,7 +155,7 @@ async function read(job: Job, signal: AbortSignal): Promise<void> {
   } catch (error) {
     if (!isRbeeError(error)) throw error;
     if (!(error instanceof RbeeProblem && error.status === 404)) return;
-    job.lines.value = [...job.lines.peek(), `the ${host.peek()} knows nothing of it any more`];
+    job.lines.value = [...job.lines.peek(), `the ${host.peek()} no longer knows this job`];
     end(job, 'unknown');
   }
 }

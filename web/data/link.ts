@@ -1,4 +1,4 @@
-/** The page's tie to the process that served it: one stream while somebody looks, none while nobody does. */
+/** The page's connection to the process that served it: one stream while the page is visible, none while it is hidden. */
 import { signal } from '@preact/signals';
 import { isRbeeError, RbeeProblem } from '../../client/errors.js';
 import { follow } from '../../client/follow.js';
@@ -13,29 +13,29 @@ import { beginEpoch, hear, hives, listed, remembered } from './swarm.js';
 import { events, request } from './transport.js';
 
 export interface Link {
-  /** asleep: the page is hidden, and has hung up. locked: a token is wanted. */
+  /** asleep: the page is hidden, and the stream closed. locked: a token is required. */
   state: 'connecting' | 'open' | 'waiting' | 'asleep' | 'locked';
-  /** Why she is away; null when she said goodbye. */
+  /** Why the connection was lost; null after an orderly shutdown. */
   reason: string | null;
-  /** Our monotonic clock: since when she is away, and when she is asked again. */
+  /** On our monotonic clock: since when the connection is lost, and when it is tried again. */
   awaySince: number | null;
   retryAt: number | null;
 }
 
 export const link = signal<Link>({ state: 'connecting', reason: null, awaySince: null, retryAt: null });
 export const info = signal<Info | null>(null);
-/** Another version answers than the one that this page came with. */
+/** The process has another version than this page. */
 export const outdated = signal(false);
 
-/** Conflicts and devices, which the stream does not carry, change seldom. */
+/** Conflicts and devices, which the stream does not carry, change rarely. */
 const LIST_MS = 15_000;
-/** Somebody who only looks at another tab for a moment comes back to an open stream. */
+/** After a short look at another tab the stream is still open. */
 const HANG_UP_MS = 5_000;
 
 /** Our monotonic clock: when the stream was open last. */
 let openUntil: number | null = null;
 
-const say = (next: Partial<Link>) => {
+const update = (next: Partial<Link>) => {
   if (link.peek().state === 'open') openUntil = performance.now();
   link.value = { ...link.peek(), ...next };
 };
@@ -47,8 +47,8 @@ let hangUpTimer: ReturnType<typeof setTimeout> | undefined;
 async function* open(signal: AbortSignal | undefined, onOpen: () => void): AsyncGenerator<HeartbeatEvent> {
   try {
     for await (const { event, data } of events('/v1/heartbeats/stream', signal, onOpen)) {
-      const said = parsed(data);
-      if (said !== null) yield { event, data: said } as HeartbeatEvent;
+      const value = parsed(data);
+      if (value !== null) yield { event, data: value } as HeartbeatEvent;
     }
   } catch (error) {
     if (error instanceof RbeeProblem && error.status === 401) lock();
@@ -56,7 +56,7 @@ async function* open(signal: AbortSignal | undefined, onOpen: () => void): Async
   }
 }
 
-/** An event that is no JSON is left out: the next ones tell the same anew. */
+/** Null for an event that is not JSON: it is left out, and the next ones carry the same data. */
 function parsed(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -65,12 +65,12 @@ function parsed(text: string): unknown {
   }
 }
 
-/** Begins anew, whatever was before. */
+/** Opens the stream, also while another attempt is waiting. */
 export function connect(): void {
   hangUp();
   const mine = new AbortController();
   controller = mine;
-  // Whatever goes wrong in a handler is a fault of the page: it must not end the following.
+  // An error in a handler is a bug of the page: it must not end the stream.
   void follow(open, {
     signal: mine.signal,
     onEvent: ({ event, data }) => {
@@ -80,13 +80,18 @@ export function connect(): void {
     onState: (state, { error, retryInMs }) => {
       if (mine.signal.aborted) return;
       if (state === 'connecting')
-        say({ state: link.peek().awaySince === null ? 'connecting' : 'waiting', retryAt: null });
+        update({ state: link.peek().awaySince === null ? 'connecting' : 'waiting', retryAt: null });
       if (state === 'open') opened();
       if (state === 'waiting') {
         clearInterval(listTimer);
         const now = performance.now();
         const reason = error instanceof RbeeProblem ? error.detail : (error?.message ?? null);
-        say({ state, reason, awaySince: link.peek().awaySince ?? openUntil ?? now, retryAt: now + (retryInMs ?? 0) });
+        update({
+          state,
+          reason,
+          awaySince: link.peek().awaySince ?? openUntil ?? now,
+          retryAt: now + (retryInMs ?? 0),
+        });
       }
     },
   });
@@ -95,7 +100,7 @@ export function connect(): void {
 function opened(): void {
   beginEpoch();
   forgetOffset();
-  say({ state: 'open', reason: null, awaySince: null, retryAt: null });
+  update({ state: 'open', reason: null, awaySince: null, retryAt: null });
   void learn();
   void refreshList().then(remember);
   clearInterval(listTimer);
@@ -106,7 +111,7 @@ export async function refreshList(): Promise<void> {
   await quietly(async () => listed(await request<HiveList>('/v1/hives')));
 }
 
-/** Of a larger swarm the minute would be megabytes: its lines begin with what is heard. */
+/** For a larger swarm the last minute would be megabytes: its lines begin empty. */
 const REMEMBERED_MAX = 500;
 
 async function remember(): Promise<void> {
@@ -123,7 +128,7 @@ async function learn(): Promise<void> {
   });
 }
 
-/** What cannot be had now comes with the next turn; the link itself says that she is away. */
+/** A failed request is repeated with the next poll, and `link` shows that the connection is lost. */
 async function quietly(task: () => Promise<void>): Promise<void> {
   try {
     await task();
@@ -141,10 +146,10 @@ function hangUp(): void {
 
 export function lock(): void {
   hangUp();
-  say({ state: 'locked', reason: null, awaySince: null, retryAt: null });
+  update({ state: 'locked', reason: null, awaySince: null, retryAt: null });
 }
 
-/** Whether the browser has a cookie that we got for a token: it cannot be seen from here. */
+/** Whether the browser has a session cookie: scripts cannot read the cookie itself. */
 export const loggedIn = signal(kept('browser', 'session', isTrue, false));
 
 /** @throws RbeeProblem 401 for a wrong token, RbeeUnreachable */
@@ -152,11 +157,11 @@ export async function startSession(token: string): Promise<void> {
   await request('/v1/session', { method: 'POST', body: { token } });
   keep('browser', 'session', true);
   loggedIn.value = true;
-  say({ state: 'connecting' });
+  update({ state: 'connecting' });
   connect();
 }
 
-/** @throws RbeeProblem, RbeeUnreachable: the browser is logged in still, and everything stays as it is */
+/** @throws RbeeProblem, RbeeUnreachable: the browser is still logged in then */
 export async function endSession(): Promise<void> {
   try {
     await request('/v1/session', { method: 'DELETE' });
@@ -164,7 +169,7 @@ export async function endSession(): Promise<void> {
     // 401: it was logged out already.
     if (!(error instanceof RbeeProblem && error.status === 401)) throw error;
   }
-  // What was said and shown must not stay for who comes to this browser next.
+  // Conversations and drafts must not stay for the next user of this browser.
   forgetAllBut('theme');
   location.reload();
 }
@@ -181,10 +186,10 @@ export function startLink(): void {
   const sleep = () => {
     if (link.peek().state === 'locked') return;
     hangUp();
-    say({ state: 'asleep', awaySince: null, retryAt: null });
+    update({ state: 'asleep', awaySince: null, retryAt: null });
   };
   document.addEventListener('visibilitychange', look);
-  // A network that is back is better than any backoff.
+  // The network is back: no need to wait for the backoff.
   addEventListener('online', () => {
     if (link.peek().state === 'waiting') connect();
   });

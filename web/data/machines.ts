@@ -1,6 +1,6 @@
 /**
- * The machines of one hive, as its queen shows them. Asked for when her stream says that the hive changed, and every
- * two seconds for what changes quietly: the stream of all machines would begin with those of every other hive.
+ * The state machines of one hive's connection. Requested when the stream reports a change of the hive, and every two
+ * seconds for changes that it does not report: the stream of all machines would begin with those of every other hive.
  */
 import { signal } from '@preact/signals';
 import { isRbeeError } from '../../client/errors.js';
@@ -13,7 +13,7 @@ const EVERY_MS = 2_000;
 
 export const machines = signal<readonly MachineEntry[]>([]);
 
-/** Keeps `machines` those of `hive` until the answer is called. */
+/** Keeps `machines` up to date with `hive` until the returned function is called. */
 export function followMachines(hive: Hive): () => void {
   machines.value = [];
   let ended = false;
@@ -28,7 +28,7 @@ export function followMachines(hive: Hive): () => void {
       const answer = await request<MachineList>(`/v1/machines?under=${under}`);
       if (!ended) machines.value = answer.machines;
     } catch (error) {
-      // The link says that she is away, and asks again.
+      // `link` shows that the connection is lost; the next poll tries again.
       if (!isRbeeError(error)) throw error;
     }
     asking = false;

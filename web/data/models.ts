@@ -1,4 +1,4 @@
-/** The models that workers offer, while somebody looks. */
+/** The models that workers offer, while the page is visible. */
 import { signal } from '@preact/signals';
 import { isRbeeError } from '../../client/errors.js';
 import { link } from './link.js';
@@ -10,7 +10,7 @@ export const models = signal<readonly string[]>([]);
 /** Whether the list was read since the page was opened. */
 export const modelsKnown = signal(false);
 
-/** Keeps `models` until the answer is called. */
+/** Keeps `models` up to date until the returned function is called. */
 export function followModels(): () => void {
   const ask = async () => {
     if (link.peek().state !== 'open') return;
@@ -19,7 +19,7 @@ export function followModels(): () => void {
       models.value = data.map(({ id }) => id);
       modelsKnown.value = true;
     } catch (error) {
-      // The link says that it is away, and this is asked again.
+      // `link` shows that the connection is lost; the next poll tries again.
       if (!isRbeeError(error)) throw error;
     }
   };
@@ -27,7 +27,7 @@ export function followModels(): () => void {
   let wasOpen = false;
   const stop = link.subscribe(({ state }) => {
     if (state === 'open' && !wasOpen) void ask();
-    // What was offered before it went away may not be offered when it is back.
+    // Models that were offered before may not be offered after the connection is back.
     if (state !== 'open' && wasOpen) models.value = [];
     wasOpen = state === 'open';
   });

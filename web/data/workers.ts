@@ -1,4 +1,4 @@
-/** Workers that no hive's telemetry shows: those of keepers, those started by hand, those of lost hives that still answer. */
+/** Workers that are in no hive's telemetry: those of keepers, those started by hand, those of lost hives that still answer. */
 import { computed, signal } from '@preact/signals';
 import { isRbeeError } from '../../client/errors.js';
 import type { WorkerEntry, WorkerList } from '../../wire/worker.js';
@@ -8,10 +8,10 @@ import { request } from './transport.js';
 
 const EVERY_MS = 10_000;
 
-/** All that are online, whoever measures them; null until they are known. */
+/** All online workers, whichever process measures them; null until they are known. */
 export const onlineWorkers = signal<readonly WorkerEntry[] | null>(null);
 
-/** Keeps `onlineWorkers` until the answer is called. */
+/** Keeps `onlineWorkers` up to date until the returned function is called. */
 export function followWorkers(): () => void {
   const ask = async () => {
     if (link.peek().state !== 'open') return;
@@ -19,7 +19,7 @@ export function followWorkers(): () => void {
       const { workers } = await request<WorkerList>('/v1/workers');
       onlineWorkers.value = workers.filter(({ online }) => online);
     } catch (error) {
-      // The link says that she is away, and this is asked again.
+      // `link` shows that the connection is lost; the next poll tries again.
       if (!isRbeeError(error)) throw error;
     }
   };

@@ -1,6 +1,6 @@
 /**
- * A part of the page whose code is fetched when it is first shown, or before that when the page has nothing else to do:
- * then it can be opened while the process that serves it is away.
+ * A part of the page whose code is fetched when it is first shown, or earlier when the page is idle: then it can be opened
+ * while the process that serves it is offline.
  */
 import { useSignal, useSignalEffect } from '@preact/signals';
 import type { ComponentType } from 'preact';
@@ -9,7 +9,7 @@ import { host } from '../data/keeper.js';
 import { link } from '../data/link.js';
 import { keep, kept } from '../data/storage.js';
 
-/** A part that is still missing after a reload is not reloaded for ever. */
+/** A part that is still missing after a reload is not reloaded again for this time. */
 const RELOAD_MS_MIN = 30_000;
 const isTime = (value: unknown): value is number => typeof value === 'number';
 
@@ -47,7 +47,7 @@ export function lazy<Props extends object>(load: () => Promise<ComponentType<Pro
   };
 }
 
-/** A browser remembers a module that failed, and after an update it has another name: only a reload helps. */
+/** A browser caches the failure of a module, and after an update the module has another name: only a reload helps. */
 function Failed() {
   useSignalEffect(() => {
     if (link.value.state !== 'open') return;
@@ -58,7 +58,7 @@ function Failed() {
   if (link.value.state !== 'open')
     return (
       <p class="waiting-first" role="status">
-        The {host} is away, and this part of the page was not loaded before. It opens as soon as the {host} is back.
+        The {host} is offline, and this part of the page was not loaded before. It opens as soon as the {host} is back.
       </p>
     );
   return (

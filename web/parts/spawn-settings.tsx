@@ -1,10 +1,8 @@
-/** The settings of a worker that most leave alone. */
+/** The advanced settings of a worker. */
 import { signal } from '@preact/signals';
+import { fieldErrors } from '../data/spawn-form.js';
 
-/** What is wrong with which field of the form, as the server said it. */
-export const fieldErrors = signal<ReadonlyMap<string, string>>(new Map());
-
-/** As typed; empty: as the worker decides. Kept while other pages are looked at. */
+/** As entered; empty: the worker decides. Kept while other screens are shown. */
 export const settings = signal({ context: '', slots: '', threads: '', gpu_layers: '', kv_type: '' });
 type Values = typeof settings.value;
 type Name = keyof Values;
@@ -24,11 +22,11 @@ const FIELDS: readonly Field[] = [
 ];
 const KV_TYPES = ['f16', 'q8_0', 'q4_0'];
 
-/** An engine elsewhere decides all but the slots by itself; on a CPU nothing goes to a GPU. */
+/** An engine elsewhere has its own settings for all but the slots; a CPU worker has no GPU layers. */
 const offered = (kind: string, name: Name): boolean =>
   kind === 'openai' ? name === 'slots' : kind !== 'cpu' || name !== 'gpu_layers';
 
-/** The fields of the job that somebody filled in. */
+/** The fields of the operation that were filled in. */
 export function settingsFor(kind: string, { kv_type, ...numbers }: Values): object {
   const given = Object.entries(numbers).filter(([name, value]) => value !== '' && offered(kind, name as Name));
   return {

@@ -1,4 +1,4 @@
-/** A talk with a model of the swarm. */
+/** A conversation with a model of the swarm. */
 import '../style/chat.css';
 import { useSignalEffect } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
@@ -49,13 +49,13 @@ export function ChatScreen() {
         </label>
         <Conversations />
       </div>
-      {messages.value.length === 0 ? <Hint /> : <Talk />}
+      {messages.value.length === 0 ? <Hint /> : <Messages />}
       <Composer />
     </div>
   );
 }
 
-/** Those that this browser keeps. Each tab has one open. */
+/** The conversations that this browser keeps. Each tab has one open. */
 function Conversations() {
   const isNew = messages.value.length === 0;
   const open = (id: string) => {
@@ -109,7 +109,7 @@ function Conversations() {
 
 function Hint() {
   if (link.value.awaySince !== null)
-    return <p class="none">The {host} is away. Its models are listed here as soon as it is back.</p>;
+    return <p class="none">The {host} is offline. Its models are listed here as soon as it is back.</p>;
   if (!modelsKnown.value) return <p class="none">Asking the {host} for its models …</p>;
   return !models.value.includes(model.value) ? (
     <p class="none">
@@ -121,9 +121,9 @@ function Hint() {
   );
 }
 
-function Talk() {
+function Messages() {
   const end = useRef<HTMLDivElement>(null);
-  // Follows the answer, unless somebody reads further up.
+  // Scrolls with the answer, unless the user has scrolled up.
   useSignalEffect(() => {
     messages.value;
     const near = document.documentElement.scrollHeight - innerHeight - scrollY < 160;
@@ -133,7 +133,7 @@ function Talk() {
     <>
       <ol class="talk" aria-label="Conversation">
         {messages.value.map((message, i) => (
-          <Said key={i} message={message} last={i === messages.value.length - 1} />
+          <MessageItem key={i} message={message} last={i === messages.value.length - 1} />
         ))}
       </ol>
       <p class="sr" role="status">
@@ -144,14 +144,14 @@ function Talk() {
   );
 }
 
-function Said({ message, last }: { message: Message; last: boolean }) {
+function MessageItem({ message, last }: { message: Message; last: boolean }) {
   const { role, content, worker, tokens, tokensPerS, broken, coming } = message;
   const here = last && answering.value && role === 'assistant';
   return (
     <li class={role}>
       <span class="sr">{role === 'user' ? 'You: ' : 'Answer: '}</span>
       <div class="text">
-        {role === 'user' ? content : content === '' && here ? <Begun tokens={tokens} /> : <Markdown text={content} />}
+        {role === 'user' ? content : content === '' && here ? <Pending tokens={tokens} /> : <Markdown text={content} />}
       </div>
       {role === 'assistant' && (
         <p class="by">
@@ -171,9 +171,9 @@ function Said({ message, last }: { message: Message; last: boolean }) {
   );
 }
 
-/** Tokens without a text are thoughts. */
-function Begun({ tokens }: { tokens: number | undefined }) {
-  if (waiting.value) return <span class="none">The {host} is away. Your message is sent when it is back.</span>;
+/** Tokens without text are the reasoning of the model. */
+function Pending({ tokens }: { tokens: number | undefined }) {
+  if (waiting.value) return <span class="none">The {host} is offline. Your message is sent when it is back.</span>;
   return <span class="none">{tokens ? 'Thinking …' : '…'}</span>;
 }
 

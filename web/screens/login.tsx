@@ -1,4 +1,4 @@
-/** Asked for once; the browser then has a cookie that no script can read. */
+/** Asks for the token once; the browser then has a session cookie that scripts cannot read. */
 import { useSignal } from '@preact/signals';
 import { isRbeeError, RbeeProblem } from '../../client/errors.js';
 import { startSession } from '../data/link.js';
@@ -18,7 +18,7 @@ export function LoginScreen() {
     } catch (error) {
       if (!isRbeeError(error)) throw error;
       const wrong = error instanceof RbeeProblem && error.status === 401;
-      refused.value = wrong ? 'This is not the token.' : `It could not be checked: ${error.message}.`;
+      refused.value = wrong ? 'Wrong token.' : `It could not be checked: ${error.message}.`;
       form.querySelector('input')?.select();
     }
     busy.value = false;
@@ -28,7 +28,7 @@ export function LoginScreen() {
       <form onSubmit={submit}>
         <h1>Log in</h1>
         <p>
-          This swarm is behind a token: the one that its processes were started with, as <code>--token</code> or{' '}
+          This swarm requires a token: the one that its processes were started with, as <code>--token</code> or{' '}
           <code>RBEE_TOKEN</code>.
         </p>
         <label for="token">Token</label>
