@@ -1,17 +1,17 @@
-/** A check of docs/protocol.md against a process that runs: who made it does not matter. */
+/** Checks of docs/protocol.md against a running process of any implementation. */
 import { strict as assert } from 'node:assert';
 import type { Test } from 'tap';
 import { type Answer, getJson, openStream, postJson, type Stream } from '../helpers/http.js';
 
 export interface Target {
   url: string;
-  /** Sent with each request; the fakes that play its peers want none. */
+  /** Sent with each request; the fakes need none. */
   token: string | null;
   /** An address of this machine that the target can reach. */
   host: string;
 }
 
-/** What a check gets: the target, requests with its token, and a place for what must end with the check. */
+/** What a check gets: the target, requests with its token, and a teardown. */
 export interface Context extends Target, Pick<Test, 'teardown'> {
   get: (path: string, headers?: Record<string, string>) => Promise<Answer>;
   post: (path: string, body: unknown, headers?: Record<string, string>) => Promise<Answer>;
@@ -22,21 +22,21 @@ export interface Context extends Target, Pick<Test, 'teardown'> {
 export interface Check {
   /** Of docs/protocol.md, such as `4.1`. */
   section: string;
-  /** What must hold, as a sentence. */
-  says: string;
+  /** A sentence that must be true. */
+  claim: string;
   run: (context: Context) => Promise<void>;
 }
 
 export interface Outcome extends Omit<Check, 'run'> {
-  /** Why it does not hold; null when it does. */
+  /** Why it is not true; null when it is. */
   failure: string | null;
 }
 
 const FAILURE_CHARS_MAX = 500;
 
-/** Runs the checks one after the other, and says of each how it ended as soon as it has. */
+/** Runs the checks one after the other, and yields the outcome of each. */
 export async function* runChecks(checks: readonly Check[], target: Target): AsyncGenerator<Outcome> {
-  for (const { section, says, run } of checks) {
+  for (const { section, claim, run } of checks) {
     const teardowns: (() => unknown)[] = [];
     let failure: string | null = null;
     try {
@@ -45,7 +45,7 @@ export async function* runChecks(checks: readonly Check[], target: Target): Asyn
       failure = (error instanceof Error ? error.message : String(error)).slice(0, FAILURE_CHARS_MAX);
     }
     for (const teardown of teardowns.reverse()) await Promise.resolve(teardown()).catch(() => {});
-    yield { section, says, failure };
+    yield { section, claim, failure };
   }
 }
 
@@ -72,5 +72,5 @@ export function assertProblem({ status, headers, body }: Answer, expected: numbe
   assert.match(String(headers.get('content-type')), /^application\/problem\+json/);
   for (const field of ['type', 'title', 'detail'])
     assert.equal(typeof body?.[field], 'string', `no ${field} in the problem`);
-  assert.equal(body.status, expected, 'the status in the problem is another one');
+  assert.equal(body.status, expected, 'the problem has another status');
 }

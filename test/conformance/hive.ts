@@ -1,4 +1,4 @@
-/** A hive, seen by the queen that these checks play: sections 4, 5 and 9 of docs/protocol.md. */
+/** A hive, checked by a fake queen: sections 4, 5 and 9 of docs/protocol.md. */
 import { strict as assert } from 'node:assert';
 import { randomUUID } from 'node:crypto';
 import { type FakeQueen, fakeQueen } from '../fakes/queen.js';
@@ -8,7 +8,7 @@ import { everyProcess } from './every.js';
 
 const name = () => `conformance-${randomUUID().slice(0, 8)}`;
 
-/** Asks the hive to announce itself to a queen of ours. */
+/** Asks the hive to announce itself to a fake queen. */
 async function invited(context: Context, options: Parameters<typeof fakeQueen>[1] = {}): Promise<FakeQueen> {
   const queen = await fakeQueen(context, { host: context.host, queenId: name(), ...options });
   const query = new URLSearchParams({ queen_url: queen.url, queen_id: queen.queenId });
@@ -22,7 +22,7 @@ export const hiveChecks: Check[] = [
   ...everyProcess('hive', '/v1/jobs'),
   {
     section: '4.3',
-    says: 'GET /capabilities, also below /v1, names the hive and its devices',
+    claim: 'GET /capabilities, also below /v1, names the hive and its devices',
     run: async ({ get }) => {
       for (const path of ['/capabilities', '/v1/capabilities']) {
         const { status, body } = await get(path);
@@ -34,25 +34,25 @@ export const hiveChecks: Check[] = [
   },
   {
     section: '4.3',
-    says: 'an invalid queen_url is a 422 problem',
+    claim: 'an invalid queen_url is a 422 problem',
     run: async ({ get }) => assertProblem(await get('/capabilities?queen_url=ftp://a'), 422),
   },
   {
     section: '4.3',
-    says: 'with queen_url the hive announces itself there: its id and its URL, under its instance',
+    claim: 'with queen_url the hive announces itself there, with its id, its URL and its instance',
     run: async (context) => {
       const queen = await invited(context);
       const [callback] = queen.callbacks;
       const { body } = await context.get('/capabilities');
       assert.equal(callback?.body.hive_id, body.hive_id);
-      assert.ok(URL.canParse(callback?.body.hive_url), 'its hive_url is no URL');
+      assert.ok(URL.canParse(callback?.body.hive_url), 'its hive_url is not a URL');
       assert.match(String(callback?.headers['rbee-instance']), /^[0-9a-f-]{36}$/);
       assert.equal(callback?.headers['rbee-protocol'], '1');
     },
   },
   {
     section: '4.1',
-    says: 'a callback that is refused is sent again',
+    claim: 'a callback that is refused is sent again',
     run: async (context) => {
       const queen = await invited(context, { mode: 503 });
       await waitFor('a third callback', () => queen.callbacks.length >= 3, { timeoutMs: 20_000 });
@@ -60,7 +60,7 @@ export const hiveChecks: Check[] = [
   },
   {
     section: '4.4',
-    says: 'once its stream is read, a queen is not called again',
+    claim: 'a queen that reads the stream gets no further callbacks',
     run: async (context) => {
       const queen = await invited(context);
       await waitFor('the stream', () => queen.streams.length === 1);
@@ -71,7 +71,7 @@ export const hiveChecks: Check[] = [
   },
   {
     section: '4.4',
-    says: 'when its reader goes, the hive announces itself anew',
+    claim: 'when the queen disconnects, the hive announces itself again',
     run: async (context) => {
       const queen = await invited(context);
       await waitFor('the stream', () => queen.streams.length === 1);
@@ -83,7 +83,7 @@ export const hiveChecks: Check[] = [
   },
   {
     section: '5.1',
-    says: 'a reader gets the latest event at once, of the shape that is required, then one each interval',
+    claim: 'a reader gets the latest event at once, in the required shape, then one each interval',
     run: async (context) => {
       const stream = await context.stream('/v1/heartbeats/stream', { 'rbee-reader': name() });
       assert.match(String(stream.headers['content-type']), /^text\/event-stream/);
@@ -100,7 +100,7 @@ export const hiveChecks: Check[] = [
   },
   {
     section: '9',
-    says: 'a job runs without a reader, and tells all from its first line to [DONE]',
+    claim: 'a job runs without a reader, and its stream has all lines from the first to [DONE]',
     run: async (context) => {
       const { body: self } = await context.get('/capabilities');
       const operation = { operation: 'worker_process_list', hive_id: self.hive_id };
@@ -117,7 +117,7 @@ export const hiveChecks: Check[] = [
   },
   {
     section: '9',
-    says: 'the same Idempotency-Key is the same job',
+    claim: 'the same Idempotency-Key is the same job',
     run: async (context) => {
       const { body: self } = await context.get('/capabilities');
       const operation = { operation: 'worker_process_list', hive_id: self.hive_id };
@@ -131,7 +131,7 @@ export const hiveChecks: Check[] = [
   },
   {
     section: '9',
-    says: 'an unknown job is a 404 problem',
+    claim: 'an unknown job is a 404 problem',
     run: async ({ get }) => assertProblem(await get('/v1/jobs/job-00000000-0000-4000-8000-000000000000'), 404),
   },
 ];

@@ -1,4 +1,4 @@
-/** A queen, seen by the hives and workers that these checks play: sections 4 to 6 of docs/protocol.md. */
+/** A queen, checked by fake hives and workers: sections 4 to 7 and 9 of docs/protocol.md. */
 import { strict as assert } from 'node:assert';
 import { randomUUID } from 'node:crypto';
 import { type FakeHive, fakeHive } from '../fakes/hive.js';
@@ -6,7 +6,7 @@ import { waitFor } from '../helpers/wait.js';
 import { assertProblem, type Check, type Context } from './check.js';
 import { everyProcess } from './every.js';
 
-/** Names are new in each run, so that nothing of an earlier one is in the way. */
+/** Unique, so that runs do not affect each other. */
 const name = (what: string) => `conformance-${what}-${randomUUID().slice(0, 8)}`;
 
 function hiveOf(context: Context, id: string) {
@@ -18,14 +18,14 @@ function hiveOf(context: Context, id: string) {
 const announce = ({ url, token }: Context, hive: FakeHive, as: Parameters<FakeHive['announce']>[1] = {}) =>
   hive.announce(url, { ...as, headers: token === null ? {} : { authorization: `Bearer ${token}` } });
 
-/** A hive of ours that the queen reads. */
+/** A fake hive that the queen reads. */
 async function streaming(
   context: Context,
   what: string,
   options: Parameters<typeof fakeHive>[1] = {},
 ): Promise<FakeHive> {
   const hive = await fakeHive(context, { host: context.host, hiveId: name(what), tickMs: 200, ...options });
-  // It is not left behind in the queen's list.
+  // Removes it from the queen's list.
   context.teardown(async () => {
     hive.announcesWhenAsked = false;
     hive.dropStreams();
@@ -44,7 +44,7 @@ export const queenChecks: Check[] = [
   ...everyProcess('queen', '/v1/hive/ready'),
   {
     section: '4.1',
-    says: 'a callback is answered with queen_id, and the stream is opened under that name',
+    claim: 'a callback is answered with queen_id, and the queen opens the stream with that id',
     run: async (context) => {
       const hive = await fakeHive(context, { host: context.host, hiveId: name('callback'), tickMs: 200 });
       const { status, body } = await announce(context, hive);
@@ -57,7 +57,7 @@ export const queenChecks: Check[] = [
   },
   {
     section: '4.1',
-    says: 'a second callback replaces the subscription: never two streams, never two entries',
+    claim: 'a second callback replaces the subscription: one stream, one entry',
     run: async (context) => {
       const hive = await streaming(context, 'twice');
       await announce(context, hive);
@@ -69,7 +69,7 @@ export const queenChecks: Check[] = [
   },
   {
     section: '4.1',
-    says: 'a callback that is not one is a 422 that points at what is wrong',
+    claim: 'an invalid callback is a 422 that points at the wrong field',
     run: async (context) => {
       const answer = await context.post('/v1/hive/ready', { hive_id: 'no spaces', hive_url: 'http://127.0.0.1:1' });
       assertProblem(answer, 422);
@@ -78,7 +78,7 @@ export const queenChecks: Check[] = [
   },
   {
     section: '4.2',
-    says: 'another instance under a name that streams is a 409, and is listed among the conflicts',
+    claim: 'another instance with the name of a streaming hive is a 409, and is listed as a conflict',
     run: async (context) => {
       const holder = await streaming(context, 'name');
       const other = await fakeHive(context, { host: context.host, hiveId: holder.hiveId, tickMs: 200 });
@@ -94,7 +94,7 @@ export const queenChecks: Check[] = [
   },
   {
     section: '4.2',
-    says: 'the same instance from another URL has moved: it takes its own place',
+    claim: 'the same instance at another URL has moved, and replaces its entry',
     run: async (context) => {
       const first = await streaming(context, 'moved');
       const second = await fakeHive(context, {
@@ -108,19 +108,19 @@ export const queenChecks: Check[] = [
   },
   {
     section: '4.3',
-    says: 'a lost hive is asked at /capabilities, with the URL and the name of the queen',
+    claim: 'a lost hive is asked at /capabilities, with the URL and the id of the queen',
     run: async (context) => {
       const hive = await streaming(context, 'asked');
       hive.announcesWhenAsked = false;
       const before = hive.queries.length;
       hive.dropStreams();
-      await waitFor('a question', () => hive.queries.slice(before).find(({ queenUrl }) => queenUrl !== null));
+      await waitFor('a request', () => hive.queries.slice(before).find(({ queenUrl }) => queenUrl !== null));
       assert.equal(new URL(hive.queries.at(-1)?.queenUrl ?? '').protocol, new URL(context.url).protocol);
     },
   },
   {
     section: '4.5',
-    says: 'a stream that closes makes the hive lost, with a reason; it comes back with its next callback',
+    claim: 'a hive whose stream closes is lost, with a reason; its next callback restores it',
     run: async (context) => {
       const hive = await streaming(context, 'lost');
       hive.announcesWhenAsked = false;
@@ -133,13 +133,13 @@ export const queenChecks: Check[] = [
   },
   {
     section: '4.5',
-    says: 'a hive whose stream opens and brings no event is never fresh, and is lost with a reason',
+    claim: 'a hive whose stream brings no event is never fresh, and is lost with a reason',
     run: async (context) => {
       const hive = await fakeHive(context, { host: context.host, hiveId: name('mute'), announcesWhenAsked: false });
       assert.equal((await announce(context, hive)).status, 200);
       const lost = await waitFor('it to be lost', async () => {
         const entry = await hiveOf(context, hive.hiveId);
-        assert.ok(!(entry?.state === 'streaming' && !entry.stale), 'it is called fresh');
+        assert.ok(!(entry?.state === 'streaming' && !entry.stale), 'it is shown as fresh');
         return entry?.state === 'lost' && entry;
       });
       assert.equal(typeof lost.reason, 'string');
@@ -148,13 +148,14 @@ export const queenChecks: Check[] = [
   },
   {
     section: '4.5',
-    says: 'a hive whose stream cannot be opened is no entry: it is listed under unreachable, and told why with its next callback',
+    claim:
+      'a hive whose stream cannot be opened is listed as unreachable only, and gets the reason with its next callback',
     run: async (context) => {
       const hive = await fakeHive(context, { host: context.host, hiveId: name('closed'), mode: 503 });
       assert.equal('last_failure' in (await announce(context, hive)).body, false);
       const listed = await waitFor('an entry', async () => {
         const { hives, unreachable = [] } = (await context.get('/v1/hives')).body;
-        assert.ok(!hives.some((one: { hive_id: string }) => one.hive_id === hive.hiveId), 'it is a hive');
+        assert.ok(!hives.some((one: { hive_id: string }) => one.hive_id === hive.hiveId), 'it is listed as a hive');
         return unreachable.find((one: { hive_id: string }) => one.hive_id === hive.hiveId);
       });
       for (const field of ['hive_url', 'reason', 'remedy', 'since'])
@@ -164,7 +165,7 @@ export const queenChecks: Check[] = [
   },
   {
     section: '4.5',
-    says: 'silence of three intervals makes the hive stale, of ten lost',
+    claim: 'a hive is stale after three silent intervals, and lost after ten',
     run: async (context) => {
       const hive = await streaming(context, 'silent', { tickMs: 200 });
       hive.announcesWhenAsked = false;
@@ -175,7 +176,7 @@ export const queenChecks: Check[] = [
   },
   {
     section: '4.5',
-    says: 'DELETE forgets a lost hive, and is a 409 for one that streams',
+    claim: 'DELETE forgets a lost hive, and is a 409 for a streaming one',
     run: async (context) => {
       const hive = await streaming(context, 'forgotten');
       assert.equal((await context.remove(`/v1/hives/${hive.hiveId}`)).status, 409);
@@ -188,12 +189,12 @@ export const queenChecks: Check[] = [
   },
   {
     section: '5',
-    says: 'telemetry is not posted: POST /v1/hive-heartbeat is a 404',
+    claim: 'telemetry cannot be posted: POST /v1/hive-heartbeat is a 404',
     run: async (context) => assertProblem(await context.post('/v1/hive-heartbeat', {}), 404),
   },
   {
     section: '5.2',
-    says: 'a new reader gets the queen event, the state of each hive and its latest event; then what happens',
+    claim: 'a new reader gets the queen event, the state and latest event of each hive, then further events',
     run: async (context) => {
       const hive = await streaming(context, 'seen');
       const stream = await context.stream('/v1/heartbeats/stream');
@@ -211,15 +212,15 @@ export const queenChecks: Check[] = [
   },
   {
     section: '6',
-    says: 'an unknown hive or worker is a 404 problem',
+    claim: 'an unknown hive or worker is a 404 problem',
     run: async ({ get }) => {
-      assertProblem(await get('/v1/hives/nobody'), 404);
-      assertProblem(await get('/v1/workers/nobody'), 404);
+      assertProblem(await get('/v1/hives/unknown'), 404);
+      assertProblem(await get('/v1/workers/unknown'), 404);
     },
   },
   {
     section: '6.1',
-    says: "a streaming hive's telemetry decides which of its workers are online and available",
+    claim: "a streaming hive's telemetry decides which of its workers are online and available",
     run: async (context) => {
       const worker_id = `worker-llm-8080@${name('worker')}`;
       const worker = { worker_id, pid: 1, port: 8080, url: 'http://127.0.0.1:8080', model: 'm', status: 'ready' };
@@ -236,7 +237,7 @@ export const queenChecks: Check[] = [
   },
   {
     section: '7',
-    says: 'a worker of no hive is listed by its heartbeat, and by its registration, once',
+    claim: 'a worker without hive is listed once, by its heartbeat and its registration',
     run: async (context) => {
       const id = `worker-llm-8081@${name('hand')}`;
       const worker = {
@@ -264,9 +265,9 @@ export const queenChecks: Check[] = [
   },
   {
     section: '9',
-    says: 'a job for an unknown hive is a 404, and a wrong operation a 422',
+    claim: 'a job for an unknown hive is a 404, and an invalid operation a 422',
     run: async ({ post }) => {
-      assertProblem(await post('/v1/jobs', { operation: 'worker_process_list', hive_id: 'nobody' }), 404);
+      assertProblem(await post('/v1/jobs', { operation: 'worker_process_list', hive_id: 'unknown' }), 404);
       assertProblem(await post('/v1/jobs', { operation: 1 }), 422);
     },
   },

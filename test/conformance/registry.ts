@@ -11,7 +11,7 @@ export const registryChecks: Check[] = [
   ...everyProcess('registry', '/v1/registry/register'),
   {
     section: '7',
-    says: 'a registration gives a lease of three intervals, and is listed with its own fields',
+    claim: 'a registration is a lease of three intervals, and is listed with its own fields',
     run: async ({ get, post }) => {
       const name = id();
       const { status, body } = await post('/v1/registry/register', hive(name));
@@ -23,7 +23,7 @@ export const registryChecks: Check[] = [
   },
   {
     section: '7',
-    says: 'a heartbeat names the queens; of an unknown component it is a 404',
+    claim: 'the answer to a heartbeat lists the queens; for an unknown component it is a 404',
     run: async ({ post }) => {
       const name = id();
       await post('/v1/registry/register', hive(name));
@@ -35,7 +35,7 @@ export const registryChecks: Check[] = [
   },
   {
     section: '7',
-    says: 'the stream tells of those that are there, then of one that comes',
+    claim: 'the stream begins with all components, then has each new one',
     run: async ({ post, stream }) => {
       const [before, after] = [id(), id()];
       await post('/v1/registry/register', hive(before));

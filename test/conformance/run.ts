@@ -1,7 +1,7 @@
 /**
- * Holds a process that runs against docs/protocol.md, whoever made it:
- * `node dist/test/conformance/run.js --queen http://desk:7833` prints what holds, section by section.
- * Exit code 0 when all holds, 1 when something does not, 2 for wrong usage.
+ * Checks a running process of any implementation against docs/protocol.md:
+ * `node dist/test/conformance/run.js --queen http://desk:7833` prints the result of each check, by section.
+ * Exit code 0 when all pass, 1 when one fails, 2 for wrong usage.
  */
 import { parseArgs } from 'node:util';
 import pc from 'picocolors';
@@ -12,17 +12,17 @@ import { registryChecks } from './registry.js';
 
 const CHECKS: Record<string, Check[]> = { queen: queenChecks, hive: hiveChecks, registry: registryChecks };
 
-const USAGE = `Holds a running process against docs/protocol.md and prints what holds.
+const USAGE = `Checks a running process against docs/protocol.md and prints the result of each check.
 
   node dist/test/conformance/run.js --queen <url>
   node dist/test/conformance/run.js --hive <url>
   node dist/test/conformance/run.js --registry <url>
 
-  --token <token>    what the process wants from its callers
+  --token <token>    the token of the process, if it has one
   --host <address>   an address of this machine that the process can reach (127.0.0.1);
-                     the checks play its peers there
+                     the checks start fake peers there
 
-Use a process of its own for it: the checks make hives come and go.
+Start a separate process for it: the checks add and remove hives.
 `;
 
 function fail(message: string): never {
@@ -55,17 +55,17 @@ if (help) {
 }
 const [[kind, url] = [], ...more] = Object.entries(targets);
 if (kind === undefined || url === undefined || more.length > 0) fail('expected one of --queen, --hive and --registry');
-if (!URL.canParse(url)) fail(`--${kind}: ${url} is no URL`);
+if (!URL.canParse(url)) fail(`--${kind}: ${url} is not a URL`);
 
-let held = 0;
+let passed = 0;
 let failed = 0;
 const target = { url: url.replace(/\/+$/, ''), token, host };
-for await (const { section, says, failure } of runChecks(CHECKS[kind] ?? [], target)) {
-  if (failure === null) held += 1;
+for await (const { section, claim, failure } of runChecks(CHECKS[kind] ?? [], target)) {
+  if (failure === null) passed += 1;
   else failed += 1;
-  const mark = failure === null ? pc.green('holds') : pc.red('FAILS');
-  process.stdout.write(`${mark}  ${section.padEnd(4)} ${says}\n`);
+  const mark = failure === null ? pc.green('pass') : pc.red('FAIL');
+  process.stdout.write(`${mark}  ${section.padEnd(4)} ${claim}\n`);
   if (failure !== null) process.stdout.write(`${failure.replace(/^/gm, '            ')}\n`);
 }
-process.stdout.write(`${held} hold, ${failed} do not\n`);
+process.stdout.write(`${passed} passed, ${failed} failed\n`);
 process.exit(failed === 0 ? 0 : 1);

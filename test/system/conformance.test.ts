@@ -1,4 +1,4 @@
-/** The checks of test/conformance/, which another implementation can run against its own, hold for our processes. */
+/** Our own processes pass the checks of test/conformance/, which other implementations can run too. */
 import t from 'tap';
 import { type Check, runChecks } from '../conformance/check.js';
 import { hiveChecks } from '../conformance/hive.js';
@@ -18,8 +18,8 @@ for (const [name, checks] of kinds) {
   t.test(`a ${name} conforms to docs/protocol.md`, async (t) => {
     const { url } = await startProcess(t, { name, args: name === 'queen' ? ['--token', TOKEN] : [] });
     const token = name === 'queen' ? TOKEN : null;
-    for await (const { section, says, failure } of runChecks(checks, { url, token, host: '127.0.0.1' })) {
-      t.equal(failure, null, `${section} ${says}`);
+    for await (const { section, claim, failure } of runChecks(checks, { url, token, host: '127.0.0.1' })) {
+      t.equal(failure, null, `${section} ${claim}`);
     }
   });
 }
