@@ -48,10 +48,11 @@ web: dist/web/.built ## build the dashboard that a queen serves at /
 test: build chromium ## run the tests (ONLY=part-of-a-path for some of them)
 	@$(NODE) dist/test/run.js $(ONLY)
 
-check: node_modules/.package-lock.json ## lint, check the format and the types
+check: node_modules/.package-lock.json ## lint, check the format, the types, and that nothing is unused
 	@$(BIN)/biome check .
 	@$(BIN)/tsc --noEmit --incremental false
 	@$(BIN)/tsc -p web
+	@$(BIN)/knip --no-progress
 
 format: node_modules/.package-lock.json ## format the sources and fix what can be fixed
 	@$(BIN)/biome check --write .
