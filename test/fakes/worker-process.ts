@@ -1,14 +1,14 @@
 /**
- * A worker without a model: binds the first free port of its range, says so on stdout, and answers /health and /info as
- * a worker does, and /v1/infer with ` t0`, ` t1` and so on, one each 20 ms, as many as asked for (`prompt` "break": it
- * breaks off after two; "hang": it never says anything; "quote …": it fails, and quotes the prompt; "wide": each token has
- * 64 KiB more). What else it does stands behind the name of its model, as in `tiny?loadMs=300&ignoreTerm=1`:
+ * A worker without a model: binds the first free port of its range, prints its endpoint, and answers /health and /info like
+ * a worker, and /v1/infer with ` t0`, ` t1` and so on, one each 20 ms, `max_tokens` of them (`prompt` "break": the connection
+ * breaks after two; "hang": no answer; "quote …": an error that quotes the prompt; "wide": each token has 64 KiB more).
+ * Its behaviour is set behind the name of its model, as in `tiny?loadMs=300&ignoreTerm=1`:
  *
- * - `loadMs` /health is 503 with its progress for so long          - `ignoreTerm` it outlives SIGTERM
- * - `exit` it ends with this code before it listens                 - `crashMs` it aborts so long after it is ready
- * - `muteMs` it answers nothing more so long after it is ready     - `stderrKb` it prints so much each 100 ms
- * - `busyPct` it is at work for that part of a core                 - `childBusyPct` so is a process that it started
- * - `allocMb` it holds so much memory                               - `writeKb` it writes so much to disk each 100 ms
+ * - `loadMs` /health is 503 with the progress for this long       - `ignoreTerm` survives SIGTERM
+ * - `exit` ends with this code before it listens                   - `crashMs` aborts this long after it is ready
+ * - `muteMs` stops answering this long after it is ready           - `stderrKb` prints this much each 100 ms
+ * - `busyPct` uses this share of a core                            - `childBusyPct` so does a child process
+ * - `allocMb` holds this much memory                               - `writeKb` writes this much to disk each 100 ms
  */
 import { spawn } from 'node:child_process';
 import { closeSync, fsyncSync, openSync, rmSync, writeSync } from 'node:fs';
@@ -49,7 +49,7 @@ function nextPort(port: number): number {
 }
 
 function serve(port: number): void {
-  process.stderr.write(`stand-in for ${model} begins\n`);
+  process.stderr.write(`fake worker for ${model} starts\n`);
   if (behaviour.has('exit')) {
     process.stderr.write('\u001b[31mthe model cannot be read\u001b[0m\n');
     process.exit(number('exit'));
@@ -74,9 +74,9 @@ function serve(port: number): void {
       );
     } else if (request.url === '/health') response.end('ok');
     else if (request.url === '/info') answer(response, 200, info(port));
-    // For tests only: what it was given.
+    // For tests only: its environment and command line.
     else if (request.url === '/given') answer(response, 200, { env: process.env, argv: process.argv });
-    // For tests only: how many inferences were left before their end.
+    // For tests only: how many inferences were aborted by the caller.
     else if (request.url === '/left') answer(response, 200, { left });
     else if (request.url === '/v1/infer') void infer(request, response);
     else answer(response, 404, {});
@@ -89,7 +89,7 @@ function serve(port: number): void {
     const { id, url } = info(port);
     const { key } = identity;
     process.stdout.write(`${JSON.stringify({ event: 'listening', process: 'worker', id, url, key })}\n`);
-    misbehave();
+    startBehaviour();
   });
 }
 
@@ -98,7 +98,7 @@ const WIDE = 'x'.repeat(64 * 1024);
 
 async function infer(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
   const { max_tokens: most = 8, prompt } = (await bodyOf(request)) as { max_tokens?: number; prompt: string };
-  const say = (event: object | string) =>
+  const send = (event: object | string) =>
     response.write(`data: ${typeof event === 'string' ? event : JSON.stringify(event)}\n\n`);
   response.writeHead(200, { 'content-type': 'text/event-stream' });
   if (prompt === 'hang') return;
@@ -106,10 +106,10 @@ async function infer(request: http.IncomingMessage, response: http.ServerRespons
   let sent = 0;
   const timer = setInterval(() => {
     if (prompt === 'break' && sent === 2) return void response.destroy();
-    if (sent < most) return void say({ token: ` t${sent++}${prompt === 'wide' ? WIDE : ''}` });
+    if (sent < most) return void send({ token: ` t${sent++}${prompt === 'wide' ? WIDE : ''}` });
     clearInterval(timer);
-    say({ done: true, tokens_generated: sent, duration_ms: sent * 20, finish_reason: 'stop' });
-    say('[DONE]');
+    send({ done: true, tokens_generated: sent, duration_ms: sent * 20, finish_reason: 'stop' });
+    send('[DONE]');
     response.end();
   }, 20);
   response.once('close', () => {
@@ -124,7 +124,7 @@ function info(port: number) {
   return { id, model_id: model, device: flag('device'), port, url, hive_id: flag('hive-id'), status: 'ready' };
 }
 
-function misbehave(): void {
+function startBehaviour(): void {
   process.on('SIGTERM', () => {
     if (!behaviour.has('ignoreTerm')) process.exit(0);
   });
@@ -147,10 +147,10 @@ function misbehave(): void {
   }
 }
 
-/** Something that is never given back. */
+/** Memory that is never released. */
 const held: Buffer[] = [];
 
-/** So many percent of a core, for ever. */
+/** This share of a core, until the end of the process. */
 function work(percent: number): void {
   setInterval(() => {
     const until = performance.now() + (percent / 100) * STEP_MS;
@@ -159,7 +159,7 @@ function work(percent: number): void {
 }
 
 function writeAway(bytes: number): void {
-  const file = path.join(tmpdir(), `rbee-stand-in-${process.pid}`);
+  const file = path.join(tmpdir(), `rbee-fake-worker-${process.pid}`);
   const descriptor = openSync(file, 'w');
   const buffer = Buffer.alloc(bytes, 1);
   setInterval(() => {

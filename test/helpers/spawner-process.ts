@@ -1,6 +1,6 @@
 /**
- * A process with a spawner in it, as a hive and a keeper have, that can be asked and killed: the program is this file
- * itself, run with its settings as argument, and asked by IPC.
+ * A process with a spawner, like that of a hive or a keeper, which a test can call and kill. Its program is this file, run
+ * with the settings as argument, and called by IPC.
  */
 import { fork } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -19,19 +19,19 @@ import { isAlive } from './alive.js';
 import { waitFor } from './wait.js';
 
 const THIS = fileURLToPath(import.meta.url);
-const STAND_IN = fileURLToPath(new URL('../fakes/worker-process.js', import.meta.url));
+const FAKE_WORKER = fileURLToPath(new URL('../fakes/worker-process.js', import.meta.url));
 const BOUNDED = new URL('../../bin/bounded-output.js', import.meta.url).href;
 
 export interface SpawnerSettings {
   stateDir: string;
   kind?: 'hive' | 'keeper';
   id?: string;
-  /** A UUID; the state of a hive has one. */
+  /** Of its state. */
   instance?: string;
   token?: string;
   queenUrls?: string[];
   advertiseUrl?: string;
-  /** Beside our own. */
+  /** Added to our own. */
   env?: Record<string, string>;
   cgroups?: boolean;
   restore?: boolean;
@@ -40,7 +40,7 @@ export interface SpawnerSettings {
 
 export interface SpawnerProcess {
   pid: number;
-  /** What its workers are told and say, so far. */
+  /** The narration of its workers so far. */
   reports: string[];
   stderr: () => string;
   spawn: (model: string, request?: Partial<WorkerRequest>) => Promise<SpawnedWorker>;
@@ -48,13 +48,13 @@ export interface SpawnerProcess {
   orphans: () => Promise<OrphanedWorker[]>;
   adopt: (pid: number) => Promise<SpawnedWorker>;
   stop: (which: { pid: number } | { id: string }) => Promise<SpawnedWorker>;
-  /** Aborts the spawn that is under way. */
+  /** Aborts the latest spawn. */
   abort: () => Promise<void>;
   end: (how: { keep: true } | { keep: false; graceMs: number }) => Promise<void>;
   kill: (signal: NodeJS.Signals) => Promise<void>;
 }
 
-interface Question {
+interface Call {
   n: number;
   verb: 'spawn' | 'orphans' | 'adopt' | 'list' | 'stop' | 'abort' | 'end';
   args: unknown[];
@@ -62,7 +62,7 @@ interface Question {
 
 type Reply = { n: number; value: unknown } | { n: number; error: string } | { report: string };
 
-/** Its workers are stand-ins; all of them end with the test, whatever became of the spawner. */
+/** Its workers are fakes; all of them end with the test, also if the spawner was killed. */
 export async function startSpawner(t: Pick<Test, 'teardown'>, settings: SpawnerSettings): Promise<SpawnerProcess> {
   const own = Object.entries(process.env).filter(([name]) => !name.startsWith('RBEE_'));
   const child = fork(THIS, [JSON.stringify(settings)], {
@@ -82,15 +82,15 @@ export async function startSpawner(t: Pick<Test, 'teardown'>, settings: SpawnerS
       try {
         process.kill(-pid, 'SIGKILL');
       } catch {
-        // It is gone.
+        // It has ended.
       }
     }
-    // Until then they may write into the state directory, which goes next.
+    // Until then they may write into the state directory, which is removed next.
     await waitFor('the end of its workers', () => ![...seen].some(isAlive));
   });
   const reports: string[] = [];
   const waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
-  let asked = 0;
+  let calls = 0;
   child.on('message', (reply: Reply) => {
     if ('report' in reply) {
       reports.push(reply.report);
@@ -103,29 +103,29 @@ export async function startSpawner(t: Pick<Test, 'teardown'>, settings: SpawnerS
     if ('error' in reply) one?.reject(new Error(reply.error));
     else one?.resolve(reply.value);
   });
-  const ask = (verb: Question['verb'], ...args: unknown[]): Promise<unknown> =>
+  const call = (verb: Call['verb'], ...args: unknown[]): Promise<unknown> =>
     new Promise((resolve, reject) => {
-      asked += 1;
-      waiting.set(asked, { resolve, reject });
-      child.send({ n: asked, verb, args } satisfies Question);
+      calls += 1;
+      waiting.set(calls, { resolve, reject });
+      child.send({ n: calls, verb, args } satisfies Call);
     });
-  await ask('list');
+  await call('list');
   return {
     pid: child.pid ?? 0,
     reports,
     stderr: () => stderr,
     spawn: (model, request) =>
-      ask('spawn', { model, worker: 'cpu', device: 0, engineUrl: null, ...request }) as Promise<SpawnedWorker>,
+      call('spawn', { model, worker: 'cpu', device: 0, engineUrl: null, ...request }) as Promise<SpawnedWorker>,
     list: async () => {
-      const workers = (await ask('list')) as SpawnedWorker[];
+      const workers = (await call('list')) as SpawnedWorker[];
       for (const { pid } of workers) if (pid !== null) seen.add(pid);
       return workers;
     },
-    orphans: () => ask('orphans') as Promise<OrphanedWorker[]>,
-    adopt: (pid) => ask('adopt', pid) as Promise<SpawnedWorker>,
-    stop: (which) => ask('stop', which) as Promise<SpawnedWorker>,
-    abort: () => ask('abort') as Promise<void>,
-    end: (how) => ask('end', how) as Promise<void>,
+    orphans: () => call('orphans') as Promise<OrphanedWorker[]>,
+    adopt: (pid) => call('adopt', pid) as Promise<SpawnedWorker>,
+    stop: (which) => call('stop', which) as Promise<SpawnedWorker>,
+    abort: () => call('abort') as Promise<void>,
+    end: (how) => call('end', how) as Promise<void>,
     kill: async (signal) => {
       child.kill(signal);
       await exited;
@@ -174,16 +174,16 @@ function run(settings: SpawnerSettings): void {
     hiveId: kind === 'hive' ? id : null,
     queenUrls,
     queensNow: () => queenUrls,
-    command: [process.execPath, '--import', BOUNDED, STAND_IN, 'worker'],
+    command: [process.execPath, '--import', BOUNDED, FAKE_WORKER, 'worker'],
     cgroups: settings.cgroups ?? false,
     ...(settings.restore === undefined ? {} : { restore: settings.restore }),
     ...(settings.loadTimeoutMs === undefined ? {} : { loadTimeoutMs: settings.loadTimeoutMs }),
   });
   spawner.start();
-  const tell = (reply: Reply) => process.send?.(reply);
+  const send = (reply: Reply) => process.send?.(reply);
   let aborting = new AbortController();
-  const report = (line: string) => tell({ report: line });
-  const verbs: Record<Question['verb'], (argument: never) => unknown> = {
+  const report = (line: string) => send({ report: line });
+  const verbs: Record<Call['verb'], (argument: never) => unknown> = {
     spawn: (request: WorkerRequest) => {
       aborting = new AbortController();
       return spawner.spawn(request, { report, signal: aborting.signal });
@@ -195,12 +195,12 @@ function run(settings: SpawnerSettings): void {
     abort: () => aborting.abort(),
     end: (how: { keep: true }) => spawner.end(how),
   };
-  process.on('message', ({ n, verb, args }: Question) => {
+  process.on('message', ({ n, verb, args }: Call) => {
     Promise.resolve()
       .then(() => verbs[verb](args[0] as never))
       .then(
-        (value) => tell({ n, value }),
-        (error: Error) => tell({ n, error: error.message }),
+        (value) => send({ n, value }),
+        (error: Error) => send({ n, error: error.message }),
       );
   });
 }

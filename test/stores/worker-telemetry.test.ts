@@ -25,7 +25,7 @@ const worker = (over: Partial<SpawnedWorker>): SpawnedWorker => ({
 });
 const down = { pid: null, workerId: null, url: null, port: null, group: null, instance: null } as const;
 
-t.test('a worker is told at the host by which queens reach its hive', async (t) => {
+t.test('the URL of a worker has the host at which queens reach its hive', async (t) => {
   t.match(workersToTelemetry([worker({})], 'http://192.168.1.5:7835'), [
     { url: 'http://192.168.1.5:8080', status: 'ready' },
   ]);
@@ -33,26 +33,29 @@ t.test('a worker is told at the host by which queens reach its hive', async (t) 
   t.match(workersToTelemetry([worker({})], null), [{ url: 'http://127.0.0.1:8080' }]);
 });
 
-t.test('what it takes is told as it says itself, and not before it says so', async (t) => {
-  const told = workersToTelemetry([worker({ capacity: { context: 8192, slots: 4 } }), worker({ capacity: {} })], null);
-  t.match(told[0], { context: 8192, slots: 4 });
-  t.notOk('context' in (told[1] ?? {}) || 'slots' in (told[1] ?? {}));
+t.test('capacity is reported as the worker reports it, and not before', async (t) => {
+  const reported = workersToTelemetry(
+    [worker({ capacity: { context: 8192, slots: 4 } }), worker({ capacity: {} })],
+    null,
+  );
+  t.match(reported[0], { context: 8192, slots: 4 });
+  t.notOk('context' in (reported[1] ?? {}) || 'slots' in (reported[1] ?? {}));
   const [engine] = workersToTelemetry([worker({ capacity: { context: null, slots: null } })], null);
-  t.match(engine, { context: null, slots: null }, 'an engine elsewhere decides by itself');
+  t.match(engine, { context: null, slots: null }, 'decided by an engine elsewhere');
 });
 
-t.test('what it was spawned with is told, and nothing that was left out', async (t) => {
+t.test('the settings of the request are reported, and nothing that was left out', async (t) => {
   const request = { model: 'tiny', worker: 'cuda', device: 0, engineUrl: null } as const;
-  const told = workersToTelemetry(
+  const reported = workersToTelemetry(
     [worker({ request: { ...request, threads: 2, gpuLayers: 0, kvType: 'q8_0' } }), worker({})],
     null,
   );
-  t.match(told[0], { threads: 2, gpu_layers: 0, kv_type: 'q8_0' });
-  t.notOk(['threads', 'gpu_layers', 'kv_type'].some((name) => name in (told[1] ?? {})));
+  t.match(reported[0], { threads: 2, gpu_layers: 0, kv_type: 'q8_0' });
+  t.notOk(['threads', 'gpu_layers', 'kv_type'].some((name) => name in (reported[1] ?? {})));
 });
 
-t.test('what it says of its work is told, and it is busy only while it can answer', async (t) => {
-  const told = workersToTelemetry(
+t.test('activity is reported, and a worker is busy only while it can answer', async (t) => {
+  const reported = workersToTelemetry(
     [
       worker({ busy: true, tokensPerS: 12.5 }),
       worker({ tokensPerS: 0 }),
@@ -60,14 +63,14 @@ t.test('what it says of its work is told, and it is busy only while it can answe
     ],
     null,
   );
-  t.match(told, [
+  t.match(reported, [
     { status: 'busy', tokens_per_s: 12.5 },
     { status: 'ready', tokens_per_s: 0 },
     { status: 'stopping', tokens_per_s: null },
   ]);
 });
 
-t.test('one that is started again says why, and none but a crashed one says its last lines', async (t) => {
+t.test('a restarting worker is reported with the reason, and only a crashed one with its last lines', async (t) => {
   const [starting, healthy] = workersToTelemetry(
     [
       worker({ ...down, state: 'absent', reason: 'it ended with code 1', lastLines: ['x'] }),
@@ -79,18 +82,18 @@ t.test('one that is started again says why, and none but a crashed one says its 
   t.notOk(starting?.last_lines ?? healthy?.last_lines ?? healthy?.reason);
 });
 
-t.test('what is told of the crashed is bounded: in lines, in their length, and in workers that have any', async (t) => {
+t.test('the last lines are bounded: in number, in length, and in workers that have them', async (t) => {
   const lastLines = Array.from({ length: 50 }, (_, n) => `${n} ${'x'.repeat(1_000)}`);
   const crashed = Array.from({ length: 16 }, (_, n) =>
     worker({ ...down, name: `w${n}`, state: 'crashed', reason: 'y'.repeat(9_000), lastLines }),
   );
-  const told = workersToTelemetry(crashed, null);
+  const reported = workersToTelemetry(crashed, null);
   t.same(
-    told.filter(({ last_lines }) => last_lines).map(({ worker_id }) => worker_id),
+    reported.filter(({ last_lines }) => last_lines).map(({ worker_id }) => worker_id),
     ['w12', 'w13', 'w14', 'w15'],
   );
-  t.equal(told.length, 16);
-  t.equal(told[15]?.last_lines?.length, 20);
-  t.match(told[15]?.last_lines?.at(-1), /^49 x{297}$/);
-  t.ok(JSON.stringify(told).length < 64 * 1024);
+  t.equal(reported.length, 16);
+  t.equal(reported[15]?.last_lines?.length, 20);
+  t.match(reported[15]?.last_lines?.at(-1), /^49 x{297}$/);
+  t.ok(JSON.stringify(reported).length < 64 * 1024);
 });

@@ -1,7 +1,7 @@
 /**
- * A queen, a hive and a worker of it are killed, frozen and started again, in every way that an abstract model of the three
- * allows. After each step the queen lists the worker once, online exactly when it answers, her gateway asks it exactly
- * when it is available, and nothing that is gone is a ghost.
+ * A queen, a hive and a worker of it are killed, frozen and restarted, in every order that an abstract model of the three
+ * allows. After each step the queen lists the worker once, online exactly when it answers, its gateway forwards to it
+ * exactly when it is available, and what is gone is not listed.
  */
 import t, { type Test } from 'tap';
 import { createMachine } from 'xstate';
@@ -19,7 +19,7 @@ const model = createMachine({
   states: {
     serving: {
       on: {
-        // Its hive starts it again by itself.
+        // Its hive restarts it.
         'the worker is killed': 'serving',
         'the worker hangs': 'hung',
         'the hive is killed': 'alone',
@@ -38,7 +38,7 @@ const model = createMachine({
       },
     },
     'alone, hung': { on: { 'the worker thaws': 'alone', 'the hive returns': 'hung', 'the worker is killed': 'gone' } },
-    // Nobody stopped it: its hive starts it again.
+    // It was not stopped: its hive restores it.
     gone: { on: { 'the hive returns': 'serving' } },
     unseen: {
       on: { 'the queen returns': 'serving', 'the worker is killed': 'unseen', 'the hive is killed': 'alone, unseen' },
@@ -47,7 +47,7 @@ const model = createMachine({
   },
 });
 
-/** A silent worker is asked for its health every 30 s, with 5 s to answer; its own heartbeat comes as seldom. */
+/** The health of a silent worker is checked every 30 s, with 5 s to answer; its heartbeat is as seldom. */
 const NOTICED_MS_MAX = 100_000;
 /** Of the hive's measurements. */
 const INTERVAL_MS = 1_000;
@@ -64,7 +64,7 @@ interface Swarm {
   hive: RbeeProcess;
   worker: Worker;
   model: string;
-  /** All that ever ran: what a killed hive leaves must not outlive the test. */
+  /** Every worker that ran: ended with the test, also if its hive was killed. */
   pids: Set<number>;
 }
 
@@ -72,11 +72,11 @@ async function spawnWorker(t: Test, swarm: Swarm): Promise<void> {
   const { hive, model } = swarm;
   const { ending } = await run(t, hive.url, { operation: 'worker_spawn', model, worker: 'cpu' });
   if (ending !== '[DONE]') throw new Error(ending);
-  await seeWorker(swarm, () => true);
+  await updateWorker(swarm, () => true);
 }
 
-/** As the hive has it now. */
-async function seeWorker(swarm: Swarm, fits: (pid: number) => boolean): Promise<void> {
+/** Waits until the hive has a healthy worker, and takes it over into `swarm`. */
+async function updateWorker(swarm: Swarm, fits: (pid: number) => boolean): Promise<void> {
   swarm.worker = await waitFor(
     'a healthy worker on the hive',
     async () => {
@@ -106,16 +106,16 @@ const events: Record<string, (swarm: Swarm, t: Test, state: string) => Promise<v
   'the worker is killed': async (swarm, _, state) => {
     const { pid } = swarm.worker;
     endGroup(pid);
-    if (state !== 'gone') await seeWorker(swarm, (next) => next !== pid);
+    if (state !== 'gone') await updateWorker(swarm, (next) => next !== pid);
   },
   'the worker hangs': ({ worker }) => void process.kill(worker.pid, 'SIGSTOP'),
   'the worker thaws': ({ worker }) => void process.kill(worker.pid, 'SIGCONT'),
   'the hive is killed': async ({ hive }) => void (await hive.kill('SIGKILL')),
   'the hive returns': async (swarm, _, state) => {
     const { pid } = swarm.worker;
-    const lives = isAlive(pid);
+    const isRunning = isAlive(pid);
     swarm.hive = await restart(swarm.hive);
-    if (state !== 'hung') await seeWorker(swarm, (own) => (own === pid) === lives);
+    if (state !== 'hung') await updateWorker(swarm, (own) => (own === pid) === isRunning);
   },
   'the queen is killed': async ({ queen }) => void (await queen.kill('SIGKILL')),
   'the queen returns': async (swarm) => {
@@ -129,16 +129,16 @@ const ask = async (at: { url: string }) => {
   return { text: data.choices[0]?.message.content, by: response.headers.get('rbee-worker') };
 };
 
-/** What must hold in each state; `serving` and `alone` look the same to who asks. */
+/** What must hold in each state; `serving` and `alone` look the same to a client. */
 async function expectState(t: Test, { queen, hive, worker }: Swarm, state: string): Promise<void> {
   if (state === 'unseen' || state === 'alone, unseen') {
-    t.equal((await ask(worker)).text, SENTENCE, `${state}: it goes on serving`);
+    t.equal((await ask(worker)).text, SENTENCE, `${state}: it still serves`);
     return;
   }
   const serves = state === 'serving' || state === 'alone';
-  // What the hive measured before does not count, nor what it measured before it had seen its worker.
+  // Older measurements do not count: the hive may not have had its worker then.
   const measuredAfter = Date.now() + INTERVAL_MS;
-  const look = async () => {
+  const holds = async () => {
     const { workers } = (await getJson(`${queen.url}/v1/workers`)).body as {
       workers: { worker_id: string; online: boolean; available: boolean; reason: string | null; url: string }[];
     };
@@ -146,7 +146,7 @@ async function expectState(t: Test, { queen, hive, worker }: Swarm, state: strin
     if (new Set(ids).size !== ids.length) throw new Error(`listed twice: ${ids}`);
     const available = workers.filter((one) => one.available).map(({ url }) => url);
     const online = workers.filter((one) => one.online).map(({ url }) => url);
-    // One that listens and hangs is there for its hive, who will end it.
+    // A worker that hangs is still online for its hive, which will end it.
     const wanted = { available: serves ? [worker.url] : [], online: serves || state === 'hung' ? [worker.url] : [] };
     if (JSON.stringify({ available, online }) !== JSON.stringify(wanted)) {
       throw new Error(JSON.stringify(workers.map(({ worker_id, online, reason }) => [worker_id, online, reason])));
@@ -160,17 +160,17 @@ async function expectState(t: Test, { queen, hive, worker }: Swarm, state: strin
     if ((data.length === 1) !== serves) throw new Error(JSON.stringify(data));
     return true;
   };
-  t.ok(await waitFor(`${state} to be seen`, look, { timeoutMs: NOTICED_MS_MAX }), state);
-  if (serves) t.same(await ask(queen), { text: SENTENCE, by: worker.id }, `${state}: the gateway asks it`);
-  else await t.rejects(ask(queen), { status: 503, code: 'model_not_available' }, `${state}: the gateway asks nobody`);
+  t.ok(await waitFor(`${state} to be reached`, holds, { timeoutMs: NOTICED_MS_MAX }), state);
+  if (serves) t.same(await ask(queen), { text: SENTENCE, by: worker.id }, `${state}: the gateway forwards to it`);
+  else
+    await t.rejects(ask(queen), { status: 503, code: 'model_not_available' }, `${state}: the gateway forwards to none`);
   if (state === 'serving') {
-    // One that was adopted is the one that was there.
     const { machines } = (await getJson(`${hive.url}/v1/machines`)).body;
     const own = machines.filter(({ machine }: { machine: string }) => machine === 'worker');
     t.same(
       own.map(({ context }: { context: { pid: number } }) => context.pid),
       [worker.pid],
-      'its hive has it, once',
+      'its hive lists it once',
     );
   }
 }
@@ -182,7 +182,7 @@ for (const walk of edgeWalks(model, STEPS_MAX)) {
     await expectState(t, swarm, 'serving');
     for (const { event, state, fresh } of walk) {
       const play = events[event];
-      if (!play) throw new Error(`the model has an event that nobody plays: ${event}`);
+      if (!play) throw new Error(`the model has an event without a play: ${event}`);
       await play(swarm, t, state);
       if (fresh) await expectState(t, swarm, state);
     }

@@ -13,9 +13,9 @@ import { waitFor } from '../helpers/wait.js';
 import { endGroup, tinyModel } from '../helpers/worker.js';
 
 const isLinux = process.platform === 'linux';
-const onLinux = { skip: !isLinux && 'elsewhere not everything can be measured' };
+const onLinux = { skip: !isLinux && 'needs /proc' };
 
-/** Workers as a hive called gpu-0 leaves them when it is killed: stand-ins, recorded in its state. */
+/** Workers that hive gpu-0 left when it was killed: fakes, recorded in its state. */
 async function leftWorkers(t: Test, models: string[], cgroups = false) {
   const stateDir = temporary(t);
   const before = await startSpawner(t, { stateDir, cgroups });
@@ -28,7 +28,7 @@ async function leftWorkers(t: Test, models: string[], cgroups = false) {
 const startHive = (t: Test, stateDir: string, ...args: string[]) =>
   startProcess(t, { name: 'hive', stateDir, args: ['--hive-id', 'gpu-0', '--interval', '300ms', ...args] });
 
-// biome-ignore lint/suspicious/noExplicitAny: telemetry, looked into freely
+// biome-ignore lint/suspicious/noExplicitAny: telemetry, of any shape
 async function telemetry(t: Test, hive: RbeeProcess): Promise<() => any[]> {
   const stream = await openStream(t, `${hive.url}/v1/heartbeats/stream`);
   return () => stream.events.map(({ data }) => (typeof data === 'string' ? JSON.parse(data) : data));
@@ -36,7 +36,7 @@ async function telemetry(t: Test, hive: RbeeProcess): Promise<() => any[]> {
 
 t.jobs = 2;
 
-t.test('a worker that is stopped leaves the list of its queen at once', { buffered: true }, async (t) => {
+t.test('a stopped worker disappears from the queen at once', { buffered: true }, async (t) => {
   const { stateDir, workers } = await leftWorkers(t, ['tiny']);
   const queen = await startProcess(t, { name: 'queen' });
   const hive = await startHive(t, stateDir, '--queen-url', queen.url);
@@ -45,14 +45,14 @@ t.test('a worker that is stopped leaves the list of its queen at once', { buffer
     const list = await listed();
     return list[0]?.available && list[0].worker_type && list;
   });
-  t.match(worker.key, /^[\w-]{43}$/, 'its key is known by its telemetry');
+  t.match(worker.key, /^[\w-]{43}$/, 'its key is in the telemetry');
   const operation = { operation: 'worker_process_delete', hive_id: 'gpu-0', pid: workers[0]?.pid };
   t.equal((await run(t, hive.url, operation)).ending, '[DONE]');
   await waitFor('it to be gone', async () => (await listed()).length === 0);
   t.same((await getJson(`${queen.url}/v1/models`)).body.data, []);
 });
 
-t.test('a restarted hive takes up its workers, and its queen sees them measured', { buffered: true }, async (t) => {
+t.test('a restarted hive adopts its workers, and its queen gets their measurements', { buffered: true }, async (t) => {
   const { stateDir, workers } = await leftWorkers(t, ['tiny?busyPct=20&allocMb=50']);
   const worker = workers[0] as SpawnedWorker;
   const queen = await startProcess(t, { name: 'queen' });
@@ -82,7 +82,7 @@ t.test('a restarted hive takes up its workers, and its queen sees them measured'
   ]);
   t.ok(measured.workers[0].rss_mb > 50);
   const first = events().find((event) => event.workers[0]);
-  t.equal(first.workers[0].cpu_pct, null, 'before there is a difference it is null, not 0');
+  t.equal(first.workers[0].cpu_pct, null, 'the first rate is null, not 0');
   const listed = await waitFor('the queen to list it', async () => {
     const { workers } = (await getJson(`${queen.url}/v1/workers`)).body;
     return workers.find((one: { available: boolean }) => one.available);
@@ -95,7 +95,7 @@ t.test('a restarted hive takes up its workers, and its queen sees them measured'
   );
 });
 
-t.test('a hive that is killed leaves its workers serving, and has them again', { buffered: true }, async (t) => {
+t.test('workers keep serving while their hive is down, and are adopted again', { buffered: true }, async (t) => {
   const { stateDir, workers } = await leftWorkers(t, ['a', 'b']);
   const hive = await startHive(t, stateDir);
   const events = await telemetry(t, hive);
@@ -116,7 +116,7 @@ t.test('a hive that is killed leaves its workers serving, and has them again', {
   );
 });
 
-t.test('a hive that ends in order takes its workers along, the stubborn ones too', { buffered: true }, async (t) => {
+t.test('a hive that ends in order ends its workers, also those that ignore SIGTERM', { buffered: true }, async (t) => {
   const { stateDir, workers } = await leftWorkers(t, ['good', 'stubborn?ignoreTerm=1']);
   const hive = await startHive(t, stateDir);
   const events = await telemetry(t, hive);
@@ -126,9 +126,9 @@ t.test('a hive that ends in order takes its workers along, the stubborn ones too
   t.strictSame(readdirSync(path.join(stateDir, 'hive', 'gpu-0', 'workers')), []);
 });
 
-t.test('a hive that fails leaves its workers to the next one', { buffered: true }, async (t) => {
+t.test('workers of a hive that fails are left to the next run', { buffered: true }, async (t) => {
   const { stateDir, workers } = await leftWorkers(t, ['good']);
-  const mine = Buffer.from('process.on("SIGUSR2", () => { throw new Error("a mistake of ours"); })').toString('base64');
+  const mine = Buffer.from('process.on("SIGUSR2", () => { throw new Error("a bug of ours"); })').toString('base64');
   const hive = await startProcess(t, {
     name: 'hive',
     stateDir,
@@ -138,11 +138,11 @@ t.test('a hive that fails leaves its workers to the next one', { buffered: true 
   const events = await telemetry(t, hive);
   await waitFor('the worker', () => events().at(-1)?.workers.length === 1);
   t.same(await hive.kill('SIGUSR2'), { code: 1, signal: null });
-  t.match(hive.stderr(), /a mistake of ours/);
+  t.match(hive.stderr(), /a bug of ours/);
   t.equal((await fetch(`${workers[0]?.url}/health`)).status, 200);
 });
 
-t.test('with --keep-workers they stay, for the next one', { buffered: true }, async (t) => {
+t.test('with --keep-workers they keep running, for the next run', { buffered: true }, async (t) => {
   const { stateDir, workers } = await leftWorkers(t, ['good']);
   const hive = await startHive(t, stateDir, '--keep-workers');
   const events = await telemetry(t, hive);
@@ -155,7 +155,7 @@ t.test('with --keep-workers they stay, for the next one', { buffered: true }, as
   await waitFor('the worker again', () => later().at(-1)?.workers[0]?.pid === workers[0]?.pid);
 });
 
-t.test('a hive of another state does not take them', { buffered: true }, async (t) => {
+t.test('a hive with another state directory does not adopt them', { buffered: true }, async (t) => {
   const { workers } = await leftWorkers(t, ['good']);
   const other = await startProcess(t, { name: 'hive', args: ['--hive-id', 'gpu-0', '--interval', '300ms'] });
   const events = await telemetry(t, other);
@@ -166,7 +166,7 @@ t.test('a hive of another state does not take them', { buffered: true }, async (
 });
 
 t.test(
-  'a worker that crashes is told with its last words, is never online, and is put away by its id',
+  'a crashed worker is reported with its last lines, is not online, and is dismissed by its id',
   { buffered: true },
   async (t) => {
     const queen = await startProcess(t, { name: 'queen' });
@@ -193,7 +193,7 @@ t.test(
     const before = events()
       .flatMap(({ workers }) => workers)
       .find(({ status }) => status === 'starting');
-    t.match(before, { worker_id: /^worker-llm-/, model: 'tiny' }, 'while it started it was told, too');
+    t.match(before, { worker_id: /^worker-llm-/, model: 'tiny' }, 'it was reported while it started, too');
 
     const workers = async () => (await getJson(`${queen.url}/v1/workers`)).body.workers;
     const listed = await waitFor('the queen to know', async () =>
@@ -206,10 +206,10 @@ t.test(
 
     const wrong = await job('worker_process_delete', { worker_id, pid: 1 });
     t.equal(wrong.ending, `[ERROR] ${worker_id} is no process, not process 1`);
-    const nobody = await job('worker_process_delete', { worker_id: 'nobody', pid: null });
-    t.equal(nobody.ending, '[ERROR] no worker of hive gpu-0 is called nobody');
-    const away = await job('worker_process_delete', { worker_id, pid: null });
-    t.match(away, { ending: '[DONE]', results: [{ payload: { worker_id, pid: null, status: 'stopped' } }] });
+    const missing = await job('worker_process_delete', { worker_id: 'missing', pid: null });
+    t.equal(missing.ending, '[ERROR] no worker of hive gpu-0 is called missing');
+    const dismissed = await job('worker_process_delete', { worker_id, pid: null });
+    t.match(dismissed, { ending: '[DONE]', results: [{ payload: { worker_id, pid: null, status: 'stopped' } }] });
     await waitFor('the queen to forget it', async () => (await workers()).length === 0);
   },
 );
@@ -218,10 +218,10 @@ const slice = isLinux ? findSlice() : null;
 if (slice) await removeCgroup(path.join(slice, 'none', 'none'), () => false);
 
 t.test(
-  'where cgroup v2 can be written each worker has its own, measured and removed with it',
+  'where cgroup v2 is writable each worker has a cgroup, which is measured and removed with it',
   {
     ...onLinux,
-    ...(slice === null ? { skip: 'no cgroup v2 can be written here' } : {}),
+    ...(slice === null ? { skip: 'no writable cgroup v2 here' } : {}),
     buffered: true,
   },
   async (t) => {
@@ -238,7 +238,7 @@ t.test(
   },
 );
 
-t.test('a hive runs no file but models, and downloads none but from Hugging Face', { buffered: true }, async (t) => {
+t.test('a hive runs models only, and downloads them only from Hugging Face', { buffered: true }, async (t) => {
   const dir = t.testdir({ 'text.gguf': 'root:$6$secret:19000', shadow: 'root:$6$secret:19000' });
   const model = tinyModel(t);
   const hive = await startProcess(t, { name: 'hive', args: ['--hive-id', 'gpu-0'] });
@@ -256,11 +256,11 @@ t.test('a hive runs no file but models, and downloads none but from Hugging Face
   }
   const { ending, results } = await spawn(hive.url, model);
   t.teardown(() => endGroup(results.at(-1)?.payload.pid));
-  t.equal(ending, '[DONE]', 'without a token any model file will do');
+  t.equal(ending, '[DONE]', 'without a token any model file may be run');
   t.match(results.at(-1)?.payload, { context: Number, slots: Number });
 });
 
-t.test('behind a token it runs models of its directories only', { buffered: true }, async (t) => {
+t.test('with a token it runs only models in its directories', { buffered: true }, async (t) => {
   const model = tinyModel(t);
   const start = (...args: string[]) =>
     startProcess(t, { name: 'hive', args: ['--hive-id', 'gpu-0', ...args], env: { RBEE_TOKEN: 'sesame-sesame' } });

@@ -1,4 +1,4 @@
-/** What comes back after a restart of a spawner or of its machine, under which id, and what is found that nobody knows. */
+/** Which workers are restored after a restart of a spawner or of its machine, under which id, and which orphans are found. */
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import http from 'node:http';
@@ -11,7 +11,7 @@ import { temporary } from '../helpers/temporary.js';
 import { waitFor } from '../helpers/wait.js';
 
 const isLinux = process.platform === 'linux';
-const healthyOnes = (spawner: SpawnerProcess, count: number) =>
+const healthyWorkers = (spawner: SpawnerProcess, count: number) =>
   waitFor(`${count} healthy workers`, async () => {
     const all = (await spawner.list()).filter(({ state }) => state === 'healthy');
     return all.length === count && all;
@@ -27,7 +27,7 @@ async function listenAt(port: number): Promise<http.Server> {
 t.jobs = 3;
 const test = (name: string, run: (t: Test) => Promise<void>) => t.test(name, { buffered: true }, run);
 
-test('workers that nobody stopped come back after an end in order, those that were stopped do not', async (t) => {
+test('workers are restored after an orderly end, unless they were stopped', async (t) => {
   const stateDir = temporary(t);
   const first = await startSpawner(t, { stateDir });
   const [a, b, c] = [await first.spawn('a', { context: 512 }), await first.spawn('b'), await first.spawn('c')];
@@ -38,7 +38,7 @@ test('workers that nobody stopped come back after an end in order, those that we
   t.notOk(isAlive(a.pid) || isAlive(c.pid));
 
   const second = await startSpawner(t, { stateDir });
-  const back = await healthyOnes(second, 2);
+  const back = await healthyWorkers(second, 2);
   t.strictSame(new Set(back.map(({ id }) => id)), new Set([a.id, c.id]));
   const of = (id: string) => back.find((one) => one.id === id);
   t.equal(of(a.id)?.workerId, a.workerId, 'its id does not depend on the port');
@@ -46,16 +46,16 @@ test('workers that nobody stopped come back after an end in order, those that we
   t.match(of(a.id)?.request, { context: 512 });
   t.match(second.stderr(), /ended with the last run, restarting one at a time: /);
   const d = await second.spawn('d');
-  t.equal(new Set([...back, d].map(({ workerId }) => workerId)).size, 3, 'a new one takes no name that another has');
+  t.equal(new Set([...back, d].map(({ workerId }) => workerId)).size, 3, 'a new worker gets no name that is taken');
 
   for (const { pid } of await second.list()) await second.stop({ pid: pid as number });
   await second.end({ keep: false, graceMs: 1_000 });
   await second.kill('SIGKILL');
   const third = await startSpawner(t, { stateDir });
-  t.strictSame(await third.list(), [], 'what was stopped stays so');
+  t.strictSame(await third.list(), [], 'stopped workers stay stopped');
 });
 
-test('with --no-restore they are forgotten, also by the run after that', async (t) => {
+test('with --no-restore they are forgotten, also for the run after that', async (t) => {
   const stateDir = temporary(t);
   const first = await startSpawner(t, { stateDir });
   await first.spawn('a');
@@ -69,9 +69,9 @@ test('with --no-restore they are forgotten, also by the run after that', async (
   t.strictSame(await third.list(), []);
 });
 
-test('one that was loading when all went down twice is shown, and not started a third time', async (t) => {
+test('a worker that was loading when the machine went down twice is listed, and not started a third time', async (t) => {
   const stateDir = temporary(t);
-  const goDownWhileItLoads = async (spawner: SpawnerProcess) => {
+  const crashWhileItLoads = async (spawner: SpawnerProcess) => {
     const { pid } = await waitFor('it to load', async () =>
       (await spawner.list()).find(({ state, port }) => state === 'starting' && port !== null),
     );
@@ -81,8 +81,8 @@ test('one that was loading when all went down twice is shown, and not started a 
   };
   const first = await startSpawner(t, { stateDir });
   void first.spawn('heavy?loadMs=600000').catch(() => {});
-  await goDownWhileItLoads(first);
-  await goDownWhileItLoads(await startSpawner(t, { stateDir }));
+  await crashWhileItLoads(first);
+  await crashWhileItLoads(await startSpawner(t, { stateDir }));
   const third = await startSpawner(t, { stateDir });
   const [shown] = await third.list();
   t.match(shown, { state: 'crashed', pid: null, reason: /being started the last 2 times/ });
@@ -92,7 +92,7 @@ test('one that was loading when all went down twice is shown, and not started a 
   t.strictSame(await fourth.list(), []);
 });
 
-test('a worker that crashes keeps its id, though its port is taken meanwhile', async (t) => {
+test('a worker that crashes keeps its id, though its port is taken', async (t) => {
   const spawner = await startSpawner(t, { stateDir: temporary(t) });
   const worker = await spawner.spawn('tiny');
   const port = worker.port as number;
@@ -112,7 +112,7 @@ test('a worker that crashes keeps its id, though its port is taken meanwhile', a
   t.equal((await getJson(`${again.url}/info`)).body.id, worker.workerId);
 });
 
-test('a load that comes no further ends the spawn, with the reason', async (t) => {
+test('a load without progress ends the spawn, with the reason', async (t) => {
   const spawner = await startSpawner(t, { stateDir: temporary(t), loadTimeoutMs: 6_000 });
   // Progress in steps of a quarter, which is never reached; the time is for the first answer of /health.
   await t.rejects(spawner.spawn('slow?loadMs=86400000'), /no progress within --load-timeout: .*loading slow: 0 %/);
@@ -123,16 +123,16 @@ for (const [how, change] of [
   ['its instance is another', { instance: 'instance-2' }],
   ['it has another id', { id: 'gpu-1' }],
 ] as const) {
-  test(`workers of a hive that is no more are listed, ended and taken over: ${how}`, async (t) => {
+  test(`workers of a hive that no longer exists are listed, ended and adopted: ${how}`, async (t) => {
     const stateDir = temporary(t);
     const first = await startSpawner(t, { stateDir });
     const [a, b] = await Promise.all([first.spawn('a', { context: 512 }), first.spawn('b')]);
-    const beside = await startSpawner(t, { stateDir, id: 'gpu-7' });
-    t.strictSame(await beside.orphans(), [], 'while their hive lives they are no orphans');
+    const neighbour = await startSpawner(t, { stateDir, id: 'gpu-7' });
+    t.strictSame(await neighbour.orphans(), [], 'while their hive runs they are no orphans');
     await first.kill('SIGKILL');
 
     const second = await startSpawner(t, { stateDir, ...change });
-    t.strictSame(await second.list(), [], 'nobody starts them again while they run');
+    t.strictSame(await second.list(), [], 'they are not started while they still run');
     t.notMatch(second.stderr(), /ended while its spawner was down/);
     t.match(
       second.stderr(),
@@ -152,21 +152,21 @@ for (const [how, change] of [
     t.strictSame(await second.orphans(), []);
     await t.rejects(second.adopt(process.pid), /is no orphaned worker/);
 
-    // It is one of its own now: over a restart, and when it crashes.
+    // From now on it is a worker of this spawner: over a restart, and when it crashes.
     await second.kill('SIGKILL');
     const third = await startSpawner(t, { stateDir, ...change });
-    t.match(await healthyOnes(third, 1), [{ pid: a.pid }]);
+    t.match(await healthyWorkers(third, 1), [{ pid: a.pid }]);
     t.strictSame(await third.orphans(), []);
     t.notMatch(third.stderr(), /is an orphan/);
     process.kill(a.pid as number, 'SIGKILL');
-    const back = await waitFor('it to be started again', async () =>
+    const back = await waitFor('it to be restarted', async () =>
       (await third.list()).find(({ state, pid }) => state === 'healthy' && pid !== a.pid),
     );
     t.match(back, { workerId: a.workerId, request: { context: 512 } });
   });
 }
 
-test('workers whose state was deleted are found by what they hold open', async (t) => {
+test('workers whose state was deleted are found by the files that they hold open', async (t) => {
   const stateDir = temporary(t);
   const first = await startSpawner(t, { stateDir });
   const worker = await first.spawn('tiny');

@@ -34,7 +34,7 @@ test('a worker is spawned, waited for with its progress, listed and stopped', as
   t.match(spawner.reports[1], /^worker-llm-\d+@gpu-0 listens at http:\/\/127\.0\.0\.1:\d+, its model is being loaded$/);
   t.ok(
     spawner.reports.some((line) => /loading \/models\/tiny: (25|50|75) %/.test(line)),
-    'it says how far it is',
+    'it reports its progress',
   );
   t.match(spawner.reports.at(-1), /is ready$/);
   t.strictSame(
@@ -45,10 +45,10 @@ test('a worker is spawned, waited for with its progress, listed and stopped', as
   t.equal(stopped.pid, worker.pid);
   t.equal(isAlive(worker.pid), false);
   t.strictSame(await spawner.list(), []);
-  t.strictSame(readdirSync(workersDir(stateDir)), [], 'nothing is left of it');
+  t.strictSame(readdirSync(workersDir(stateDir)), [], 'nothing is kept of it');
 });
 
-test('two workers bind different ports, each by itself', async (t) => {
+test('two workers bind different ports', async (t) => {
   const spawner = await startSpawner(t, { stateDir: temporary(t) });
   const [a, b] = await Promise.all([spawner.spawn('a'), spawner.spawn('b')]);
   t.not(a.port, b.port);
@@ -62,7 +62,7 @@ test('only workers of this spawner can be stopped by it', async (t) => {
   await t.rejects(spawner.stop({ pid: 1 }), /is no worker of hive gpu-0/);
 });
 
-test('the token goes by the environment, never by the command line, and our own settings do not leak', async (t) => {
+test('the token is passed in the environment, not on the command line, and our own settings are not passed on', async (t) => {
   const spawner = await startSpawner(t, {
     stateDir: temporary(t),
     token: 'sesame-1',
@@ -86,7 +86,7 @@ test('the token goes by the environment, never by the command line, and our own 
   t.match(argv.join(' '), /--queen-url http:\/\/127\.0\.0\.1:1/);
 });
 
-test('what a worker is asked to be configured with reaches its command line, also when it is started again', async (t) => {
+test('the settings of a request are on the command line, also after a restart', async (t) => {
   const spawner = await startSpawner(t, { stateDir: temporary(t) });
   const options = { context: 32_768, slots: 2, threads: 3, gpuLayers: 0, kvType: 'q8_0' } as const;
   const worker = await spawner.spawn('tiny', { worker: 'cuda', ...options });
@@ -103,7 +103,7 @@ test('what a worker is asked to be configured with reaches its command line, als
   t.notMatch(await argvOf(plain.url), /--context|--slots|--threads|--gpu-layers|--kv-type/);
 });
 
-test('the key of an engine goes to workers before that engine, and to no others', async (t) => {
+test('the key of an engine is passed to workers of that engine, and to no others', async (t) => {
   const spawner = await startSpawner(t, {
     stateDir: temporary(t),
     env: { RBEE_ENGINE_API_KEY: 'sk-1', RBEE_ENGINE_URL: 'http://127.0.0.1:11434/v1' },
@@ -115,18 +115,18 @@ test('the key of an engine goes to workers before that engine, and to no others'
     return (await getJson(`${url}/given`)).body;
   };
   t.equal((await keyOf('http://127.0.0.1:11434')).env.RBEE_ENGINE_API_KEY, 'sk-1');
-  t.equal((await keyOf('http://127.0.0.1:9999')).env.RBEE_ENGINE_API_KEY, undefined, 'whoever listens there');
+  t.equal((await keyOf('http://127.0.0.1:9999')).env.RBEE_ENGINE_API_KEY, undefined, 'another engine');
   const { env, argv } = await keyOf(null);
   t.equal(env.RBEE_ENGINE_API_KEY, undefined);
-  t.match(argv.join(' '), '--allow-host gpu.example', 'workers answer at the host by which their hive is known');
+  t.match(argv.join(' '), '--allow-host gpu.example', 'workers answer at the host that their hive advertises');
 });
 
-test('a queen is told at once, and one that is not there does no harm', async (t) => {
+test('a worker is registered with its queens at once; a queen that does not answer does no harm', async (t) => {
   const queen = await fakeQueen(t, { mode: 'accept' });
   const spawner = await startSpawner(t, { stateDir: temporary(t), queenUrls: ['http://127.0.0.1:1', queen.url] });
   const worker = await spawner.spawn('tiny');
-  const told = await waitFor('the registration', () => queen.registrations[0]);
-  t.strictSame(told, {
+  const registration = await waitFor('the registration', () => queen.registrations[0]);
+  t.strictSame(registration, {
     worker_id: worker.workerId,
     hostname: '127.0.0.1',
     port: worker.port,
@@ -139,24 +139,24 @@ test('a queen is told at once, and one that is not there does no harm', async (t
   });
 });
 
-test('a worker that cannot start is tried three times and then reported with its last words', async (t) => {
+test('a worker that cannot start is started three times, then reported with its last lines', async (t) => {
   const stateDir = temporary(t);
   const spawner = await startSpawner(t, { stateDir });
   await t.rejects(spawner.spawn('tiny?exit=1'), /the worker crashed: it ended with code 1/);
   t.strictSame(
     spawner.reports.filter((line) => !line.startsWith('process ')),
     [
-      ...['crashed: it ended with code 1', '  stand-in for tiny begins', '  the model cannot be read'],
+      ...['crashed: it ended with code 1', '  fake worker for tiny starts', '  the model cannot be read'],
       'restarting in 1 s (1 of 2)',
-      ...['crashed: it ended with code 1', '  stand-in for tiny begins', '  the model cannot be read'],
+      ...['crashed: it ended with code 1', '  fake worker for tiny starts', '  the model cannot be read'],
       'restarting in 2 s (2 of 2)',
-      ...['crashed: it ended with code 1', '  stand-in for tiny begins', '  the model cannot be read'],
+      ...['crashed: it ended with code 1', '  fake worker for tiny starts', '  the model cannot be read'],
       'not restarted',
     ],
   );
   const [crashed] = await spawner.list();
   t.match(crashed, { state: 'crashed', pid: null, reason: 'it ended with code 1', restarts: 2 });
-  t.strictSame(crashed?.lastLines, ['stand-in for tiny begins', 'the model cannot be read']);
+  t.strictSame(crashed?.lastLines, ['fake worker for tiny starts', 'the model cannot be read']);
   await spawner.stop({ id: crashed?.id ?? '' });
   t.strictSame(await spawner.list(), []);
   t.strictSame(readdirSync(workersDir(stateDir)), []);
@@ -168,7 +168,7 @@ test('wrong usage is reported at once', async (t) => {
   t.equal((await spawner.list())[0]?.restarts, 0);
 });
 
-test('a worker that crashes is started again', async (t) => {
+test('a worker that crashes is restarted', async (t) => {
   const spawner = await startSpawner(t, { stateDir: temporary(t) });
   const worker = await spawner.spawn('tiny?crashMs=1000');
   const again = await waitFor('another process', async () =>
@@ -178,10 +178,10 @@ test('a worker that crashes is started again', async (t) => {
   t.equal(again.restarts, 1);
   t.equal(isAlive(worker.pid), false);
   t.match(spawner.stderr(), /crashed: it was ended by SIGABRT/);
-  t.match(spawner.stderr(), /out of luck/, 'its last words are in the log');
+  t.match(spawner.stderr(), /out of luck/, 'its last lines are in the log');
 });
 
-test('one that ignores SIGTERM is killed, and all that it started with it', async (t) => {
+test('a worker that ignores SIGTERM is killed, together with its children', async (t) => {
   const spawner = await startSpawner(t, { stateDir: temporary(t) });
   const worker = await spawner.spawn('tiny?ignoreTerm=1&childBusyPct=1');
   const family = () => (isLinux ? membersOfSession(worker.pid as number) : []);
@@ -191,7 +191,7 @@ test('one that ignores SIGTERM is killed, and all that it started with it', asyn
   await waitFor('the end of its child', () => family().length === 0);
 });
 
-test('one that is frozen is stopped all the same', async (t) => {
+test('a frozen worker can be stopped', async (t) => {
   const spawner = await startSpawner(t, { stateDir: temporary(t) });
   const worker = await spawner.spawn('tiny');
   process.kill(worker.pid as number, 'SIGSTOP');
@@ -199,7 +199,7 @@ test('one that is frozen is stopped all the same', async (t) => {
   t.equal(isAlive(worker.pid), false);
 });
 
-test('one that answers nothing any more takes no work, though it lives', async (t) => {
+test('a worker that stops answering gets no requests, though its process lives', async (t) => {
   const spawner = await startSpawner(t, { stateDir: temporary(t) });
   const worker = await spawner.spawn('tiny?muteMs=1000');
   const hung = await waitFor(
@@ -224,7 +224,7 @@ test('an aborted spawn leaves no process', async (t) => {
   t.strictSame(await spawner.list(), []);
 });
 
-test('workers outlive a spawner that is killed, are adopted by the next one, and none is stopped', async (t) => {
+test('workers survive a spawner that is killed, and are adopted by the next one', async (t) => {
   const stateDir = temporary(t);
   const first = await startSpawner(t, { stateDir });
   const a = await first.spawn('a');
@@ -234,7 +234,7 @@ test('workers outlive a spawner that is killed, are adopted by the next one, and
     (await first.list()).find(({ model, port }) => model.startsWith('slow') && port !== null),
   );
   await first.kill('SIGKILL');
-  t.equal(await health(a.url), 200, 'it serves on');
+  t.equal(await health(a.url), 200, 'it still serves');
   process.kill(b.pid as number, 'SIGKILL');
   await waitFor('the end of b', () => !isAlive(b.pid));
 
@@ -245,24 +245,24 @@ test('workers outlive a spawner that is killed, are adopted by the next one, and
   const of = (id: string) => all.find((one) => one.id === id);
   t.match(of(a.id), { pid: a.pid, workerId: a.workerId, url: a.url, model: 'a', key: a.key }, 'the same process');
   t.equal(of(slow.id)?.pid, slow.pid);
-  t.match(of(b.id), { workerId: b.workerId, model: 'b' }, 'one that ended is started again, and keeps its id');
+  t.match(of(b.id), { workerId: b.workerId, model: 'b' }, 'the one that ended is restarted, and keeps its id');
   t.not(of(b.id)?.pid, b.pid);
   t.match(a.key, /^[\w-]{43}$/);
   t.match(second.stderr(), /a worker of b ended while its spawner was down/);
   t.strictSame(readdirSync(workersDir(stateDir)).length, 3);
 
-  // It is the new one's to stop, and to start again.
+  // The new spawner can stop it, and restarts it.
   process.kill(a.pid as number, 'SIGKILL');
   const again = await waitFor('a to come back', async () =>
     (await second.list()).find(({ id, state, pid }) => id === a.id && state === 'healthy' && pid !== a.pid),
   );
-  t.not(again.key, a.key, 'each run of it has a key of its own');
+  t.not(again.key, a.key, 'each run has a key of its own');
   await second.stop({ pid: again.pid as number });
   await second.stop({ pid: slow.pid as number });
   t.equal(isAlive(slow.pid), false);
 });
 
-test('nobody adopts the workers of a keeper, of another hive, or of another hive of the same name', async (t) => {
+test('workers of a keeper, of another hive, or of another hive of the same name are not adopted', async (t) => {
   const stateDir = temporary(t);
   const keeper = await startSpawner(t, { stateDir, kind: 'keeper', id: 'gpu-0' });
   const theirs = await keeper.spawn('tiny');
@@ -273,7 +273,7 @@ test('nobody adopts the workers of a keeper, of another hive, or of another hive
     const hive = await startSpawner(t, { stateDir: root, ...settings });
     t.strictSame(await hive.list(), []);
     await hive.kill('SIGKILL');
-    // Not even with a record that names it.
+    // Not even with a record of it.
     const dir = path.join(root, 'hive', settings.id, 'workers', theirs.id);
     mkdirSync(dir, { recursive: true });
     writeFileSync(path.join(dir, 'record.json'), record);
@@ -281,7 +281,7 @@ test('nobody adopts the workers of a keeper, of another hive, or of another hive
     t.strictSame(await again.list(), []);
     t.equal(await health(theirs.url), 200);
     await again.end({ keep: false, graceMs: 1_000 });
-    t.equal(isAlive(theirs.pid), true, 'and nobody stops them');
+    t.equal(isAlive(theirs.pid), true, 'and it is not stopped');
     await again.kill('SIGKILL');
   }
 });
@@ -292,14 +292,14 @@ test('a pid that was reused is neither adopted nor signalled', async (t) => {
   const worker = await first.spawn('tiny');
   const other = await first.spawn('other');
   await first.kill('SIGKILL');
-  // The record of one names the process of the other, as if the kernel had given out its number again.
+  // The record of one names the process of the other, as if the kernel had reused the pid.
   const file = path.join(workersDir(stateDir), worker.id, 'record.json');
   const record = JSON.parse(readFileSync(file, 'utf8'));
   process.kill(worker.pid as number, 'SIGKILL');
   await waitFor('its end', () => !isAlive(worker.pid));
   writeFileSync(file, JSON.stringify({ ...record, process: { ...record.process, pid: other.pid } }));
   const second = await startSpawner(t, { stateDir });
-  const again = await waitFor('it to be started again', async () =>
+  const again = await waitFor('it to be restarted', async () =>
     (await second.list()).find(({ id, pid, state }) => id === worker.id && state === 'healthy' && pid !== other.pid),
   );
   t.not(again.pid, worker.pid);
@@ -307,7 +307,7 @@ test('a pid that was reused is neither adopted nor signalled', async (t) => {
   t.equal(isAlive(other.pid), true);
 });
 
-test('a worker whose spawner was killed before it wrote down its pid is found by its environment', async (t) => {
+test('a worker whose spawner was killed before its pid was recorded is found by its environment', async (t) => {
   const stateDir = temporary(t);
   const first = await startSpawner(t, { stateDir });
   const worker = await first.spawn('tiny?childBusyPct=1');
@@ -332,7 +332,7 @@ test('a broken record is set aside, and its worker is found by its environment',
   t.match(second.stderr(), /is broken: set aside/);
 });
 
-test('an end in order takes the workers along, the stubborn ones too, or leaves them', async (t) => {
+test('an orderly end ends all workers, also those that ignore SIGTERM, or leaves them running', async (t) => {
   const stateDir = temporary(t);
   const first = await startSpawner(t, { stateDir });
   const [good, stubborn] = await Promise.all([first.spawn('good'), first.spawn('stubborn?ignoreTerm=1')]);
@@ -346,7 +346,7 @@ test('an end in order takes the workers along, the stubborn ones too, or leaves 
   t.strictSame(readdirSync(workersDir(stateDir)), []);
 });
 
-test('what a worker prints stays within its bound, though its spawner is dead', async (t) => {
+test('the output of a worker stays within its bound while its spawner is down', async (t) => {
   const stateDir = temporary(t);
   const first = await startSpawner(t, { stateDir });
   const worker = await first.spawn('tiny?stderrKb=100');
@@ -359,7 +359,7 @@ test('what a worker prints stays within its bound, though its spawner is dead', 
     sizes.push(size);
     return cuts >= 2;
   });
-  // A MiB, and what 100 KiB a step come to between two looks on a busy machine.
+  // 1 MiB, and 100 KiB for each step between two checks on a busy machine.
   t.ok(Math.max(...sizes) < 8 * 1024 * 1024, `at most ${Math.max(...sizes)}`);
   process.kill(worker.pid as number, 'SIGKILL');
 });

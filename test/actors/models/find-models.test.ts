@@ -61,7 +61,7 @@ t.test('a search that is out of time gives what it has, and one of nothing gives
   t.same(await search(path.join(dir, 'nowhere'), 3), []);
 });
 
-t.test('the variables of other programs say where to look', async (t) => {
+t.test('the variables of other programs are read for directories', async (t) => {
   const dirs = usualDirectories({ LLAMA_CACHE: '/cache', HF_HOME: '/hf' }, '/home/me', '/work').map(({ dir }) => dir);
   for (const dir of ['/cache', '/hf/hub', '/home/me/.lmstudio/models', '/home/me/models', '/work']) {
     t.ok(dirs.includes(dir), dir);

@@ -3,7 +3,7 @@ import path from 'node:path';
 import t, { type Test } from 'tap';
 import { createCheckModel, usualModelDirs } from '../../../actors/models/model-access.js';
 
-/** A directory of models, with what is beside it. */
+/** A directory of models, and files next to it. */
 function files(t: Test) {
   const root = t.testdir({
     models: {
@@ -47,12 +47,12 @@ t.test('behind a token only files in directories of models are run, links among 
     '/etc/shadow',
     'tiny',
   ]) {
-    const said = await check(file);
-    t.match(said, /is in no directory of models: allow its directory with --models-dir\. Allowed are .*models/, file);
+    const reason = await check(file);
+    t.match(reason, /is in no directory of models: allow its directory with --models-dir\. Allowed are .*models/, file);
   }
 });
 
-t.test('what is no model is refused, and nothing of it is told', async (t) => {
+t.test('other files are refused, and their content is not quoted', async (t) => {
   const { models, elsewhere } = files(t);
   for (const check of [checking([models], false), checking([models], true)]) {
     for (const name of ['text.gguf', 'empty.gguf', 'hub']) {
@@ -68,7 +68,7 @@ t.test('where no token is set, and only this machine can ask, any model file is 
   const { elsewhere } = files(t);
   const check = checking([], true);
   t.equal(await check(path.join(elsewhere, 'c.gguf')), null);
-  t.equal(await check('/nowhere/tiny.gguf'), null, 'the worker says that there is none');
+  t.equal(await check('/nowhere/tiny.gguf'), null, 'the worker reports that it is missing');
   t.match(await check(path.join(elsewhere, 'secret.gguf')), /is no GGUF file$/);
   t.match(await check(path.join(elsewhere, 'shadow')), /is in no directory of models/);
 });

@@ -19,14 +19,14 @@ function fakeProc(t: Test, { options = 'rw', own = '/' } = {}) {
   return { procRoot: path.join(root, 'proc'), mount };
 }
 
-t.test('the slice is where mountinfo says that cgroup v2 is mounted', async (t) => {
+t.test('the slice is where cgroup v2 is mounted according to mountinfo', async (t) => {
   const { procRoot, mount } = fakeProc(t);
   t.equal(findSlice({ procRoot }), path.join(mount, 'rbee.slice'));
 });
 
-t.test('where the top is not ours to write it is below our own cgroup', async (t) => {
+t.test('where the top is not writable it is below our own cgroup', async (t) => {
   const { procRoot, mount } = fakeProc(t, { own: '/user.slice/app' });
-  // A file in its place is what nobody can make a directory of.
+  // A file in its place, so that the directory cannot be created.
   writeFileSync(path.join(mount, 'rbee.slice'), '');
   mkdirSync(path.join(mount, 'user.slice', 'app'), { recursive: true });
   t.equal(findSlice({ procRoot }), path.join(mount, 'user.slice', 'app', 'rbee.slice'));
@@ -67,7 +67,7 @@ t.test(
     t.equal(cgroup, path.join(slice, 'test', instance));
     t.strictSame(new Set(membersOf(cgroup)), new Set(membersOfSession(pid)));
     t.match(readFileSync(`/proc/${pid}/cgroup`, 'utf8'), `/rbee.slice/test/${instance}`);
-    t.equal(enterCgroup({ slice, group: 'test', instance, pid, others }), null, 'nobody else comes in');
+    t.equal(enterCgroup({ slice, group: 'test', instance, pid, others }), null, 'a second process does not get in');
     await removeCgroup(cgroup, (member) => member === pid);
     t.ok(existsSync(cgroup) && membersOfSession(pid).length === 2, 'one that has become another’s is left alone');
     await removeCgroup(cgroup, ofNobody);

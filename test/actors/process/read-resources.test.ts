@@ -19,7 +19,7 @@ t.test('what runs out is one sentence each, and nothing else is', async (t) => {
   t.match(shortagesOf({ ...FINE, descriptors: { open: 1_000, max: 1_024 } }), [/1000 of 1024 file descriptors/]);
 });
 
-t.test('disk and descriptors are read where the system tells them', async (t) => {
+t.test('disk and descriptors are read where the system reports them', async (t) => {
   const { certificateDays, diskFreeMb, descriptors } = readResources(tmpdir(), null, Date.now());
   t.equal(certificateDays, null);
   t.ok(diskFreeMb !== null && diskFreeMb >= 0);

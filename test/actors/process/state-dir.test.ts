@@ -17,7 +17,7 @@ const root = temporary(t);
 const dir = path.join(root, 'hive', 'raced');
 const lock = path.join(dir, 'lock');
 mkdirSync(dir, { recursive: true });
-/** Of a process that lives no more: this one, started at another time. */
+/** The lock of a process that has ended: this one, started at another time. */
 const stale = (round: number) => JSON.stringify({ pid: process.pid, started: `never-${round}`, boot: null });
 
 t.test('of many processes that find a stale lock at once, one takes it over', { timeout: 120_000 }, async (t) => {
@@ -28,22 +28,22 @@ t.test('of many processes that find a stale lock at once, one takes it over', { 
   });
   const answers = () => Promise.all(racers.map(async (racer) => ((await once(racer, 'message')) as [LockAnswer])[0]));
   await answers();
-  const tell = (request: LockRequest) => {
-    const told = answers();
+  const askAll = (request: LockRequest) => {
+    const all = answers();
     for (const racer of racers) racer.send(request);
-    return told;
+    return all;
   };
   const wrong: string[] = [];
   for (let round = 0; round < ROUNDS; round += 1) {
     writeFileSync(lock, stale(round));
-    const said = await tell({ root, atMs: performance.timeOrigin + performance.now() + SET_MS });
-    const taken = said.filter((answer) => answer === 'taken').length;
+    const replies = await askAll({ root, atMs: performance.timeOrigin + performance.now() + SET_MS });
+    const taken = replies.filter((answer) => answer === 'taken').length;
     if (taken !== 1) wrong.push(`round ${round}: taken by ${taken}`);
     else {
       const { pid } = JSON.parse(readFileSync(lock, 'utf8'));
-      if (pid !== racers[said.indexOf('taken')]?.pid) wrong.push(`round ${round}: the lock names ${pid}`);
+      if (pid !== racers[replies.indexOf('taken')]?.pid) wrong.push(`round ${round}: the lock names ${pid}`);
     }
-    await tell('release');
+    await askAll('release');
   }
   t.strictSame(wrong, []);
   t.strictSame(readdirSync(dir), [], 'nothing is left over');

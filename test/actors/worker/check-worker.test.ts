@@ -21,7 +21,7 @@ const info = {
 
 const check = (url: string) => toPromise(createActor(createCheckWorker({ outgoing }), { input: { url } }).start());
 
-/** A worker that answers so, over HTTPS when it has a certificate; `seen` is what it was asked with. */
+/** A worker with these answers, over HTTPS when it has a certificate; `seen` are its requests. */
 async function worker(t: Test, answers: http.RequestListener, tls?: { key: Buffer; cert: Buffer }) {
   const seen: { path: string; authorization: string | undefined }[] = [];
   const listener: http.RequestListener = (request, response) => {
@@ -43,19 +43,16 @@ const healthy: http.RequestListener = ({ url }, response) => {
   else response.end('ok');
 };
 
-t.test(
-  'a worker that can serve says by what name it knows its model; only that question carries the token',
-  async (t) => {
-    const { url, seen } = await worker(t, healthy);
-    t.strictSame(await check(url), { status: 'ok', model: 'tiny', device: 'CPU-0' });
-    t.strictSame(seen, [
-      { path: '/health', authorization: undefined },
-      { path: '/info', authorization: 'Bearer sesame' },
-    ]);
-  },
-);
+t.test('a worker that can serve is asked for the name of its model; only that request carries the token', async (t) => {
+  const { url, seen } = await worker(t, healthy);
+  t.strictSame(await check(url), { status: 'ok', model: 'tiny', device: 'CPU-0' });
+  t.strictSame(seen, [
+    { path: '/health', authorization: undefined },
+    { path: '/info', authorization: 'Bearer sesame' },
+  ]);
+});
 
-t.test('what it takes is told as it says itself, null where its engine decides', async (t) => {
+t.test('capacity is taken from /info, null where the engine decides', async (t) => {
   const { url } = await worker(t, ({ url }, response) => {
     if (url === '/health') response.end('ok');
     else answer(response, 200, { ...info, hive_id: 'gpu-0', status: 'ready', context: 8192, slots: null });
@@ -63,17 +60,17 @@ t.test('what it takes is told as it says itself, null where its engine decides',
   t.match(await check(url), { status: 'ok', capacity: { context: 8192, slots: null } });
 });
 
-t.test('one without /info is healthy all the same', async (t) => {
+t.test('a worker without /info is healthy', async (t) => {
   const { url } = await worker(t, ({ url }, response) => void answer(response, url === '/health' ? 200 : 404, {}));
   t.strictSame(await check(url), { status: 'ok', model: null, device: null });
 });
 
-t.test('one that does not take our token serves nobody of ours', async (t) => {
+t.test('a worker that refuses our token is not healthy', async (t) => {
   const { url } = await worker(t, ({ url }, response) => void answer(response, url === '/health' ? 200 : 401, {}));
   await t.rejects(check(url), /another token/);
 });
 
-t.test('503 is loading, with what it says of its progress', async (t) => {
+t.test('503 is loading, with the progress', async (t) => {
   const problem = { type: 'about:blank', title: 'Service Unavailable', status: 503, detail: 'loading: 40 %' };
   const loading = await worker(t, (_, response) =>
     answer(response, 503, problem, { 'content-type': 'application/problem+json' }),
@@ -83,20 +80,20 @@ t.test('503 is loading, with what it says of its progress', async (t) => {
   t.strictSame(await check(silent.url), { status: 'loading', progress: null });
 });
 
-t.test('any other answer is a failure, and says which', async (t) => {
+t.test('any other answer is a failure that names it', async (t) => {
   const { url } = await worker(t, (_, response) => answer(response, 500, {}));
   await t.rejects(check(url), /answered 500/);
   await t.rejects(check('http://127.0.0.1:1'), /connection refused/);
 });
 
 t.test(
-  'a worker whose certificate is for the names by which others reach it is asked by its address',
+  'a worker whose certificate is for other names is asked at its address',
   {
     skip: spawnSync('openssl', ['version']).status !== 0 && 'no openssl',
   },
   async (t) => {
     const dir = t.testdir();
-    const made = [
+    const certificateArgs = [
       '-newkey',
       'ec',
       '-pkeyopt',
@@ -107,7 +104,7 @@ t.test(
       '-out',
       'cert.pem',
     ];
-    execFileSync('openssl', ['req', '-x509', ...made, '-days', '2', '-subj', '/CN=gpu.example'], {
+    execFileSync('openssl', ['req', '-x509', ...certificateArgs, '-days', '2', '-subj', '/CN=gpu.example'], {
       cwd: dir,
       stdio: 'pipe',
     });

@@ -4,7 +4,7 @@ import t from 'tap';
 
 const actors = (name: string) => JSON.stringify(fileURLToPath(new URL(`../../../actors/${name}.js`, import.meta.url)));
 
-/** A worker that runs for ever, is sent `signal` as soon as it runs, and how it ended. */
+/** Starts a process that does not end, sends it `signal` as soon as it runs, and prints how it ended. */
 const script = (stateDir: string, signal: string) => `
 const { createActor, createMachine, spawnChild, sendTo } = await import('xstate');
 const { createRunWorker } = await import(${actors('worker/run-worker')});
@@ -26,15 +26,15 @@ const machine = createMachine({
 createActor(machine).start();
 `;
 
-const without = ['-m', '--', 'sh', '-c', 'mount -t tmpfs none /proc && exec "$@"', 'sh', process.execPath];
-const may = spawnSync('unshare', [...without, '-e', '0']).status === 0;
+const withoutProc = ['-m', '--', 'sh', '-c', 'mount -t tmpfs none /proc && exec "$@"', 'sh', process.execPath];
+const canHideProc = spawnSync('unshare', [...withoutProc, '-e', '0']).status === 0;
 
 for (const signal of ['SIGTERM', 'SIGKILL']) {
-  t.test(`a worker takes ${signal} from its spawner, also where there is no /proc`, async (t) => {
+  t.test(`a worker gets ${signal} from its spawner, also without /proc`, async (t) => {
     const args = ['--input-type=module', '-e', script(t.testdir(), signal)];
     const options = { encoding: 'utf8', timeout: 60_000 } as const;
     t.match(spawnSync(process.execPath, args, options).stdout, new RegExp(`it was ended by ${signal}`));
-    if (!may) return t.comment('no /proc can be taken away here');
-    t.match(spawnSync('unshare', [...without, ...args], options).stdout, new RegExp(`it was ended by ${signal}`));
+    if (!canHideProc) return t.comment('/proc cannot be hidden here');
+    t.match(spawnSync('unshare', [...withoutProc, ...args], options).stdout, new RegExp(`it was ended by ${signal}`));
   });
 }

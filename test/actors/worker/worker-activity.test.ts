@@ -7,15 +7,15 @@ import { waitFor } from '../../helpers/wait.js';
 const outgoing: Outgoing = { token: 'sesame', ca: null, loopbackOnly: true, family: 0 };
 const info = { id: 'worker-llm-1@gpu-0', model_id: 'tiny', device: 'CPU-0', port: 8080, hive_id: 'gpu-0' };
 
-t.test('what healthy workers say of their work is known, until they do not answer or are not asked', async (t) => {
-  let said: object = { status: 'busy', tokens_per_s: 41.5, reason: 'its engine is silent' };
+t.test('the activity of healthy workers is known, until they stop answering or are no longer asked', async (t) => {
+  let activity: object = { status: 'busy', tokens_per_s: 41.5, reason: 'its engine is silent' };
   const seen: unknown[] = [];
   const worker = await serve(t, {}, (request, response) => {
     seen.push(request.headers.authorization);
-    answer(response, 200, { ...info, url: worker.url, ...said });
+    answer(response, 200, { ...info, url: worker.url, ...activity });
   });
-  const sick = await serve(t, {}, (_, response) => answer(response, 500, {}));
-  let urls = [worker.url, sick.url];
+  const failing = await serve(t, {}, (_, response) => answer(response, 500, {}));
+  let urls = [worker.url, failing.url];
   const watch = watchActivity({
     outgoing,
     endpoints: () => urls.map((url) => ({ url, workerId: 'worker-llm-8080@gpu-0', port: 8080 })),
@@ -29,20 +29,20 @@ t.test('what healthy workers say of their work is known, until they do not answe
     reason: 'its engine is silent',
   });
   t.equal(seen[0], 'Bearer sesame');
-  t.equal(watch.of(sick.url), undefined);
+  t.equal(watch.of(failing.url), undefined);
   t.equal(watch.of(null), undefined);
 
-  said = { status: 'ready' };
+  activity = { status: 'ready' };
   const ready = await waitFor('its next answer', () => {
-    const work = watch.of(worker.url);
-    return work?.busy === false && work;
+    const latest = watch.of(worker.url);
+    return latest?.busy === false && latest;
   });
-  t.equal(ready.tokensPerS, null, 'an older worker does not count');
+  t.equal(ready.tokensPerS, null, 'an older worker does not report tokens');
 
-  said = { status: 7 };
-  await waitFor('nonsense to count for nothing', () => watch.of(worker.url) === undefined);
-  said = { status: 'ready', tokens_per_s: 0 };
+  activity = { status: 7 };
+  await waitFor('the invalid answer to be ignored', () => watch.of(worker.url) === undefined);
+  activity = { status: 'ready', tokens_per_s: 0 };
   await waitFor('it to be known again', () => watch.of(worker.url)?.tokensPerS === 0);
   urls = [];
-  await waitFor('it to be known no more', () => watch.of(worker.url) === undefined);
+  await waitFor('it to be forgotten', () => watch.of(worker.url) === undefined);
 });

@@ -58,7 +58,7 @@ t.test('the token follows the proof on the same connection, for answers and for 
   }
 });
 
-t.test('whoever cannot prove that it is the worker gets neither token nor body', async (t) => {
+t.test('a peer that cannot prove that it is the worker gets neither token nor body', async (t) => {
   const { key } = createWorkerKeyPair();
   const other = createWorkerKeyPair();
   const liars: ((challenge: string) => string | null)[] = [
@@ -90,14 +90,14 @@ t.test('one that answers the challenge with garbage, a switch of protocols or to
     `HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n${'x'.repeat(100_000)}`,
     '',
   ];
-  for (const said of answers) {
+  for (const answer of answers) {
     let seen = '';
     const server = net.createServer((socket) => {
       socket.on('error', () => {});
       socket.on('data', (chunk) => {
         seen += chunk.toString();
-        if (said === '') socket.destroy();
-        else socket.write(said);
+        if (answer === '') socket.destroy();
+        else socket.write(answer);
       });
     });
     t.teardown(() => server.close());
