@@ -1,4 +1,4 @@
-/** The helpers and fakes of the system tests, against each other: no rbee process is needed. */
+/** The helpers and fakes of the system tests, without rbee processes. */
 import net from 'node:net';
 import t from 'tap';
 import { fakeHive } from './fakes/hive.js';
@@ -8,7 +8,7 @@ import { waitFor } from './helpers/wait.js';
 
 const READY = '/v1/hive/ready';
 
-t.test('waitFor gives what the probe gives, and else says what it waited for and saw', async (t) => {
+t.test('waitFor returns the value of the probe, or rejects with the wait and the last value', async (t) => {
   let calls = 0;
   t.equal(await waitFor('the third call', () => ++calls === 3 && 'yes', { everyMs: 1 }), 'yes');
   await t.rejects(
@@ -77,7 +77,7 @@ t.test('a fake hive ticks until it is frozen, and its connections stay open', as
   await late.waitForEvent(() => true);
 });
 
-t.test('a fake hive refuses, redirects, shows a page or hangs when told to', async (t) => {
+t.test('a fake hive refuses, redirects, answers with a page or hangs, as set', async (t) => {
   const hive = await fakeHive(t);
   const url = `${hive.url}/v1/heartbeats/stream`;
   hive.mode = 401;
@@ -110,11 +110,11 @@ t.test('a paused reader stops the writer, and gets everything once it resumes', 
   await stream.waitForEvent(({ data }) => data.n === 399);
 });
 
-t.test('a fake queen says yes and opens the stream of the hive that called', async (t) => {
+t.test('a fake queen accepts and opens the stream of the hive', async (t) => {
   const [queen, hive] = await Promise.all([fakeQueen(t, { queenId: 'queen-a' }), fakeHive(t, { tickMs: 20 })]);
   const { status, body } = await hive.announce(queen.url);
   t.match([status, body], [200, { status: 'ok', queen_id: 'queen-a' }]);
-  const stream = await waitFor('her stream', () => queen.streams[0]);
+  const stream = await waitFor('its stream', () => queen.streams[0]);
   await stream.waitForEvent(({ data }) => data.hive_id === 'hive-fake');
   t.match(queen.callbacks, [
     { body: { hive_id: 'hive-fake', hive_url: hive.url }, headers: { 'rbee-instance': hive.instance } },
@@ -140,7 +140,7 @@ t.test('a fake queen that probes a fake hive is called back', async (t) => {
   t.equal(queen.callbacks.length, 1);
 });
 
-t.test('a fake queen answers in every way that she is told to', async (t) => {
+t.test('a fake queen answers as set', async (t) => {
   const [queen, hive] = await Promise.all([fakeQueen(t, { mode: 503 }), fakeHive(t)]);
   const refused = await hive.announce(queen.url);
   t.match(refused, { status: 503, body: { status: 503, detail: 'the fake says 503' } });
@@ -152,7 +152,7 @@ t.test('a fake queen answers in every way that she is told to', async (t) => {
 
   queen.mode = 'subscribe-first';
   const answered = hive.announce(queen.url);
-  await waitFor('her stream before her yes', () => hive.subscribersTotal === 1);
+  await waitFor('its stream before its answer', () => hive.subscribersTotal === 1);
   t.equal((await answered).status, 200);
   queen.mode = 'accept-nameless';
   t.notOk('queen_id' in (await hive.announce(queen.url)).body);
@@ -170,10 +170,10 @@ t.test('a fake queen answers in every way that she is told to', async (t) => {
   t.match(await postJson(`${queen.url}/v1/hive-heartbeat`, {}), { status: 404, body: { status: 404 } });
 });
 
-t.test('a fake that closes is gone with its streams, and comes back on the same port', async (t) => {
+t.test('a fake that closes ends its streams, and listens on the same port again', async (t) => {
   const [queen, hive] = await Promise.all([fakeQueen(t), fakeHive(t)]);
   await hive.announce(queen.url);
-  await waitFor('her stream', () => queen.streams.length === 1);
+  await waitFor('its stream', () => queen.streams.length === 1);
   const { url, port } = queen;
   await queen.close();
   await waitFor('no reader', () => hive.subscribers.length === 0);
@@ -182,7 +182,7 @@ t.test('a fake that closes is gone with its streams, and comes back on the same 
   t.equal(queen.url, url);
   t.equal((await hive.announce(queen.url)).status, 200);
 
-  await waitFor('her second stream', () => queen.streams.length === 1);
+  await waitFor('its second stream', () => queen.streams.length === 1);
   await hive.close();
   await waitFor('no stream', () => queen.streams.length === 0);
   await hive.listen();

@@ -1,4 +1,4 @@
-/** `rbee …` as a user types it: a real process, with nothing added. */
+/** `rbee …` as a user types it: a real process, without added flags. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
@@ -17,11 +17,11 @@ export interface Command {
 export interface CommandOptions {
   env?: Record<string, string>;
   cwd?: string;
-  /** What is piped in; without it there is no standard input. */
+  /** Standard input; none by default. */
   stdin?: string;
 }
 
-/** Ends with the test. */
+/** Killed at the end of the test. */
 export function startCommand(
   t: Pick<Test, 'teardown'>,
   args: string[],
@@ -34,10 +34,10 @@ export function startCommand(
     ...(cwd === undefined ? {} : { cwd }),
   });
   child.stdin?.end(stdin);
-  const said = { stdout: '', stderr: '' };
+  const output = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const) {
     child[name]?.setEncoding('utf8').on('data', (chunk: string) => {
-      said[name] += chunk;
+      output[name] += chunk;
     });
   }
   const exited = new Promise<Exit>((resolve) => child.once('close', (code, signal) => resolve({ code, signal })));
@@ -45,10 +45,10 @@ export function startCommand(
     child.kill('SIGKILL');
     await exited;
   });
-  return { child, exited, stdout: () => said.stdout, stderr: () => said.stderr };
+  return { child, exited, stdout: () => output.stdout, stderr: () => output.stderr };
 }
 
-/** What one says that ends by itself. */
+/** Waits for the end of a command. */
 export async function outcomeOf(t: Pick<Test, 'teardown'>, args: string[], options: CommandOptions = {}) {
   const one = startCommand(t, args, options);
   const { code } = await waitFor(`rbee ${args.join(' ')} to end`, () => one.exited, { timeoutMs: 90_000 });

@@ -1,9 +1,9 @@
-/** Paths through an abstract model, for replay against the real thing: each of its edges, reached by the shortest way. */
+/** Paths through an abstract model, for replay against real machines and processes: each edge, reached by the shortest path. */
 import type { AnyStateMachine } from 'xstate';
 import { getAdjacencyMap, getShortestPaths } from 'xstate/graph';
 
 export interface Path {
-  /** The events, each with the state in which the model says it ends. */
+  /** The events, each with the state of the model after it. */
   steps: { event: string; state: string }[];
   name: string;
 }
@@ -13,7 +13,7 @@ interface Node {
   transitions: Record<string, { event: { type: string }; state: { value: unknown } }>;
 }
 
-/** One path an edge: no event in no state is left untried. Models have no context, so there are few states. */
+/** One path per edge, so that every event is tried in every state. Models have no context, so there are few states. */
 export function edgePaths(model: AnyStateMachine): Path[] {
   const shortest = new Map(
     getShortestPaths(model).map((path) => [
@@ -36,7 +36,7 @@ export function edgePaths(model: AnyStateMachine): Path[] {
   }
   return paths;
 
-  /** An event that a state does not take leads nowhere. */
+  /** Whether the state takes the event. */
   function takes(model: AnyStateMachine, from: string, event: string): boolean {
     return model.resolveState({ value: JSON.parse(from), context: {} }).can({ type: event });
   }
@@ -45,13 +45,13 @@ export function edgePaths(model: AnyStateMachine): Path[] {
 export interface WalkStep {
   event: string;
   state: string;
-  /** Taken for the first time in any walk: what comes of it is still to be seen. */
+  /** Taken for the first time in any walk. */
   fresh: boolean;
 }
 
 /**
- * Walks from the initial state of a flat model that together take each of its edges, at most so many steps each and a way
- * to the next untaken edge: where a start is dear, fewer starts than one a path.
+ * Walks from the initial state of a flat model that together take each of its edges. A walk ends after `stepsMax` steps or
+ * a little more. For tests with an expensive start: there are fewer walks than paths.
  */
 export function edgeWalks(model: AnyStateMachine, stepsMax: number): WalkStep[][] {
   const edges = Object.values(getAdjacencyMap(model as never, {}) as unknown as Record<string, Node>).flatMap((node) =>
@@ -68,28 +68,28 @@ export function edgeWalks(model: AnyStateMachine, stepsMax: number): WalkStep[][
   while (untaken.size > 0) {
     const walk: WalkStep[] = [];
     for (let at = initial; walk.length < stepsMax; ) {
-      const way = nearest(at);
-      if (!way) break;
-      for (const edge of way) {
+      const path = nearest(at);
+      if (!path) break;
+      for (const edge of path) {
         walk.push({ event: edge.event, state: edge.to, fresh: untaken.delete(edge) });
         at = edge.to;
       }
     }
-    if (walk.length === 0) throw new Error('the model has edges that no way leads to');
+    if (walk.length === 0) throw new Error('the model has edges that cannot be reached');
     walks.push(walk);
   }
   return walks;
 
-  /** The shortest way that ends with an edge that was not taken. */
+  /** The shortest path that ends with an untaken edge. */
   function nearest(start: string): typeof real | null {
-    const ways: { at: string; edges: typeof real }[] = [{ at: start, edges: [] }];
+    const paths: { at: string; edges: typeof real }[] = [{ at: start, edges: [] }];
     const seen = new Set([start]);
-    for (const { at, edges } of ways) {
+    for (const { at, edges } of paths) {
       const out = real.filter(({ from }) => from === at);
       const next = out.find((edge) => untaken.has(edge));
       if (next) return [...edges, next];
       for (const edge of out) {
-        if (!seen.has(edge.to)) ways.push({ at: edge.to, edges: [...edges, edge] });
+        if (!seen.has(edge.to)) paths.push({ at: edge.to, edges: [...edges, edge] });
         seen.add(edge.to);
       }
     }

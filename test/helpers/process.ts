@@ -14,16 +14,16 @@ const ENDING_MS_MAX = 15_000;
 
 export interface StartOptions {
   name: 'registry' | 'queen' | 'hive' | 'worker' | 'keeper';
-  /** Compiled, to be run in the place of `rbee <name>`, with the same flags. */
+  /** A compiled script to run instead of `rbee <name>`, with the same flags. */
   script?: URL;
-  /** After `--port 0 --state-dir …`; a `--port` of one's own takes the place of that. */
+  /** After `--port 0 --state-dir …`; a `--port` among them replaces that. */
   args?: string[];
   env?: Record<string, string>;
-  /** A command to run it by, such as `ip netns exec name`; it must become the process, not its parent. */
+  /** A command prefix, such as `ip netns exec name`; it must replace itself by the process. */
   by?: string[];
-  /** Lets the process find a port by itself. */
+  /** Without `--port`, so that the process finds a port by itself. */
   noPort?: boolean;
-  /** Kept when the test ends; without it a temporary one is made and removed. */
+  /** Kept after the test; by default a temporary one is created and removed. */
   stateDir?: string;
 }
 
@@ -43,13 +43,13 @@ export interface RbeeProcess {
   stderr(): string;
   /** Sends a signal (SIGTERM) and waits for the end. A frozen process takes SIGKILL only. */
   kill(signal?: NodeJS.Signals): Promise<Exit>;
-  /** SIGSTOP: the process lives, its sockets stay open, and it does nothing. */
+  /** SIGSTOP: the process is suspended, and its sockets stay open. */
   freeze(): void;
   thaw(): void;
   exited: Promise<Exit>;
 }
 
-/** The process ended, or said nothing, before it listened. */
+/** The process ended, or printed nothing, before it listened. */
 export class StartFailed extends Error {
   override name = 'StartFailed';
   constructor(
@@ -81,7 +81,7 @@ export async function startProcess(t: Pick<Test, 'teardown'>, options: StartOpti
   return launch(family, undefined);
 }
 
-/** Starts the same process again, with its state and its id, on the same port unless `other`. Kills it first if need be. */
+/** Starts the same process again, with its state and its id, on the same port unless `other`. Kills it first if it runs. */
 export async function restart(
   process: RbeeProcess,
   { port = 'same' }: { port?: 'same' | 'other' } = {},
@@ -90,7 +90,7 @@ export async function restart(
   if (!family) throw new Error('not a process of startProcess');
   await end(process.child);
   const again = await launch(family, port === 'same' ? new URL(process.url).port : '0');
-  if (again.id !== process.id) throw new Error(`restarted ${process.id}, and it came back as ${again.id}`);
+  if (again.id !== process.id) throw new Error(`${process.id} has the id ${again.id} after its restart`);
   return again;
 }
 
@@ -106,7 +106,7 @@ async function launch(family: Family, port: string | undefined): Promise<RbeePro
   const stdout = keepEnd(child.stdout);
   const stderr = keepEnd(child.stderr);
   const exited = new Promise<Exit>((resolve) => {
-    // 'close' comes when all output is read; something it started may hold the pipes open for longer.
+    // 'close' comes when all output is read, which children of the process can delay.
     child.once('close', (code, signal) => resolve({ code, signal }));
     child.once('exit', (code, signal) => setTimeout(resolve, 500, { code, signal }));
   });
@@ -124,10 +124,10 @@ async function launch(family: Family, port: string | undefined): Promise<RbeePro
     exited.then((exit) => fail('ended before it listened', exit));
     child.once('error', (error) => fail(`did not start: ${error.message}`, { code: null, signal: null }));
     createInterface({ input: child.stdout }).on('line', (line) => {
-      const said = listeningLine(line);
-      if (!said) return;
+      const found = listeningLine(line);
+      if (!found) return;
       clearTimeout(timer);
-      resolve(said);
+      resolve(found);
     });
   });
 
@@ -143,8 +143,8 @@ async function launch(family: Family, port: string | undefined): Promise<RbeePro
       child.kill(signal);
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<never>((_, reject) => {
-        const say = () => reject(new Error(`rbee ${name} outlived ${signal} by ${ENDING_MS_MAX} ms: ${stderr()}`));
-        timer = setTimeout(say, ENDING_MS_MAX);
+        const fail = () => reject(new Error(`rbee ${name} runs ${ENDING_MS_MAX} ms after ${signal}: ${stderr()}`));
+        timer = setTimeout(fail, ENDING_MS_MAX);
       });
       return Promise.race([exited, late]).finally(() => clearTimeout(timer));
     },
@@ -163,14 +163,14 @@ function commandLine(
   const given = (flag: string) => args.some((arg) => arg === flag || arg.startsWith(`${flag}=`));
   const line = [...(script ? [fileURLToPath(script)] : [RBEE, name]), '--state-dir', stateDir];
   if (!given('--port') && !noPort) line.push('--port', '0');
-  // The tester's own hosts are no business of a test.
+  // Not the SSH config of the person who runs the tests.
   if ((name === 'queen' || name === 'keeper') && !given('--ssh-config')) line.push('--ssh-config', '/dev/null');
   line.push(...args);
   if (port !== undefined) line.push('--port', port); // the last one counts
   return line;
 }
 
-/** This process's environment without our own variables, which would change what is tested. */
+/** The environment without RBEE_ variables, which would change what is tested. */
 function environment(extra: Record<string, string> = {}): NodeJS.ProcessEnv {
   const own = Object.entries(process.env).filter(([name]) => !name.startsWith('RBEE_'));
   return { ...Object.fromEntries(own), ...extra };

@@ -1,4 +1,4 @@
-/** The link that system tests put between processes, tested with sockets of our own on both ends. */
+/** The proxy that system tests put between processes, with plain sockets at both ends. */
 import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
@@ -7,7 +7,7 @@ import { waitFor } from './wait.js';
 
 interface End {
   socket: net.Socket;
-  heard: () => string;
+  received: () => string;
   over: () => boolean;
 }
 
@@ -24,7 +24,7 @@ function end(t: Test, socket: net.Socket): End {
     });
   }
   t.teardown(() => socket.destroy());
-  return { socket, heard: () => text, over: () => over };
+  return { socket, received: () => text, over: () => over };
 }
 
 /** A server that greets with its name; `ends` are its connections. */
@@ -45,7 +45,7 @@ async function linked(t: Test) {
   const server = await serverOf(t, 'hello');
   const proxy = await tcpProxy(t, { target: { port: server.port } });
   const client = dial(t, proxy.port);
-  await waitFor('the greeting', () => client.heard() === 'hello');
+  await waitFor('the greeting', () => client.received() === 'hello');
   return { server, proxy, client, there: server.ends[0] as End };
 }
 
@@ -53,34 +53,34 @@ t.test('bytes and ends pass both ways', async (t) => {
   const { proxy, client, there } = await linked(t);
   const long = 'x'.repeat(1_000_000);
   client.socket.end(long);
-  await waitFor('all of it', () => there.heard() === long && there.over());
+  await waitFor('all of it', () => there.received() === long && there.over());
   await waitFor('the end of the connection', () => client.over() && proxy.connections() === 0);
 });
 
-t.test('cut ends what stands, and new connections work', async (t) => {
+t.test('cut ends open connections, and new ones work', async (t) => {
   for (const how of ['end', 'reset'] as const) {
     const { proxy, client, there } = await linked(t);
     t.equal(proxy.connections(), 1);
     proxy.cut(how);
     await waitFor('both ends', () => client.over() && there.over() && proxy.connections() === 0);
     const again = dial(t, proxy.port);
-    await waitFor('the greeting', () => again.heard() === 'hello');
+    await waitFor('the greeting', () => again.received() === 'hello');
   }
 });
 
-t.test('refuse leaves what stands, and accept takes the same port again', async (t) => {
+t.test('refuse leaves open connections, and accept listens on the same port again', async (t) => {
   const { proxy, client, there } = await linked(t);
   await proxy.refuse();
   const refused = await new Promise((resolve) => net.connect(proxy.port, '127.0.0.1').once('error', resolve));
   t.match(refused, { code: 'ECONNREFUSED' });
   client.socket.write('still here');
-  await waitFor('it', () => there.heard() === 'still here');
+  await waitFor('it', () => there.received() === 'still here');
   await proxy.accept();
   const again = dial(t, proxy.port);
-  await waitFor('the greeting', () => again.heard() === 'hello');
+  await waitFor('the greeting', () => again.received() === 'hello');
 });
 
-t.test('half-open holds bytes and ends, swallows who comes, and heal delivers what was held', async (t) => {
+t.test('half-open holds bytes and ends, new connections get nothing, and heal delivers what was held', async (t) => {
   const { proxy, client, server, there } = await linked(t);
   proxy.halfOpen();
   client.socket.end('held');
@@ -88,9 +88,12 @@ t.test('half-open holds bytes and ends, swallows who comes, and heal delivers wh
   const swallowed = dial(t, proxy.port);
   await waitFor('the swallowed one', () => proxy.connections() === 2);
   await sleep(100);
-  t.same([there.heard(), there.over(), client.heard(), swallowed.heard()], ['', false, 'hello', '']);
+  t.same([there.received(), there.over(), client.received(), swallowed.received()], ['', false, 'hello', '']);
   await proxy.heal();
-  await waitFor('what was held', () => there.heard() === 'held' && there.over() && client.heard() === 'helloheld too');
+  await waitFor(
+    'what was held',
+    () => there.received() === 'held' && there.over() && client.received() === 'helloheld too',
+  );
   await waitFor('the end of the swallowed one', () => swallowed.over());
   t.equal(server.ends.length, 1, 'the swallowed one never got through');
 });
@@ -101,29 +104,29 @@ t.test('forget leaves both ends waiting until TCP gives up, and new connections 
   client.socket.write('lost');
   client.socket.destroy();
   const again = dial(t, proxy.port);
-  await waitFor('the greeting', () => again.heard() === 'hello');
+  await waitFor('the greeting', () => again.received() === 'hello');
   await proxy.heal();
   await sleep(100);
-  t.same([there.heard(), there.over()], ['', false]);
+  t.same([there.received(), there.over()], ['', false]);
   proxy.giveUp();
   await waitFor('the end', () => there.over());
-  t.notOk(again.over(), 'of what was forgotten only');
+  t.notOk(again.over(), 'only of the forgotten one');
 });
 
-t.test('delay keeps the order, and holds for what comes after it', async (t) => {
+t.test('delay keeps the order, and applies to what comes after it', async (t) => {
   const { proxy, client, there } = await linked(t);
   proxy.delay(200);
   const startedAt = performance.now();
   client.socket.write('one ');
   await sleep(50);
   client.socket.write('two');
-  await waitFor('both', () => there.heard() === 'one two');
+  await waitFor('both', () => there.received() === 'one two');
   t.ok(performance.now() - startedAt >= 245);
   proxy.delay(60_000);
   client.socket.write(', three');
   await sleep(50);
   await proxy.heal();
-  await waitFor('the third, which waits no longer', () => there.heard() === 'one two, three');
+  await waitFor('the third, without a delay', () => there.received() === 'one two, three');
 });
 
 t.test('throttle bounds the rate, and heal lifts it', async (t) => {
@@ -131,13 +134,13 @@ t.test('throttle bounds the rate, and heal lifts it', async (t) => {
   proxy.throttle(1000);
   client.socket.write('x'.repeat(100_000));
   await sleep(500);
-  const slowly = there.heard().length;
+  const slowly = there.received().length;
   t.ok(slowly > 100 && slowly <= 600, `${slowly} bytes in 500 ms`);
   await proxy.heal();
-  await waitFor('the rest', () => there.heard().length === 100_000, { timeoutMs: 2_000 });
+  await waitFor('the rest', () => there.received().length === 100_000, { timeoutMs: 2_000 });
 });
 
-t.test('a target that is gone closes the connection, and another target takes the next', async (t) => {
+t.test('a target that is down closes the connection, and another target gets the next', async (t) => {
   const server = await serverOf(t, 'another');
   const gone = await serverOf(t, 'gone');
   const proxy = await tcpProxy(t, { target: { port: 1 } });
@@ -149,7 +152,7 @@ t.test('a target that is gone closes the connection, and another target takes th
   ]) {
     proxy.setTarget({ port });
     const next = dial(t, proxy.port);
-    await waitFor('the greeting', () => next.heard() === greeting);
+    await waitFor('the greeting', () => next.received() === greeting);
   }
 });
 
@@ -160,5 +163,5 @@ t.test('a wanted port is the one taken', async (t) => {
   const second = await tcpProxy(t, { target: { port: server.port }, listenPort: first.port });
   t.equal(second.url, `http://127.0.0.1:${first.port}`);
   const client = dial(t, second.port);
-  await waitFor('the greeting', () => client.heard() === 'hello');
+  await waitFor('the greeting', () => client.received() === 'hello');
 });

@@ -1,6 +1,7 @@
-/** A TCP proxy of the tests' own: a link between two real processes that can be cut, slowed, held still and refused. */
+/** A TCP proxy between two real processes, whose connections can be cut, slowed, stopped and refused. */
 import net from 'node:net';
 import type { Test } from 'tap';
+import { type Conditions, Direction } from './proxy-direction.js';
 import { waitFor } from './wait.js';
 
 export interface Target {
@@ -14,215 +15,146 @@ export interface ProxyOptions {
   listenPort?: number;
 }
 
-export interface TcpProxy {
-  port: number;
-  url: string;
-  /** Connections that stand, on either side. */
-  connections(): number;
-  /** Ends all of them, with or without a reset, and goes on accepting. */
-  cut(how?: 'end' | 'reset'): void;
-  /** Nobody listens any more; what stands stays. `accept` listens again on the same port. */
-  refuse(): Promise<void>;
-  accept(): Promise<void>;
-  /**
-   * A cable pulled: nothing is forwarded either way, not even an end, and nothing is closed. New connections are
-   * accepted and swallowed. `heal` forwards what was held; those swallowed are closed then.
-   */
-  halfOpen(): void;
-  /** A router that lost its table: what stands is never forwarded again and never closed. New connections work. */
-  forget(): void;
-  /** TCP gives up on what was forgotten, as it does after a quarter of an hour: it is reset on both sides. */
-  giveUp(): void;
-  /** What arrives from now on leaves so much later, in order. */
-  delay(ms: number): void;
-  /** Each direction of each connection carries so much; null lifts it. */
-  throttle(bytesPerS: number | null): void;
-  /** Undoes all of the above but `cut` and `forget`. */
-  heal(): Promise<void>;
-  /** Of new connections. */
-  setTarget(target: Target): void;
-  /** Ends it for good, as the end of the test does. */
-  close(): Promise<void>;
-}
+const NORMAL: Conditions = { held: false, delayMs: 0, bytesPerS: null };
 
-/** Per direction of a connection, so much is held here; the rest stays with the kernel and pushes back on the sender. */
-const HELD_BYTES_MAX = 64 * 1024;
-/** A throttled direction sends so often. */
-const SLICES_PER_S = 20;
+/** A connection to the proxy, and its own connection to the target. */
+class Pair {
+  readonly sockets: readonly [net.Socket, net.Socket];
+  readonly directions: readonly [Direction, Direction];
+  forgotten = false;
 
-interface Law {
-  held: boolean;
-  delayMs: number;
-  bytesPerS: number | null;
-}
-
-/** One direction of one connection. */
-class Lane {
-  private queue: { what: Buffer | 'end' | 'close'; dueAt: number }[] = [];
-  private bytes = 0;
-  private timer: NodeJS.Timeout | undefined;
-  private nextAt = 0;
-  private forgotten = false;
-
-  constructor(
-    private readonly from: net.Socket,
-    private readonly to: net.Socket,
-    private readonly law: Law,
-  ) {
-    from.on('data', (chunk) => this.add(chunk));
-    from.on('end', () => this.add('end'));
-    from.on('close', () => this.add('close'));
-    from.on('error', () => {}); // 'close' follows
-    to.on('drain', () => this.pump());
-  }
-
-  private add(what: Buffer | 'end' | 'close'): void {
-    if (this.forgotten) return;
-    this.queue.push({ what, dueAt: performance.now() + this.law.delayMs });
-    if (typeof what !== 'string') this.bytes += what.length;
-    if (this.bytes > HELD_BYTES_MAX) this.from.pause();
-    this.pump();
-  }
-
-  pump(): void {
-    clearTimeout(this.timer);
-    for (let head = this.queue[0]; head; head = this.queue[0]) {
-      if (this.law.held || this.to.writableNeedDrain) return;
-      const waitMs = Math.max(head.dueAt, this.law.bytesPerS === null ? 0 : this.nextAt) - performance.now();
-      if (waitMs > 0) {
-        this.timer = setTimeout(() => this.pump(), waitMs);
-        return;
-      }
-      if (typeof head.what === 'string') {
-        this.queue.shift();
-        if (head.what === 'end') this.to.end();
-        else this.to.destroySoon();
-      } else this.send(head as { what: Buffer });
+  constructor(client: net.Socket, upstream: net.Socket, conditions: Conditions, onClose: (pair: Pair) => void) {
+    this.sockets = [client, upstream];
+    this.directions = [new Direction(client, upstream, conditions), new Direction(upstream, client, conditions)];
+    for (const socket of this.sockets) {
+      socket.on('close', () => {
+        if (this.sockets.every(({ destroyed }) => destroyed)) onClose(this);
+      });
     }
-    if (this.bytes <= HELD_BYTES_MAX && this.from.isPaused()) this.from.resume();
+  }
+}
+
+export class TcpProxy {
+  port: number;
+  readonly #conditions: Conditions = { ...NORMAL };
+  readonly #pairs = new Set<Pair>();
+  /** Connections that were accepted while half-open. */
+  readonly #swallowed = new Set<net.Socket>();
+  readonly #server = net.createServer({ allowHalfOpen: true, noDelay: true }, (client) => this.#onClient(client));
+  #target: Target;
+  #listening: Promise<void> | null = null;
+
+  constructor({ target, listenPort = 0 }: ProxyOptions) {
+    this.#target = target;
+    this.port = listenPort;
   }
 
-  private send(head: { what: Buffer }): void {
-    const { bytesPerS } = this.law;
-    const sliceMax = bytesPerS === null ? Number.POSITIVE_INFINITY : Math.ceil(bytesPerS / SLICES_PER_S);
-    const slice = head.what.subarray(0, sliceMax);
-    if (slice.length === head.what.length) this.queue.shift();
-    else head.what = head.what.subarray(slice.length);
-    this.bytes -= slice.length;
-    if (bytesPerS !== null) this.nextAt = performance.now() + (slice.length / bytesPerS) * 1000;
-    if (!this.to.destroyed) this.to.write(slice);
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
   }
 
-  /** What waits leaves at once. */
-  hurry(): void {
-    for (const item of this.queue) item.dueAt = 0;
-    this.pump();
+  /** Open connections, on either side. */
+  connections(): number {
+    return this.#pairs.size + this.#swallowed.size;
   }
 
+  /** Ends all of them, with or without a reset, and goes on accepting. */
+  cut(how: 'end' | 'reset' = 'end'): void {
+    for (const socket of [...[...this.#pairs].flatMap(({ sockets }) => sockets), ...this.#swallowed]) {
+      if (how === 'reset') socket.resetAndDestroy();
+      else socket.destroy();
+    }
+  }
+
+  /** Refuses new connections; open ones stay. `accept` listens again on the same port. */
+  async refuse(): Promise<void> {
+    await this.#listening;
+    this.#listening = null;
+    // Without waiting for 'close', which comes after the last connection: the port is free at once.
+    if (this.#server.listening) this.#server.close();
+  }
+
+  async accept(): Promise<void> {
+    this.#listening ??= listen(this.#server, this.port);
+    await this.#listening;
+    if (this.port === 0) this.port = (this.#server.address() as net.AddressInfo).port;
+  }
+
+  /**
+   * As with a pulled cable: nothing is forwarded, not even an end, and nothing is closed. New connections are accepted
+   * and get nothing. `heal` forwards what was held, and closes the new ones.
+   */
+  halfOpen(): void {
+    this.#conditions.held = true;
+  }
+
+  /** As with a router that lost its table: open connections are neither forwarded nor closed. New connections work. */
   forget(): void {
-    this.forgotten = true;
-    this.queue = [];
-    this.bytes = 0;
-    clearTimeout(this.timer);
-    this.from.resume();
+    for (const direction of this.#directions()) direction.forget();
+    for (const pair of this.#pairs) pair.forgotten = true;
   }
-}
 
-interface Pair {
-  sockets: net.Socket[];
-  lanes: Lane[];
-  forgotten: boolean;
-}
+  /** Resets both sides of what was forgotten, as TCP does after a quarter of an hour. */
+  giveUp(): void {
+    const dead = [...this.#pairs].filter(({ forgotten }) => forgotten);
+    for (const socket of dead.flatMap(({ sockets }) => sockets)) socket.resetAndDestroy();
+  }
 
-export async function tcpProxy(t: Pick<Test, 'teardown'>, options: ProxyOptions): Promise<TcpProxy> {
-  const law: Law = { held: false, delayMs: 0, bytesPerS: null };
-  let { target } = options;
-  const pairs = new Set<Pair>();
-  const swallowed = new Set<net.Socket>();
-  let listening: Promise<void> | null = null;
+  /** Delays what arrives from now on; the order stays. */
+  delay(ms: number): void {
+    this.#conditions.delayMs = ms;
+  }
 
-  const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
-    if (law.held) {
-      swallowed.add(client);
+  /** Limits each direction of each connection; null lifts the limit. */
+  throttle(bytesPerS: number | null): void {
+    this.#conditions.bytesPerS = bytesPerS;
+    for (const direction of this.#directions()) direction.pump();
+  }
+
+  /** Undoes all of the above but `cut` and `forget`. */
+  async heal(): Promise<void> {
+    Object.assign(this.#conditions, NORMAL);
+    for (const socket of this.#swallowed) socket.destroy();
+    for (const direction of this.#directions()) direction.sendNow();
+    await this.accept();
+  }
+
+  /** For new connections. */
+  setTarget(target: Target): void {
+    this.#target = target;
+  }
+
+  /** Ends it for good, as the end of the test does. */
+  async close(): Promise<void> {
+    await this.refuse();
+    this.cut();
+  }
+
+  #onClient(client: net.Socket): void {
+    if (this.#conditions.held) {
+      this.#swallowed.add(client);
       client.on('error', () => {});
-      client.on('close', () => swallowed.delete(client));
+      client.on('close', () => this.#swallowed.delete(client));
       client.resume();
       return;
     }
-    const upstream = net.connect({ host: '127.0.0.1', ...target, allowHalfOpen: true, noDelay: true });
-    const sockets = [client, upstream];
-    const lanes = [new Lane(client, upstream, law), new Lane(upstream, client, law)];
-    const pair = { sockets, lanes, forgotten: false };
-    pairs.add(pair);
-    for (const socket of sockets) {
-      socket.on('close', () => {
-        if (sockets.every(({ destroyed }) => destroyed)) pairs.delete(pair);
-      });
-    }
-  });
+    const upstream = net.connect({ host: '127.0.0.1', ...this.#target, allowHalfOpen: true, noDelay: true });
+    this.#pairs.add(new Pair(client, upstream, this.#conditions, (pair) => this.#pairs.delete(pair)));
+  }
 
-  const lanes = () => [...pairs].flatMap((pair) => pair.lanes);
+  #directions(): Direction[] {
+    return [...this.#pairs].flatMap(({ directions }) => directions);
+  }
+}
 
-  const proxy: TcpProxy = {
-    port: options.listenPort ?? 0,
-    url: '',
-    connections: () => pairs.size + swallowed.size,
-    cut: (how = 'end') => {
-      for (const socket of [...[...pairs].flatMap(({ sockets }) => sockets), ...swallowed]) {
-        if (how === 'reset') socket.resetAndDestroy();
-        else socket.destroy();
-      }
-    },
-    refuse: async () => {
-      await listening;
-      listening = null;
-      // 'close' would wait for the last connection, but the port is free at once.
-      if (server.listening) server.close();
-    },
-    accept: () => {
-      listening ??= listen(server, proxy.port);
-      return listening;
-    },
-    halfOpen: () => {
-      law.held = true;
-    },
-    forget: () => {
-      for (const lane of lanes()) lane.forget();
-      for (const pair of pairs) pair.forgotten = true;
-    },
-    giveUp: () => {
-      const dead = [...pairs].filter(({ forgotten }) => forgotten);
-      for (const socket of dead.flatMap(({ sockets }) => sockets)) socket.resetAndDestroy();
-    },
-    delay: (ms) => {
-      law.delayMs = ms;
-    },
-    throttle: (bytesPerS) => {
-      law.bytesPerS = bytesPerS;
-      for (const lane of lanes()) lane.pump();
-    },
-    heal: async () => {
-      Object.assign(law, { held: false, delayMs: 0, bytesPerS: null } satisfies Law);
-      for (const socket of swallowed) socket.destroy();
-      for (const lane of lanes()) lane.hurry();
-      await proxy.accept();
-    },
-    setTarget: (next) => {
-      target = next;
-    },
-    close: async () => {
-      await proxy.refuse();
-      proxy.cut();
-    },
-  };
+export async function tcpProxy(t: Pick<Test, 'teardown'>, options: ProxyOptions): Promise<TcpProxy> {
+  const proxy = new TcpProxy(options);
   t.teardown(() => proxy.close());
   await proxy.accept();
-  proxy.port = (server.address() as net.AddressInfo).port;
-  proxy.url = `http://127.0.0.1:${proxy.port}`;
   return proxy;
 }
 
-/** While we did not listen, somebody's outgoing connection may have been given our port: it goes away again. */
+/** Waits for the port: while the proxy did not listen, the kernel may have used it for an outgoing connection. */
 async function listen(server: net.Server, port: number): Promise<void> {
   const once = () =>
     new Promise<true>((resolve, reject) => {
