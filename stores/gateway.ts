@@ -8,7 +8,7 @@ import { nameAmong } from './model-index.js';
 import type { WorkerOffer } from './worker-availability.js';
 import { compareRanks, type Rank, WorkerRanking } from './worker-ranking.js';
 
-/** So many available workers of a model are compared, others each time: a choice among thousands costs no more. */
+/** Bounds the available workers that one choice compares, different ones each time: a choice among thousands costs no more. */
 const COMPARED_MAX = 256;
 
 /** A worker for a request. */

@@ -1,9 +1,9 @@
 /**
- * Which workers have a model, by its name: looked up for each request, where looking through all workers would cost
- * seconds. What changed is looked at when somebody asks next.
+ * Workers by the names of their models: it is needed for each request, and looking through all workers would take
+ * seconds. Changes are applied at the next lookup. Pure.
  */
 
-/** Workers of one name; the list is made when it is asked for. */
+/** Workers of one name; the list is made when it is needed. */
 interface Pool {
   ids: Set<string>;
   list: readonly string[] | null;
@@ -20,7 +20,7 @@ export interface ModelIndex {
   names: () => Iterable<[name: string, ids: Iterable<string>]>;
 }
 
-/** @param modelsOf the models of a worker; none of one that is not known */
+/** @param modelsOf the models of a worker; none for an unknown one */
 export function createModelIndex(modelsOf: (id: string) => readonly string[]): ModelIndex {
   const touched = new Set<string>();
   const kept = new Map<string, readonly string[]>();
@@ -85,7 +85,7 @@ const withoutSuffix = (name: string): string => name.replace(/\.gguf$/, '');
 export const shortName = (name: string): string =>
   withoutSuffix(name.slice(Math.max(name.lastIndexOf('/'), name.lastIndexOf('\\')) + 1).toLowerCase());
 
-/** A worker's own name for what is asked for: the same, or the one that is the same as a file's name. */
+/** A worker's own name for a model that is asked for: the same, or one whose file has that name. */
 export function nameAmong(models: readonly string[], asked: string): string | null {
   if (models.includes(asked)) return asked;
   const wanted = withoutSuffix(asked.toLowerCase());

@@ -48,7 +48,7 @@ export interface PollAnswer {
 export interface PollFailure {
   id: string;
   reason: string;
-  /** It answered, with a status that says that it cannot serve: as one does that finishes its last answers. */
+  /** It answered, with a status other than 2xx: as a worker does while it finishes its last answers. */
   answered: boolean;
 }
 

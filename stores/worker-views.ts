@@ -3,7 +3,7 @@ import type { HiveEntry } from '../wire/hive.js';
 import type { WorkerStats } from '../wire/worker.js';
 import { KnownWorkers } from './known-workers.js';
 import { createModelIndex, type ModelIndex } from './model-index.js';
-import { createListings, type Listings } from './worker-listings.js';
+import { WorkerListings } from './worker-listings.js';
 import { modelsOf, newRecord, type Run, type WorkerRecord, type WorkerView } from './worker-record.js';
 
 /** Everything that is known of workers. Mutable: copying maps of thousands for each heartbeat would take milliseconds. */
@@ -11,7 +11,7 @@ export interface WorkersState {
   /** The hives as the fleet holds them, live. */
   readonly hives: ReadonlyMap<string, HiveEntry>;
   readonly known: KnownWorkers;
-  readonly listings: Listings;
+  readonly listings: WorkerListings;
   readonly index: ModelIndex;
   /** Workers that this process runs and measures itself, by id. */
   own: ReadonlyMap<string, WorkerStats>;
@@ -28,7 +28,7 @@ export function createWorkersState(hives: ReadonlyMap<string, HiveEntry>): Worke
     hives,
     index,
     known: new KnownWorkers(index.touch),
-    listings: createListings(hives),
+    listings: new WorkerListings(hives),
     own: new Map(),
     failedRequests: new Map(),
   };

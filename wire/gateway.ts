@@ -1,4 +1,4 @@
-/** What the gateway reads of a request for a model; the worker that it goes to checks the rest. */
+/** What the gateway reads of a request for a model; the worker that receives it checks the rest. */
 import { type Static, Type } from '@sinclair/typebox';
 import { nullable } from './status.js';
 

@@ -9,7 +9,7 @@ import { WorkerStats } from './worker.js';
 /** Bounds of a hive's tick, in ms: shorter would flood a queen, longer would hide a dead hive for ten minutes and more. */
 export const INTERVAL_MS = { default: 1000, min: 100, max: 60_000 } as const;
 
-/** Workers that ended in order are told for some seconds, of so many. */
+/** Bound for the workers that `stopped` lists. */
 export const STOPPED_MAX = 128;
 
 /** What a hive streams each tick. Only `type`, `hive_id` and `workers` are required of a foreign one. */

@@ -39,7 +39,7 @@ export interface AttemptInput {
 
 /**
  * `failed`: nothing of an answer came, so another worker can be tried. `stale`: a kept connection was closed just as it
- * was used, which says nothing about the worker. `lacking`: the worker does not have the model. `torn`: an answer began to
+ * was used, which is no fault of the worker. `lacking`: the worker does not have the model. `torn`: an answer began to
  * arrive and broke off before its first byte reached the client. `lost`: after it.
  */
 export interface AttemptResult {
@@ -114,7 +114,7 @@ export class Attempt {
     this.#heardAt = performance.now();
   }
 
-  /** Whether bytes of an answer arrived. Over TLS they cannot be told from those of TLS itself. */
+  /** Whether bytes of an answer arrived. Over TLS they cannot be distinguished from those of TLS itself. */
   #hasReceived(): boolean {
     const { socket } = this.#request;
     return !(socket instanceof TLSSocket) && (socket?.bytesRead ?? 0) > this.#bytesBefore;
@@ -133,7 +133,7 @@ export class Attempt {
     });
     request.once('error', (error: NodeJS.ErrnoException) => {
       if (this.#answer) return;
-      // The worker closed a kept connection just as we wrote to it, which says nothing about the worker.
+      // The worker closed a kept connection just as we wrote to it: no fault of the worker.
       const isClosed = error.code === 'ECONNRESET' || error.code === 'EPIPE';
       if (request.reusedSocket && isClosed && !this.#hasReceived()) this.#finish('stale', error.message);
       else this.lose(peerFailure(this.worker.url, error).message);

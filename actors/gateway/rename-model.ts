@@ -1,4 +1,4 @@
-/** The same request with another model's name in it, and not a byte else changed: numbers keep all of their digits. */
+/** The same request with another model name, and no other byte changed: numbers keep all of their digits. */
 
 const [QUOTE, BACKSLASH, COLON] = [0x22, 0x5c, 0x3a];
 const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d];

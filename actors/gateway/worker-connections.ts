@@ -1,4 +1,4 @@
-/** Connections of the gateway to workers: kept for the next request, and each one proven before it is used. */
+/** Connections of the gateway to workers: kept for the next request, each with proof of the worker's key before it is used. */
 import http, { type ClientRequest, type OutgoingHttpHeaders } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Candidate } from '../../stores/gateway.js';
@@ -9,18 +9,18 @@ import { type PeerFailure, peerFailure } from '../net/failure.js';
 import type { Outgoing } from '../net/http.js';
 
 /**
- * A connection stands within this. TCP repeats its first packet after 1 s and again 2 s later, so less would take one
- * lost packet for a dead worker.
+ * For a connection to be established. TCP repeats its first packet after 1 s and again 2 s later, so with less time one
+ * lost packet would count as a dead worker.
  */
 export const CONNECT_MS = 3_500;
-/** Connections kept open to one worker for the next request, and for how long: our own servers close them after 5 s. */
+/** Idle connections kept to one worker, and for how long: servers of rbee close them after 5 s. */
 const IDLE_SOCKETS_MAX = 32;
 const IDLE_SOCKET_MS = 4_000;
 
 /** A request to a worker of which nothing was sent yet. */
 export interface Opening {
   request: ClientRequest;
-  /** Its connection stands, and the worker has proven that it is there. Rejects with a PeerFailure. */
+  /** Resolves when its connection is open and the worker has proven its key. Rejects with a PeerFailure. */
   ready: Promise<void>;
 }
 
@@ -29,19 +29,19 @@ export interface OpenInput {
   /** Of the API: `/v1/chat/completions`. */
   path: string;
   headers: OutgoingHttpHeaders;
-  /** On no connection that was used before. */
+  /** Only over a connection that was not used before. */
   fresh: boolean;
 }
 
 export interface WorkerConnections {
-  /** Never throws. One that is given up is destroyed by its request. */
+  /** Never throws. Destroying its request gives an opening up. */
   open: (input: OpenInput) => Opening;
   close: () => void;
 }
 
 type Where = http.RequestOptions & { base: string; candidate: Candidate };
 
-/** Keeps connections by worker and run, so that none is used for whoever took a worker's port. */
+/** Keeps connections by worker and run, so that none is used for another process that took a worker's port. */
 class WorkerAgent extends http.Agent {
   readonly #outgoing: Outgoing;
 
@@ -81,7 +81,7 @@ export function createWorkerConnections(outgoing: Outgoing): WorkerConnections {
         ...{ method: 'POST', path: at.pathname },
         headers: { ...headers, host: at.host, [HEADER.protocol]: PROTOCOL_VERSION },
       };
-      // TLS, where there is any, is the connection's: the request speaks HTTP over it.
+      // Where there is TLS, the connection does it: the request is plain HTTP over it.
       const request = http.request(where);
       const ready = new Promise<void>((resolve, reject) => {
         const fail = (error?: Error): void => reject(failed(url, error ?? new Error('given up')));
@@ -91,10 +91,10 @@ export function createWorkerConnections(outgoing: Outgoing): WorkerConnections {
           resolve();
         });
       });
-      // An error of which nobody hears would end the process.
+      // An error event without a listener would end the process.
       request.on('error', () => {});
       ready.catch(() => {});
-      if (!base.ok) request.destroy(new Error(`its URL is not one: ${base.detail}`));
+      if (!base.ok) request.destroy(new Error(`its URL is invalid: ${base.detail}`));
       return { request, ready };
     },
     close: () => {

@@ -1,4 +1,4 @@
-/** A worker's answer that is an error: how much of it is read, and what it says. */
+/** A worker's answer that is an error: how much of it is read, and what it means. */
 import type { IncomingMessage } from 'node:http';
 import { readJson } from '../../wire/json.js';
 
@@ -7,10 +7,10 @@ const ERROR_BYTES_MAX = 64 * 1024;
 const ERROR_MS = 5_000;
 const MESSAGE_CHARS_MAX = 200;
 
-/** Statuses that say more about the worker than about the request: another worker is tried. */
+/** Statuses that concern the worker rather than the request: another worker is tried. */
 export const isWorkersFault = (status: number): boolean => status >= 500 || isRefusal(status);
 
-/** Statuses with which a worker says that it has done nothing. */
+/** Statuses that mean that the worker has not executed the request. */
 export const isRefusal = (status: number): boolean =>
   status < 200 || (status >= 300 && status < 400) || [401, 403, 503].includes(status);
 
@@ -39,7 +39,7 @@ export function messageIn(body: Buffer): string {
   return message === '' ? '' : `: ${message}`;
 }
 
-/** Some engines send no code for this, but all say it in these words. */
+/** Some engines send no code for this, but all use these words. */
 export function lacksModel(body: Buffer): boolean {
   const { code, message } = parseError(body);
   return code === 'model_not_found' || /\bmodel\b.*\b(not found|does not exist)\b/i.test(message);

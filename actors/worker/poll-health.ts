@@ -1,6 +1,6 @@
 /**
- * One poll of a worker's health: `GET /health`, with proof of its key where that is known. Whoever needs a worker's
- * health polls it here; they differ in when they poll and in what follows. Ports are reused, so a 200 counts only for
+ * One poll of a worker's health: `GET /health`, with proof of its key where that is known. All
+ * pollers use it; they differ in when they poll and in what follows. Ports are reused, so a 200 counts only for
  * the worker that it names. /health needs no token, so none is sent.
  */
 import { HEADER, PATH } from '../../wire/status.js';
