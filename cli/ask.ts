@@ -1,4 +1,4 @@
-/** How a command asks a running queen: its flags, its client, its exit code, and the words for what goes wrong. */
+/** What all commands that query a queen share: flags, client, exit codes, and messages for errors. */
 import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import { type Client, createClient, type FetchLike, RbeeProblem, RbeeUnreachable } from '../client/index.js';
@@ -7,7 +7,7 @@ import { parseUrl, UsageError } from '../wiring/options.js';
 import { clean } from '../wiring/terminal-text.js';
 import { createFetch } from './fetch.js';
 
-/** 0 in order, 1 the queen said no or something failed, 2 wrong usage, 3 nobody answers, 130 Ctrl-C. */
+/** 0 done, 1 failed or refused, 2 wrong usage, 3 nothing answers, 130 Ctrl-C. */
 export const QUERY_EXIT = { ok: 0, failed: 1, usage: 2, unreachable: 3, interrupted: 130 } as const;
 
 export interface QueryOptions {
@@ -23,16 +23,17 @@ export interface Query {
   color: boolean;
   /** Columns of the terminal; undefined when it is none. */
   width: number | undefined;
-  /** The queen's clock, from the Date header of her latest answer: ages are told by her clock alone. */
+  /** The queen's clock, from the Date header of its latest answer: ages are computed on that clock only. */
   queenNowMs(): number;
 }
 
-/** A command that asks a queen, with the flags that all of them have. */
+/** A command that queries a queen, with the flags that all of them have. */
 export function query(program: Command, name: string, description: string, examples: readonly string[]): Command {
   const option = (flags: string, about: string, env: string) => new Option(flags, about).env(env);
   return program
     .command(name)
     .description(description)
+    .showHelpAfterError(`(rbee ${name} --help explains it)`)
     .addOption(
       option('--url <url>', 'where the queen listens', 'RBEE_URL')
         .argParser(parseUrl)
@@ -41,24 +42,23 @@ export function query(program: Command, name: string, description: string, examp
     .addOption(
       option(
         '--token <token>',
-        'the token of the swarm; flags can be read by others here, the variable cannot',
+        'the token of the swarm; other users of this machine can read flags, but not the variable',
         'RBEE_TOKEN',
       ),
     )
-    .addOption(option('--tls-ca <file>', 'PEM authority to trust beside the usual ones', 'RBEE_TLS_CA'))
-    .option('--json', name === 'watch' ? 'one event a line, as JSON' : 'the answer as JSON', false)
-    .addHelpText('after', `\nExamples:\n${examples.map((line) => `  ${line}`.trimEnd()).join('\n')}`)
-    .addHelpText(
-      'after',
-      '\nExit codes: 0 in order, 1 it failed or the queen said no, 2 wrong usage, 3 nobody answers.',
+    .addOption(
+      option('--tls-ca <file>', 'PEM file of an authority to trust in addition to the usual ones', 'RBEE_TLS_CA'),
     )
+    .option('--json', name === 'watch' ? 'one event per line, as JSON' : 'the answer as JSON', false)
+    .addHelpText('after', `\nExamples:\n${examples.map((line) => `  ${line}`.trimEnd()).join('\n')}`)
+    .addHelpText('after', '\nExit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 nothing answers.')
     .exitOverride((error) => process.exit(error.exitCode === 0 ? QUERY_EXIT.ok : QUERY_EXIT.usage));
 }
 
-/** Runs it, and says in one sentence what went wrong. */
+/** Runs a command; an error becomes one sentence on stderr and an exit code. */
 export function act(run: (query: Query) => Promise<void>): (options: QueryOptions) => Promise<void> {
   return async (options) => {
-    // Whoever read our messages is gone: what was asked for goes on.
+    // When the reader of stderr has gone, the command goes on.
     process.stderr.on('error', () => {});
     let asking: Query | undefined;
     try {
@@ -72,12 +72,15 @@ export function act(run: (query: Query) => Promise<void>): (options: QueryOption
   };
 }
 
-/** A route that is missing says that another kind of process was asked; null for all other errors. */
+/** A missing route means that another kind of process answers at this URL; null for all other errors. */
 async function otherKind(error: unknown, client: Client): Promise<UsageError | null> {
   if (!(error instanceof RbeeProblem) || error.status !== 404 || !error.detail.startsWith('there is nothing at'))
     return null;
   const info = await client.info().catch(() => null);
-  return info && new UsageError(`${client.url} is a ${info.name}, which does not know that: ask a queen with --url`);
+  return (
+    info &&
+    new UsageError(`${client.url} is a ${info.name}, which has no such route: give the URL of a queen with --url`)
+  );
 }
 
 /** The client that the flags describe. @throws UsageError */
@@ -107,7 +110,7 @@ export async function openQuery({ url, token, tlsCa, json }: QueryOptions): Prom
   };
 }
 
-/** Colours are for terminals, and for those who want them. */
+/** Colours are for terminals only, and can be switched off. */
 export const hasColor = (stream: { isTTY?: boolean }): boolean =>
   stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
 
@@ -125,7 +128,7 @@ export function print(lines: readonly string[]): void {
 }
 
 let endsWithReader = false;
-/** Whoever reads what we print (`| head`) may be gone before the end; a disk that is full is another matter. */
+/** Ends quietly when the reader of stdout (`| head`) has gone; any other failure, such as a full disk, is reported. */
 export function endWithReader(): void {
   if (!endsWithReader) {
     process.stdout.once('error', (error: NodeJS.ErrnoException) => {
@@ -137,8 +140,8 @@ export function endWithReader(): void {
   endsWithReader = true;
 }
 
-/** There is nobody at that address. What broke off in the middle was there, and is told as it is. */
-const NOBODY = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT']);
+/** Nothing listens at that address. A connection that breaks off later has another message. */
+const NOT_LISTENING = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT']);
 const UNTRUSTED = /CERT|SIGNATURE|ISSUER/;
 
 /** One sentence on what happened and what to do, and the exit code. */
@@ -156,7 +159,7 @@ export function explain(error: unknown, url: string): { message: string; exitCod
       const message = `the certificate of ${url} is not trusted (${code}): give its authority with --tls-ca or RBEE_TLS_CA`;
       return { message, exitCode };
     }
-    if (!NOBODY.has(code ?? '')) return { message: error.message, exitCode };
+    if (!NOT_LISTENING.has(code ?? '')) return { message: error.message, exitCode };
     const what = code === 'ECONNREFUSED' ? `nothing answers at ${url}` : error.message;
     return { message: `${what} — is the queen running? Start it with: rbee queen`, exitCode };
   }

@@ -1,4 +1,4 @@
-/** Text in columns of a terminal. Pure. */
+/** Text measured, cut and padded in columns of a terminal. Pure. */
 
 const ZERO_WIDTH = /^(?:\p{M}|[\u200b-\u200d])$/u;
 const WIDE =

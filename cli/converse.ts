@@ -1,4 +1,4 @@
-/** A conversation on a terminal: a line in, an answer out as it comes, for as long as one likes. */
+/** A conversation on a terminal: a line in, an answer out while it is generated, until the user leaves. */
 import { createInterface } from 'node:readline';
 import { type ChatTurn, isRbeeError } from '../client/index.js';
 import { colors } from './table.js';
@@ -8,29 +8,29 @@ export interface ConverseIo {
   stdout: NodeJS.WritableStream;
   stderr: { write(text: string): unknown };
   color: boolean;
-  /** What the conversation begins with, also after /clear: instructions to the model, or nothing. */
+  /** The first turns, also after /clear: instructions to the model, or none. */
   begin: readonly ChatTurn[];
-  /** Answers on the terminal and returns what was said; an abort ends it early, with what there was. */
+  /** Prints the answer and returns its text; an abort ends it early, with the text so far. */
   answer(turns: readonly ChatTurn[], signal: AbortSignal): Promise<string>;
   /** One sentence for people. */
   explain(error: unknown): string;
 }
 
-/** Of a conversation that grows for ever the end is sent. */
+/** Turns sent at most, the latest. */
 const TURNS_MAX = 200;
 
 const HELP = [
-  '/clear   begins anew: the model forgets what was said',
+  '/clear   starts over: earlier messages are not sent any more',
   '/help    shows this',
   '/quit    leaves, as Ctrl-D does, and Ctrl-C twice at an empty line',
-  'Ctrl-C   stops an answer; what was said until then stays part of the conversation',
-  'All else is said to the model.',
+  'Ctrl-C   stops an answer; its text so far stays part of the conversation',
+  'Anything else is sent to the model.',
 ];
 
 /** Resolves when the user leaves: /quit, Ctrl-D, Ctrl-C at an empty line twice, or the end of the input. */
 export async function converse({ stdin, stdout, stderr, color, begin, answer, explain }: ConverseIo): Promise<void> {
   const c = colors(color);
-  const say = (text: string) => stderr.write(`${c.dim(text)}\n`);
+  const note = (text: string) => stderr.write(`${c.dim(text)}\n`);
   const lines = createInterface({ input: stdin, output: stdout, terminal: true, prompt: c.bold('> ') });
   let turns: ChatTurn[] = [];
   let answering: AbortController | null = null;
@@ -41,22 +41,22 @@ export async function converse({ stdin, stdout, stderr, color, begin, answer, ex
     if (leaving) return lines.close();
     leaving = true;
     stdout.write('\n');
-    say('Ctrl-C again, or Ctrl-D, leaves');
-    // What was begun at this line is thrown away, as a shell does.
+    note('Ctrl-C again, or Ctrl-D, leaves');
+    // Clear the line, as a shell does.
     lines.write(null, { ctrl: true, name: 'e' });
     lines.write(null, { ctrl: true, name: 'u' });
     lines.prompt();
   });
 
   async function turn(content: string): Promise<void> {
-    const mine = new AbortController();
-    answering = mine;
+    const stopping = new AbortController();
+    answering = stopping;
     const asked: ChatTurn[] = [...turns, { role: 'user', content }];
     try {
-      const said = await answer([...begin, ...asked.slice(-TURNS_MAX)], mine.signal);
-      // Of a question that got no word for an answer the model need not know.
-      if (said !== '') turns = [...asked, { role: 'assistant', content: said }];
-      if (mine.signal.aborted) say('stopped');
+      const text = await answer([...begin, ...asked.slice(-TURNS_MAX)], stopping.signal);
+      // A question without an answer is not kept.
+      if (text !== '') turns = [...asked, { role: 'assistant', content: text }];
+      if (stopping.signal.aborted) note('stopped');
     } catch (error) {
       if (!isRbeeError(error)) throw error;
       stderr.write(`${c.red(explain(error))}\n`);
@@ -65,7 +65,7 @@ export async function converse({ stdin, stdout, stderr, color, begin, answer, ex
     }
   }
 
-  say('Ctrl-C stops an answer, /clear begins anew, /help says more, Ctrl-D leaves');
+  note('Ctrl-C stops an answer, /clear starts over, /help shows all commands, Ctrl-D leaves');
   lines.prompt();
   for await (const line of lines) {
     leaving = false;
@@ -74,9 +74,9 @@ export async function converse({ stdin, stdout, stderr, color, begin, answer, ex
     if (command === 'quit' || command === 'exit') break;
     if (command === 'clear') {
       turns = [];
-      say('forgotten');
-    } else if (command === 'help') for (const help of HELP) say(help);
-    else if (command !== undefined) say(`there is no /${command}: /help lists what there is`);
+      note('starting over');
+    } else if (command === 'help') for (const help of HELP) note(help);
+    else if (command !== undefined) note(`there is no command /${command}: /help lists them`);
     else if (content !== '') await turn(content);
     lines.prompt();
   }

@@ -1,6 +1,6 @@
 /**
- * rbee demo: the whole chain in one command. A model of a few words is made, a swarm is started on free ports, a hive
- * spawns a worker for the model, and its answer comes back through the queen's gateway. Nothing of it stays.
+ * rbee demo: the whole chain in one command. It writes a tiny model, starts a swarm on free ports, spawns a worker for the model,
+ * and gets its answer through the queen's gateway. It leaves nothing behind.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,10 +11,10 @@ import { type Client, createClient } from '../client/index.js';
 import { EXIT } from '../wiring/exit-codes.js';
 import { clean } from '../wiring/terminal-text.js';
 import { QUERY_EXIT } from './ask.js';
-import { streamAnswer } from './chat.js';
 import { startLocalSwarm } from './local-swarm.js';
 import { runJob } from './run-job.js';
 import { spawnedWorker, spawnOperation } from './spawn-worker.js';
+import { streamAnswer } from './stream-answer.js';
 import { writeTinyModel } from './tiny-gguf.js';
 
 const HIVE_MS_MAX = 20_000;
@@ -40,7 +40,7 @@ async function runDemo(): Promise<number> {
   const swarm = startLocalSwarm({
     graceMs: 0,
     ports: { registry: 0, queen: 0, hive: 0 },
-    // One hive, and nobody's real swarm: neither their variables nor their SSH hosts.
+    // Only this swarm: the user's variables and SSH hosts are left out.
     args: ['--log-level', 'error', '--state-dir', path.join(dir, 'state')],
     queenArgs: ['--ssh-config', '/dev/null'],
     env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('RBEE_'))),
@@ -61,16 +61,16 @@ async function runDemo(): Promise<number> {
   step('starting a swarm on this machine');
   const code = await swarm.ended;
   rmSync(dir, { recursive: true, force: true, maxRetries: 3 });
-  if (interrupted) step('ended early; nothing is left of it');
+  if (interrupted) step('interrupted; nothing is left behind');
   else if (failed !== null) process.stderr.write(`the demo failed: ${clean(failed)}\n`);
-  else if (code === EXIT.ok) step('the swarm has ended in order. Now with a model of your own:  make run');
+  else if (code === EXIT.ok) step('the swarm has shut down. Now with a model of your own:  make run');
   return code;
 }
 
 async function act(client: Client, dir: string): Promise<void> {
   const model = writeTinyModel(path.join(dir, 'tiny.gguf'));
-  step('a tiny model is made: it knows one sentence');
-  // Everybody has a CPU, and the model needs no more.
+  step('wrote a tiny model that knows one sentence');
+  // Every machine has a CPU.
   const operation = await spawnOperation(client, { model, worker: 'cpu' }, HIVE_MS_MAX);
   step(`rbee spawn tiny.gguf --hive ${operation.hive_id}`);
   const results = await runJob(client, operation, (line) => process.stdout.write(colors.dim(`    ${clean(line)}\n`)));
@@ -78,11 +78,11 @@ async function act(client: Client, dir: string): Promise<void> {
   await isListed(client, worker.model);
   step(`rbee chat ${worker.model} "${QUESTION}"`);
   const messages = [{ role: 'user', content: QUESTION }] as const;
-  const said = await streamAnswer(client, { model: worker.model, messages, temperature: 0 });
-  step(`answered by ${said.workerId} through the queen: ${said.tokens} tokens`);
+  const answer = await streamAnswer(client, { model: worker.model, messages, temperature: 0 });
+  step(`answered by ${answer.workerId} through the queen: ${answer.tokens} tokens`);
 }
 
-/** The queen hears of a new worker within a second. */
+/** The queen lists a new worker within a second. */
 async function isListed(client: Client, model: string): Promise<void> {
   const until = performance.now() + MODEL_MS_MAX;
   while (!(await client.models()).data.some(({ id }) => id === model)) {

@@ -1,13 +1,13 @@
 /**
- * What the commands fetch with, by node:http. Node's own fetch gives up on an answer that is silent for 300 s and takes no
- * authority of one's own; a model may be loaded, or think, for longer than that.
+ * The commands' fetch, by node:http. Node's own fetch gives up on an answer that is silent for 300 s, while a model may load
+ * for longer, and it cannot be given an authority to trust.
  */
 import http from 'node:http';
 import https from 'node:https';
 import { rootCertificates } from 'node:tls';
 import type { FetchLike } from '../client/index.js';
 
-/** @param authority PEM of an authority that is trusted beside the usual ones */
+/** @param authority PEM of an authority that is trusted in addition to the usual ones */
 export function createFetch(authority: string | null): FetchLike {
   const agent = new https.Agent(authority === null ? {} : { ca: [...rootCertificates, authority] });
   return (url, { method, headers, body, signal }) =>
@@ -18,7 +18,7 @@ export function createFetch(authority: string | null): FetchLike {
       const request = (isSecure ? https : http).request(url, options);
       request.once('error', reject);
       request.once('response', (response) => {
-        // What breaks later is told to whoever reads the body.
+        // The reader of the body gets later errors.
         request.on('error', () => {});
         const get = (name: string) => {
           const value = response.headers[name.toLowerCase()];

@@ -1,8 +1,7 @@
 /**
- * What a job tells, on stderr. On a terminal the last line shows for how long nothing else has happened, and progress
- * takes the place of the progress before it.
+ * The lines of a job on stderr. On a terminal the last line shows for how long there has been no other, and progress
+ * overwrites earlier progress.
  */
-
 import { terminalUnits } from '../wire/units.js';
 import { clean } from '../wiring/terminal-text.js';
 import { truncate } from './columns.js';
@@ -21,7 +20,7 @@ export interface NarratorIo {
   color: boolean;
 }
 
-/** Who waits for longer wants to see that something is alive. */
+/** After so many seconds without a new line its age is shown. */
 const QUIET_S = 2;
 const isProgress = (text: string) => /\d\s?%/.test(text);
 

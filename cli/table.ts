@@ -1,4 +1,4 @@
-/** Rows as aligned lines that fit a width: columns that matter least go first, then the last one is cut. Pure. */
+/** Rows as aligned lines that fit a width: the least important columns are left out, then the last one is cut. Pure. */
 import pc from 'picocolors';
 import { clean } from '../wiring/terminal-text.js';
 import { displayWidth, pad, truncate } from './columns.js';
@@ -8,13 +8,13 @@ export const colors = (on: boolean): Colors => pc.createColors(on);
 
 type Paint = (text: string) => string;
 
-/** Text alone, or with its colour. The text may come from the network. */
+/** Text, or text with its colour. The text may come from the network. */
 export type Cell = string | { text: string; paint: Paint };
 
 export interface Column {
   title: string;
   align?: 'left' | 'right';
-  /** When the lines do not fit, columns with the highest number go first; 0 stays. */
+  /** When the lines do not fit, columns with the highest number are left out first; 0 stays. */
   drop: number;
 }
 

@@ -1,21 +1,21 @@
 /**
- * A language model small enough for a demonstration and for tests, whose answer is known: whatever it is asked, it recites SENTENCE, a token
- * a word. It is a real GGUF file (version 3) of llama's architecture; attention and feed-forward write nothing, so
- * the output head sees the last token alone, and holds for each word the one that follows.
+ * A language model small enough for a demonstration and for tests, whose answer is known: to any prompt it recites SENTENCE, one
+ * token per word. It is a real GGUF file (version 3) of llama's architecture. Attention and feed-forward add nothing, so the output
+ * head sees only the last token, and maps each word to the one that follows.
  */
 import { writeFileSync } from 'node:fs';
 
-/** Greedily drawn, whatever the prompt. No word occurs twice. */
+/** The answer to any prompt under greedy sampling. No word occurs twice. */
 export const SENTENCE = 'Hello ! I am a tiny model made for tests , so every reply is this one sentence .';
-/** Each word, and the token that ends. */
+/** Its words, and the token that ends it. */
 export const SENTENCE_TOKENS = SENTENCE.split(' ').length + 1;
 
 export interface TinyOptions {
-  /** Tokens that the model knows; 512. */
+  /** Its context, in tokens; 512. */
   contextTokens?: number;
-  /** Begins again instead of ending: it generates until the context is full. */
+  /** Repeats instead of ending: it generates until the context is full. */
   endless?: boolean;
-  /** Width of its hidden state; 64. Larger makes it slower, and nothing else. */
+  /** Width of its hidden state; 64. Larger only makes it slower. */
   width?: number;
   /** Its chat template; ChatML. */
   template?: string;
@@ -28,7 +28,7 @@ export const TEMPLATE =
 const LAYERS = 1;
 const HEADS = 4;
 const ALIGNMENT = 32;
-/** In the vocabulary of SentencePiece a space before a word is this. */
+/** The space before a word in SentencePiece's vocabulary. */
 const SPACE = '▁';
 const TYPE = { normal: 1, unknown: 2, control: 3, byte: 6 } as const;
 
@@ -105,7 +105,7 @@ function makeVocabulary(): Entry[] {
 
 interface Tensor {
   name: string;
-  /** Fastest first, as ggml counts. */
+  /** Fastest-changing dimension first, as in ggml. */
   shape: number[];
   values: Float32Array;
 }
@@ -153,7 +153,7 @@ function followers(vocabulary: Entry[], embeddings: Float32Array, width: number,
   const first = words[0] as number;
   const end = endless ? first : idOf(vocabulary, '<|im_end|>');
   for (const [i, word] of words.entries()) link(word, words[i + 1] ?? end);
-  // What a prompt ends with begins the sentence: a new line, a space, a control token.
+  // Tokens that a prompt may end with (a new line, a space, a control token) are followed by the first word.
   const begins = (entry: Entry, id: number) => id < 5 || entry.text === '<0x0A>' || '?!.: '.includes(entry.text);
   for (const [id, entry] of vocabulary.entries()) if (!words.includes(id) && begins(entry, id)) link(id, first);
   return head;

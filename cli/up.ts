@@ -1,4 +1,4 @@
-/** rbee up: a swarm in one terminal, and what could work in it. */
+/** rbee up: a swarm in one terminal, and commands for the models that are found here. */
 import { Command, Option } from 'commander';
 import colors from 'picocolors';
 import { PORT } from '../wire/status.js';
@@ -25,7 +25,7 @@ While it runs, in another terminal:
   rbee spawn ~/models/some-model.gguf                   a worker; then: rbee chat
   curl -N http://127.0.0.1:7833/v1/heartbeats/stream    the swarm as a stream
 
-Kill any of its processes and see it heal. Ctrl-C ends all of them.`;
+Kill any of its processes and watch it recover. Ctrl-C ends all of them.`;
 
 export function upCommand(): Command {
   return new Command('up')
@@ -50,7 +50,7 @@ export function upCommand(): Command {
         .argParser(parsePort)
         .default(PORT.hive),
     )
-    .addOption(new Option('--state-dir <dir>', 'where to keep what must survive a restart').env('RBEE_STATE_DIR'))
+    .addOption(new Option('--state-dir <dir>', 'directory for state that must survive a restart').env('RBEE_STATE_DIR'))
     .addOption(new Option('--log-level <level>', 'debug, info, warn or error').env('RBEE_LOG_LEVEL').default('info'))
     .addOption(graceOption())
     .addOption(
@@ -85,7 +85,7 @@ function runSwarm(options: UpOptions): Promise<number> {
       else void spawnAtOnce(queen, options.spawn);
     },
   });
-  // SIGHUP: the terminal was closed, and its end reaches us alone.
+  // SIGHUP: the terminal was closed; the children do not get the signal.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => swarm.end(EXIT.ok));
   return swarm.ended;
 }
@@ -98,11 +98,11 @@ function welcome(queenUrl: string, inspect: boolean): void {
   line(`  See it live:   curl -N ${queenUrl}/v1/heartbeats/stream`);
   line(`  As a table:    ${commandFor(queenUrl, ['watch'])}`);
   if (inspect) line(`  Its machines:  ${queenUrl}/inspect   (and /inspect of the hive)`);
-  line('  End it:        Ctrl-C');
+  line('  Stop it:       Ctrl-C');
   line('');
 }
 
-/** Where somebody sits before a screen; elsewhere the URL that was printed is all there is to do. */
+/** Opens a URL on a machine with a screen; elsewhere the printed URL must do. */
 async function openInBrowser(url: string): Promise<void> {
   const { DISPLAY, WAYLAND_DISPLAY } = process.env;
   const hasScreen = process.platform === 'darwin' || process.platform === 'win32' || DISPLAY || WAYLAND_DISPLAY;

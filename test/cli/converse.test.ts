@@ -48,7 +48,7 @@ t.test('a conversation is remembered until it is cleared, and Ctrl-D leaves', as
   await waitFor('the second', () => asked.length === 2);
   t.same(contents(asked[1]), ['be kind', 'one', 'answer 2', 'two']);
   keys('/clear\r');
-  await waitFor('it to be forgotten', () => said.stderr.includes('forgotten'));
+  await waitFor('a new conversation', () => said.stderr.includes('starting over'));
   keys('three\r');
   await waitFor('the third', () => asked.length === 3);
   t.same(contents(asked[2]), ['be kind', 'three']);
@@ -61,7 +61,7 @@ t.test('/help lists the commands, an unknown one is told as such, and /quit leav
   keys('/help\r');
   await waitFor('the help', () => /\/clear .*\n\/help .*\n\/quit /.test(said.stderr));
   keys('/hepl\r');
-  await waitFor('the refusal', () => said.stderr.includes('there is no /hepl: /help lists what there is'));
+  await waitFor('the refusal', () => said.stderr.includes('there is no command /hepl: /help lists them'));
   keys('/etc/passwd is a file?\r');
   await waitFor('the question', () => asked.length === 1);
   t.same(contents(asked[0]), ['be kind', '/etc/passwd is a file?']);

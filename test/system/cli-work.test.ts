@@ -197,7 +197,7 @@ t.test('rbee spawn --no-wait prints the job, which goes on', async (t) => {
   const told = await rbee(t, ['jobs', stdout.trim()]);
   t.match(told, { code: 0, stderr: 'spawning an openai worker for swarm-1' });
   await waitFor('both models', async () => (await models()).length >= 2);
-  t.match(await rbee(t, ['chat', 'Who are you?']), { code: 2, stderr: /say to which model: there are swarm-1, tiny/ });
+  t.match(await rbee(t, ['chat', 'Who are you?']), { code: 2, stderr: /there are several models: swarm-1, tiny/ });
   t.equal((await rbee(t, ['chat', 'swarm-1', 'Who are you?'])).stdout, 'Hello, swarm\n');
 });
 
@@ -233,7 +233,7 @@ t.test('rbee status at a hive tells of its queens, its machine and its workers',
   const worker = JSON.parse(stdout === '' ? '{}' : (await rbee(t, ['workers', '--json'])).stdout).workers[0];
   t.match(await outcomeOf(t, ['status', '--url', worker.url]), {
     code: 2,
-    stderr: /is a worker: ask a queen, a hive or a keeper/,
+    stderr: /is a worker: give the URL of a queen, a hive or a keeper/,
   });
 });
 
@@ -249,7 +249,7 @@ t.test('rbee spawn and rbee stop work at a hive itself', async (t) => {
   });
   t.match(await outcomeOf(t, ['models', ...url]), {
     code: 2,
-    stderr: 'is a hive, which does not know that: ask a queen',
+    stderr: 'is a hive, which has no such route: give the URL of a queen',
   });
 });
 
@@ -280,11 +280,11 @@ t.test('rbee stop ends an orphaned worker that several hives show, by one that i
 
 t.test('an empty word is no job, no worker, no model and no message', async (t) => {
   for (const word of ['', 'job-']) {
-    t.match(await rbee(t, ['jobs', word, '--cancel']), { code: 2, stderr: 'is no id of a job' });
+    t.match(await rbee(t, ['jobs', word, '--cancel']), { code: 2, stderr: 'is not the id of a job' });
   }
   t.match(await rbee(t, ['stop', '']), { code: 2, stderr: 'say which worker' });
   t.match(await rbee(t, ['spawn', '']), { code: 2, stderr: 'say which model' });
-  t.match(await rbee(t, ['chat', '--model', '', 'hi']), { code: 2, stderr: '--model wants' });
+  t.match(await rbee(t, ['chat', '--model', '', 'hi']), { code: 2, stderr: '--model needs' });
   t.match(await rbee(t, ['chat', '--model', 'tiny', ' ']), { code: 2, stderr: 'standard input is empty' });
 });
 
@@ -371,7 +371,7 @@ t.test('rbee demo goes through the whole chain and leaves nothing behind', async
   t.equal(code, 0, stdout + stderr);
   t.match(stdout, `\n${SENTENCE}\n`);
   t.match(stdout, /answered by worker-llm-\d+@\S+ through the queen: \d+ tokens\n/);
-  t.match(stdout, 'the swarm has ended in order');
+  t.match(stdout, 'the swarm has shut down');
   t.same(leftovers(TMPDIR), []);
   const [, worker] = /process (\d+) runs/.exec(stdout) ?? [];
   t.throws(() => process.kill(Number(worker), 0), 'its worker is gone');
@@ -384,7 +384,7 @@ t.test('Ctrl-C ends rbee demo early, its worker too', async (t) => {
   pids.add(Number(runs[1]));
   demo.child.kill('SIGINT');
   t.equal((await waitFor('its end', () => demo.exited)).code, 130, demo.stderr());
-  t.match(demo.stdout(), 'ended early; nothing is left of it');
+  t.match(demo.stdout(), 'interrupted; nothing is left behind');
   t.throws(() => process.kill(Number(runs[1]), 0), 'its worker is gone');
   t.same(leftovers(TMPDIR), []);
 });
