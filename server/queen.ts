@@ -163,7 +163,7 @@ function registerHiveRoute({ loopbackOnly, secured, hint }: QueenRoutesInput): R
       refuseSession(ctx);
       const { hive_id: hiveId, hive_url } = await readBody(ctx, parseReady);
       const hiveUrl = peerUrl(hive_url, '/hive_url', loopbackOnly ? LOOPBACK_ONLY : null);
-      if (!hint({ hiveId, hiveUrl, trusted: secured, who: `the registered hive ${hiveId}` })) {
+      if (!hint({ hiveId, hiveUrl, trusted: secured, who: `hive ${hiveId} (register-hive)` })) {
         throw unavailable('too many hives are waiting to be asked');
       }
       answerJson(ctx, { status: 'ok' });

@@ -3,7 +3,7 @@ import { createActor } from 'xstate';
 import type { KeepAlivePool } from '../actors/net/keep-alive-pool.js';
 import type { AwakeClock } from '../actors/process/awake-clock.js';
 import { createHiveAsker, type HiveAsker } from '../actors/queen/ask-hive.js';
-import { createInviter, type InviteDeps, type Inviter } from '../actors/queen/invite-hives.js';
+import { type InviteDeps, Inviter } from '../actors/queen/invite-hives.js';
 import type { KnownHives } from '../actors/queen/known-hives.js';
 import { createSearchHosts } from '../actors/queen/search-hosts.js';
 import { discoveryMachine } from '../machines/discovery.js';
@@ -31,7 +31,7 @@ export function hiveInviter(
   parts: Pick<InviteDeps, 'asker' | 'whyNotAsk'> & { kind: Kind; known: KnownHives },
 ): Inviter {
   const { kind, asker, whyNotAsk, known } = parts;
-  return createInviter({
+  return new Inviter({
     ...{ asker, whyNotAsk },
     namesFirst: () => kind === 'queen' && known.anyForgotten(),
     log: {

@@ -31,70 +31,104 @@ export interface InviteDeps {
 /** Null when the hive was not asked. */
 export type InviteOutcome = 'answered' | 'failed' | null;
 
-export interface Inviter {
-  invite: (invitation: Invitation) => Promise<InviteOutcome>;
-  /** Queues the invitation. False when the queue is full. */
-  hint: (invitation: Invitation) => boolean;
-}
+export class Inviter {
+  readonly #deps: InviteDeps;
+  readonly #hosts = new AnsweredHosts();
+  readonly #inFlight = new Set<string>();
+  readonly #limit = pLimit(HINTS_IN_FLIGHT_MAX);
+  readonly #hinted = new Set<string>();
 
-export function createInviter({ asker, whyNotAsk, namesFirst, log }: InviteDeps): Inviter {
-  /** The hive that answered at a URL last: a host whose hive streams already is not asked, whatever the host's name is. */
-  const answeredAs = new Map<string, { id: string | null; skipped: number }>();
-  const inFlight = new Set<string>();
-  const limit = pLimit(HINTS_IN_FLIGHT_MAX);
-  const hinted = new Set<string>();
+  constructor(deps: InviteDeps) {
+    this.#deps = deps;
+  }
 
-  async function invite({ hiveUrl, hiveId, trusted, who, signal }: Invitation): Promise<InviteOutcome> {
-    const options = { trusted, ...(signal ? { signal } : {}) };
-    const remember = (id: string | null) => {
-      // Only for hosts of the SSH config: anybody can register a hive.
-      if (hiveId === null) answeredAs.set(hiveUrl, { id, skipped: 0 });
-    };
-    const note = answeredAs.get(hiveUrl);
-    const isOld = note !== undefined && note.skipped >= SKIPPED_MAX;
-    const expected = hiveId ?? (isOld ? null : note?.id) ?? null;
+  /** Asks the hive now, unless there is a reason not to. Never rejects. */
+  async invite(invitation: Invitation): Promise<InviteOutcome> {
+    const { hiveUrl, hiveId, who } = invitation;
+    const { whyNotAsk, log } = this.#deps;
     const reason =
-      whyNotAsk(hiveUrl, expected) ??
-      (note?.id === null && !isOld ? 'it was asked, and does not state its name' : null);
-    if (reason !== null || inFlight.has(hiveUrl)) {
-      if (note) note.skipped += 1;
-      log.debug(`${who} is not asked: ${reason ?? 'a request is in flight'}`);
+      whyNotAsk(hiveUrl, hiveId ?? this.#hosts.expected(hiveUrl)) ??
+      this.#hosts.whyNotAsk(hiveUrl) ??
+      (this.#inFlight.has(hiveUrl) ? 'a request is in flight' : null);
+    if (reason !== null) {
+      this.#hosts.skip(hiveUrl);
+      log.debug(`${who} is not asked: ${reason}`);
       return null;
     }
-    inFlight.add(hiveUrl);
+    this.#inFlight.add(hiveUrl);
     try {
-      if (isOld || (namesFirst() && !note)) {
-        const { hive_id } = await asker.capabilities(hiveUrl, { ...options, invite: false });
-        remember(hive_id);
-        const objection = whyNotAsk(hiveUrl, hive_id);
-        if (objection !== null) {
-          log.debug(`${who} is not invited: ${objection}`);
-          return 'failed';
-        }
-      }
-      const { hive_id } = await asker.capabilities(hiveUrl, { ...options, invite: true });
-      remember(hive_id);
-      log.info(
-        `${who} runs ${hive_id === null ? 'a hive that does not state its name' : `hive ${hive_id}`} at ${hiveUrl}`,
-      );
-      return 'answered';
+      return await this.#ask(invitation);
     } catch (error) {
       log.debug(`${who}: ${(error as Error).message}`);
       return 'failed';
     } finally {
-      inFlight.delete(hiveUrl);
+      this.#inFlight.delete(hiveUrl);
     }
   }
 
-  return {
-    invite,
-    hint: (invitation) => {
-      const key = `${invitation.hiveId} ${invitation.hiveUrl}`;
-      if (hinted.has(key)) return true;
-      if (hinted.size >= HINTS_MAX) return false;
-      hinted.add(key);
-      void limit(() => invite(invitation)).finally(() => hinted.delete(key));
-      return true;
-    },
-  };
+  /** Queues the invitation. False when the queue is full. */
+  hint(invitation: Invitation): boolean {
+    const key = `${invitation.hiveId} ${invitation.hiveUrl}`;
+    if (this.#hinted.has(key)) return true;
+    if (this.#hinted.size >= HINTS_MAX) return false;
+    this.#hinted.add(key);
+    void this.#limit(() => this.invite(invitation)).finally(() => this.#hinted.delete(key));
+    return true;
+  }
+
+  async #ask(invitation: Invitation): Promise<InviteOutcome> {
+    const { hiveUrl, who } = invitation;
+    const { whyNotAsk, namesFirst, log } = this.#deps;
+    if (this.#hosts.isOld(hiveUrl) || (namesFirst() && !this.#hosts.has(hiveUrl))) {
+      const objection = whyNotAsk(hiveUrl, await this.#capabilities(invitation, { invite: false }));
+      if (objection !== null) {
+        log.debug(`${who} is not invited: ${objection}`);
+        return 'failed';
+      }
+    }
+    const name = await this.#capabilities(invitation, { invite: true });
+    log.info(`${who} runs ${name === null ? 'a hive that does not state its name' : `hive ${name}`} at ${hiveUrl}`);
+    return 'answered';
+  }
+
+  /** The name of the hive that answered. */
+  async #capabilities({ hiveUrl, hiveId, trusted, signal }: Invitation, { invite }: { invite: boolean }) {
+    const options = { trusted, invite, ...(signal ? { signal } : {}) };
+    const { hive_id: name } = await this.#deps.asker.capabilities(hiveUrl, options);
+    // Only for hosts of the SSH config: anybody can register a hive.
+    if (hiveId === null) this.#hosts.remember(hiveUrl, name);
+    return name;
+  }
+}
+
+/** The hive that answered at a host last: a host whose hive streams already is not asked, whatever the host's name is. */
+class AnsweredHosts {
+  readonly #answers = new Map<string, { name: string | null; skipped: number }>();
+
+  has(hiveUrl: string): boolean {
+    return this.#answers.has(hiveUrl);
+  }
+
+  remember(hiveUrl: string, name: string | null): void {
+    this.#answers.set(hiveUrl, { name, skipped: 0 });
+  }
+
+  skip(hiveUrl: string): void {
+    const answer = this.#answers.get(hiveUrl);
+    if (answer) answer.skipped += 1;
+  }
+
+  /** Another hive may run there by now. */
+  isOld(hiveUrl: string): boolean {
+    return (this.#answers.get(hiveUrl)?.skipped ?? 0) >= SKIPPED_MAX;
+  }
+
+  expected(hiveUrl: string): string | null {
+    return this.isOld(hiveUrl) ? null : (this.#answers.get(hiveUrl)?.name ?? null);
+  }
+
+  whyNotAsk(hiveUrl: string): string | null {
+    const isNameless = this.#answers.get(hiveUrl)?.name === null;
+    return isNameless && !this.isOld(hiveUrl) ? 'it was asked, and does not state its name' : null;
+  }
 }

@@ -1,5 +1,5 @@
 /** The hives that a queen or keeper has read, in one small file: it searches for them first after a restart. */
-import { Type } from '@sinclair/typebox';
+import { type Static, Type } from '@sinclair/typebox';
 import type { KnownHive } from '../../machines/hive-name.js';
 import { knownParser } from '../../wire/schema.js';
 import { HttpUrl, Id, nullable, Timestamp } from '../../wire/status.js';
@@ -53,35 +53,12 @@ export interface KnownHives {
 }
 
 export function openKnownHives(state: StateDir, warn: (message: string) => void): KnownHives {
-  const file = state.read(FILE, (value) => {
-    const parsed = parseFile(value);
-    return parsed.ok ? parsed.value : null;
-  });
-  const hives = new Map<string, RememberedHive>();
-  for (const one of file?.hives ?? []) {
-    const { hive_id: hiveId, hive_url, instance, trusted, last_seen_at: lastSeenAt } = one;
-    const normal = normaliseUrl(hive_url);
-    if (normal.ok) hives.set(hiveId, { hiveId, hiveUrl: normal.url, instance, trusted, lastSeenAt });
-    else warn(`${FILE}: hive ${hiveId} is dropped, its URL is invalid: ${normal.detail}`);
-  }
-  const forgotten = new Map((file?.forgotten ?? []).map((one) => [one.hive_id, one.hive_url]));
-  const write = () =>
-    state.write(FILE, {
-      version: 1,
-      hives: [...hives.values()].map(({ hiveId, hiveUrl, instance, trusted, lastSeenAt }) => ({
-        hive_id: hiveId,
-        hive_url: hiveUrl,
-        instance,
-        trusted,
-        last_seen_at: lastSeenAt,
-      })),
-      forgotten: [...forgotten].map(([hive_id, hive_url]) => ({ hive_id, hive_url })),
-    });
+  const { hives, forgotten } = readKnown(state, warn);
+  const atStart = new Map(hives);
+  const write = () => state.write(FILE, fileOf(hives, forgotten));
   const { changed: later, flush } = createWriteLater(write, WRITE_AFTER_MS, ({ message }) =>
     warn(`cannot write the known hives: ${message}`),
   );
-
-  const atStart = new Map(hives);
 
   return {
     atStart: [...atStart.values()].sort((a, b) => b.lastSeenAt.localeCompare(a.lastSeenAt)),
@@ -112,5 +89,36 @@ export function openKnownHives(state: StateDir, warn: (message: string) => void)
     },
     isTrusted: (hiveId) => hives.get(hiveId)?.trusted ?? false,
     flush,
+  };
+}
+
+/** By hive id: what the file holds; of forgotten hives the URL. */
+interface Known {
+  hives: Map<string, RememberedHive>;
+  forgotten: Map<string, string>;
+}
+
+function readKnown(state: StateDir, warn: (message: string) => void): Known {
+  const file = state.read(FILE, (value) => {
+    const parsed = parseFile(value);
+    return parsed.ok ? parsed.value : null;
+  });
+  const hives = new Map<string, RememberedHive>();
+  for (const { hive_id: hiveId, hive_url, instance, trusted, last_seen_at: lastSeenAt } of file?.hives ?? []) {
+    const normal = normaliseUrl(hive_url);
+    if (normal.ok) hives.set(hiveId, { hiveId, hiveUrl: normal.url, instance, trusted, lastSeenAt });
+    else warn(`${FILE}: hive ${hiveId} is dropped, its URL is invalid: ${normal.detail}`);
+  }
+  return { hives, forgotten: new Map((file?.forgotten ?? []).map((one) => [one.hive_id, one.hive_url])) };
+}
+
+function fileOf(hives: Known['hives'], forgotten: Known['forgotten']): Static<typeof KnownFile> {
+  return {
+    version: 1,
+    hives: [...hives.values()].map(({ hiveId, hiveUrl, instance, trusted, lastSeenAt }) => ({
+      ...{ hive_id: hiveId, hive_url: hiveUrl, instance, trusted },
+      last_seen_at: lastSeenAt,
+    })),
+    forgotten: [...forgotten].map(([hive_id, hive_url]) => ({ hive_id, hive_url })),
   };
 }

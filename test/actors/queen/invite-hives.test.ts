@@ -1,12 +1,12 @@
 import t from 'tap';
-import { createInviter } from '../../../actors/queen/invite-hives.js';
+import { Inviter } from '../../../actors/queen/invite-hives.js';
 
 const invitation = { hiveUrl: 'http://a:7835', hiveId: null, trusted: false, who: 'SSH host a' };
 
 /** A queen that asks one host. `name`: the id of its hive; `asked`: whether each request was an invitation. */
 function create(name: string | null) {
   const host = { name, asked: [] as boolean[], streaming: new Set<string>() };
-  const inviter = createInviter({
+  const inviter = new Inviter({
     asker: {
       capabilities: async (_, { invite }) => {
         host.asked.push(invite);
