@@ -1,5 +1,5 @@
-/** Talking with a model in a real browser: a real queen, and a worker that answers as told. */
-import t from 'tap';
+/** Chatting with a model in a real browser: a real queen, and a fake worker. */
+import t, { type Test } from 'tap';
 import { fakeWorker, TOKENS } from '../fakes/openai-worker.js';
 import { axeViolations, noChromium, startChromium } from '../helpers/browser.js';
 import { getJson } from '../helpers/http.js';
@@ -10,10 +10,22 @@ const skip = noChromium();
 const THINKING_MS = 500;
 
 t.test('chat', { skip }, async (t) => {
+  const chat = await startChat(t);
+  answers(t, chat);
+  kindsOfAnswers(t, chat);
+  tabsAndText(t, chat);
+  stopping(t, chat);
+  keptChats(t, chat);
+});
+
+type Chat = Awaited<ReturnType<typeof startChat>>;
+
+/** A queen, a worker with the model `tiny`, and the chat in a browser. */
+async function startChat(t: Test) {
   const chromium = await startChromium(t);
-  let queen = await startProcess(t, { name: 'queen' });
-  const teller = await fakeWorker(t, { workerId: 'worker-llm-8080@nobody', model: 'tiny' });
-  await teller.heartbeat(queen.url);
+  const queen = await startProcess(t, { name: 'queen' });
+  const fake = await fakeWorker(t, { workerId: 'worker-llm-8080@none', model: 'tiny' });
+  await fake.heartbeat(queen.url);
   await waitFor('the model', async () => (await getJson(`${queen.url}/v1/models`)).body.data.length === 1);
   const { page, problems } = await chromium.open(`${queen.url}/#/chat`, {
     expected: /400|404|ERR_CONNECTION_REFUSED|ERR_INCOMPLETE/,
@@ -24,49 +36,54 @@ t.test('chat', { skip }, async (t) => {
     await message.fill(text);
     await message.press('Enter');
   };
+  return { chromium, fake, page, problems, message, say, queen };
+}
 
-  t.test('what was typed survives a reload', async (t) => {
+/** Answers, whole and not. */
+function answers(t: Test, chat: Chat): void {
+  const { fake, page, message, say } = chat;
+  t.test('a draft survives a reload', async (t) => {
     await message.fill('half a sent');
     await page.reload();
     t.equal(await message.inputValue(), 'half a sent');
   });
 
-  t.test('an answer comes as it is made, and says who gave it', async (t) => {
+  t.test('an answer is shown as it is generated, with the worker that gave it', async (t) => {
     await say('hello');
     await page.locator('.assistant', { hasText: 'Hello, swarm!' }).waitFor();
     await page.getByRole('button', { name: 'Ask again' }).waitFor();
-    t.match(await page.locator('.assistant .by').innerText(), /worker-llm-8080@nobody[\s\S]*4 tokens/);
-    t.match(teller.asked.at(-1)?.body, { model: 'tiny', stream: true, messages: [{ role: 'user', content: 'hello' }] });
+    t.match(await page.locator('.assistant .by').innerText(), /worker-llm-8080@none[\s\S]*4 tokens/);
+    t.match(fake.asked.at(-1)?.body, { model: 'tiny', stream: true, messages: [{ role: 'user', content: 'hello' }] });
     t.same(await axeViolations(page), []);
   });
 
-  t.test('an answer can be stopped: the worker stops, and what came is kept', async (t) => {
-    teller.mode = 'hold';
+  t.test('an answer can be stopped: the worker stops, and the text so far is kept', async (t) => {
+    fake.mode = 'hold';
     await say('slowly now');
     await page.locator('.assistant').nth(1).getByText('Hello').waitFor();
-    const aborted = teller.aborted;
+    const aborted = fake.aborted;
     await page.getByRole('button', { name: 'Stop' }).click();
     await page.locator('.assistant .broken', { hasText: 'stopped' }).waitFor();
-    await waitFor('the worker', () => teller.aborted === aborted + 1);
+    await waitFor('the worker', () => fake.aborted === aborted + 1);
     t.equal(await page.locator('.assistant').nth(1).locator('.text').innerText(), 'Hello');
   });
 
-  t.test('an answer that breaks off says so, and can be asked for again', async (t) => {
-    teller.mode = 'torn';
+  t.test('an answer that breaks off is marked so, and can be requested again', async (t) => {
+    fake.mode = 'torn';
     await page.getByRole('button', { name: 'Ask again' }).click();
     await page.locator('.assistant').nth(1).locator('.broken').waitFor();
     t.notMatch(await page.locator('.assistant').nth(1).locator('.broken').innerText(), /^stopped$/);
-    teller.mode = 'answer';
+    fake.mode = 'answer';
     await waitFor('the worker again', async () => {
-      await teller.heartbeat(queen.url);
-      return (await getJson(`${queen.url}/v1/models`)).body.data.length === 1;
+      await fake.heartbeat(chat.queen.url);
+      return (await getJson(`${chat.queen.url}/v1/models`)).body.data.length === 1;
     });
     await page.getByRole('button', { name: 'Ask again' }).click();
     await page.locator('.assistant', { hasText: 'Hello, swarm!' }).nth(1).waitFor();
   });
 
-  t.test('a reload in the middle of an answer loses nothing that came', async (t) => {
-    teller.mode = 'hold';
+  t.test('a reload in the middle of an answer keeps the text so far', async (t) => {
+    fake.mode = 'hold';
     await say('and now?');
     await page.locator('.assistant').nth(2).getByText('Hello').waitFor();
     await page.reload();
@@ -75,26 +92,30 @@ t.test('chat', { skip }, async (t) => {
     t.equal(await page.locator('.user').count(), 3);
   });
 
-  t.test('a new chat in the middle of an answer is empty, and can be begun at once', async (t) => {
+  t.test('a new chat in the middle of an answer is empty, and can be used at once', async (t) => {
     await say('never mind');
     await page.locator('.assistant').nth(3).getByText('Hello').waitFor();
-    const aborted = teller.aborted;
+    const aborted = fake.aborted;
     await page.getByRole('button', { name: 'New chat' }).click();
-    await waitFor('the worker', () => teller.aborted === aborted + 1);
-    teller.mode = 'answer';
+    await waitFor('the worker', () => fake.aborted === aborted + 1);
+    fake.mode = 'answer';
     await say('something else');
     await page.locator('.assistant', { hasText: 'Hello, swarm!' }).waitFor();
     await page.getByRole('button', { name: 'Ask again' }).waitFor();
     t.same(await page.locator('.user .text').allInnerTexts(), ['something else']);
   });
+}
 
-  t.test('thoughts are shown as such, and counted with the time that they take', async (t) => {
-    teller.mode = 'think';
+/** Reasoning, refusals, and the choice of the model. */
+function kindsOfAnswers(t: Test, chat: Chat): void {
+  const { fake, page, say } = chat;
+  t.test('reasoning is shown as such, and counted with the time that it takes', async (t) => {
+    fake.mode = 'think';
     await say('think first');
     await page.getByText('Thinking …').waitFor();
     await page.waitForTimeout(THINKING_MS);
-    teller.finish();
-    teller.mode = 'answer';
+    fake.finish();
+    fake.mode = 'answer';
     await page.getByRole('button', { name: 'Ask again' }).waitFor();
     const answer = page.locator('.assistant').last();
     t.equal(await answer.locator('.text').innerText(), 'Hello, swarm!');
@@ -102,35 +123,39 @@ t.test('chat', { skip }, async (t) => {
     t.ok(Number(perS) <= 5 / (THINKING_MS / 1000), `${perS} tokens/s`);
   });
 
-  t.test('a request that is refused says why, once', async (t) => {
-    teller.mode = 400;
+  t.test('a refused request shows the reason, and is not repeated', async (t) => {
+    fake.mode = 400;
     await say('refuse this');
     await page.locator('.broken').waitFor();
     t.equal(await page.locator('.broken').innerText(), 'the fake says 400');
-    teller.mode = 'answer';
+    fake.mode = 'answer';
   });
 
-  t.test('the model that was chosen stays chosen while no worker offers it', async (t) => {
-    const other = await fakeWorker(t, { workerId: 'worker-llm-8081@nobody', model: 'another' });
-    await other.heartbeat(queen.url);
+  t.test('the chosen model stays chosen while no worker offers it', async (t) => {
+    const other = await fakeWorker(t, { workerId: 'worker-llm-8081@none', model: 'another' });
+    await other.heartbeat(chat.queen.url);
     const choice = page.getByLabel('Model');
     await choice.locator('option', { hasText: 'another' }).waitFor({ state: 'attached' });
-    teller.status = 'loading';
-    await teller.heartbeat(queen.url);
+    fake.status = 'loading';
+    await fake.heartbeat(chat.queen.url);
     await choice.locator('option', { hasText: 'tiny (not available now)' }).waitFor({ state: 'attached' });
     t.equal(await choice.inputValue(), 'tiny');
-    teller.status = 'ready';
-    await teller.heartbeat(queen.url);
+    fake.status = 'ready';
+    await fake.heartbeat(chat.queen.url);
     await choice.locator('option', { hasText: 'not available' }).waitFor({ state: 'detached' });
     t.equal(await choice.inputValue(), 'tiny');
     t.same(await choice.locator('option').allInnerTexts(), ['another', 'tiny']);
   });
+}
 
-  t.test('a second tab shows the same conversation, and takes nothing of it when it is closed', async (t) => {
+/** A second tab, Markdown, and what no parser can read. */
+function tabsAndText(t: Test, chat: Chat): void {
+  const { fake, page, say } = chat;
+  t.test('a second tab shows the same conversation, and closing it removes nothing', async (t) => {
     const open = async (init: string) => {
       const tab = await page.context().newPage();
       await tab.addInitScript(init);
-      await tab.goto(`${queen.url}/#/chat`);
+      await tab.goto(`${chat.queen.url}/#/chat`);
       await tab.locator('.user').first().waitFor();
       return tab;
     };
@@ -146,8 +171,8 @@ t.test('chat', { skip }, async (t) => {
     for (const tab of [deaf, second]) await tab.close();
   });
 
-  t.test('every word of an answer is shown: fences in lines and in code, HTML, addresses of any kind', async (t) => {
-    teller.tokens = [
+  t.test('every word of an answer is shown: fences in lines and in code, HTML, all kinds of links', async (t) => {
+    fake.tokens = [
       'Write ``` three backticks ``` in a line.\n\n',
       '````md\n```js\nlet inner = 1;\n```\n````\n\n',
       '- **bold** and `code`\n- <img src=x onerror="document.title=1"> &lt;b&gt;\n\n',
@@ -171,63 +196,74 @@ t.test('chat', { skip }, async (t) => {
       ['https://example.org/ noopener noreferrer', 'https://example.org/p.png noopener noreferrer'],
     );
     t.same(await axeViolations(page), []);
-    teller.tokens = TOKENS;
+    fake.tokens = TOKENS;
   });
 
-  t.test('one that no parser can read in reasonable time is shown as it was written', async (t) => {
+  t.test('text that cannot be parsed in reasonable time is shown unformatted', async (t) => {
     const text = `${'> '.repeat(25_000)}end`;
-    teller.tokens = [text];
+    fake.tokens = [text];
     await say('nested without an end');
     await page.getByRole('button', { name: 'Ask again' }).waitFor();
     t.equal((await page.locator('.assistant').last().locator('.text').innerText()).length, text.length);
-    teller.tokens = TOKENS;
+    fake.tokens = TOKENS;
   });
+}
 
+/** Stopping, and two tabs at once. */
+function stopping(t: Test, chat: Chat): void {
+  const { fake, page, say } = chat;
   t.test('Esc stops an answer', async (t) => {
-    teller.mode = 'hold';
+    fake.mode = 'hold';
     await say('wait for Esc');
     await page.locator('.assistant').last().getByText('Hello').waitFor();
     await page.keyboard.press('Escape');
     await page.locator('.assistant').last().locator('.broken', { hasText: 'stopped' }).waitFor();
-    teller.mode = 'answer';
+    fake.mode = 'answer';
     t.pass('stopped');
   });
 
-  t.test('two tabs that are answered at once lose nothing, and a new chat in one leaves the other alone', async (t) => {
-    await page.getByRole('button', { name: 'New chat' }).click();
-    await say('the beginning');
-    await page.getByRole('button', { name: 'Ask again' }).waitFor();
-    const second = await page.context().newPage();
-    await second.goto(`${queen.url}/#/chat`);
-    await second.locator('.user', { hasText: 'the beginning' }).waitFor();
-    teller.mode = 'hold';
-    await say('asked in the first tab');
-    await page.locator('.assistant').nth(1).getByText('Hello').waitFor();
-    await second.getByLabel('Message').fill('asked in the second tab');
-    await second.getByLabel('Message').press('Enter');
-    await waitFor('both requests', () => teller.open === 2);
-    teller.finish();
-    teller.mode = 'answer';
-    const said = ['the beginning', 'asked in the first tab'];
-    for (const [tab, texts] of [
-      [page, said],
-      [second, [...(await second.locator('.user .text').allInnerTexts())]],
-    ] as const) {
-      await tab.getByRole('button', { name: 'Ask again' }).waitFor();
-      await tab.reload();
-      await tab.locator('.assistant', { hasText: 'Hello, swarm!' }).nth(1).waitFor();
-      t.same(await tab.locator('.user .text').allInnerTexts(), texts);
-    }
-    t.match((await second.locator('.user .text').allInnerTexts()).at(-1), 'asked in the second tab');
-    await second.getByRole('button', { name: 'New chat' }).click();
-    await second.getByText('Ask tiny something').waitFor();
-    await page.reload();
-    await page.locator('.user').nth(1).waitFor();
-    t.same(await page.locator('.user .text').allInnerTexts(), said);
-    await second.close();
-  });
+  t.test(
+    'two tabs with answers at the same time lose nothing, and a new chat in one does not affect the other',
+    async (t) => {
+      await page.getByRole('button', { name: 'New chat' }).click();
+      await say('the beginning');
+      await page.getByRole('button', { name: 'Ask again' }).waitFor();
+      const second = await page.context().newPage();
+      await second.goto(`${chat.queen.url}/#/chat`);
+      await second.locator('.user', { hasText: 'the beginning' }).waitFor();
+      fake.mode = 'hold';
+      await say('asked in the first tab');
+      await page.locator('.assistant').nth(1).getByText('Hello').waitFor();
+      await second.getByLabel('Message').fill('asked in the second tab');
+      await second.getByLabel('Message').press('Enter');
+      await waitFor('both requests', () => fake.open === 2);
+      fake.finish();
+      fake.mode = 'answer';
+      const said = ['the beginning', 'asked in the first tab'];
+      for (const [tab, texts] of [
+        [page, said],
+        [second, [...(await second.locator('.user .text').allInnerTexts())]],
+      ] as const) {
+        await tab.getByRole('button', { name: 'Ask again' }).waitFor();
+        await tab.reload();
+        await tab.locator('.assistant', { hasText: 'Hello, swarm!' }).nth(1).waitFor();
+        t.same(await tab.locator('.user .text').allInnerTexts(), texts);
+      }
+      t.match((await second.locator('.user .text').allInnerTexts()).at(-1), 'asked in the second tab');
+      await second.getByRole('button', { name: 'New chat' }).click();
+      await second.getByText('Ask tiny something').waitFor();
+      await page.reload();
+      await page.locator('.user').nth(1).waitFor();
+      t.same(await page.locator('.user .text').allInnerTexts(), said);
+      await second.close();
+    },
+  );
+}
 
-  t.test('an earlier chat is opened again, and one that is deleted is gone', async (t) => {
+/** Earlier chats, and a queen that is offline. */
+function keptChats(t: Test, chat: Chat): void {
+  const { chromium, fake, page, problems, say } = chat;
+  t.test('an earlier chat can be opened again, and a deleted one is gone', async (t) => {
     const chats = page.getByLabel(/^Chat/);
     await page.getByRole('button', { name: 'New chat' }).click();
     await say('a chat of its own');
@@ -245,36 +281,36 @@ t.test('chat', { skip }, async (t) => {
     t.notMatch(await page.evaluate('JSON.stringify(localStorage)'), 'a chat of its own');
   });
 
-  t.test('with the queen away it says so, and what was asked is answered when the queen is back', async (t) => {
+  t.test('while the queen is offline the page says so, and a message is answered when it is back', async (t) => {
     const before = await page.locator('.assistant').count();
-    await queen.kill('SIGKILL');
+    await chat.queen.kill('SIGKILL');
     await page.locator('.banner').waitFor();
     await say('are you there?');
     await page.getByText('The queen is offline. Your message is sent when it is back.').waitFor();
     t.same(await axeViolations(page), []);
-    queen = await restart(queen);
-    await teller.heartbeat(queen.url);
+    chat.queen = await restart(chat.queen);
+    await fake.heartbeat(chat.queen.url);
     await page.locator('.assistant').nth(before).getByText('Hello, swarm!').waitFor();
-    t.equal(teller.asked.filter(({ body }) => body.messages.at(-1).content === 'are you there?').length, 1);
+    t.equal(fake.asked.filter(({ body }) => body.messages.at(-1).content === 'are you there?').length, 1);
   });
 
-  t.test('a page that was not loaded before the queen went away opens when it is back', async (t) => {
+  t.test('a part of the page that was not loaded before the queen went offline opens when it is back', async (t) => {
     const { page } = await chromium.open('about:blank', { expected: /./ });
     await page.route('**/assets/chat-*.js', (route) => route.abort());
-    await page.goto(`${queen.url}/`);
+    await page.goto(`${chat.queen.url}/`);
     await page.locator('.link.open').waitFor();
-    await queen.kill('SIGKILL');
+    await chat.queen.kill('SIGKILL');
     await page.locator('.banner').waitFor();
     await page.getByRole('link', { name: 'Chat' }).click();
     await page.getByText('It opens as soon as the queen is back.').waitFor();
     await page.unroute('**/assets/chat-*.js');
-    queen = await restart(queen);
+    chat.queen = await restart(chat.queen);
     await page.getByLabel('Message').waitFor();
     t.match(page.url(), /#\/chat$/);
     await page.context().close();
   });
 
-  t.test('with nobody to answer it says how to get somebody', async (t) => {
+  t.test('without a worker the page says how to spawn one', async (t) => {
     const lonely = await startProcess(t, { name: 'queen' });
     const { page } = await chromium.open(`${lonely.url}/#/chat`);
     await page.getByText('No worker is available').waitFor();
@@ -282,4 +318,4 @@ t.test('chat', { skip }, async (t) => {
     t.same(await axeViolations(page), []);
     t.same(await problems(), []);
   });
-});
+}

@@ -22,7 +22,7 @@ t.test('the page of a keeper', { skip: noChromium() }, async (t) => {
   const form = page.locator('form.spawn');
   const header = page.locator('header.top');
 
-  t.test('is whole without a queen, and says what can be done', async (t) => {
+  t.test('is complete without a queen, and says what can be done', async (t) => {
     await page.getByRole('heading', { name: 'No hive yet' }).waitFor();
     await header.getByText('keeper-desk').waitFor();
     t.match(await header.innerText(), /keeper-desk[\s\S]*keeper · no queen[\s\S]*live/);
@@ -30,7 +30,7 @@ t.test('the page of a keeper', { skip: noChromium() }, async (t) => {
     await page.getByRole('link', { name: 'spawn a worker on this machine' }).click();
   });
 
-  t.test('says which of its own workers crashed, and counts it as none that runs', async (t) => {
+  t.test('shows which of its own workers crashed, and does not count it as running', async (t) => {
     await form.getByLabel('Model').fill('/nowhere/at-all.gguf');
     await form.getByRole('button', { name: 'Spawn' }).click();
     await page.locator('[data-job="failed"]').waitFor({ timeout: LOADING_MS_MAX });
@@ -58,7 +58,7 @@ t.test('the page of a keeper', { skip: noChromium() }, async (t) => {
     t.same(await axeViolations(page), []);
   });
 
-  t.test('talks with it', async (t) => {
+  t.test('chats with it', async (t) => {
     await page.getByRole('link', { name: 'Chat' }).click();
     await page.getByText('Ask tiny something').waitFor();
     await page.getByLabel('Message').fill('Who are you?');
@@ -68,7 +68,7 @@ t.test('the page of a keeper', { skip: noChromium() }, async (t) => {
     t.match(await page.locator('.assistant .by').innerText(), /worker-llm-\d+@keeper-desk/);
   });
 
-  t.test('shows a hive and a queen that come later, and goes on when she leaves', async (t) => {
+  t.test('shows a hive and a queen that come later, and goes on when the queen leaves', async (t) => {
     const more = ['--registry-url', registry.url];
     await startProcess(t, { name: 'hive', args: ['--hive-id', 'gpu-0', ...more] });
     const queen = await startProcess(t, { name: 'queen', args: ['--queen-id', 'queen-late', ...more] });
@@ -83,7 +83,7 @@ t.test('the page of a keeper', { skip: noChromium() }, async (t) => {
     await page.getByRole('row', { name: /worker-llm-\d+/ }).waitFor();
   });
 
-  t.test('stops it when that is confirmed', async (t) => {
+  t.test('stops it after a confirmation', async (t) => {
     await page.getByRole('button', { name: /^Stop worker-llm-/ }).click();
     await page.getByRole('button', { name: 'Stop it' }).click();
     await page.getByText('is gone').waitFor();

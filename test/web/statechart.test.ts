@@ -69,11 +69,11 @@ t.test('statecharts', { skip: noChromium() }, async (t) => {
   await waitFor('all of them', async () => (await page.locator('.statechart').count()) === kinds.size);
   t.ok(kinds.size >= 6, [...kinds.keys()].join(' '));
 
-  t.test('no line crosses a label or a state, and nothing lies on anything else', async (t) => {
+  t.test('no line crosses a label or a state, and nothing overlaps', async (t) => {
     t.same(await page.evaluate<string[]>(CROSSINGS), []);
   });
 
-  t.test('every transition between states is drawn, the eventless ones too, and where each state begins', async (t) => {
+  t.test('every transition between states is drawn, with the eventless and the initial ones', async (t) => {
     const subscription = page.locator('.statechart', { has: page.locator('svg[aria-label^="hive-subscription"]') });
     const edges = await subscription
       .locator('[data-edge]')

@@ -1,5 +1,5 @@
-/** Spawning, stopping and talking in a real browser: a real queen, real jobs, and workers that answer as told. */
-import t from 'tap';
+/** Spawning and stopping workers in a real browser: a real queen, real jobs, and fake workers. */
+import t, { type Test } from 'tap';
 import { fakeHive } from '../fakes/hive.js';
 import { fakeWorker } from '../fakes/openai-worker.js';
 import { axeViolations, noChromium, showPage, startChromium } from '../helpers/browser.js';
@@ -11,16 +11,25 @@ import { waitFor } from '../helpers/wait.js';
 
 const skip = noChromium();
 
-t.test('the queen offers what these pages ask for', async (t) => {
+t.test('the queen serves what these screens request', async (t) => {
   const queen = await startProcess(t, { name: 'queen' });
   for (const path of ['/v1/models', '/v1/jobs']) t.equal((await getJson(queen.url + path)).status, 200, path);
 });
 
 t.test('spawning', { skip }, async (t) => {
+  const spawning = await startSpawning(t);
+  spawnAndStop(t, spawning);
+  manyJobs(t, spawning);
+});
+
+type Spawning = Awaited<ReturnType<typeof startSpawning>>;
+
+/** A queen, a hive that runs jobs, and the screen of workers in a browser. */
+async function startSpawning(t: Test) {
   const chromium = await startChromium(t);
   const script = new URL('../helpers/jobs-process.js', import.meta.url);
   const jobs = await startProcess(t, { name: 'hive', script });
-  let queen = await startProcess(t, { name: 'queen' });
+  const queen = await startProcess(t, { name: 'queen' });
   const hive = await fakeHive(t, { hiveId: 'gpu-0', jobsUrl: jobs.url });
   hive.devices = [
     { id: 'GPU-0', name: 'RTX 4090', device_type: 'cuda', vram_gb: 24, compute_capability: '8.9' },
@@ -35,7 +44,12 @@ t.test('spawning', { skip }, async (t) => {
   });
   const form = page.locator('form.spawn');
   await form.waitFor();
+  return { jobs, hive, page, problems, form, queen };
+}
 
+/** The form, a spawn, and a stop. */
+function spawnAndStop(t: Test, spawning: Spawning): void {
+  const { hive, page, form } = spawning;
   t.test('the form knows the devices of the machine', async (t) => {
     await form.getByLabel('Device').waitFor();
     t.same(await form.getByLabel('Runs on').locator('option').allInnerTexts(), [
@@ -50,7 +64,7 @@ t.test('spawning', { skip }, async (t) => {
     t.same(await axeViolations(page), []);
   });
 
-  t.test('a worker is spawned while the job tells what happens', async (t) => {
+  t.test('a worker is spawned, and the output of the job is shown live', async (t) => {
     await form.getByLabel('Model').fill('/models/tiny.gguf');
     await form.getByRole('button', { name: 'Spawn' }).click();
     const job = page.locator('[data-job="done"]').first();
@@ -61,7 +75,7 @@ t.test('spawning', { skip }, async (t) => {
     t.match(await job.innerText(), /is ready/, 'and it can still be read after a reload');
   });
 
-  t.test('settings that most leave alone are sent when they are filled in', async (t) => {
+  t.test('advanced settings are sent when they are filled in', async (t) => {
     await form.getByLabel('Model').fill('/models/tiny.gguf');
     await form.getByText('Advanced').click();
     t.same(await axeViolations(page), []);
@@ -90,9 +104,9 @@ t.test('spawning', { skip }, async (t) => {
     await page.unroute('**/v1/jobs');
   });
 
-  t.test('it is stopped when that is confirmed', async (t) => {
-    const { body } = await getJson(`${queen.url}/v1/jobs`);
-    const stream = await (await fetch(queen.url + body.jobs[0].sse_url)).text();
+  t.test('a worker is stopped after a confirmation', async (t) => {
+    const { body } = await getJson(`${spawning.queen.url}/v1/jobs`);
+    const stream = await (await fetch(spawning.queen.url + body.jobs[0].sse_url)).text();
     const pid = Number(/"pid":(\d+)/.exec(stream)?.[1]);
     hive.emit(eventOf({ hiveId: 'gpu-0', workers: [worker('gpu-0', { pid, context: 4096, slots: 4 })] }));
     await page.getByText('context 4096, 4 slots').waitFor();
@@ -116,8 +130,12 @@ t.test('spawning', { skip }, async (t) => {
     await page.getByText('is gone').waitFor();
     t.throws(() => process.kill(pid, 0), 'and its process is');
   });
+}
 
-  t.test('one that crashes says why, and one that takes long can be cancelled', async (t) => {
+/** Crashes, cancellation, and many jobs. */
+function manyJobs(t: Test, spawning: Spawning): void {
+  const { jobs, hive, page, problems, form } = spawning;
+  t.test('a failed spawn shows the reason, and a slow one can be cancelled', async (t) => {
     await form.getByLabel('Model').fill('bad?exit=2');
     await form.getByRole('button', { name: 'Spawn' }).click();
     const failed = page.locator('[data-job="failed"]');
@@ -129,9 +147,9 @@ t.test('spawning', { skip }, async (t) => {
     await page.locator('[data-job="cancelled"]').waitFor();
   });
 
-  t.test('of many jobs two are followed, in a hidden tab none, and each is seen to its end', async (t) => {
+  t.test('of many jobs two are followed live, in a hidden tab none, and each is shown to its end', async (t) => {
     const readers = async () => {
-      const { body } = await getJson(`${queen.url}/metrics`);
+      const { body } = await getJson(`${spawning.queen.url}/metrics`);
       return Number(/^rbee_job_readers (\d+)/m.exec(body)?.[1]);
     };
     t.teardown(() => cancelAll(jobs.url));
@@ -157,12 +175,12 @@ t.test('spawning', { skip }, async (t) => {
     t.equal(await page.locator('[data-job="cancelled"]', { hasText: /slow-\d/ }).count(), 4);
   });
 
-  t.test('a reload elsewhere forgets no job, and neither does a restart of the queen', async (t) => {
+  t.test('jobs survive a reload of another screen and a restart of the queen', async (t) => {
     t.teardown(() => cancelAll(jobs.url));
     await form.getByLabel('Model').fill('slow?loadMs=600000');
     await form.getByRole('button', { name: 'Spawn' }).click();
     await page.locator('[data-job="running"]').waitFor();
-    await page.goto(`${queen.url}/#/`);
+    await page.goto(`${spawning.queen.url}/#/`);
     await page.reload();
     const crashed = { worker_id: 'worker-llm-8081@gpu-0', pid: null, status: 'crashed' };
     hive.emit(eventOf({ hiveId: 'gpu-0', workers: [worker('gpu-0', crashed)] }));
@@ -170,7 +188,7 @@ t.test('spawning', { skip }, async (t) => {
     await page.getByRole('link', { name: 'Workers' }).click();
     await page.locator('[data-job]', { hasText: 'Dismiss worker-llm' }).waitFor();
     await page.locator('[data-job="running"]', { hasText: 'slow' }).waitFor();
-    queen = await restart(queen);
+    spawning.queen = await restart(spawning.queen);
     await page.locator('.link.open').waitFor();
     await page.getByRole('button', { name: 'Cancel Spawn slow?loadMs=600000' }).click();
     const cancelled = page.locator('[data-job="cancelled"]', { hasText: 'slow?' });
@@ -185,7 +203,7 @@ t.test('spawning', { skip }, async (t) => {
     t.match(before.join('\n'), /cancelled[\s\S]*ended with code 2[\s\S]*is ready/);
     t.same(await problems(), []);
   });
-});
+}
 
 /** Workers that nobody waits for any more must not outlive the test. */
 async function cancelAll(url: string): Promise<void> {
@@ -194,7 +212,7 @@ async function cancelAll(url: string): Promise<void> {
   await Promise.all(running.map(({ job_id }) => fetch(`${url}/v1/jobs/${job_id}`, { method: 'DELETE' })));
 }
 
-t.test('the form spawns on the machine that it shows, and on no other', { skip }, async (t) => {
+t.test('the form spawns on the machine that it shows', { skip }, async (t) => {
   const chromium = await startChromium(t);
   const queen = await startProcess(t, { name: 'queen' });
   const gpu = await shownHive(t, queen.url, { hiveId: 'gpu-5' });
@@ -202,13 +220,16 @@ t.test('the form spawns on the machine that it shows, and on no other', { skip }
   const machine = page.locator('form.spawn').getByLabel('Hive');
   await page.getByLabel('Model').fill('tiny.gguf');
 
-  t.test('one with an earlier name that comes while somebody types takes nothing over', async (t) => {
-    await shownHive(t, queen.url, { hiveId: 'attic' });
-    await machine.locator('option', { hasText: 'attic' }).waitFor({ state: 'attached' });
-    t.equal(await machine.inputValue(), 'gpu-5');
-  });
+  t.test(
+    'a hive with an earlier name that comes online while the form is filled in does not replace the machine',
+    async (t) => {
+      await shownHive(t, queen.url, { hiveId: 'attic' });
+      await machine.locator('option', { hasText: 'attic' }).waitFor({ state: 'attached' });
+      t.equal(await machine.inputValue(), 'gpu-5');
+    },
+  );
 
-  t.test('one that is lost stays chosen, and nothing can be spawned until it is back', async (t) => {
+  t.test('a lost machine stays chosen, and nothing can be spawned until it is back', async (t) => {
     await gpu.close();
     await machine.locator('option', { hasText: 'gpu-5 (offline)' }).waitFor({ state: 'attached' });
     t.equal(await machine.inputValue(), 'gpu-5');
@@ -232,7 +253,7 @@ t.test('workers of no hive, and of one that is lost', { skip }, async (t) => {
   const { page, problems } = await chromium.open(`${queen.url}/#/workers`);
   const row = (id: string) => page.getByRole('row', { name: id });
 
-  t.test('are in the table, and nobody here can stop them', async (t) => {
+  t.test('are in the table, and cannot be stopped here', async (t) => {
     await row('worker-llm-8085').waitFor();
     t.match(await row('worker-llm-8085').innerText(), /keeper-desk\s+ready\s+tiny/);
     const held = await fakeWorker(t, { workerId: 'worker-llm-8080@gpu-0', model: 'llama', hiveId: 'gpu-0' });
@@ -279,7 +300,7 @@ t.test(
   },
 );
 
-t.test('a job that the queen does not know any more has ended, nobody knows how', { skip }, async (t) => {
+t.test('a job that the queen no longer knows ends with an unknown state', { skip }, async (t) => {
   const chromium = await startChromium(t);
   const queen = await startProcess(t, { name: 'queen' });
   const { page } = await chromium.open(`${queen.url}/#/workers`, { expected: /404/ });
@@ -290,7 +311,7 @@ t.test('a job that the queen does not know any more has ended, nobody knows how'
   t.same(await axeViolations(page), []);
 });
 
-t.test('what a job said is reached and scrolled by the keyboard', { skip }, async (t) => {
+t.test('the output of a job can be focused and scrolled with the keyboard', { skip }, async (t) => {
   const chromium = await startChromium(t);
   const queen = await startProcess(t, { name: 'queen' });
   const { page, problems } = await chromium.open(`${queen.url}/#/workers`);
@@ -352,7 +373,7 @@ t.test('a worker that crashed', { skip }, async (t) => {
   const { page, problems } = await chromium.open(queen.url);
   const crashed = page.locator('[data-trouble="gpu-0"] [data-crashed]');
 
-  t.test('needs attention, and says why and what it said last', async (t) => {
+  t.test('needs attention, and shows the reason and its last log lines', async (t) => {
     await crashed.nth(1).waitFor();
     t.match(
       await crashed.first().innerText(),
