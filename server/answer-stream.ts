@@ -23,7 +23,7 @@ export interface AnswerStreamInput {
  * an engine that reads a long prompt notices an abort late. @throws what ended it early; where `response.headersSent`, the
  * client has got it already
  */
-export async function streamAnswer({ lines, response, request }: AnswerStreamInput): Promise<void> {
+export async function writeAnswerStream({ lines, response, request }: AnswerStreamInput): Promise<void> {
   const reading = lines[Symbol.asyncIterator]();
   // Started before anything else: a generator that was never started would not release what it holds.
   let next = reading.next();

@@ -11,7 +11,7 @@ import {
 } from '../wire/infer.js';
 import type { Model } from '../wire/openai.js';
 import { Admission } from './admission.js';
-import { type AnswerLines, STREAM_HEADERS, streamAnswer } from './answer-stream.js';
+import { type AnswerLines, STREAM_HEADERS, writeAnswerStream } from './answer-stream.js';
 import { EngineSilence, type EngineSilenceLimits } from './engine-silence.js';
 import { CallerLeft, ServedRequest, ShuttingDown } from './served-request.js';
 
@@ -135,7 +135,7 @@ export class Serving {
     ctx.respond = false;
     ctx.res.statusCode = 200;
     ctx.set(STREAM_HEADERS);
-    await streamAnswer({ lines: format.lines(answer.lines), response: ctx.res, request });
+    await writeAnswerStream({ lines: format.lines(answer.lines), response: ctx.res, request });
   }
 
   private checkModel(model: string | null | undefined): void {

@@ -2,7 +2,7 @@
 import { InferenceRefused } from '../../../wire/infer.js';
 import { readJson } from '../../../wire/json.js';
 import { peerFailure } from '../../net/failure.js';
-import { type Response, readText } from './openai-http.js';
+import { type Response, readAnswerText } from './openai-http.js';
 
 const ERROR_BYTES_MAX = 64 * 1024;
 const RETRY_S = 1;
@@ -28,7 +28,7 @@ export async function refusalOf(response: Response, url: string, apiKey: string 
     return new InferenceRefused(502, keyRefused(url, apiKey), { code: 'engine_refused_us' });
   }
   if (status < 400) return new InferenceRefused(502, `the engine answered ${status}: redirects are not followed`);
-  const { message, param, code } = errorIn(readJson(await readText(response, ERROR_BYTES_MAX)));
+  const { message, param, code } = engineErrorOf(readJson(await readAnswerText(response, ERROR_BYTES_MAX)));
   const retryAfterS =
     Number(response.headers.get('retry-after')) || (status === 503 || status === 429 ? RETRY_S : null);
   return new InferenceRefused(status, message ?? `the engine answered ${status}`, { param, code, retryAfterS });
@@ -47,7 +47,7 @@ interface EngineError {
 }
 
 /** OpenAI's shape, Ollama's `{"error": "message"}`, or any other body with a message. */
-export function errorIn(body: unknown): EngineError {
+export function engineErrorOf(body: unknown): EngineError {
   const { error, message, detail } = (body ?? {}) as Record<string, unknown>;
   const inner = (typeof error === 'object' && error !== null ? error : {}) as Record<string, unknown>;
   const found = [inner.message, error, message, detail].find((one) => typeof one === 'string');

@@ -54,7 +54,7 @@ export class EngineHttp {
 }
 
 /** @throws InferenceRefused 502 when the body is larger */
-export async function readText(response: Response, bytesMax: number): Promise<string> {
+export async function readAnswerText(response: Response, bytesMax: number): Promise<string> {
   const bytes = createBytes();
   for await (const chunk of response.body ?? []) {
     bytes.push(chunk as Buffer);

@@ -8,8 +8,8 @@ import { readJson } from '../../../wire/json.js';
 import { type Model, parseModelList } from '../../../wire/openai.js';
 import { peerFailure } from '../../net/failure.js';
 import { type Engine, EngineFailed, type EngineInput, type Progress } from './engine.js';
-import { engineBroken, errorIn, keyRefused, noAnswer, refusalOf } from './openai-errors.js';
-import { EngineHttp, type EngineHttpInput, type Response, readText } from './openai-http.js';
+import { engineBroken, engineErrorOf, keyRefused, noAnswer, refusalOf } from './openai-errors.js';
+import { EngineHttp, type EngineHttpInput, type Response, readAnswerText } from './openai-http.js';
 import { countUsage, wholeLines } from './openai-lines.js';
 
 export interface OpenAiEngineInput extends EngineInput, EngineHttpInput {}
@@ -84,7 +84,7 @@ export class OpenAiEngine implements Engine {
     try {
       const response = await this.http.request('models', limit);
       status = response.status;
-      text = await readText(response, ANSWER_BYTES_MAX);
+      text = await readAnswerText(response, ANSWER_BYTES_MAX);
     } catch (error) {
       if (limit.aborted && !signal.aborted) {
         throw new EngineFailed(`the engine at ${url} did not answer within ${PROBE_MS / 1000} s`);
@@ -106,7 +106,7 @@ export class OpenAiEngine implements Engine {
       const lines = wholeLines(body, { signal, count, toRefusal: (error) => noAnswer(url, error) });
       return { kind: 'stream', lines };
     }
-    const whole = wholeAnswer(await readText(response, ANSWER_BYTES_MAX), call);
+    const whole = wholeAnswer(await readAnswerText(response, ANSWER_BYTES_MAX), call);
     countUsage(whole, call.count);
     return { kind: 'whole', status, body: whole };
   }
@@ -118,6 +118,6 @@ function wholeAnswer(text: string, { route }: InferenceCall): object {
   if (typeof whole !== 'object' || whole === null) throw engineBroken('the engine answered something that is not JSON');
   const list = (whole as Record<string, unknown>)[route === 'embeddings' ? 'data' : 'choices'];
   if (Array.isArray(list)) return whole;
-  const { message } = errorIn(whole);
+  const { message } = engineErrorOf(whole);
   throw engineBroken(`the engine sent no answer of a model${message === null ? '' : `: ${message}`}`);
 }
