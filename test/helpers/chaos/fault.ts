@@ -17,7 +17,11 @@ export interface Fault {
 }
 
 /** Kinds of faults and their weights. Their order is part of a seed's plan. */
-export type FaultKinds = Record<string, { weight: number; make: () => Omit<Fault, 'kind'> }>;
+export interface FaultKind {
+  weight: number;
+  make: () => Omit<Fault, 'kind'>;
+}
+export type FaultKinds = Record<string, FaultKind>;
 
 export const seconds = (ms: number) => `${ms / 1000} s`;
 export const back = (afterMs: number) =>
