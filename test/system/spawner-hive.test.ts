@@ -223,7 +223,7 @@ t.test(
     buffered: true,
   },
   async (t) => {
-    const { stateDir, workers } = await leftWorkers(t, ['tiny?childBusyPct=20'], true);
+    const { stateDir, workers } = await leftWorkers(t, ['tiny?childBusyPct=60'], true);
     const worker = workers[0] as SpawnedWorker;
     const cgroup = path.join(slice as string, 'llm', String(worker.port));
     t.match(readFileSync(`/proc/${worker.pid}/cgroup`, 'utf8'), `/rbee.slice/llm/${worker.port}\n`);
