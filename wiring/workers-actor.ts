@@ -1,7 +1,7 @@
 /** The `workers` machine of a spawner with its real actors, and the workers in it. */
 import { type Actor, type ActorOptions, type ActorRefFrom, type AnyActorLogic, createActor, waitFor } from 'xstate';
 import { type AwakeClock, createAwakeClock } from '../actors/process/awake-clock.js';
-import { createCheckWorker } from '../actors/worker/check-worker.js';
+import { createCheckSpawnedWorker } from '../actors/worker/check-spawned-worker.js';
 import { notifyQueens } from '../actors/worker/notify-queens.js';
 import { createRunWorker } from '../actors/worker/run-worker.js';
 import type { SpawnRecords } from '../actors/worker/spawn-records.js';
@@ -47,7 +47,7 @@ export class Workers {
       actors: {
         run: this.#runActor(input, spawner, records),
         health: workerHealthMachine.provide({
-          actors: { checkHealth: createCheckWorker({ outgoing: input.processContext.outgoing }) },
+          actors: { checkHealth: createCheckSpawnedWorker({ outgoing: input.processContext.outgoing }) },
         }),
       },
       actions: {

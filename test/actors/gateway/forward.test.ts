@@ -10,7 +10,7 @@ import { waitFor } from '../../helpers/wait.js';
 
 const outgoing: Outgoing = { token: 'sesame', ca: null, loopbackOnly: true, family: 0 };
 
-/** Takes connections and says nothing; `seen` is what it was sent. */
+/** Accepts connections and never answers; `seen` is what it received. */
 async function mute(t: Test) {
   let seen = '';
   const sockets = new Set<net.Socket>();
@@ -69,21 +69,24 @@ const proven = (worker: FakeWorker, key: string): Candidate => ({
   worker: { id: worker.workerId, key },
 });
 
-t.test('while one connection takes long another worker is tried, and the slow one is told nothing', async (t) => {
-  const identity = createWorkerKeyPair();
-  const good = await fakeWorker(t, { workerId: 'good@x', model: 'tiny', identity });
-  const slow = await mute(t);
-  const { url, state } = await gatewayTo(t, [
-    { workerId: 'slow@x', hiveId: null, url: slow.url, model: 'tiny', worker: { id: 'slow@x', key: identity.key } },
-    proven(good, identity.key),
-  ]);
-  const response = await fetch(url, { method: 'POST' });
-  t.equal(response.headers.get('rbee-worker'), 'good@x');
-  await response.text();
-  t.notMatch(slow.seen(), /sesame|messages/);
-  t.match(slow.seen(), /^GET \/health/);
-  t.same(state, { open: 0, failures: [] }, 'it was only slower');
-});
+t.test(
+  'while one connection takes long another worker is tried, and the slow one receives neither token nor prompt',
+  async (t) => {
+    const identity = createWorkerKeyPair();
+    const good = await fakeWorker(t, { workerId: 'good@x', model: 'tiny', identity });
+    const slow = await mute(t);
+    const { url, state } = await gatewayTo(t, [
+      { workerId: 'slow@x', hiveId: null, url: slow.url, model: 'tiny', worker: { id: 'slow@x', key: identity.key } },
+      proven(good, identity.key),
+    ]);
+    const response = await fetch(url, { method: 'POST' });
+    t.equal(response.headers.get('rbee-worker'), 'good@x');
+    await response.text();
+    t.notMatch(slow.seen(), /sesame|messages/);
+    t.match(slow.seen(), /^GET \/health/);
+    t.same(state, { open: 0, failures: [] }, 'it was only slower');
+  },
+);
 
 t.test('a client that leaves while a connection is made leaves nothing behind', async (t) => {
   const slow = await mute(t);
@@ -101,7 +104,7 @@ t.test('a client that leaves while a connection is made leaves nothing behind', 
   t.same(state, { open: 0, failures: [] });
 });
 
-t.test('a gateway that ends keeps nobody waiting for a connection', async (t) => {
+t.test('a gateway that stops keeps no client waiting for a connection', async (t) => {
   const slow = await mute(t);
   const { key } = createWorkerKeyPair();
   const { url, state, results, forwarder } = await gatewayTo(t, [
@@ -115,7 +118,7 @@ t.test('a gateway that ends keeps nobody waiting for a connection', async (t) =>
   t.equal(state.open, 0);
 });
 
-t.test('where nobody listens the next worker is asked at once, whatever number of them is gone', async (t) => {
+t.test('where no process listens the next worker is tried at once, however many of them are gone', async (t) => {
   const identity = createWorkerKeyPair();
   const good = await fakeWorker(t, { workerId: 'good@x', model: 'tiny', identity });
   const gone = Array.from({ length: 10 }, (_, i): Candidate => {

@@ -10,7 +10,7 @@ import { pollHealth } from './poll-health.js';
 
 const parseInfo = knownParser(WorkerInfo);
 
-export function createCheckWorker({ outgoing: ours }: { outgoing: Outgoing }) {
+export function createCheckSpawnedWorker({ outgoing: ours }: { outgoing: Outgoing }) {
   const outgoing: Outgoing = { ...ours, anyName: true };
   return fromPromise<WorkerHealth, Pick<WorkerHealthInput, 'url' | 'worker'>>(async ({ input, signal }) => {
     const { url, worker = null } = input;

@@ -7,7 +7,7 @@ import path from 'node:path';
 import t, { type Test } from 'tap';
 import { createActor, toPromise } from 'xstate';
 import type { Outgoing } from '../../../actors/net/http.js';
-import { createCheckWorker } from '../../../actors/worker/check-worker.js';
+import { createCheckSpawnedWorker } from '../../../actors/worker/check-spawned-worker.js';
 import { answer } from '../../fakes/serve.js';
 
 const outgoing: Outgoing = { token: 'sesame', ca: null, loopbackOnly: true, family: 0 };
@@ -19,7 +19,8 @@ const info = {
   url: 'http://127.0.0.1:8080',
 };
 
-const check = (url: string) => toPromise(createActor(createCheckWorker({ outgoing }), { input: { url } }).start());
+const check = (url: string) =>
+  toPromise(createActor(createCheckSpawnedWorker({ outgoing }), { input: { url } }).start());
 
 /** A worker with these answers, over HTTPS when it has a certificate; `seen` are its requests. */
 async function worker(t: Test, answers: http.RequestListener, tls?: { key: Buffer; cert: Buffer }) {
