@@ -21,7 +21,7 @@ export interface SubscriptionsDeps {
 }
 
 /** The id of a hive's subscription at `/v1/machines`. */
-export const subscriptionId = (hiveId: string): string => `hive-subscription/${hiveId}`;
+const subscriptionId = (hiveId: string): string => `hive-subscription/${hiveId}`;
 
 export class Subscriptions {
   readonly #deps: SubscriptionsDeps;
