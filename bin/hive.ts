@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** rbee hive: one a machine. Measures it, streams that, and announces itself to its queens. */
+/** rbee hive: one per machine. Measures it, streams that, and announces itself to its queens. */
 import { hostname } from 'node:os';
 import { Command, Option } from 'commander';
 import { HIVE_QUEENS_MAX } from '../machines/hive-queens.js';
@@ -29,7 +29,7 @@ Examples:
                                                         joins every queen that is listed there, now and later
   curl -N http://127.0.0.1:7835/v1/heartbeats/stream    what it streams
 
-With neither it streams all the same, and joins any queen that finds it: by its SSH config, or because the queen knew it
+Without either it streams too, and joins any queen that finds it: by the queen's SSH config, or because the queen knew it
 before. Every flag has an environment variable; --token by RBEE_TOKEN keeps it out of the process list.`;
 
 export function hiveCommand(): Command {

@@ -56,31 +56,44 @@ async function read(
   sendBack: (event: DirectoryEvent) => void,
   fail: (error: unknown) => void,
 ): Promise<void> {
-  const { registryUrl, clock, onList, onEvent } = deps;
-  await checkRegistry(deps.outgoing, registryUrl, signal);
+  const { outgoing, registryUrl } = deps;
+  await checkRegistry(outgoing, registryUrl, signal);
   // The stream is opened first: changes while the lists are read wait in it.
   const opened = await openEvents(deps, signal).catch((error: unknown) => peerFailure(registryUrl, error));
   // Of a registry without a stream the lists are read at each attempt.
   if (opened instanceof Error && opened.kind !== 'status') throw opened;
-  const [hives, workers] = await Promise.all([
-    readList(deps.outgoing, registryUrl + REGISTRY_PATH.hives, signal),
-    readList(deps.outgoing, registryUrl + REGISTRY_PATH.workers, signal),
-  ]);
-  const both = [parseHives(hives), parseWorkers(workers)] as const;
-  if (!both[0].ok || !both[1].ok) throw new PeerFailure('broken', `${registryUrl} answers, but not like a registry`);
-  const here = <T extends { url: string }>(one: T): T => ({ ...one, url: resolvePeerUrl(registryUrl, one.url) });
-  onList(([...both[0].value.hives, ...both[1].value.workers] as Component[]).map(here));
+  deps.onList(await readLists(deps, signal));
   if (opened instanceof Error) throw opened;
   sendBack({ type: 'opened' });
+  await followEvents(deps, opened, signal, fail);
+}
 
-  const feed = createEventParser(registryUrl, EVENT_BYTES_MAX, ({ event: name, data }) => {
+async function readLists({ outgoing, registryUrl }: ReadDirectoryDeps, signal: AbortSignal): Promise<Component[]> {
+  const lists = await Promise.all([
+    readList(outgoing, registryUrl + REGISTRY_PATH.hives, signal),
+    readList(outgoing, registryUrl + REGISTRY_PATH.workers, signal),
+  ]);
+  const [hives, workers] = [parseHives(lists[0]), parseWorkers(lists[1])];
+  if (!hives.ok || !workers.ok) throw new PeerFailure('broken', `${registryUrl} answers, but not like a registry`);
+  const components = [...hives.value.hives, ...workers.value.workers] as Component[];
+  return components.map((component) => resolved(component, registryUrl));
+}
+
+/** Reads the stream to its end, which is a failure. */
+async function followEvents(
+  { registryUrl, clock, onEvent }: ReadDirectoryDeps,
+  stream: IncomingMessage,
+  signal: AbortSignal,
+  fail: (error: unknown) => void,
+): Promise<void> {
+  const parse = createEventParser(registryUrl, EVENT_BYTES_MAX, ({ event: name, data }) => {
     // Removals may be among the missed events: read the lists again.
     if (name === 'lagged') throw new PeerFailure('closed', `events of ${registryUrl} were missed: reading it again`);
     const event = parseEvent(readJson(data));
     // A later version may have further events.
     if (!event.ok) return;
     const change = event.value as RegistryEvent;
-    onEvent(change.type === 'register' ? here(change) : change);
+    onEvent(change.type === 'register' ? resolved(change, registryUrl) : change);
   });
   const silence = watchSilence(
     { clock, silenceLimits: () => ({ staleMs: SILENCE_MS_MAX, lostMs: SILENCE_MS_MAX }) },
@@ -91,15 +104,20 @@ async function read(
   );
   signal.addEventListener('abort', silence.stop, { once: true });
   try {
-    for await (const chunk of opened) {
+    for await (const chunk of stream) {
       silence.heard();
-      feed(chunk as Buffer);
+      parse(chunk as Buffer);
     }
   } finally {
     silence.stop();
   }
   throw new PeerFailure('closed', `${registryUrl} closed its stream`);
 }
+
+const resolved = <T extends { url: string }>(component: T, registryUrl: string): T => ({
+  ...component,
+  url: resolvePeerUrl(registryUrl, component.url),
+});
 
 async function openEvents({ outgoing, registryUrl }: ReadDirectoryDeps, signal: AbortSignal): Promise<IncomingMessage> {
   const headers = { Accept: 'text/event-stream' };
