@@ -24,7 +24,7 @@ import { createHiveLog, logFleet } from './hive-log.js';
 import { hiveAsker, hiveInviter, hiveSearch } from './hive-search.js';
 import type { ProcessContext, Service } from './process.js';
 import { type QueenDirectory, queenDirectory } from './queen-directory.js';
-import { provideSubscription } from './subscription-actors.js';
+import { provideSubscription, type SubscriptionParts } from './subscription-actors.js';
 import { Subscriptions } from './subscriptions.js';
 import { swarmMetrics } from './swarm-metrics.js';
 import type { SwarmOptions } from './swarm-options.js';
@@ -56,37 +56,17 @@ export interface Swarm extends Pick<Service, 'routes' | 'streams' | 'metrics'> {
 }
 
 export function buildSwarm(processContext: ProcessContext, { kind, options, more = () => [] }: SwarmInput): Swarm {
-  const { log, state } = processContext;
-  const clock = createAwakeClock((ms) =>
-    log.warn(`this process was not awake for ${(ms / 1000).toFixed(1)} s: excluded from timeouts`),
-  );
-  const now = (): Now => ({ ms: clock.now(), iso: processContext.now() });
-  const known = openKnownHives(state, (message) => log.warn(message));
-  const fleet = createFleet(processContext.report);
-  const poller = pollerOf(processContext, fleet, now);
-  const history = new History();
-  const hiveLog = createHiveLog(log);
+  const { clock, now, known, fleet, history, poller } = createStores(processContext);
+  const hiveLog = createHiveLog(processContext.log);
   const counts = { telemetry: 0, invalid: 0 };
-  const keep = createKeepAlivePool();
-
-  const whyNotAsk = (hiveUrl: string, hiveId: string | null) => admission.whyNotAsk(hiveUrl, hiveId);
-  const asker = hiveAsker(processContext, kind, keep, (hive) => admission.found(hive));
-  const machine = provideSubscription(processContext, {
-    ...{ kind, fleet, history, known, clock, now, keep, asker, poller, whyNotAsk, counts, hiveLog },
+  const { subscriptions, admission, inviter } = createHives(processContext, {
+    ...{ kind, hivesMax: options.maxHives, clock, now, known, fleet, history, poller, hiveLog, counts },
   });
-  const subscriptions = new Subscriptions({
-    ...{ machine, clock, hivesMax: options.maxHives, inspect: processContext.inspect },
-    onError: (hiveId, error) => log.error({ err: error }, `the subscription to hive ${hiveId} failed; it is dropped`),
-  });
-  const admission = new HiveAdmission({ kind, subscriptions, fleet, known, clock, now });
-
-  const inviter = hiveInviter(processContext, { kind, asker, whyNotAsk, known });
   const directory = queenDirectory(processContext, {
     ...{ registryUrl: options.registryUrl, fleet, clock, now, inviter },
     inviteAfterMs: kind === 'queen' ? ANNOUNCES_WITHIN_MS : 0,
   });
   const search = hiveSearch(processContext, { kind, options, inviter, directory, clock });
-
   const api = swarmRoutes({ forget: (hiveId) => admission.forget(hiveId), fleet, now, more });
   const gateway = buildGateway(processContext, { fleet, now, poller, trustsHive: known.isTrusted, kind });
   logFleet(fleet, hiveLog);
@@ -128,6 +108,41 @@ export function buildSwarm(processContext: ProcessContext, { kind, options, more
       known.flush();
     },
   };
+}
+
+/** What is known of hives and workers, and the clock by which it ages. */
+function createStores(processContext: ProcessContext) {
+  const { log, state, report } = processContext;
+  const clock = createAwakeClock((ms) =>
+    log.warn(`this process was not awake for ${(ms / 1000).toFixed(1)} s: excluded from timeouts`),
+  );
+  const now = (): Now => ({ ms: clock.now(), iso: processContext.now() });
+  const fleet = createFleet(report);
+  return {
+    ...{ clock, now, fleet, history: new History() },
+    known: openKnownHives(state, (message) => log.warn(message)),
+    poller: pollerOf(processContext, fleet, now),
+  };
+}
+
+/** The subscriptions to hives, who may have one, and who is invited. */
+function createHives(
+  processContext: ProcessContext,
+  parts: Omit<SubscriptionParts, 'asker' | 'whyNotAsk' | 'keep'> & { hivesMax: number },
+) {
+  const { log, inspect } = processContext;
+  const { kind, hivesMax, clock, now, known, fleet } = parts;
+  const keep = createKeepAlivePool();
+  const whyNotAsk = (hiveUrl: string, hiveId: string | null) => admission.whyNotAsk(hiveUrl, hiveId);
+  const asker = hiveAsker(processContext, kind, keep, (hive) => admission.found(hive));
+  const subscriptions = new Subscriptions({
+    machine: provideSubscription(processContext, { ...parts, keep, asker, whyNotAsk }),
+    ...{ clock, hivesMax, inspect },
+    onError: (hiveId, error) => log.error({ err: error }, `the subscription to hive ${hiveId} failed; it is dropped`),
+  });
+  const admission = new HiveAdmission({ kind, subscriptions, fleet, known, clock, now });
+  const inviter = hiveInviter(processContext, { kind, asker, whyNotAsk, known });
+  return { subscriptions, admission, inviter };
 }
 
 /** Polls the health of workers, as the store orders. */
