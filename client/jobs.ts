@@ -42,7 +42,7 @@ export async function* readJob(
   let awaySince: number | null = null;
   while (!signal?.aborted) {
     const opened = (headers: { get(name: string): string | null }) => {
-      replay.open(headers.get(HEADER.telling));
+      replay.open(headers.get(HEADER.jobStream));
       isKnown = true;
     };
     try {

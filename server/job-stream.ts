@@ -30,7 +30,7 @@ export function createJobStreams(jobs: Jobs, commentMs = COMMENT_MS): JobStreams
     open: (ctx, jobId) => {
       ctx.status = 200;
       ctx.set({ 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-cache', 'X-Accel-Buffering': 'no' });
-      ctx.set(HEADER.telling, `${run}.${jobs.logs.version(jobId)}`);
+      ctx.set(HEADER.jobStream, `${run}.${jobs.logs.version(jobId)}`);
       if (ctx.method === 'HEAD') return;
       ctx.respond = false;
       ctx.res.flushHeaders();

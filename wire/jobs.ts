@@ -1,4 +1,4 @@
-/** Jobs: operations that take a while, told as they happen (`POST /v1/jobs` of a hive and of a queen). */
+/** Jobs: operations that take a while, with a stream of what happens (docs/protocol.md, section 9). */
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { isOtherOperation } from './other-operations.js';
 import { knownParser, type Parsed } from './schema.js';
@@ -6,7 +6,7 @@ import { HttpUrl, Id, nullable, Timestamp, WorkerId } from './status.js';
 import { Context, Slots } from './worker.js';
 
 const hive_id = Type.Optional(Id);
-/** It becomes an argument of a process, and part of lines that are told. */
+/** It becomes an argument of a process, and part of lines of the job's stream. */
 const Model = Type.String({
   maxLength: 1024,
   pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029]+$',
@@ -17,11 +17,11 @@ const optional = <S extends Parameters<typeof nullable>[0]>(schema: S) => Type.O
 
 export const WORKER_KINDS = ['cpu', 'cuda', 'metal', 'openai'] as const;
 
-/** How precisely a model's memory of the text so far (its KV cache) is kept: less takes less memory. */
+/** The precision of a model's KV cache: less precise takes less memory. */
 export const KV_TYPES = ['f16', 'q8_0', 'q4_0'] as const;
 export type KvType = (typeof KV_TYPES)[number];
 
-/** Beyond these a number is a slip of the finger. */
+/** Larger numbers are taken for typing errors. */
 export const SPAWN_MAX = { context: 10_000_000, slots: 1024, threads: 1024, gpuLayers: 10_000 } as const;
 
 const from = (minimum: number, maximum: number, description: string) =>
@@ -42,14 +42,10 @@ const WorkerSpawn = Type.Object({
     WORKER_KINDS.map((kind) => Type.Literal(kind)),
     { errorMessage: `expected ${WORKER_KINDS.join(', ')}` },
   ),
-  device: Type.Optional(Type.Integer({ minimum: 0, maximum: 1023, description: 'which of its kind; 0' })),
+  device: Type.Optional(Type.Integer({ minimum: 0, maximum: 1023, description: 'index among devices of its kind; 0' })),
   engine_url: Type.Optional(HttpUrl),
   context: from(1, SPAWN_MAX.context, 'tokens of one request, prompt and answer together'),
-  slots: from(
-    1,
-    SPAWN_MAX.slots,
-    'requests answered at once; an engine elsewhere decides by itself unless this is given',
-  ),
+  slots: from(1, SPAWN_MAX.slots, 'requests answered at once; an engine elsewhere decides itself unless this is given'),
   threads: from(1, SPAWN_MAX.threads, 'threads that compute'),
   gpu_layers: from(0, SPAWN_MAX.gpuLayers, 'layers of the model on the GPU; as many as fit'),
   kv_type: optional(
@@ -61,14 +57,14 @@ const WorkerSpawn = Type.Object({
 });
 const WorkerProcessList = Type.Object({ operation: Type.Literal('worker_process_list'), hive_id });
 const WorkerProcessGet = Type.Object({ operation: Type.Literal('worker_process_get'), hive_id, pid: Pid });
-/** By its pid, its id, or both, which then must fit; `pid` null means: only if it has no process, as one that crashed. */
+/** By its pid, its id, or both, which then must match; `pid` null means: only if it has no process, as after a crash. */
 const WorkerProcessDelete = Type.Object({
   operation: Type.Literal('worker_process_delete'),
   hive_id,
   pid: optional(Pid),
   worker_id: Type.Optional(WorkerId),
 });
-/** An orphaned worker, listed as such, becomes one of this hive's. */
+/** A listed orphaned worker becomes one of this hive's. */
 const WorkerProcessAdopt = Type.Object({ operation: Type.Literal('worker_process_adopt'), hive_id, pid: Pid });
 const Infer = Type.Object({
   operation: Type.Literal('infer'),
@@ -80,7 +76,7 @@ const Infer = Type.Object({
   top_p: optional(Type.Number({ minimum: 0, maximum: 1 })),
   top_k: optional(Type.Integer({ minimum: 0 })),
   worker_id: optional(WorkerId),
-  stream: optional(Type.Boolean({ description: 'false: the text is told as a whole; true' })),
+  stream: optional(Type.Boolean({ description: 'false: the text is one line at the end; true' })),
 });
 const Status = Type.Object({ operation: Type.Literal('status'), hive_id });
 
@@ -108,15 +104,15 @@ export type Operation =
   | Static<typeof Status>
   | OtherOperation;
 
-/** An operation of the original design that only ends with a sentence. */
+/** An operation of the original design: its job only fails, with a sentence on what to do instead. */
 export interface OtherOperation {
   operation: 'other';
-  /** As it was called. */
+  /** Its name in the request. */
   name: string;
   hive_id?: undefined;
 }
 
-/** For documentation: any of them. */
+/** Any of them, for documentation. */
 export const Operation = Type.Union(Object.values(OPERATIONS));
 
 const parsers = new Map(
@@ -128,7 +124,7 @@ const parsers = new Map(
 
 const wrong = (pointer: string, detail: string): Parsed<Operation> => ({ ok: false, errors: [{ pointer, detail }] });
 
-/** An operation, or what is wrong with it: first its name, then the fields that go with that. No hive may be said as null. */
+/** An operation, or what is wrong with it: first its name, then its fields. `hive_id` may be null for no hive. */
 export function parseOperation(value: unknown): Parsed<Operation> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return wrong('', 'expected an object');
   const { operation } = value as { operation?: unknown };
@@ -145,7 +141,7 @@ export function parseOperation(value: unknown): Parsed<Operation> {
   return checkSpawn(parsed, parsed.value);
 }
 
-/** What an engine that runs elsewhere decides by itself. */
+/** Settings that an engine which runs elsewhere decides itself. */
 const OWN_ENGINE_ONLY = ['context', 'threads', 'gpu_layers', 'kv_type'] as const;
 
 function checkSpawn(parsed: Parsed<Operation>, spawn: WorkerSpawn): Parsed<Operation> {
@@ -158,7 +154,7 @@ function checkSpawn(parsed: Parsed<Operation>, spawn: WorkerSpawn): Parsed<Opera
   }
   if (worker === 'openai') {
     const given = OWN_ENGINE_ONLY.filter((name) => (spawn[name] ?? null) !== null);
-    const detail = 'not with "worker":"openai": the engine decides that by itself';
+    const detail = 'not with "worker":"openai": the engine decides that itself';
     if (given.length > 0) return { ok: false, errors: given.map((name) => ({ pointer: `/${name}`, detail })) };
   }
   if (worker === 'cpu' && (gpu_layers ?? 0) > 0) {
@@ -218,5 +214,5 @@ export const WorkerProcess = Type.Object({
 });
 export type WorkerProcess = Static<typeof WorkerProcess>;
 
-/** `kind` of an error that says: the work was cancelled, but not by us. */
+/** `kind` of an error: the work was cancelled, but not by this process. */
 export const CANCELLED_ELSEWHERE = 'cancelled';

@@ -1,6 +1,6 @@
 /**
- * Operations of the original design that rbee has no job for. Its client shows what a job tells, but no refusal of one: such a
- * job ends at once, with a sentence on what to do instead.
+ * Operations of the original design that rbee does not have. The original's client shows the lines of a job, but not why a job is
+ * refused: so these are accepted, and the job fails at once with a sentence on what to do instead.
  */
 
 const MODELS =

@@ -21,9 +21,9 @@ export const HEADER = {
    * asks whether it is read.
    */
   hive: 'rbee-hive',
-  /** Of a job's stream: the same for as long as its first line is the same. */
-  telling: 'rbee-telling',
-  /** The id under which a queen passes a job on to a hive. */
+  /** The version of a job stream: it changes when the lines begin again. */
+  jobStream: 'rbee-telling',
+  /** The id under which a queen forwards a job to a hive. */
   job: 'rbee-job',
   /** On an answer through the gateway: the worker that gave it. On a worker's /health: that worker. */
   worker: 'rbee-worker',

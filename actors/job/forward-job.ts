@@ -147,7 +147,7 @@ async function followOnce(
   const read: { ending: string | null; isProgress: boolean } = { ending: null, isProgress: false };
   try {
     const body = await openJobStream(outgoing, at, jobId, signal);
-    replay.open(headerOf(body.headers, HEADER.telling));
+    replay.open(headerOf(body.headers, HEADER.jobStream));
     await readEventStream(body, at.url, ({ event, data }) => {
       if (event === 'bye' || read.ending !== null || !replay.isNew(event, data)) return;
       read.isProgress = true;

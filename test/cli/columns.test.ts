@@ -5,14 +5,14 @@ import { clean, jsonLine } from '../../wiring/terminal-text.js';
 
 const ESCAPES = '\u001b[31mred\u009b2J\u0007\r\n\u202e';
 
-t.test('nothing that drives a terminal is left in a text', (t) => {
+t.test('no character that controls a terminal is left in a text', (t) => {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must be gone
   t.notMatch(clean(ESCAPES), /[\u0000-\u001f\u007f-\u009f\u202e]/);
   t.equal(clean('gpu-0 – schläft 电源'), 'gpu-0 – schläft 电源');
   t.end();
 });
 
-t.test('JSON for a terminal is the same value without anything that drives it', (t) => {
+t.test('JSON for a terminal is the same value without characters that control it', (t) => {
   const line = jsonLine({ reason: ESCAPES });
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must be gone
   t.notMatch(line, /[\u0000-\u001f\u007f-\u009f\u202e]/);
@@ -20,7 +20,7 @@ t.test('JSON for a terminal is the same value without anything that drives it', 
   t.end();
 });
 
-t.test('widths are those of the terminal, not of the string', (t) => {
+t.test('widths are columns of the terminal, not characters of the string', (t) => {
   t.same(['abc', '电源', 'e\u0301', '🐝'].map(displayWidth), [3, 4, 1, 2]);
   t.equal(truncate('电源电源', 5), '电源…');
   t.equal(truncate('abcd', 4), 'abcd');
@@ -30,7 +30,7 @@ t.test('widths are those of the terminal, not of the string', (t) => {
   t.end();
 });
 
-t.test('a table drops what matters least first and never exceeds its width', (t) => {
+t.test('a table leaves out the least important columns first and never exceeds its width', (t) => {
   const columns = [
     { title: 'HIVE', drop: 0 },
     { title: 'CPU', align: 'right' as const, drop: 1 },

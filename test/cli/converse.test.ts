@@ -1,4 +1,4 @@
-/** A conversation, key by key, on streams in the place of a terminal. */
+/** A conversation, key by key, on streams instead of a terminal. */
 import { PassThrough } from 'node:stream';
 import t, { type Test } from 'tap';
 import { converse } from '../../cli/converse.js';
@@ -40,7 +40,7 @@ const CTRL_C = '\x03';
 const CTRL_D = '\x04';
 const contents = (turns: readonly ChatTurn[] | undefined) => turns?.map(({ content }) => content);
 
-t.test('a conversation is remembered until it is cleared, and Ctrl-D leaves', async (t) => {
+t.test('a conversation is kept until it is cleared, and Ctrl-D leaves', async (t) => {
   const { keys, asked, said, ended } = conversation(t, async (turns) => `answer ${turns.length}`);
   keys('one\r');
   await waitFor('the first', () => asked.length === 1);
@@ -56,7 +56,7 @@ t.test('a conversation is remembered until it is cleared, and Ctrl-D leaves', as
   await waitFor('the end', () => ended.then(() => true));
 });
 
-t.test('/help lists the commands, an unknown one is told as such, and /quit leaves', async (t) => {
+t.test('/help lists the commands, an unknown one is refused, and /quit leaves', async (t) => {
   const { keys, asked, said, ended } = conversation(t, async () => 'yes');
   keys('/help\r');
   await waitFor('the help', () => /\/clear .*\n\/help .*\n\/quit /.test(said.stderr));
@@ -69,7 +69,7 @@ t.test('/help lists the commands, an unknown one is told as such, and /quit leav
   await waitFor('the end', () => ended.then(() => true));
 });
 
-t.test('Ctrl-C stops the answer, keeps what was said, and leaves only when it comes twice', async (t) => {
+t.test('Ctrl-C stops the answer and keeps its text; a second one leaves', async (t) => {
   const { keys, asked, said, ended, over } = conversation(
     t,
     (_, signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve('half an'), { once: true })),
@@ -92,7 +92,7 @@ t.test('Ctrl-C stops the answer, keeps what was said, and leaves only when it co
   await waitFor('the end', () => ended.then(() => true));
 });
 
-t.test('a refusal is told, and the question is not remembered', async (t) => {
+t.test('a refusal is printed, and the question is not kept', async (t) => {
   let refuse = true;
   const { keys, asked, said } = conversation(t, async () => {
     if (refuse) throw new RbeeProblem('http://q', 503, 'no', 'no worker can answer');

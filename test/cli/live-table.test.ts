@@ -63,7 +63,7 @@ const draw = (from: LiveView, view: { width?: number; height?: number; nowMs?: n
   render(from, { width: 140, height: 24, nowMs: 1000, color: false, ...view });
 const rowOf = (lines: string[], id: string) => lines.find((line) => line.startsWith(id)) ?? '';
 
-t.test('the stream alone paints the whole picture', (t) => {
+t.test('the stream alone is enough for the whole picture', (t) => {
   const lines = draw(model(link('open'), queen(), state('gpu-0'), telemetry('gpu-0')));
   t.same(lines, [
     'rbee http://127.0.0.1:7833  hives 2 online, 1 available  workers 2 online, 1 available',
@@ -73,7 +73,7 @@ t.test('the stream alone paints the whole picture', (t) => {
   t.end();
 });
 
-t.test('a lost hive comes first, with since when, why, and when it is asked again', (t) => {
+t.test('a lost hive comes first, with the time, the reason, and the next attempt', (t) => {
   const lost = { state: 'lost', reason: 'connection refused', next_attempt_at: at(4) } as const;
   const lines = draw(model(link('open'), queen(), state('a'), state('b', { stale: true }), state('c', lost)));
   t.same(
@@ -87,13 +87,13 @@ t.test('a lost hive comes first, with since when, why, and when it is asked agai
   t.end();
 });
 
-t.test('ages go on by the clock of this computer and are told by the clock of the queen', (t) => {
+t.test("ages advance with this computer's clock, from timestamps of the queen's clock", (t) => {
   const now = model(link('open'), queen(), state('gpu-0'), telemetry('gpu-0'));
   t.match(rowOf(draw(now, { nowMs: 11_000 }), 'gpu-0'), / 12s {2}http/);
   t.end();
 });
 
-t.test('names that two hives want are shown with both URLs, at most three of them', (t) => {
+t.test('a name of two hives is shown with both URLs, at most three such names', (t) => {
   const conflicts = ['http://b:1', 'http://c:1', 'http://d:1', 'http://e:1'].map(conflict);
   const lines = draw(model(link('open'), queen(), { event: 'conflicts', data: conflicts }));
   t.match(lines[1], /conflict: ubuntu is http:\/\/holder:7835; http:\/\/b:1 is refused: another holds the name/);
@@ -103,7 +103,7 @@ t.test('names that two hives want are shown with both URLs, at most three of the
   t.end();
 });
 
-t.test('hives that called and cannot be read are shown with the reason, at most three of them', (t) => {
+t.test('unreachable hives are shown with the reason, at most three of them', (t) => {
   const times = { since: '2026-11-21T02:00:00.000Z', last_attempt_at: '2026-11-21T02:00:00.000Z' };
   const data = ['a', 'b', 'c', 'd'].map((hive_id) => ({
     ...{ hive_id, hive_url: `http://${hive_id}:1`, reason: 'connection refused', remedy: 'open the port', ...times },
@@ -137,7 +137,7 @@ t.test('what was not measured is a dash, and no GPU is not an unknown GPU', (t) 
   t.end();
 });
 
-t.test('several GPUs are one line: how many, mean, sum, hottest, of those that could be measured', (t) => {
+t.test('several GPUs are one line: their number, mean, sum and maximum, of those that could be measured', (t) => {
   const other = { ...gpu, id: 'GPU-1', util_pct: 36, temp_c: 80 };
   const blind = { ...gpu, id: 'GPU-2', util_pct: null, vram_used_mb: null, vram_total_mb: null, temp_c: null };
   const node = { cpu_pct: 1, ram_used_mb: 1, ram_total_mb: 1, gpus: [gpu, other, blind] };
@@ -161,7 +161,7 @@ t.test('while the queen is away the old picture stays, with its age and the reas
   t.end();
 });
 
-t.test('before anything came it says that it connects, and after, that there is no hive yet', (t) => {
+t.test('before the first event it shows that it connects, then that there is no hive yet', (t) => {
   t.equal(draw(model(link('connecting')))[1], 'connecting…');
   t.match(draw(model(link('connecting'), link('waiting', 'nothing answers')))[1], /away.*… nothing answers/);
   t.match(draw(model(link('open'), queen()))[1], /no hive yet/);
@@ -173,7 +173,7 @@ t.test('a forgotten hive leaves at once', (t) => {
   t.end();
 });
 
-t.test('a hive that was forgotten while nobody listened leaves with the second snapshot', (t) => {
+t.test('a hive that was forgotten during a disconnection leaves with the second snapshot', (t) => {
   for (const again of [link('open'), { event: 'lagged', data: { missed: 9 } } as const]) {
     const back = model(link('open'), queen(), state('kept'), state('gone'), queen(5), again, queen(10), state('kept'));
     t.same([...back.rows.keys()], ['kept', 'gone'], 'the old picture stays until the new one is whole');
@@ -182,7 +182,7 @@ t.test('a hive that was forgotten while nobody listened leaves with the second s
   t.end();
 });
 
-t.test('events that were skipped are told', (t) => {
+t.test('skipped events are counted', (t) => {
   t.match(draw(model(link('open'), queen(), { event: 'lagged', data: { missed: 9 } }))[1], /9 events skipped/);
   t.end();
 });
@@ -193,7 +193,7 @@ t.test("a hive's own stream is enough for its own row", (t) => {
   t.end();
 });
 
-t.test('an event changes a new model and leaves the old one alone', (t) => {
+t.test('an event makes a new view and leaves the old one unchanged', (t) => {
   const before = model(state('gpu-0'));
   const after = applyEvents(before, [state('gpu-0', { state: 'lost' }), state('gpu-1')], 1000);
   t.equal(before.rows.get('gpu-0')?.state, 'streaming');
@@ -225,7 +225,7 @@ t.test('no line is wider than the terminal and no picture higher, however small'
   t.end();
 });
 
-t.test('nothing from the network drives the terminal', (t) => {
+t.test('nothing from the network controls the terminal', (t) => {
   const evil = '\u001b]0;owned\u0007\u009b2J\r\n\u202e';
   const dirty = model(
     link('open'),
@@ -284,7 +284,7 @@ t.test('workers stand below the hives, as their hives measure them, and share a 
   }
 });
 
-t.test('colour is there when it is asked for, and changes no text', (t) => {
+t.test('colour is optional and changes no text', (t) => {
   const now = model(link('open'), queen(), state('gpu-0', { state: 'lost' }), telemetry('gpu-0'));
   const coloured = draw(now, { color: true }).join('\n');
   t.match(coloured, '\u001b[31mlost');

@@ -58,7 +58,7 @@ async function serve(t: Test, handler: Handler): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** Where nobody listens any more. */
+/** A port on which nothing listens any more. */
 async function closedPort(): Promise<string> {
   const server = http.createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -99,14 +99,14 @@ t.test('a request carries the protocol and the first of two tokens', async (t) =
   t.match(await createClient({ url: `${url}/`, token: 'new, old' }).info(), { id: 'queen-a' });
   t.match(seen, { 'rbee-protocol': '1', authorization: 'Bearer new' });
   await createClient({ url }).info();
-  t.equal(seen.authorization, undefined, 'no token, no header');
+  t.equal(seen.authorization, undefined, 'no header without a token');
 });
 
 t.test('a URL or token that cannot be one is refused at once, without showing the token', (t) => {
   t.throws(() => createClient({ url: 'ftp://queen' }), TypeError);
   try {
     createClient({ url: 'http://127.0.0.1:1', token: 'sec\nret' });
-    t.fail('a line break in a token must not get through');
+    t.fail('a token with a line break is refused');
   } catch (error) {
     t.notMatch(String(error), /sec|ret\b/);
   }
@@ -129,14 +129,14 @@ t.test('an error without a problem body is still a problem with its status', asy
   t.equal((await thrown(RbeeProblem, createClient({ url }).hives())).status, 502);
 });
 
-t.test('a 401 says how to give the token', async (t) => {
+t.test('a 401 explains how to give the token', async (t) => {
   const url = await serve(t, (_, response) => problem(response, 401, { title: 'Unauthorized', detail: 'no' }));
   t.match((await thrown(RbeeProblem, createClient({ url }).info())).detail, /wants a token.*--token or RBEE_TOKEN/);
   const wrong = await thrown(RbeeProblem, createClient({ url, token: 'x' }).info());
   t.match(wrong.detail, /does not take this token.*--token or RBEE_TOKEN/);
 });
 
-t.test('a redirect is refused, and the token goes nowhere else', async (t) => {
+t.test('a redirect is refused, and the token is not sent elsewhere', async (t) => {
   let elsewhere = 0;
   const other = await serve(t, (_, response) => {
     elsewhere += 1;
@@ -155,7 +155,7 @@ t.test('a redirect is refused, and the token goes nowhere else', async (t) => {
   t.equal(elsewhere, 0);
 });
 
-t.test('a peer of another protocol, and one that is no rbee, are a mismatch', async (t) => {
+t.test('a peer of another protocol, and one that is not rbee, are a mismatch', async (t) => {
   const url = await serve(t, (request, response) => {
     if (request.url === '/v1/info') response.setHeader('rbee-protocol', '2');
     json(response, 200, request.url === '/v1/hives' ? { hives: [{ hive_id: 7 }], conflicts: [] } : INFO);
@@ -166,7 +166,7 @@ t.test('a peer of another protocol, and one that is no rbee, are a mismatch', as
   t.match((await thrown(RbeeProtocolMismatch, collect(client.heartbeats()))).detail, /no event stream/);
 });
 
-t.test('nobody there, and an answer that never comes, are unreachable with their code', async (t) => {
+t.test('a closed port, and an answer that never comes, are unreachable with their code', async (t) => {
   const url = await serve(t, () => {});
   t.equal((await thrown(RbeeUnreachable, createClient({ url, timeoutMs: 50 }).info())).code, 'TIMEOUT');
   const opening = collect(createClient({ url, timeoutMs: 50 }).heartbeats());
@@ -213,7 +213,7 @@ for (const [name, options] of fetches) {
         response.write(Buffer.of(byte));
         await new Promise(setImmediate);
       }
-      // Left open: the goodbye alone ends the reading.
+      // Left open: the bye alone ends the reading.
     });
     t.same(await collect(createClient({ url, ...options }).heartbeats()), [
       { event: 'heartbeat', data: SNAPSHOT },
@@ -223,7 +223,7 @@ for (const [name, options] of fetches) {
     ]);
   });
 
-  t.test(`who leaves a stream closes its connection, with ${name}`, async (t) => {
+  t.test(`leaving a stream closes its connection, with ${name}`, async (t) => {
     let closed = () => {};
     const gone = new Promise<void>((resolve) => {
       closed = resolve;
@@ -264,7 +264,7 @@ for (const [name, options] of fetches) {
   });
 }
 
-t.test('what a newer queen adds is passed over, what cannot be read is told', async (t) => {
+t.test('unknown events of a newer queen are skipped, unreadable ones are reported', async (t) => {
   const told: string[] = [];
   const url = await serve(t, (_, response) => {
     openStream(response);
@@ -277,7 +277,7 @@ t.test('what a newer queen adds is passed over, what cannot be read is told', as
   t.match(told, [/not JSON/, /"\/since"/]);
 });
 
-t.test('an event without an end is given up before it fills the memory', async (t) => {
+t.test('an endless event is given up before it fills the memory', async (t) => {
   const chunk = 'x'.repeat(1024 * 1024);
   const url = await serve(t, (_, response) => {
     openStream(response).write('data: ');
@@ -303,9 +303,9 @@ t.test('machine events are typed as well', async (t) => {
   ]);
 });
 
-t.test('a follower comes back after a refusal, a drop and a goodbye, and says so', async (t) => {
+t.test('a follower reconnects after a refusal, a drop and a bye, and reports that', async (t) => {
   const turns: Handler[] = [
-    (_, response) => problem(response, 503, { title: 'Not yet', detail: 'she starts' }),
+    (_, response) => problem(response, 503, { title: 'Not yet', detail: 'it starts' }),
     (request, response) => openStream(response).write(frame('heartbeat', SNAPSHOT), () => request.socket.destroy()),
     (_, response) => openStream(response).write(frame('bye', { reason: 'shutdown' })),
     (_, response) => openStream(response).write(frame('heartbeat', LOST)),
@@ -353,7 +353,7 @@ t.test('the waits of a follower grow while nothing comes, and the last repeats',
   t.same(waits, [1, 2, 3, 3, 3]);
 });
 
-t.test('what a follower throws itself comes out and is not taken for a lost queen', async (t) => {
+t.test('an error of the follower itself is thrown, not taken for a lost queen', async (t) => {
   const url = await serve(t, (_, response) => openStream(response).write(frame('heartbeat', SNAPSHOT)));
   const bug = (): never => {
     throw new RangeError('mine');
@@ -365,7 +365,7 @@ t.test('what a follower throws itself comes out and is not taken for a lost quee
 
 const JOB = 'job-00000000-0000-4000-8000-000000000000';
 
-t.test('a job is posted with its key, told with its results, and ends as it says', async (t) => {
+t.test('a job is posted with its key, and read with its results and its end', async (t) => {
   const endings: [line: string, end: object][] = [
     ['[DONE]', { state: 'done', reason: null }],
     ['[CANCELLED]', { state: 'cancelled', reason: null }],
@@ -400,7 +400,7 @@ t.test('a job is posted with its key, told with its results, and ends as it says
   }
 });
 
-t.test('a job whose process says goodbye, or just stops talking, is unreachable', async (t) => {
+t.test('a job whose process sends bye, or nothing any more, is unreachable', async (t) => {
   const url = await serve(t, (_, response) => openStream(response).write(frame('bye', { reason: 'shutdown' })));
   const drain = async (client: Client) => {
     for await (const event of client.jobEvents(JOB)) t.match(event, { type: 'narration' });
@@ -410,13 +410,13 @@ t.test('a job whose process says goodbye, or just stops talking, is unreachable'
   t.equal((await thrown(RbeeUnreachable, drain(createClient({ url: cut })))).code, 'CLOSED');
 });
 
-t.test('a job that breaks off is read on from there, for as long as the reader is patient', async (t) => {
+t.test('a job whose stream breaks off is continued there, for as long as the reader is patient', async (t) => {
   const asked: string[] = [];
   const answers: ((response: Parameters<typeof openStream>[0]) => void)[] = [
     (response) => openStream(response).write('data: one\n\ndata: two\n\n', () => response.destroy()),
     (response) => response.writeHead(404).end(),
     (response) => openStream(response).write(frame('bye', { reason: 'shutdown' })),
-    // It dropped its oldest line meanwhile.
+    // The oldest line was dropped in between.
     (response) =>
       openStream(response).end('data: 1 earlier line was dropped\n\ndata: two\n\ndata: three\n\ndata: [DONE]\n\n'),
   ];
@@ -436,7 +436,7 @@ t.test('a job that breaks off is read on from there, for as long as the reader i
   t.same(asked, Array(4).fill(`/v1/jobs/${JOB}/stream`));
 });
 
-t.test('a job that is told anew, by a process that was restarted, is told from its first line on', async (t) => {
+t.test('a job that a restarted process repeats is read from its first line on', async (t) => {
   let asked = 0;
   const url = await serve(t, (_, response) => {
     asked += 1;
@@ -449,7 +449,7 @@ t.test('a job that is told anew, by a process that was restarted, is told from i
   t.match(events, [{ text: 'of run 1' }, { text: 'of run 2' }, { type: 'end', state: 'done' }]);
 });
 
-t.test('what fetch takes for too much silence ends no job', async (t) => {
+t.test("fetch's own limit of silence ends no job", async (t) => {
   let asked = 0;
   const fetch = (async () => {
     asked += 1;
@@ -494,7 +494,7 @@ t.test('a job may be silent for as long as its process answers /health, and no l
   t.equal((await thrown(RbeeUnreachable, waiting)).code, 'TIMEOUT');
 });
 
-t.test('jobs are listed, asked for and cancelled', async (t) => {
+t.test('jobs are listed, read and cancelled', async (t) => {
   const entry = {
     job_id: JOB,
     operation: 'status',
@@ -525,7 +525,7 @@ async function chatWith(url: string, signal?: AbortSignal): Promise<ChatEvent[]>
   return events;
 }
 
-t.test('a chat is streamed, with who answers, what was thought, and how many tokens it took', async (t) => {
+t.test('a chat is streamed, with its worker, its reasoning, and its number of tokens', async (t) => {
   let body = '';
   const url = await serve(t, async (request, response) => {
     for await (const part of request) body += part;
@@ -551,7 +551,7 @@ t.test('a chat is streamed, with who answers, what was thought, and how many tok
   });
 });
 
-t.test("a chat that is refused or breaks off is a problem in OpenAI's own words", async (t) => {
+t.test("a chat that is refused or breaks off is a problem with OpenAI's message", async (t) => {
   const error = (message: string) => ({ error: { message, type: 'server_error', param: null, code: null } });
   const url = await serve(t, (_, response) => json(response, 503, error('available now: tiny')));
   t.match(await thrown(RbeeProblem, chatWith(url)), { status: 503, detail: 'available now: tiny' });

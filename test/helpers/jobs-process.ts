@@ -1,4 +1,4 @@
-/** A process with the spawner and the jobs of a hive and nothing else of it; its workers are stand-ins without a model. */
+/** A process with only the spawner and the jobs of a hive; its workers are stand-ins without a model. */
 import { fileURLToPath } from 'node:url';
 import { Command, Option } from 'commander';
 import { buildHiveJobs } from '../../wiring/jobs.js';

@@ -1,8 +1,8 @@
-/** Jobs posted to a hive or a queen, and all that they tell. */
+/** Jobs posted to a hive or a queen, and what their streams carry. */
 import type { Test } from 'tap';
 import { openStream, postJson, type Stream } from './http.js';
 
-export interface Told {
+export interface JobOutcome {
   jobId: string;
   lines: string[];
   // biome-ignore lint/suspicious/noExplicitAny: each test knows the shape it asks for
@@ -19,18 +19,18 @@ export async function post(url: string, operation: object, headers: Record<strin
 export const openJob = (t: Pick<Test, 'teardown'>, url: string, jobId: string, headers: Record<string, string> = {}) =>
   openStream(t, `${url}/v1/jobs/${jobId}/stream`, headers);
 
-export async function told(
+export async function jobOutcome(
   t: Pick<Test, 'teardown'>,
   url: string,
   jobId: string,
   headers: Record<string, string> = {},
-): Promise<Told> {
+): Promise<JobOutcome> {
   const stream = await openJob(t, url, jobId, headers);
   await stream.closed;
-  return toldIn(stream, jobId);
+  return outcomeIn(stream, jobId);
 }
 
-export function toldIn({ events }: Stream, jobId: string): Told {
+export function outcomeIn({ events }: Stream, jobId: string): JobOutcome {
   const lines = events.filter(({ event }) => event === 'message').map(({ raw }) => raw);
   const results = events.filter(({ event }) => event === 'data').map(({ data }) => data);
   return { jobId, lines: lines.slice(0, -1), results, ending: lines.at(-1) ?? '' };
@@ -42,6 +42,6 @@ export async function run(
   url: string,
   operation: object,
   headers: Record<string, string> = {},
-): Promise<Told> {
-  return told(t, url, await post(url, operation, headers), headers);
+): Promise<JobOutcome> {
+  return jobOutcome(t, url, await post(url, operation, headers), headers);
 }

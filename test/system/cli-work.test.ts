@@ -1,4 +1,4 @@
-/** Work by the command line, each part of it real: a queen, a hive, workers on the tiny model, and rbee as one types it. */
+/** Work on the command line with real processes: a queen, a hive, workers with the tiny model, and rbee itself. */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -25,19 +25,19 @@ const workers = async () => (await getJson(`${queen.url}/v1/workers`)).body.work
 const models = async () => (await getJson(`${queen.url}/v1/models`)).body.data.map(({ id }: { id: string }) => id);
 
 const pids = new Set<number>();
-// A hive that is killed leaves its workers: not so a test.
+// A killed hive leaves its workers running; a test must not.
 t.teardown(async () => {
   for (const { pid } of await workers().catch(() => [])) if (pid) pids.add(pid);
   for (const pid of pids) {
     try {
       process.kill(-pid, 'SIGKILL');
     } catch {
-      // It is gone, as it should be.
+      // It has ended, as it should.
     }
   }
 });
 
-t.test('with nothing there, each command says what to do', async (t) => {
+t.test('in an empty swarm each command prints what to do', async (t) => {
   const said = async (args: string[]) => {
     const { code, stdout, stderr } = await rbee(t, args);
     return { code, text: stdout + stderr };
@@ -57,7 +57,7 @@ t.test('with nothing there, each command says what to do', async (t) => {
   });
 });
 
-t.test('what nobody answers is told as such, with exit code 3', async (t) => {
+t.test('a command without an answer says so, with exit code 3', async (t) => {
   const { code, stderr } = await outcomeOf(t, ['models', '--url', 'http://127.0.0.1:9']);
   t.equal(code, 3);
   t.match(stderr, 'is the queen running?');
@@ -91,7 +91,7 @@ t.test('rbee workers and rbee models show it', async (t) => {
   t.match(JSON.parse((await rbee(t, ['models', '--json'])).stdout), { data: [{ id: 'tiny' }] });
 });
 
-t.test('rbee chat answers a message, of which the model may be left out where there is just one', async (t) => {
+t.test('rbee chat answers a message; the model may be left out if there is one only', async (t) => {
   const whole = { code: 0, stdout: `${SENTENCE}\n`, stderr: '' };
   t.strictSame(await rbee(t, ['chat', 'tiny', 'Who', 'are', 'you?', '--temperature', '0']), whole);
   t.strictSame(await rbee(t, ['chat', 'Who are you?', '--temperature', '0']), whole);
@@ -106,13 +106,13 @@ t.test('rbee chat answers a message, of which the model may be left out where th
   t.equal(short.stdout, 'Hello !\n');
 });
 
-t.test('rbee chat takes standard input for a message, and says when that is empty', async (t) => {
+t.test('rbee chat takes its message from standard input, and refuses an empty one', async (t) => {
   const { code, stdout } = await rbee(t, ['chat', 'tiny', '--temperature', '0'], { stdin: 'Who are you?\n' });
   t.strictSame([code, stdout], [0, `${SENTENCE}\n`]);
   t.match(await rbee(t, ['chat', 'tiny'], { stdin: '\n' }), { code: 2, stderr: 'standard input is empty' });
 });
 
-t.test('rbee chat with a model that nobody has names those that there are', async (t) => {
+t.test('rbee chat with an unknown model names the known ones', async (t) => {
   for (const [args, model] of [
     [['gigantic'], 'gigantic'],
     [['gigantic-7b', 'Hello'], 'gigantic-7b'],
@@ -124,7 +124,7 @@ t.test('rbee chat with a model that nobody has names those that there are', asyn
   }
 });
 
-t.test('rbee jobs lists what was done, and tells one from its first line on', async (t) => {
+t.test('rbee jobs lists jobs, and follows one from its first line on', async (t) => {
   const { stdout } = await rbee(t, ['jobs']);
   const [, jobId = ''] = /\n(job-\S+) +worker_spawn +gpu-0 +done /.exec(stdout) ?? [];
   t.not(jobId, '', stdout);
@@ -162,7 +162,7 @@ t.test('a spawn that fails ends with code 1 and the last lines of the worker', a
   t.match(await rbee(t, ['stop', crashed]), { code: 0 });
 });
 
-t.test('Ctrl-C cancels a spawn, says so, and leaves no worker', async (t) => {
+t.test('Ctrl-C cancels a spawn, prints that, and leaves no worker', async (t) => {
   const before = (await workers()).length;
   // Nothing listens there: the worker waits for its engine.
   const args = ['spawn', 'slow', '--engine-url', 'http://127.0.0.1:9', '--url', queen.url];
@@ -201,7 +201,7 @@ t.test('rbee spawn --no-wait prints the job, which goes on', async (t) => {
   t.equal((await rbee(t, ['chat', 'swarm-1', 'Who are you?'])).stdout, 'Hello, swarm\n');
 });
 
-t.test('words that name no model are said as they are, to the only one', async (t) => {
+t.test('words that name no model are the message to the only model', async (t) => {
   const engine = await fakeEngine(t);
   engine.models = ['only'];
   engine.respond = (_, response) => {
@@ -215,7 +215,7 @@ t.test('words that name no model are said as they are, to the only one', async (
   t.match(engine.body, { model: 'only', messages: [{ role: 'user', content: 'hello there' }] });
 });
 
-t.test('rbee status at a hive tells of its queens, its machine and its workers', async (t) => {
+t.test('rbee status at a hive shows its queens, its machine and its workers', async (t) => {
   const { code, stdout } = await outcomeOf(t, ['status', '--url', hive.url]);
   t.equal(code, 0);
   t.match(stdout, /^gpu-0 {2}http\S+ {2}up /);
@@ -253,7 +253,7 @@ t.test('rbee spawn and rbee stop work at a hive itself', async (t) => {
   });
 });
 
-t.test('rbee stop ends an orphaned worker that several hives show, by one that is there', async (t) => {
+t.test('rbee stop ends an orphaned worker that several hives list, through one that is online', async (t) => {
   const stateDir = temporary(t);
   const other = await startProcess(t, { name: 'queen', args: ['--queen-id', 'other'] });
   const start = (id: string) =>
@@ -278,7 +278,7 @@ t.test('rbee stop ends an orphaned worker that several hives show, by one that i
   t.match(await outcomeOf(t, ['stop', `${pid}`, '--url', other.url]), { code: 0, stdout: `stopped ${pid}\n` });
 });
 
-t.test('an empty word is no job, no worker, no model and no message', async (t) => {
+t.test('an empty argument is not a job, worker, model or message', async (t) => {
   for (const word of ['', 'job-']) {
     t.match(await rbee(t, ['jobs', word, '--cancel']), { code: 2, stderr: 'is not the id of a job' });
   }
@@ -288,7 +288,7 @@ t.test('an empty word is no job, no worker, no model and no message', async (t) 
   t.match(await rbee(t, ['chat', '--model', 'tiny', ' ']), { code: 2, stderr: 'standard input is empty' });
 });
 
-t.test('a reader that leaves ends a command in order, and a disk that is full does not', async (t) => {
+t.test('a command ends quietly when its reader leaves, and with an error when the disk is full', async (t) => {
   const shell = (line: string) =>
     new Promise<{ code: number | null; said: string }>((resolve) => {
       const rbee = `"${process.execPath}" "${fileURLToPath(new URL('../../bin/rbee.js', import.meta.url))}"`;
@@ -349,7 +349,7 @@ t.test('rbee up prints the command for each model that it finds, and what it pri
   t.equal((await waitFor('its end', () => up.exited)).code, 0, up.stderr());
 });
 
-t.test('rbee up --spawn has a worker ready by itself, and takes it along when it ends', async (t) => {
+t.test('rbee up --spawn starts a worker by itself, and stops it when it ends', async (t) => {
   const up = startCommand(t, [...UP, path.join(temporary(t), 'state'), '--spawn', model]);
   await waitFor('the worker', () => up.stderr().includes('talk to it: '), { timeoutMs: 60_000 });
   const [, pid] = /spawn +│ process (\d+) runs/.exec(up.stderr()) ?? [];
@@ -360,12 +360,12 @@ t.test('rbee up --spawn has a worker ready by itself, and takes it along when it
   t.throws(() => process.kill(Number(pid), 0), 'its worker is gone');
 });
 
-/** Directories of the demo that are there now. */
+/** The demo's directories that exist now. */
 const leftovers = (dir: string) => readdirSync(dir).filter((name) => name.startsWith('rbee-demo-'));
 
 t.test('rbee demo goes through the whole chain and leaves nothing behind', async (t) => {
   const TMPDIR = temporary(t);
-  // Their real swarm is no business of the demo.
+  // The demo must not touch the user's real swarm.
   const env = { TMPDIR, RBEE_TOKEN: 'secret', RBEE_QUEEN_URL: 'http://127.0.0.1:9', RBEE_BIND: '0.0.0.0' };
   const { code, stdout, stderr } = await outcomeOf(t, ['demo'], { env });
   t.equal(code, 0, stdout + stderr);

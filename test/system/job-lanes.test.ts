@@ -1,9 +1,9 @@
-/** Jobs of many prompts: what is not kept waiting by them, what they may hold, and that nobody is shown them. */
+/** Many prompts as jobs: they do not delay other operations, their memory is bounded, and they are never shown. */
 import t from 'tap';
 import { RUNNING_MAX } from '../../machines/job-lanes.js';
 import { fakeHive } from '../fakes/hive.js';
 import { getJson, openStream, postJson } from '../helpers/http.js';
-import { openJob, post, run, told } from '../helpers/jobs.js';
+import { jobOutcome, openJob, post, run } from '../helpers/jobs.js';
 import { startProcess } from '../helpers/process.js';
 import { waitFor } from '../helpers/wait.js';
 
@@ -17,7 +17,7 @@ const [spawned] = (await run(t, hive.url, { operation: 'worker_spawn', model: 't
 const { pid } = spawned?.payload ?? {};
 const infer = { operation: 'infer', hive_id: 'gpu-0', model: 'tiny' };
 
-t.test('a prompt and its answer are in no state machine, and no inspector is told of them', async (t) => {
+t.test('a prompt and its answer appear in no state machine and reach no inspector', async (t) => {
   const MARK = 'the-secret-of-the-prompt';
   const streams = await Promise.all(
     [hive, queen].flatMap(({ url }) =>
@@ -28,13 +28,13 @@ t.test('a prompt and its answer are in no state machine, and no inspector is tol
   for (const { url } of [hive, queen]) {
     for (const prompt of prompts) {
       const { ending } = await run(t, url, { ...infer, prompt, max_tokens: 2 });
-      t.equal(ending.includes(MARK), prompt !== MARK, 'who asked is told all of it');
+      t.equal(ending.includes(MARK), prompt !== MARK, 'the caller gets all of it');
     }
     const jobId = await post(url, { ...infer, prompt: `${MARK} ${'x'.repeat(100_000)}`, max_tokens: 100_000 });
     await (await openJob(t, url, jobId)).waitForEvent(({ raw }) => raw === ' t3');
     const { body } = await getJson(`${url}/v1/machines`);
     t.ok(JSON.stringify(body).includes(jobId), 'the job is shown');
-    t.notOk(JSON.stringify(body).includes(MARK), 'what it is asked is not');
+    t.notOk(JSON.stringify(body).includes(MARK), 'its prompt is not');
     t.equal((await fetch(`${url}/v1/jobs/${jobId}`, { method: 'DELETE' })).status, 200);
     t.notOk(JSON.stringify((await getJson(`${url}/v1/machines`)).body).includes(MARK));
   }
@@ -48,13 +48,13 @@ t.test('a prompt and its answer are in no state machine, and no inspector is tol
   }
 });
 
-t.test('prompts at an engine that hangs keep no operation waiting, on the hive or through its queen', async (t) => {
+t.test('prompts at an engine that hangs delay no other operation, on the hive or through its queen', async (t) => {
   const jobs = [];
   for (let i = 0; i <= RUNNING_MAX; i += 1) jobs.push(await post(queen.url, { ...infer, prompt: 'hang' }));
   const last = await openJob(t, queen.url, jobs.at(-1) ?? '');
   const waits = `waiting: ${RUNNING_MAX} inferences on gpu-0 run already`;
   await last.waitForEvent(({ raw }) => raw === waits);
-  // These fill the hive itself as well.
+  // These fill the hive as well.
   const direct = [
     await post(hive.url, { ...infer, prompt: 'hang' }),
     await post(hive.url, { ...infer, prompt: 'hang' }),
@@ -72,12 +72,12 @@ t.test('prompts at an engine that hangs keep no operation waiting, on the hive o
   await other.announce(queen.url);
   await waitFor('it', async () => (await getJson(`${queen.url}/v1/hives/gpu-1`)).body.state === 'streaming');
   const elsewhere = await post(queen.url, { ...infer, hive_id: 'gpu-1', prompt: 'a' });
-  t.match((await told(t, queen.url, elsewhere)).ending, 'this is hive gpu-0', 'another hive is asked at once');
+  t.match((await jobOutcome(t, queen.url, elsewhere)).ending, 'this is hive gpu-0', 'another hive answers at once');
   await run(t, hive.url, { operation: 'worker_process_delete', pid });
-  t.match((await told(t, queen.url, jobs[0] ?? '')).ending, /^\[ERROR\] /);
+  t.match((await jobOutcome(t, queen.url, jobs[0] ?? '')).ending, /^\[ERROR\] /);
 });
 
-t.test('prompts that fill the memory set aside for them are refused, and cost the process no more', async (t) => {
+t.test('prompts past the memory that is set aside for them are refused and take no memory', async (t) => {
   const prompt = 'x'.repeat(1024 * 1024 - 1024);
   const worker = await run(t, hive.url, { operation: 'worker_spawn', model: 'tiny', worker: 'cpu' });
   const jobs: string[] = [];
@@ -94,6 +94,6 @@ t.test('prompts that fill the memory set aside for them are refused, and cost th
   t.notOk(JSON.stringify(body).includes('xxxxxxxx'));
   for (const jobId of jobs) await fetch(`${hive.url}/v1/jobs/${jobId}`, { method: 'DELETE' });
   const again = await run(t, hive.url, { ...infer, prompt, max_tokens: 1 });
-  t.equal(again.ending, '[DONE]', 'once they are over, their place is free');
+  t.equal(again.ending, '[DONE]', 'once they are over, their memory is free');
   await run(t, hive.url, { operation: 'worker_process_delete', pid: worker.results[0]?.payload.pid });
 });

@@ -1,10 +1,10 @@
-/** Jobs whose queen, hive or connection goes away: each runs once at most, and in the end everybody says how it ended. */
+/** Jobs whose queen, hive or connection goes away: each runs at most once, and in the end queen and hive report the same end. */
 import t, { type Test } from 'tap';
 import { fakeEngine } from '../fakes/engine.js';
 import { fakeHive } from '../fakes/hive.js';
 import { startCommand } from '../helpers/command.js';
 import { getJson } from '../helpers/http.js';
-import { openJob, post, run, told, toldIn } from '../helpers/jobs.js';
+import { jobOutcome, openJob, outcomeIn, post, run } from '../helpers/jobs.js';
 import { type RbeeProcess, restart, startProcess } from '../helpers/process.js';
 import { waitFor } from '../helpers/wait.js';
 
@@ -25,11 +25,11 @@ async function hiveOfJobs(t: Test, hiveId: string) {
   return { hive, seen };
 }
 
-t.test('a job whose answer is lost runs once, and is told to its end', async (t) => {
+t.test('a job whose answer is lost runs once, and its stream reaches its end', async (t) => {
   const { hive, seen } = await hiveOfJobs(t, 'mute');
   seen.posts = 'mute';
   const jobId = await post(queen.url, { operation: 'worker_spawn', hive_id: 'mute', model: 'tiny', worker: 'cpu' });
-  const { ending, lines } = await told(t, queen.url, jobId);
+  const { ending, lines } = await jobOutcome(t, queen.url, jobId);
   t.equal(ending, '[DONE]');
   t.ok(lines.includes('no answer from hive mute yet: asking whether it has the job'));
   const { body } = await getJson(`${hive.url}/v1/jobs`);
@@ -39,13 +39,13 @@ t.test('a job whose answer is lost runs once, and is told to its end', async (t)
   t.equal(listed.results[0]?.payload.workers.length, 1);
 });
 
-t.test('a cancellation that overtakes its job is remembered, and nothing runs', async (t) => {
+t.test('a cancellation that overtakes its job is remembered, and the job never runs', async (t) => {
   const { hive, seen } = await hiveOfJobs(t, 'slow');
   const spawn = { operation: 'worker_spawn', hive_id: 'slow', model: 'tiny?loadMs=600000', worker: 'cpu' };
   const early = 'job-00000000-0000-4000-8000-00000000000e';
   t.equal((await fetch(`${hive.url}/v1/jobs/${early}`, { method: 'DELETE' })).status, 404);
   t.equal(await post(hive.url, spawn, { 'rbee-job': early }), early);
-  t.equal((await told(t, hive.url, early)).ending, '[CANCELLED]');
+  t.equal((await jobOutcome(t, hive.url, early)).ending, '[CANCELLED]');
 
   seen.posts = 'hold';
   const jobId = await post(queen.url, spawn);
@@ -60,7 +60,7 @@ t.test('a cancellation that overtakes its job is remembered, and nothing runs', 
   t.strictSame(listed.results[0]?.payload.workers, []);
 });
 
-t.test('a job that told more than is kept is taken up after a break, and ends as it did', async (t) => {
+t.test('a job with more lines than are kept is continued after a break, and ends as on its hive', async (t) => {
   const { hive, seen } = await hiveOfJobs(t, 'wide');
   await run(t, hive.url, { operation: 'worker_spawn', model: 'tiny', worker: 'cpu' });
   const infer = { operation: 'infer', hive_id: 'wide', model: 'tiny', prompt: 'wide', max_tokens: 200 };
@@ -69,7 +69,7 @@ t.test('a job that told more than is kept is taken up after a break, and ends as
   await stream.waitForEvent(({ raw }) => raw.startsWith(' t120x'));
   seen.dropJobs();
   await stream.closed;
-  const { lines, ending } = toldIn(stream, jobId);
+  const { lines, ending } = outcomeIn(stream, jobId);
   t.equal(ending, '[DONE]');
   const tokens = lines.flatMap((line) => /^ t(\d+)x/.exec(line)?.[1] ?? []).map(Number);
   t.strictSame(
@@ -77,14 +77,14 @@ t.test('a job that told more than is kept is taken up after a break, and ends as
     Array.from({ length: 200 }, (_, i) => i),
   );
   for (const { url } of [hive, queen]) {
-    const late = await told(t, url, jobId);
+    const late = await jobOutcome(t, url, jobId);
     t.equal(late.ending, '[DONE]');
     t.match(late.lines[0], /^\d+ earlier lines were dropped$/);
     t.equal(late.results.length, 1);
   }
 });
 
-t.test('a queen that ends leaves alone what another one asked of the hive', async (t) => {
+t.test('a queen that shuts down leaves the jobs of another queen alone', async (t) => {
   const { hive, seen } = await hiveOfJobs(t, 'shared');
   await run(t, hive.url, { operation: 'worker_spawn', model: 'tiny', worker: 'cpu' });
   const infer = { operation: 'infer', hive_id: 'shared', model: 'tiny', prompt: 'a', max_tokens: 1_000_000 };
@@ -104,7 +104,7 @@ t.test('a queen that ends leaves alone what another one asked of the hive', asyn
   t.equal((await fetch(`${queen.url}/v1/jobs/${jobId}`, { method: 'DELETE' })).status, 200);
 });
 
-/** A real hive, a queen of its own, and a worker that is being started until its engine comes. */
+/** A real hive, a queen of its own, and a worker that waits for its engine. */
 async function loading(t: Test, { to }: { to: 'queen' | 'hive' }) {
   const engine = await fakeEngine(t);
   await engine.close();
@@ -142,7 +142,7 @@ t.test(
     const { engine, own, hive, jobId, stream } = await loading(t, { to: 'queen' });
     await hive.kill('SIGKILL');
     await stream.closed;
-    t.equal(toldIn(stream, jobId).ending, '[ERROR] hive gpu-0 lost');
+    t.equal(outcomeIn(stream, jobId).ending, '[ERROR] hive gpu-0 lost');
     t.equal(await stateOf(own.url, jobId), 'failed');
     const again = await restart(hive);
     await isOver(own.url, jobId, 'running');
@@ -150,7 +150,7 @@ t.test(
     await engine.listen();
     for (const { url } of [again, own]) {
       await isOver(url, jobId, 'done');
-      const { ending, lines, results } = await told(t, url, jobId);
+      const { ending, lines, results } = await jobOutcome(t, url, jobId);
       t.equal(ending, '[DONE]');
       t.equal(lines[0], 'hive gpu-0 was restarted while this ran');
       t.match(spawnedIn(results), { state: 'healthy', worker_id: /@gpu-0$/ });
@@ -158,7 +158,7 @@ t.test(
     const stop = {
       operation: 'worker_process_delete',
       hive_id: 'gpu-0',
-      worker_id: spawnedIn((await told(t, own.url, jobId)).results)?.worker_id,
+      worker_id: spawnedIn((await jobOutcome(t, own.url, jobId)).results)?.worker_id,
     };
     t.equal((await run(t, own.url, stop)).ending, '[DONE]');
   },
@@ -177,14 +177,14 @@ for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
       await stream.waitForEvent(({ raw }) => raw === `process ${pid} runs`);
       await engine.listen();
       await stream.closed;
-      t.equal(toldIn(stream, jobId).ending, '[DONE]');
+      t.equal(outcomeIn(stream, jobId).ending, '[DONE]');
       t.match((await getJson(`${again.url}/v1/jobs/${jobId}`)).body, { state: 'done', hive_id: 'gpu-0' });
       await hive.kill();
     },
   );
 }
 
-t.test('rbee spawn and rbee jobs wait for a queen that is restarted, and say so', async (t) => {
+t.test('rbee spawn and rbee jobs wait for a restarting queen, and print that', async (t) => {
   const { engine, own, hive, jobId } = await loading(t, { to: 'queen' });
   const url = ['--url', own.url];
   const another = await fakeEngine(t);
@@ -205,7 +205,7 @@ t.test('rbee spawn and rbee jobs wait for a queen that is restarted, and say so'
       { code: 0, signal: null },
       one.stderr(),
     );
-    t.equal(one.stderr().match(/process \d+ runs/g)?.length ?? 0, 2, 'told anew, by another run of the queen');
+    t.equal(one.stderr().match(/process \d+ runs/g)?.length ?? 0, 2, 'another run of the queen repeats it');
   }
   t.match(spawning.stdout(), /^worker-\S+@gpu-0 is ready at http/);
   await hive.kill();

@@ -2,7 +2,7 @@
 import t from 'tap';
 import { fakeHive } from '../fakes/hive.js';
 import { getJson, postJson } from '../helpers/http.js';
-import { openJob, post, run, type Told, told, toldIn } from '../helpers/jobs.js';
+import { type JobOutcome, jobOutcome, openJob, outcomeIn, post, run } from '../helpers/jobs.js';
 import { type RbeeProcess, startProcess } from '../helpers/process.js';
 import { waitFor } from '../helpers/wait.js';
 
@@ -37,11 +37,11 @@ for (const [where, { url }] of ways) {
     t.equal(status, 200);
     t.match(body.job_id, /^job-[0-9a-f-]{36}$/);
     t.equal(body.sse_url, `/v1/jobs/${body.job_id}/stream`);
-    const spawned = await told(t, url, body.job_id);
+    const spawned = await jobOutcome(t, url, body.job_id);
     t.equal(spawned.ending, '[DONE]');
     t.equal(spawned.lines[0], 'spawning a cpu worker for /models/Tiny.gguf');
     t.match(spawned.lines.at(-1), /is ready$/);
-    const [{ action, payload: worker }] = spawned.results as [Told['results'][number]];
+    const [{ action, payload: worker }] = spawned.results as [JobOutcome['results'][number]];
     t.equal(action, 'worker_spawn');
     t.match(worker, { worker_id: /^worker-llm-\d+@gpu-0$/, pid: Number, state: 'healthy', model: '/models/Tiny.gguf' });
     t.equal(isAlive(worker.pid), true);
@@ -83,7 +83,7 @@ for (const [where, { url }] of ways) {
     t.equal(isAlive(worker.pid), false);
   });
 
-  t.test(`${where}, what cannot be done is said in words`, async (t) => {
+  t.test(`${where}, what cannot be done fails with a sentence`, async (t) => {
     const notOurs = await run(t, url, { operation: 'worker_process_delete', hive_id: 'gpu-0', pid: process.pid });
     t.equal(notOurs.ending, `[ERROR] no worker of hive gpu-0 has pid ${process.pid}`);
     t.equal(isAlive(process.pid), true);
@@ -113,7 +113,7 @@ for (const [where, { url }] of ways) {
     t.equal(cancelled.status, 200);
     t.strictSame(await cancelled.json(), { job_id: jobId, status: 'cancelled' });
     await stream.closed;
-    t.equal(toldIn(stream, jobId).ending, '[CANCELLED]');
+    t.equal(outcomeIn(stream, jobId).ending, '[CANCELLED]');
     await waitFor('the process to be gone', () => !isAlive(pid));
     const again = await fetch(`${url}/v1/jobs/${jobId}`, { method: 'DELETE' });
     t.equal(again.status, 404);
@@ -124,10 +124,10 @@ for (const [where, { url }] of ways) {
     );
   });
 
-  t.test(`${where}, a job is told from its first line on, to any number of readers, however late`, async (t) => {
+  t.test(`${where}, any number of readers get a job from its first line on, however late`, async (t) => {
     const jobId = await post(url, { operation: 'worker_process_list', hive_id: 'gpu-0' });
     await waitFor('its end', async () => (await getJson(`${url}/v1/jobs/${jobId}`)).body.state === 'done');
-    const all = await Promise.all([1, 2, 3].map(() => told(t, url, jobId)));
+    const all = await Promise.all([1, 2, 3].map(() => jobOutcome(t, url, jobId)));
     for (const { lines, ending } of all) {
       t.equal(ending, '[DONE]');
       t.ok(lines.length > 0);
@@ -136,7 +136,7 @@ for (const [where, { url }] of ways) {
   });
 }
 
-t.test('a stream holds data lines and nothing that a reader of lines would take for output', async (t) => {
+t.test('a stream has only data lines: other lines would be printed by clients that read line by line', async (t) => {
   const jobId = await post(hive.url, { operation: 'status' });
   const response = await fetch(`${hive.url}/v1/jobs/${jobId}/stream`);
   t.equal(response.headers.get('content-type'), 'text/event-stream');
@@ -160,7 +160,7 @@ t.test('a cancelled inference leaves its worker', async (t) => {
   await stream.waitForEvent(({ raw }) => raw === ' t3');
   await fetch(`${queen.url}/v1/jobs/${jobId}`, { method: 'DELETE' });
   await stream.closed;
-  t.equal(toldIn(stream, jobId).ending, '[CANCELLED]');
+  t.equal(outcomeIn(stream, jobId).ending, '[CANCELLED]');
   await waitFor('the worker to be left', async () => (await getJson(`${url}/left`)).body.left === 1);
   const broken = await run(t, hive.url, { operation: 'infer', model: 'chatty', prompt: 'break' });
   t.match(broken.ending, /^\[ERROR\] /);
@@ -178,7 +178,7 @@ t.test('a job cancelled on its hive is cancelled on the queen', async (t) => {
   await stream.waitForEvent(({ raw }) => /runs$/.test(raw));
   t.equal((await fetch(`${hive.url}/v1/jobs/${jobId}`, { method: 'DELETE' })).status, 200);
   await stream.closed;
-  t.equal(toldIn(stream, jobId).ending, '[CANCELLED]');
+  t.equal(outcomeIn(stream, jobId).ending, '[CANCELLED]');
 });
 
 t.test('the same Idempotency-Key is the same job', async (t) => {
@@ -192,14 +192,14 @@ t.test('the same Idempotency-Key is the same job', async (t) => {
   }
 });
 
-t.test('a job keeps the id that it is passed on with', async (t) => {
+t.test('a forwarded job keeps its id', async (t) => {
   const id = 'job-00000000-0000-4000-8000-000000000001';
   t.equal(await post(hive.url, { operation: 'status' }, { 'rbee-job': id }), id);
-  t.equal(await post(hive.url, { operation: 'status' }, { 'rbee-job': id }), id, 'posted twice, it is one job');
+  t.equal(await post(hive.url, { operation: 'status' }, { 'rbee-job': id }), id, 'posted twice it is one job');
   t.equal((await postJson(`${hive.url}/v1/jobs`, { operation: 'status' }, { 'rbee-job': '../x' })).status, 400);
 });
 
-t.test('an operation of the original that rbee does otherwise ends its job with a sentence', async (t) => {
+t.test('the job of an operation that only the original has fails with a sentence on what to do instead', async (t) => {
   const operations = [
     { operation: 'model_download', hive_id: 'gpu-0', model: 'x' },
     { operation: 'hive_list' },
@@ -219,7 +219,7 @@ t.test('an operation of the original that rbee does otherwise ends its job with 
   }
 });
 
-t.test('what is wrong with an operation is said when it is posted', async (t) => {
+t.test('a wrong operation is refused when it is posted', async (t) => {
   for (const { url } of [hive, queen]) {
     const unknown = await postJson(`${url}/v1/jobs`, { operation: 'dance', hive_id: 'gpu-0' });
     t.equal(unknown.status, 422);
@@ -240,7 +240,7 @@ t.test('what is wrong with an operation is said when it is posted', async (t) =>
   t.match(nobody.body.errors, [{ pointer: '/hive_id' }]);
 });
 
-t.test('the queen says which hive is unknown or lost', async (t) => {
+t.test('a queen refuses a job for an unknown or lost hive', async (t) => {
   const unknown = await postJson(`${queen.url}/v1/jobs`, { operation: 'worker_process_list', hive_id: 'gpu-9' });
   t.equal(unknown.status, 404);
   t.match(unknown.body.detail, /hive gpu-9 is unknown.*gpu-0/);
@@ -255,7 +255,7 @@ t.test('the queen says which hive is unknown or lost', async (t) => {
   t.match(lost.body.detail, /hive gone is lost since/);
 });
 
-t.test('a hive that is lost meanwhile ends its jobs with words', async (t) => {
+t.test('the jobs of a hive that is lost end with the reason', async (t) => {
   const own = await startProcess(t, { name: 'hive', script, args: ['--hive-id', 'doomed'] });
   const doomed = await fakeHive(t, { hiveId: 'doomed', jobsUrl: own.url });
   await doomed.announce(queen.url);
@@ -270,11 +270,11 @@ t.test('a hive that is lost meanwhile ends its jobs with words', async (t) => {
   await stream.waitForEvent(({ raw }) => /runs$/.test(raw));
   await doomed.close();
   await stream.closed;
-  t.equal(toldIn(stream, jobId).ending, '[ERROR] hive doomed lost');
+  t.equal(outcomeIn(stream, jobId).ending, '[ERROR] hive doomed lost');
   await own.kill();
 });
 
-t.test('a stream between queen and hive that breaks is taken up where it broke', async (t) => {
+t.test('a stream between queen and hive that breaks is continued where it broke', async (t) => {
   const { results } = await run(t, hive.url, { operation: 'worker_spawn', model: 'talker', worker: 'cpu' });
   const { pid } = results[0]?.payload ?? {};
   const jobId = await post(queen.url, {
@@ -288,7 +288,7 @@ t.test('a stream between queen and hive that breaks is taken up where it broke',
   await stream.waitForEvent(({ raw }) => raw === ' t5');
   seen.dropJobs();
   await stream.closed;
-  const { lines, ending } = toldIn(stream, jobId);
+  const { lines, ending } = outcomeIn(stream, jobId);
   t.equal(ending, '[DONE]');
   t.strictSame(
     lines,
@@ -297,7 +297,7 @@ t.test('a stream between queen and hive that breaks is taken up where it broke',
   await run(t, hive.url, { operation: 'worker_process_delete', pid });
 });
 
-t.test('status tells of the swarm on a queen, and of its workers on a hive', async (t) => {
+t.test('status reports the swarm on a queen, and the workers on a hive', async (t) => {
   const swarm = await run(t, queen.url, { operation: 'status' });
   t.equal(swarm.ending, '[DONE]');
   t.match(swarm.results[0]?.payload, { hives: Array, workers: Array });
@@ -314,7 +314,7 @@ t.test('jobs are listed', async (t) => {
   t.match(body.jobs[0], { job_id: /^job-/, operation: String, created_at: String, sse_url: /^\/v1\/jobs\// });
 });
 
-t.test('a process that ends says bye, and ends its jobs with words', async (t) => {
+t.test('a process that shuts down sends bye, and ends its jobs with the reason', async (t) => {
   const own = await startProcess(t, { name: 'hive', script, args: ['--hive-id', 'brief'] });
   const jobId = await post(own.url, { operation: 'worker_spawn', model: 'slow?loadMs=600000', worker: 'cpu' });
   const stream = await openJob(t, own.url, jobId);
@@ -322,5 +322,5 @@ t.test('a process that ends says bye, and ends its jobs with words', async (t) =
   t.strictSame(await own.kill(), { code: 0, signal: null });
   await stream.closed;
   t.ok(stream.events.some(({ event, data }) => event === 'bye' && data.reason === 'shutdown'));
-  t.equal(toldIn(stream, jobId).ending, '[ERROR] hive brief is shutting down');
+  t.equal(outcomeIn(stream, jobId).ending, '[ERROR] hive brief is shutting down');
 });
