@@ -51,7 +51,7 @@ function adoptUnrecorded(parts: SpawnerParts, { spawn: id, process, endpoint, ..
   try {
     parts.records.write({ id, request, process, endpoint, cgroup: null });
   } catch (error) {
-    parts.log.warn(`process ${process.pid} is ours, and cannot be recorded: ${(error as Error).message}`);
+    parts.log.warn(`worker process ${process.pid} cannot be recorded, and is not adopted: ${(error as Error).message}`);
     return;
   }
   adopt(parts, { id, request, pid: process.pid, workerId: endpoint?.workerId ?? null });

@@ -51,7 +51,7 @@ export function follow(parts: SpawnerParts, id: string): WorkerRef {
       if (after === null) desired.remove(id);
       else desired.write(after);
     },
-    error: (error) => log.error({ err: error }, `worker ${id}: its machine failed`),
+    error: (error) => log.error({ err: error }, `worker ${id}: its state machine failed`),
     complete: () => {
       if (parts.phase === 'leaving') return;
       noteStopped(parts, ref.getSnapshot().context.lastWorkerId);

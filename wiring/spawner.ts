@@ -148,6 +148,6 @@ async function endWorkers(parts: SpawnerParts, graceMs: number): Promise<void> {
   await gone.catch(() => {
     // What cannot be killed is still recorded, and adopted by the next run.
     parts.phase = 'leaving';
-    log.warn(`${workers.list().length} of its workers have not ended`);
+    log.warn(`${workers.list().length} workers have not ended in time: the next run adopts them`);
   });
 }

@@ -28,8 +28,8 @@ export function createCheckSpawnedWorker({ outgoing: ours }: { outgoing: Outgoin
     );
     if (info?.ok) {
       const { model_id: model, device, context, slots } = info.value;
-      const told = { ...(context === undefined ? {} : { context }), ...(slots === undefined ? {} : { slots }) };
-      return { status: 'ok', model, device, ...(Object.keys(told).length > 0 ? { capacity: told } : {}) };
+      const capacity = { ...(context === undefined ? {} : { context }), ...(slots === undefined ? {} : { slots }) };
+      return { status: 'ok', model, device, ...(Object.keys(capacity).length > 0 ? { capacity } : {}) };
     }
     return { status: 'ok', model: null, device: null };
   });

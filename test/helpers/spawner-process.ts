@@ -2,7 +2,7 @@
  * A process with a spawner, like that of a hive or a keeper, which a test can call and kill. Its program is this file, run
  * with the settings as argument, and called by IPC.
  */
-import { fork } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -74,58 +74,35 @@ export async function startSpawner(t: Pick<Test, 'teardown'>, settings: SpawnerS
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     stderr = (stderr + text).slice(-65_536);
   });
-  const seen = new Set<number>();
+  const pids = new Set<number>();
   t.teardown(async () => {
     child.kill('SIGKILL');
     await exited;
-    for (const pid of seen) {
-      try {
-        process.kill(-pid, 'SIGKILL');
-      } catch {
-        // It has ended.
-      }
-    }
-    // Until then they may write into the state directory, which is removed next.
-    await waitFor('the end of its workers', () => ![...seen].some(isAlive));
+    await endGroups(pids);
   });
   const reports: string[] = [];
-  const waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
-  let calls = 0;
-  child.on('message', (reply: Reply) => {
-    if ('report' in reply) {
-      reports.push(reply.report);
-      const [, pid] = /^process (\d+) runs$/.exec(reply.report) ?? [];
-      if (pid) seen.add(Number(pid));
-      return;
-    }
-    const one = waiting.get(reply.n);
-    waiting.delete(reply.n);
-    if ('error' in reply) one?.reject(new Error(reply.error));
-    else one?.resolve(reply.value);
-  });
-  const call = (verb: Call['verb'], ...args: unknown[]): Promise<unknown> =>
-    new Promise((resolve, reject) => {
-      calls += 1;
-      waiting.set(calls, { resolve, reject });
-      child.send({ n: calls, verb, args } satisfies Call);
-    });
+  const onReport = (line: string) => {
+    reports.push(line);
+    const [, pid] = /^process (\d+) runs$/.exec(line) ?? [];
+    if (pid) pids.add(Number(pid));
+  };
+  const call = callsTo(child, onReport, () => stderr);
   await call('list');
   return {
     pid: child.pid ?? 0,
     reports,
     stderr: () => stderr,
-    spawn: (model, request) =>
-      call('spawn', { model, worker: 'cpu', device: 0, engineUrl: null, ...request }) as Promise<SpawnedWorker>,
+    spawn: (model, request) => call('spawn', { model, worker: 'cpu', device: 0, engineUrl: null, ...request }),
     list: async () => {
-      const workers = (await call('list')) as SpawnedWorker[];
-      for (const { pid } of workers) if (pid !== null) seen.add(pid);
+      const workers: SpawnedWorker[] = await call('list');
+      for (const { pid } of workers) if (pid !== null) pids.add(pid);
       return workers;
     },
-    orphans: () => call('orphans') as Promise<OrphanedWorker[]>,
-    adopt: (pid) => call('adopt', pid) as Promise<SpawnedWorker>,
-    stop: (which) => call('stop', which) as Promise<SpawnedWorker>,
-    abort: () => call('abort') as Promise<void>,
-    end: (how) => call('end', how) as Promise<void>,
+    orphans: () => call('orphans'),
+    adopt: (pid) => call('adopt', pid),
+    stop: (which) => call('stop', which),
+    abort: () => call('abort'),
+    end: (how) => call('end', how),
     kill: async (signal) => {
       child.kill(signal);
       await exited;
@@ -133,16 +110,43 @@ export async function startSpawner(t: Pick<Test, 'teardown'>, settings: SpawnerS
   };
 }
 
-function run(settings: SpawnerSettings): void {
-  const {
-    stateDir,
-    kind = 'hive',
-    id = 'gpu-0',
-    instance = 'instance-1',
-    token,
-    queenUrls = [],
-    advertiseUrl,
-  } = settings;
+/** Until its workers have ended they may write into the state directory, which is removed next. */
+async function endGroups(leaders: ReadonlySet<number>): Promise<void> {
+  for (const pid of leaders) {
+    try {
+      process.kill(-pid, 'SIGKILL');
+    } catch {
+      // It has ended.
+    }
+  }
+  await waitFor('the end of its workers', () => ![...leaders].some(isAlive));
+}
+
+/** Calls the spawner. All pending calls reject when its process ends. */
+function callsTo(child: ChildProcess, onReport: (line: string) => void, stderr: () => string) {
+  const pending = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
+  let calls = 0;
+  child.on('message', (reply: Reply) => {
+    if ('report' in reply) return onReport(reply.report);
+    const one = pending.get(reply.n);
+    pending.delete(reply.n);
+    if ('error' in reply) one?.reject(new Error(reply.error));
+    else one?.resolve(reply.value);
+  });
+  child.once('exit', (code, signal) => {
+    const error = new Error(`the spawner ended (${signal ?? `code ${code}`}): ${stderr().slice(-2_000)}`);
+    for (const { reject } of pending.values()) reject(error);
+    pending.clear();
+  });
+  return <T>(verb: Call['verb'], ...args: unknown[]): Promise<T> =>
+    new Promise((resolve, reject) => {
+      calls += 1;
+      pending.set(calls, { resolve: resolve as (value: unknown) => void, reject });
+      child.send({ n: calls, verb, args } satisfies Call);
+    });
+}
+
+function contextOf({ stateDir, kind = 'hive', id = 'gpu-0', instance = 'instance-1', token }: SpawnerSettings) {
   const log = createLogger({ level: 'debug', format: 'text' });
   const state = openStateDir({ root: stateDir, process: kind, id }, (message) => log.warn(message));
   mkdirSync(state.path, { recursive: true });
@@ -151,7 +155,7 @@ function run(settings: SpawnerSettings): void {
   const failed = (error: unknown) => log.error({ err: error }, 'a listener failed');
   const machineLog = createMachineLog(now, failed);
   const endpoint: ProcessContext['endpoint'] = { scheme: 'http', address: '127.0.0.1', port: 7835, advertiseUrl: null };
-  const processContext: ProcessContext = {
+  const context: ProcessContext = {
     ...{ id, log, state, instance, endpoint, machineLog, report: failed, now, shortages: () => [] },
     security: { tokens: token ? [token] : [], tls: null, ca: null },
     outgoing: { token: token ?? null, ca: null, loopbackOnly: isLoopbackOnly(endpoint), family: 0 },
@@ -161,6 +165,13 @@ function run(settings: SpawnerSettings): void {
       process.exit(1);
     },
   };
+  return context;
+}
+
+function run(settings: SpawnerSettings): void {
+  const { stateDir, kind = 'hive', token, queenUrls = [], advertiseUrl } = settings;
+  const processContext = contextOf(settings);
+  const { id } = processContext;
   const spawner = createSpawner({
     processContext,
     options: {

@@ -24,7 +24,7 @@ function file(dir: string, name: string, { magic = 'GGUF', bytes = 2 * MIB, at =
 const search = (dir: string, depth: number, signal = new AbortController().signal) =>
   findModels({ directories: [{ dir, depth }], signal });
 
-t.test('models are found as deep as is looked, the latest first', async (t) => {
+t.test('models are found down to the given depth, the latest first', async (t) => {
   const dir = temporary(t);
   const old = file(dir, 'old.gguf', { at: 1 });
   const fresh = file(dir, 'maker/model/fresh.gguf', { at: 2 });
@@ -36,7 +36,7 @@ t.test('models are found as deep as is looked, the latest first', async (t) => {
   t.match(await search(dir, 0), [{ file: old, bytes: 2 * MIB, modifiedMs: 1000 }]);
 });
 
-t.test('what only looks like a model is left out', async (t) => {
+t.test('files that only look like a model are left out', async (t) => {
   const dir = temporary(t);
   const first = file(dir, 'big-00001-of-00003.gguf');
   file(dir, 'big-00002-of-00003.gguf');
@@ -54,7 +54,7 @@ t.test('what only looks like a model is left out', async (t) => {
   );
 });
 
-t.test('a search that is out of time gives what it has, and one of nothing gives nothing', async (t) => {
+t.test('a search that runs out of time returns what it has found', async (t) => {
   const dir = temporary(t);
   file(dir, 'a.gguf');
   t.same(await search(dir, 1, AbortSignal.abort()), []);
@@ -68,7 +68,7 @@ t.test('the variables of other programs are read for directories', async (t) => 
   }
 });
 
-t.test('engines are found by their list of models; a worker of rbee is none', async (t) => {
+t.test('engines are found by their list of models; a worker of rbee is not listed', async (t) => {
   const engine = await fakeEngine(t);
   const worker = await startProcess(t, { name: 'worker', args: ['--model', 'm', '--engine-url', engine.url] });
   const asked = [engine.url, worker.url, 'http://127.0.0.1:9'].map((url) => ({ name: 'Ollama', url }));
@@ -77,7 +77,7 @@ t.test('engines are found by their list of models; a worker of rbee is none', as
   ]);
 });
 
-t.test('what is found is offered as commands to paste', async (t) => {
+t.test('models are offered as commands to paste', async (t) => {
   const queen = 'http://127.0.0.1:7833';
   const models = Array.from({ length: 7 }, (_, i) => ({ file: `/m/it's ${i}.gguf`, bytes: 3 * MIB, modifiedMs: 1 }));
   const lines = offer(queen, models, [{ name: 'Ollama', url: 'http://127.0.0.1:11434', models: ['llama3.2'] }]);

@@ -32,7 +32,7 @@ const checking = (dirs: string[], anyModelFile: boolean) => {
     );
 };
 
-t.test('behind a token only files in directories of models are run, links among them followed', async (t) => {
+t.test('with a token only files in directories of models may be run; links are resolved', async (t) => {
   const { models, elsewhere } = files(t);
   const check = checking([models], false);
   for (const name of ['a.gguf', 'sha256-1', 'hub/snapshots/b.gguf', 'sub/../a.gguf', 'not-there.gguf']) {
@@ -64,7 +64,7 @@ t.test('other files are refused, and their content is not quoted', async (t) => 
   }
 });
 
-t.test('where no token is set, and only this machine can ask, any model file is run', async (t) => {
+t.test('without a token, when only this machine can call, any model file may be run', async (t) => {
   const { elsewhere } = files(t);
   const check = checking([], true);
   t.equal(await check(path.join(elsewhere, 'c.gguf')), null);
@@ -73,7 +73,7 @@ t.test('where no token is set, and only this machine can ask, any model file is 
   t.match(await check(path.join(elsewhere, 'shadow')), /is in no directory of models/);
 });
 
-t.test('nothing is loaded from a URL but from Hugging Face', async (t) => {
+t.test('of URLs only those of Hugging Face are accepted', async (t) => {
   for (const check of [checking([], false), checking([], true)]) {
     for (const model of ['http://127.0.0.1:1/a.gguf', 'https://a/b.gguf', 'file:///etc/shadow', 'ftp://a/b.gguf']) {
       t.match(await check(model), /models are not loaded from URLs/, model);

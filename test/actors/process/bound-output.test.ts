@@ -13,7 +13,7 @@ import t from 'tap';
 import { boundOutput } from '../../../actors/process/bound-output.js';
 import { waitFor } from '../../helpers/wait.js';
 
-t.test('a file past its bound keeps its last whole lines, and what is printed later follows them', async (t) => {
+t.test('a file past its bound keeps its last whole lines, and later output follows them', async (t) => {
   const file = path.join(t.testdir(), 'stderr.log');
   // As a worker has it: opened once, for appending.
   const printer = openSync(file, 'a');
@@ -45,7 +45,7 @@ t.test('a file within its bound is left alone, and a missing one is neither an e
   t.notOk(existsSync(path.join(dir, 'removed')));
 });
 
-t.test('one line without an end is cut as well', async (t) => {
+t.test('a line without an end is cut as well', async (t) => {
   const file = path.join(t.testdir(), 'stdout.log');
   writeFileSync(file, 'z'.repeat(5_000));
   t.teardown(boundOutput({ files: [file], bytesMax: 2_000, bytesKept: 500 }));

@@ -37,7 +37,7 @@ t.test('there is none where it is mounted read-only, or not at all', async (t) =
   t.equal(findSlice({ procRoot: t.testdir() }), null);
 });
 
-t.test('names that lead elsewhere, and a cgroup that is in use, are refused', async (t) => {
+t.test('names with a path in them, and a cgroup that is in use, are refused', async (t) => {
   const slice = path.join(t.testdir({ 'rbee.slice': { llm: { 8080: { 'cgroup.procs': '1\n' } } } }), 'rbee.slice');
   t.equal(enterCgroup({ slice, group: '..', instance: '8081', pid: 1, others: () => [] }), null);
   t.equal(enterCgroup({ slice, group: 'a/b', instance: '8081', pid: 1, others: () => [] }), null);

@@ -7,7 +7,7 @@ import { temporary } from '../../helpers/temporary.js';
 
 const isRoot = process.getuid?.() === 0;
 
-t.test('a state directory that others can change is refused, with what to do about it', async (t) => {
+t.test('a state directory that other users can change is refused, with the remedy', async (t) => {
   const root = temporary(t);
   const directory = path.join(root, 'hive', 'gpu-0');
   mkdirSync(directory, { recursive: true, mode: 0o700 });

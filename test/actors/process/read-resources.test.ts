@@ -10,7 +10,7 @@ const FINE = { certificateDays: 90, diskFreeMb: 10_000, descriptors: { open: 40,
 const DAY_MS = 24 * 3600 * 1000;
 const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
 
-t.test('what runs out is one sentence each, and nothing else is', async (t) => {
+t.test('each shortage is one sentence', async (t) => {
   t.same(shortagesOf(FINE), []);
   t.same(shortagesOf({ certificateDays: null, diskFreeMb: null, descriptors: null }), []);
   t.match(shortagesOf({ ...FINE, certificateDays: 13 }), [/ends in 13 days/]);

@@ -49,7 +49,7 @@ t.test('of many processes that find a stale lock at once, one takes it over', { 
   t.strictSame(readdirSync(dir), [], 'nothing is left over');
 });
 
-t.test('a takeover that broke off in the middle is taken over in its turn', async (t) => {
+t.test('an interrupted takeover can itself be taken over', async (t) => {
   const other = path.join(root, 'broken-off');
   const open = () => openStateDir({ root: other, process: 'hive', id: 'raced' }, () => {});
   open().release();
@@ -68,7 +68,7 @@ t.test('a takeover that broke off in the middle is taken over in its turn', asyn
   t.strictSame(readdirSync(place), []);
 });
 
-t.test('a lock that is no lock is taken over', async (t) => {
+t.test('an invalid lock is taken over', async (t) => {
   const other = path.join(root, 'garbage');
   const open = () => openStateDir({ root: other, process: 'hive', id: 'raced' }, () => {});
   open().release();

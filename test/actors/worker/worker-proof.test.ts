@@ -82,7 +82,7 @@ t.test('a peer that cannot prove that it is the worker gets neither token nor bo
   }
 });
 
-t.test('one that answers the challenge with garbage, a switch of protocols or too much is refused', async (t) => {
+t.test('a peer that answers the challenge with garbage, an upgrade or too much is refused', async (t) => {
   const { key } = createWorkerKeyPair();
   const answers = [
     'garbage\r\n\r\n',
