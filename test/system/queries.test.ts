@@ -1,4 +1,4 @@
-/** What a queen and a hive answer when they are asked: hives, workers, machines, metrics, and their own documentation. */
+/** What a queen and a hive list: hives, workers, machines, metrics, and their own API. */
 import { readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { type FakeHiveOptions, fakeHive } from '../fakes/hive.js';
@@ -33,7 +33,7 @@ const workerIs = (id: string, expected: { online?: boolean; available?: boolean 
     return worker;
   });
 
-/** A fake hive that is forgotten at the end of its test: no search for it meets whoever has its port next. */
+/** A fake hive that is forgotten at the end of its test, so that no search for it reaches the next user of its port. */
 async function guestHive(t: Pick<Test, 'teardown'>, options: FakeHiveOptions) {
   t.teardown(async () => {
     await waitFor(`${options.hiveId} to be gone`, async () => {
@@ -44,7 +44,7 @@ async function guestHive(t: Pick<Test, 'teardown'>, options: FakeHiveOptions) {
   return fakeHive(t, options);
 }
 
-/** Both lists, for as long as it takes to see them the same before and after `between`. */
+/** Both lists, once they are the same before and after `between`. */
 async function listsAround<T>(between: () => Promise<T>) {
   const lists = async () => {
     const hives = (await getJson(`${queen.url}/v1/hives`)).body.hives.map(
@@ -57,14 +57,14 @@ async function listsAround<T>(between: () => Promise<T>) {
     );
     return { hives, workers };
   };
-  return waitFor('lists that do not change meanwhile', async () => {
+  return waitFor('lists that do not change in between', async () => {
     const before = await lists();
     const result = await between();
     return JSON.stringify(await lists()) === JSON.stringify(before) && { ...before, result };
   });
 }
 
-/** The swarm in numbers, as a new reader gets it, agrees with the lists. */
+/** The counts that a new reader of the stream receives agree with the lists. */
 async function countsAgree(t: Test) {
   const { hives, workers, result } = await listsAround(async () => {
     const stream = await openStream(t, heartbeats);
@@ -91,9 +91,9 @@ async function countsAgree(t: Test) {
 async function fakeWorker(t: Pick<Test, 'teardown'>, status: number | 'hang' = 200) {
   const waiting: (() => void)[] = [];
   const served = await serve(t, {}, (_, response) => {
-    const say = (code: number) => response.writeHead(code, { 'content-type': 'text/plain' }).end('ok');
-    if (status === 'hang') waiting.push(() => say(200));
-    else say(status);
+    const reply = (code: number) => response.writeHead(code, { 'content-type': 'text/plain' }).end('ok');
+    if (status === 'hang') waiting.push(() => reply(200));
+    else reply(status);
   });
   return Object.assign(served, {
     release: () => {
@@ -112,7 +112,7 @@ const heartbeatOf = (id: string, more: object = {}) => ({
 });
 const beat = (id: string, more: object = {}) => postJson(`${queen.url}/v1/worker-heartbeat`, heartbeatOf(id, more));
 
-t.test('a queen lists her hives with every documented field', async (t) => {
+t.test('a queen lists its hives with every documented field', async (t) => {
   const shown = await waitFor('telemetry and devices', async () => {
     const hive = await hiveOf('gpu-0');
     return hive.node?.cpu_pct != null && hive.devices !== null && hive;
@@ -128,15 +128,19 @@ t.test('a queen lists her hives with every documented field', async (t) => {
   t.strictSame(Object.keys(body).sort(), ['conflicts', 'hives']);
   t.strictSame(body.conflicts, []);
   t.equal(body.hives.length, 1);
-  t.strictSame(Object.keys(body.hives[0]).sort(), Object.keys(shown).sort(), 'one of them is the same as alone');
+  t.strictSame(
+    Object.keys(body.hives[0]).sort(),
+    Object.keys(shown).sort(),
+    'an entry of the list is the same as that of the hive alone',
+  );
   t.match(body.hives[0], { hive_id: 'gpu-0', since: shown.since });
-  const unknown = await getJson(`${queen.url}/v1/hives/nobody`);
+  const unknown = await getJson(`${queen.url}/v1/hives/unknown`);
   t.equal(unknown.status, 404);
   t.match(unknown.headers.get('content-type'), /^application\/problem\+json/);
   await waitFor('the next event', async () => (await hiveOf('gpu-0')).last_telemetry_at > shown.last_telemetry_at);
 });
 
-t.test('a queen lists the workers of a streaming hive with what it measures', async (t) => {
+t.test('a queen lists the workers of a streaming hive with the measurements of the hive', async (t) => {
   const measured = {
     ...{ worker_id: 'worker-llm-8080@metal', pid: 23145, group: 'llm', instance: '8080', port: 8080 },
     ...{ url: 'http://127.0.0.1:8080', model: 'llama-3.2-1b', device: 'GPU-0', status: 'ready', cpu_pct: 122.5 },
@@ -153,7 +157,7 @@ t.test('a queen lists the workers of a streaming hive with what it measures', as
   const { status, body } = await getJson(`${queen.url}/v1/workers`);
   t.equal(status, 200);
   t.strictSame(Object.keys(body), ['workers']);
-  t.equal(body.workers.length, 2, 'one without a name, as an older hive sends it, is listed too');
+  t.equal(body.workers.length, 2, 'a worker without an id, as older hives send it, is listed too');
   t.equal(new Set(body.workers.map((one: { worker_id: string }) => one.worker_id)).size, 2);
   for (const one of body.workers) t.match(one, { hive_id: 'metal', online: true, available: true });
   const named = body.workers.find((one: { worker_id: string }) => one.worker_id === 'worker-llm-8080@metal');
@@ -162,14 +166,14 @@ t.test('a queen lists the workers of a streaming hive with what it measures', as
   await countsAgree(t);
 
   metal.workers = [];
-  await waitFor('a worker that is listed no more to be gone', async () => {
+  await waitFor('the worker to be offline', async () => {
     const { body } = await getJson(`${queen.url}/v1/workers`);
     return body.workers.every(({ online }: { online: boolean }) => !online);
   });
   await countsAgree(t);
 });
 
-t.test('every process says who it is and for how long', async (t) => {
+t.test('every process reports its name and its uptime', async (t) => {
   const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'));
   for (const [name, { url, id }] of Object.entries({ queen, hive })) {
     const { status, body } = await getJson(`${url}/v1/info`);
@@ -197,7 +201,7 @@ t.test('metrics are in the text format of Prometheus', async (t) => {
           ) ?? [];
         t.ok(sample, `a sample: ${line}`);
         const family = [sample, sample?.replace(/_(bucket|sum|count)$/, '')].find((one) => types.has(one ?? ''));
-        t.ok(family, `its type is told before: ${line}`);
+        t.ok(family, `its type comes before it: ${line}`);
         samples.add(family ?? '');
       }
     }
@@ -227,7 +231,7 @@ t.test('metrics are in the text format of Prometheus', async (t) => {
 
 type Schema = Record<string, unknown> & { properties?: Record<string, Schema>; anyOf?: Schema[]; items?: Schema };
 
-/** Where `value` is not what the JSON Schema says; of its vocabulary, what our documents use. */
+/** Where `value` violates the JSON Schema. Covers the keywords that our documents use. */
 function wrong(schema: Schema, value: unknown, at = ''): string[] {
   if (schema.anyOf) {
     const each = schema.anyOf.map((one) => wrong(one, value, at));
@@ -264,7 +268,7 @@ function wrong(schema: Schema, value: unknown, at = ''): string[] {
   return errors;
 }
 
-/** What the contract, or a habit of web servers, could put there. */
+/** Paths that the protocol, or a habit of web servers, could put there. */
 const CANDIDATES = [
   ...['/', '/index.html', '/favicon.ico', '/robots.txt', '/inspect', '/docs', '/openapi.yaml', '/health', '/healthz'],
   ...['/metrics', '/info', '/models', '/capabilities', '/openapi.json', '/v1', '/v1/info', '/v1/health', '/v1/jobs'],
@@ -294,24 +298,25 @@ const ROUTES = {
   hive: ['GET /capabilities', 'GET /v1/capabilities'],
 };
 
-t.test('the OpenAPI document tells all the routes that answer, and only those', async (t) => {
+t.test('the OpenAPI document lists all routes that answer, and only those', async (t) => {
   for (const [name, { url }] of Object.entries({ queen, hive })) {
     const { status, headers, body: document } = await getJson(`${url}/openapi.json`);
     t.equal(status, 200);
     t.match(headers.get('content-type'), /^application\/json/);
     t.match(document, { openapi: /^3\.1\./, info: { title: String, version: String } });
     const paths = document.paths as Record<string, Record<string, { responses: Record<string, unknown> }>>;
-    const told = Object.entries(paths).flatMap(([path, methods]) =>
+    const documented = Object.entries(paths).flatMap(([path, methods]) =>
       Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
     );
-    for (const route of [...ROUTES.common, ...ROUTES[name as 'queen' | 'hive']]) t.ok(told.includes(route), route);
+    for (const route of [...ROUTES.common, ...ROUTES[name as 'queen' | 'hive']])
+      t.ok(documented.includes(route), route);
 
     for (const path of new Set([...CANDIDATES, ...Object.keys(paths)])) {
-      // No route takes PATCH: the answer tells what there is without asking for it.
+      // No route takes PATCH, so the answer shows which methods there are without using one.
       const response = await fetch(url + path.replaceAll(/\{\w+\}/g, 'x'), { method: 'PATCH' });
       const body = await response.json();
-      const [documented] = Object.values(paths[path] ?? {}) as { responses: { default?: { content: object } } }[];
-      const [type] = Object.keys(documented?.responses.default?.content ?? { 'application/problem+json': 0 });
+      const [operation] = Object.values(paths[path] ?? {}) as { responses: { default?: { content: object } } }[];
+      const [type] = Object.keys(operation?.responses.default?.content ?? { 'application/problem+json': 0 });
       t.ok(response.headers.get('content-type')?.startsWith(type ?? ''), path);
       if (type === 'application/json') t.match(body, { error: { message: String, type: String } }, path);
       else t.strictSame(wrong(document.components.schemas.Problem, body), [], path);
@@ -331,7 +336,7 @@ t.test('the OpenAPI document tells all the routes that answer, and only those', 
   t.equal((await postJson(`${queen.url}/v1/hive-heartbeat`, {})).status, 404, 'POST telemetry is superseded');
 });
 
-t.test('answers and events are what the OpenAPI document says', async (t) => {
+t.test('answers and events match the OpenAPI document', async (t) => {
   const workers = [{ worker_id: 'worker-llm-1@valid', pid: 1, cpu_pct: null, status: 'ready', labels: { a: 'b' } }];
   const valid = await guestHive(t, { hiveId: 'valid', workers, tickMs: 200 });
   t.match(await valid.announce(queen.url), { status: 200 });
@@ -373,76 +378,81 @@ t.test('answers and events are what the OpenAPI document says', async (t) => {
   t.not(wrong(schemaOf('/v1/hive/ready'), { hive_id: 'gpu 0' }).length, 0);
 });
 
-t.test("the hive's connection to a queen is a machine with the contract's states, told as it changes", async (t) => {
-  const guest = await fakeQueen(t, { queenId: 'queen-guest' });
-  const stream = await openStream(t, `${hive.url}/v1/machines/stream`);
-  const { body: before } = await getJson(`${hive.url}/v1/machines`);
-  for (const { id } of before.machines) {
-    await stream.waitForEvent(({ data }) => data.type === 'machine' && data.id === id);
-  }
-  t.equal((await guest.probe(hive.url)).status, 200);
-  const isHers = ({ data }: StreamEvent) => data.context?.queenUrl === guest.url;
-  await stream.waitForEvent((event) => isHers(event) && event.data.state === 'streaming');
-  const seen = stream.events.length;
-  guest.mode = 503;
-  guest.dropStreams();
-  await stream.waitForEvent((event, index) => index >= seen && isHers(event) && event.data.state === 'backoff');
-  const told = stream.events.slice(seen).filter((event) => isHers(event) && event.data.type === 'transition');
-  t.match(
-    told.map(({ data }) => ({ from: data.transition.from, to: data.transition.to })),
-    [
-      { from: 'streaming', to: 'lost' },
-      { from: 'lost', to: 'announcing' },
-      { from: 'announcing', to: 'backoff' },
-    ],
-  );
-  t.match(told[0]?.data.transition, { at: TIMESTAMP, event: String, reason: /./ }, 'a loss says why');
-  t.match(told[2]?.data.transition.reason, /503/);
-  for (const { event, data } of stream.events) {
-    t.equal(event, 'machine');
-    if (data.machine === 'hive-connection' && data.state) t.ok(CONNECTION_STATES.includes(data.state), data.state);
-  }
+t.test(
+  "the hive's connection to a queen is a machine with the protocol's states, streamed as it changes",
+  async (t) => {
+    const guest = await fakeQueen(t, { queenId: 'queen-guest' });
+    const stream = await openStream(t, `${hive.url}/v1/machines/stream`);
+    const { body: before } = await getJson(`${hive.url}/v1/machines`);
+    for (const { id } of before.machines) {
+      await stream.waitForEvent(({ data }) => data.type === 'machine' && data.id === id);
+    }
+    t.equal((await guest.probe(hive.url)).status, 200);
+    const isOfGuest = ({ data }: StreamEvent) => data.context?.queenUrl === guest.url;
+    await stream.waitForEvent((event) => isOfGuest(event) && event.data.state === 'streaming');
+    const seen = stream.events.length;
+    guest.mode = 503;
+    guest.dropStreams();
+    await stream.waitForEvent((event, index) => index >= seen && isOfGuest(event) && event.data.state === 'backoff');
+    const changes = stream.events.slice(seen).filter((event) => isOfGuest(event) && event.data.type === 'transition');
+    t.match(
+      changes.map(({ data }) => ({ from: data.transition.from, to: data.transition.to })),
+      [
+        { from: 'streaming', to: 'lost' },
+        { from: 'lost', to: 'announcing' },
+        { from: 'announcing', to: 'backoff' },
+      ],
+    );
+    t.match(changes[0]?.data.transition, { at: TIMESTAMP, event: String, reason: /./ }, 'a loss has a reason');
+    t.match(changes[2]?.data.transition.reason, /503/);
+    for (const { event, data } of stream.events) {
+      t.equal(event, 'machine');
+      if (data.machine === 'hive-connection' && data.state) t.ok(CONNECTION_STATES.includes(data.state), data.state);
+    }
 
-  const { body } = await getJson(`${hive.url}/v1/machines`);
-  const entry = body.machines.find(({ context }: { context: { queenUrl?: string } }) => context.queenUrl === guest.url);
-  t.match(entry, { id: String, machine: 'hive-connection', state: 'backoff', context: { queenId: 'queen-guest' } });
-  t.strictSame(Object.keys(entry.definition.states).sort(), [...CONNECTION_STATES].sort());
-  t.strictSame(
-    entry.transitions.slice(-3),
-    told.map(({ data }) => data.transition),
-    'the list says the same',
-  );
-  t.equal(new Set(body.machines.map(({ id }: { id: string }) => id)).size, body.machines.length, 'ids are unique');
-  t.notMatch(JSON.stringify(body), /\[Function|=>|\[native code\]/);
-});
+    const { body } = await getJson(`${hive.url}/v1/machines`);
+    const entry = body.machines.find(
+      ({ context }: { context: { queenUrl?: string } }) => context.queenUrl === guest.url,
+    );
+    t.match(entry, { id: String, machine: 'hive-connection', state: 'backoff', context: { queenId: 'queen-guest' } });
+    t.strictSame(Object.keys(entry.definition.states).sort(), [...CONNECTION_STATES].sort());
+    t.strictSame(
+      entry.transitions.slice(-3),
+      changes.map(({ data }) => data.transition),
+      'the list has the same',
+    );
+    t.equal(new Set(body.machines.map(({ id }: { id: string }) => id)).size, body.machines.length, 'ids are unique');
+    t.notMatch(JSON.stringify(body), /\[Function|=>|\[native code\]/);
+  },
+);
 
 t.test('of each machine the last 50 transitions are kept', async (t) => {
-  const guest = await fakeQueen(t, { queenId: 'queen-restless' });
+  const guest = await fakeQueen(t, { queenId: 'queen-reconnecting' });
   const entry = async () => {
     const { body } = await getJson(`${hive.url}/v1/machines`);
     return body.machines.find(({ context }: { context: { queenUrl?: string } }) => context.queenUrl === guest.url);
   };
   const stream = await openStream(t, `${hive.url}/v1/machines/stream`);
-  const hers = () =>
+  const changes = () =>
     stream.events.filter(({ data }) => data.type === 'transition' && data.context?.queenUrl === guest.url);
-  for (let round = 1; hers().length < 60; round++) {
-    t.ok(round <= 60, 'each time that she asks there are transitions');
-    const before = hers().length;
+  for (let round = 1; changes().length < 60; round++) {
+    t.ok(round <= 60, 'each time that the queen asks there are transitions');
+    const before = changes().length;
     await guest.probe(hive.url);
-    await waitFor('her stream', () => guest.streamsTotal === round && hers().length > before);
+    await waitFor('the stream of the queen', () => guest.streamsTotal === round && changes().length > before);
   }
-  const { transitions } = await waitFor('the list to be as long as it gets', async () => {
+  const { transitions } = await waitFor('the connection to stream', async () => {
     const one = await entry();
     return one.state === 'streaming' && one;
   });
   t.equal(transitions.length, 50);
   await waitFor('the stream to be up to date', () => {
-    const last = hers().at(-1)?.data.transition;
+    const last = changes().at(-1)?.data.transition;
     return last?.to === 'streaming' && last.at === transitions.at(-1)?.at;
   });
   t.strictSame(
     transitions,
-    hers()
+    changes()
       .slice(-50)
       .map(({ data }) => data.transition),
   );
@@ -468,11 +478,11 @@ t.test("the queen's subscriptions are machines too", async (t) => {
   await stream.waitForEvent(({ data }) => data.type === 'stopped' && /watched/.test(data.id));
   t.notOk(
     (await getJson(`${queen.url}/v1/machines`)).body.machines.some(({ id }: { id: string }) => /watched/.test(id)),
-    'what is forgotten leaves no machine',
+    'a forgotten hive leaves no machine',
   );
 });
 
-t.test('a worker that heartbeats is online, and available when it is ready or busy', async (t) => {
+t.test('a worker that sends heartbeats is online, and available when it is ready or busy', async (t) => {
   const before = await countsAgree(t);
   const id = 'worker-llm-8090@keeper-desk';
   const { status, body } = await beat(id);
@@ -500,7 +510,7 @@ t.test('a worker that heartbeats is online, and available when it is ready or bu
   t.equal(after.workers_available, before.workers_available + 1);
 });
 
-t.test('a wrong worker heartbeat is a 422 that points at each wrong field, and changes nothing', async (t) => {
+t.test('an invalid worker heartbeat is a 422 that points at each wrong field, and changes nothing', async (t) => {
   const url = `${queen.url}/v1/worker-heartbeat`;
   const ids = async () =>
     (await getJson(`${queen.url}/v1/workers`)).body.workers.map((one: { worker_id: string }) => one.worker_id);
@@ -564,15 +574,19 @@ t.test("a streaming hive's telemetry decides for its own workers", async (t) => 
   await workerIs(listed, { online: true, available: true });
   t.match(await beat(listed, { hive_id: 'judge', status: 'stopped' }), { status: 200 });
   t.match(await beat(stale, { hive_id: 'judge' }), { status: 200 });
-  t.match(await workerOf(listed), { online: true, available: true, status: 'ready' }, 'measured, not told');
-  t.match(await workerOf(stale), { online: false, available: false, reason: /judge/ }, 'told, and not measured');
+  t.match(await workerOf(listed), { online: true, available: true, status: 'ready' }, 'its hive measures it');
+  t.match(
+    await workerOf(stale),
+    { online: false, available: false, reason: /judge/ },
+    'only its own heartbeat lists it',
+  );
 
   judge.workers = [{ worker_id: listed, status: 'stopping' }];
   await workerIs(listed, { online: true, available: false });
   judge.workers = [];
   await workerIs(listed, { online: false, available: false });
   t.match(await beat(listed, { hive_id: 'judge' }), { status: 200 });
-  t.match(await workerOf(listed), { online: false }, 'whatever it says of itself');
+  t.match(await workerOf(listed), { online: false }, 'whatever its heartbeats report');
   await countsAgree(t);
 });
 
@@ -594,16 +608,16 @@ t.test('a lost hive voids its workers at once, and a 200 from its /health brings
   await mortal.close();
   await inState('mortal', 'lost');
   for (const { worker_id } of workers) {
-    t.match(await workerOf(worker_id), { online: false, available: false, reason: /./ }, `${worker_id} is void`);
+    t.match(await workerOf(worker_id), { online: false, available: false, reason: /./ }, `${worker_id} is voided`);
   }
   await countsAgree(t);
-  await waitFor('each to be asked', () => alive.requests.length > 0 && starting.requests.length > 0);
+  await waitFor('a poll of each', () => alive.requests.length > 0 && starting.requests.length > 0);
   t.match(alive.requests, [{ method: 'GET', path: '/health' }]);
   alive.release();
   const back = await workerIs(id('alive'), { online: true });
   t.match(back, { hive_id: 'mortal', url: alive.url, reason: null });
   for (const name of ['starting', 'gone']) {
-    const { online, reason } = await waitFor('the answer to be told', async () => {
+    const { online, reason } = await waitFor('the answer to be listed', async () => {
       const worker = await workerOf(id(name));
       return /refused|503/.test(worker.reason) && worker;
     });
@@ -623,59 +637,59 @@ t.test('a lost hive voids its workers at once, and a 200 from its /health brings
   t.equal((await hiveOf('mortal')).workers.length, 1);
 });
 
-t.test('whoever has the port of a lost hive’s worker by now is not taken for it', async (t) => {
+t.test('another worker on the port of a lost hive’s worker is not taken for it', async (t) => {
   const stranger = await serve(t, {}, (_, response) =>
     answer(response, 200, {}, { 'rbee-worker': 'worker-llm-1@other' }),
   );
   const id = 'worker-llm-1@lent';
-  const told = { worker_id: id, url: stranger.url, port: stranger.port, status: 'ready', model: 'lent' };
-  const lent = await guestHive(t, { hiveId: 'lent', workers: [told], tickMs: 100 });
+  const listed = { worker_id: id, url: stranger.url, port: stranger.port, status: 'ready', model: 'lent' };
+  const lent = await guestHive(t, { hiveId: 'lent', workers: [listed], tickMs: 100 });
   t.match(await lent.announce(queen.url), { status: 200 });
   await workerIs(id, { online: true, available: true });
   await lent.close();
-  await waitFor('the name of who is there', async () =>
+  await waitFor('the name of the worker there', async () =>
     /is worker worker-llm-1@other now/.test((await workerOf(id)).reason),
   );
   t.match(await workerOf(id), { online: false, available: false });
 });
 
 t.test('workers are available while their hive is neither stale nor unhealthy', async (t) => {
-  const id = 'worker-llm-8080@moody';
-  const moody = await guestHive(t, { hiveId: 'moody' });
-  const say = (more: object) =>
-    moody.emit({
+  const id = 'worker-llm-8080@varying';
+  const varying = await guestHive(t, { hiveId: 'varying' });
+  const emit = (more: object) =>
+    varying.emit({
       ...{
         type: 'telemetry',
-        hive_id: 'moody',
+        hive_id: 'varying',
         interval_ms: 1000,
         workers: [{ worker_id: id, status: 'busy', url: 'http://a' }],
       },
       ...more,
     });
   const health = (status: string) => ({ hive_info: { health_status: { status, reason: 'a test' } } });
-  say({});
-  t.match(await moody.announce(queen.url), { status: 200 });
+  emit({});
+  t.match(await varying.announce(queen.url), { status: 200 });
   await workerIs(id, { online: true, available: true });
-  const whole = await countsAgree(t);
+  const healthy = await countsAgree(t);
 
-  say(health('unhealthy'));
+  emit(health('unhealthy'));
   await workerIs(id, { online: true, available: false });
-  const sick = await countsAgree(t);
-  t.equal(sick.hives_online, whole.hives_online);
-  t.equal(sick.hives_available, whole.hives_available - 1);
-  say(health('degraded'));
+  const unhealthy = await countsAgree(t);
+  t.equal(unhealthy.hives_online, healthy.hives_online);
+  t.equal(unhealthy.hives_available, healthy.hives_available - 1);
+  emit(health('degraded'));
   await workerIs(id, { online: true, available: true });
 
-  // Three intervals of silence.
+  // After three intervals of silence it is stale.
   const stream = await openStream(t, heartbeats);
-  await stream.waitForEvent(({ data }) => data.type === 'hive_state' && data.hive_id === 'moody' && data.stale);
+  await stream.waitForEvent(({ data }) => data.type === 'hive_state' && data.hive_id === 'varying' && data.stale);
   t.match(await workerOf(id), { online: true, available: false });
-  t.match(await hiveOf('moody'), { state: 'streaming', stale: true });
+  t.match(await hiveOf('varying'), { state: 'streaming', stale: true });
   const silent = await countsAgree(t);
-  t.equal(silent.hives_online, whole.hives_online);
-  t.equal(silent.hives_available, whole.hives_available - 1);
-  say({});
+  t.equal(silent.hives_online, healthy.hives_online);
+  t.equal(silent.hives_available, healthy.hives_available - 1);
+  emit({});
   await workerIs(id, { online: true, available: true });
-  t.match(await hiveOf('moody'), { state: 'streaming', stale: false });
+  t.match(await hiveOf('varying'), { state: 'streaming', stale: false });
   await countsAgree(t);
 });
