@@ -25,7 +25,7 @@ import {
 } from './hive-queens.js';
 import type { ListedQueen } from './lease.js';
 
-export interface HiveInput {
+interface HiveInput {
   /** Normalised, without duplicates, at most HIVE_QUEENS_MAX. */
   queenUrls: string[];
 }

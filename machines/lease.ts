@@ -78,7 +78,7 @@ export interface LeaseContext {
 }
 
 /** `leave` unregisters and ends the machine. */
-export type LeaseEvent = { type: 'leave' } | HeartbeatReport;
+type LeaseEvent = { type: 'leave' } | HeartbeatReport;
 
 const s = setup({
   types: { context: {} as LeaseContext, events: {} as LeaseEvent },

@@ -6,7 +6,7 @@
 import { NvidiaChild } from './nvidia-child.js';
 import { findTool } from './vendor.js';
 
-export interface GpuUse {
+interface GpuUse {
   /** MiB over all GPUs. */
   vramMb: number | null;
   /** Percent of the GPU that it uses most. */

@@ -3,7 +3,7 @@ import type { Host, Network } from './network.js';
 import type { Sim } from './sim.js';
 
 /** The callbacks of both ends. */
-export interface StreamEnds {
+interface StreamEnds {
   /** At the hive, when the request arrives. Throws a `Failure` when it refuses. */
   accept: (stream: Stream) => void;
   closedAtHive: (stream: Stream, reason: string) => void;
