@@ -1,11 +1,11 @@
-/** Bytes that come in pieces, as one buffer that grows: a piece of one byte costs one byte, and all of them linear time. */
+/** A growing buffer for bytes that come in pieces: small pieces cost only their bytes, and all of them linear time. */
 
 export interface Bytes {
   readonly length: number;
   push: (piece: Uint8Array) => void;
-  /** All of them. What is pushed or dropped later may change what this shows. */
+  /** All bytes, valid until the next push or drop. */
   view: () => Uint8Array;
-  /** Forgets the first `count`. */
+  /** Removes the first `count` bytes. */
   drop: (count: number) => void;
 }
 
@@ -32,7 +32,7 @@ export function createBytes(): Bytes {
     view: () => buffer.subarray(0, length),
     drop: (count) => {
       length -= count;
-      // What was large once is not kept for what is small now.
+      // Releases a large buffer once it is empty.
       if (length === 0) buffer = EMPTY;
       else buffer.copyWithin(0, count, count + length);
     },

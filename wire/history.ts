@@ -2,7 +2,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { Id, Measure, Timestamp } from './status.js';
 
-/** A point is the mean of so long, and so many are kept: ten minutes. */
+/** A point is the mean of `stepMs`; `pointsMax` of them are ten minutes. */
 export const HISTORY = { stepMs: 5_000, pointsMax: 120 } as const;
 
 /** Oldest first; null where nothing was measured. */
@@ -15,7 +15,7 @@ export const GpuHistory = Type.Object({
   temp_c: Points,
 });
 
-/** Of all series each place is the same time: the last one ends at `until`, each lasts `step_ms`. */
+/** All series have the same times: the last point ends at `until`, each lasts `step_ms`. */
 export const HiveHistory = Type.Object({
   hive_id: Id,
   step_ms: Type.Integer(),

@@ -1,9 +1,9 @@
-/** Text from a network or a file as a value, nested no deeper than whoever walks through it later can bear. */
+/** JSON from a network or a file, with a bound on its nesting. */
 
-/** What is nested deeper is no message of anybody's: it is made to exhaust the stack of whoever copies or prints it. */
+/** No message is nested deeper. Input that is would exhaust the stack of code that copies or prints it. */
 export const LEVELS_MAX = 64;
 
-/** JSON, or undefined when it is none, or nested deeper than `LEVELS_MAX`. */
+/** The value, or undefined when the text is not JSON or nested deeper than `LEVELS_MAX`. */
 export function readJson(text: string): unknown {
   try {
     return parseJson(text);
@@ -12,7 +12,7 @@ export function readJson(text: string): unknown {
   }
 }
 
-/** What is read is nested deeper than `LEVELS_MAX`. */
+/** The text is nested deeper than `LEVELS_MAX`. */
 export class TooDeep extends Error {}
 
 /** @throws SyntaxError, TooDeep */
@@ -22,8 +22,8 @@ export function parseJson(text: string): unknown {
 }
 
 /**
- * Linear, and before anything is built. Text with few brackets, as almost all is, costs a search for them only. Brackets
- * that do not match are not JSON at any depth: what reads it says so.
+ * Linear, and before any value is built. Text with few brackets, as almost all text, costs only a search for them.
+ * Unmatched brackets are left to JSON.parse, which rejects them.
  */
 function isDeep(text: string): boolean {
   if (!hasMore(text, LEVELS_MAX)) return false;
@@ -43,7 +43,7 @@ function isDeep(text: string): boolean {
 const [QUOTE, BACKSLASH] = [0x22, 0x5c];
 const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d];
 
-/** Whether more than `count` brackets open, in strings too. */
+/** Whether there are more than `count` opening brackets, also in strings. */
 function hasMore(text: string, count: number): boolean {
   let found = 0;
   for (const bracket of ['{', '[']) {
@@ -55,7 +55,7 @@ function hasMore(text: string, count: number): boolean {
   return false;
 }
 
-/** Where the string that begins at `from` ends: at a quote that no odd number of backslashes stands before. */
+/** Where the string that begins at `from` ends: at a quote after an even number of backslashes. */
 function endOfString(text: string, from: number): number {
   for (let at = text.indexOf('"', from + 1); at !== -1; at = text.indexOf('"', at + 1)) {
     let before = at;

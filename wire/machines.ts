@@ -2,7 +2,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { nullable, Timestamp } from './status.js';
 
-/** Kept of each machine: its last transitions, oldest first. */
+/** How many transitions of each machine are kept, oldest first. */
 export const TRANSITIONS_MAX = 50;
 
 export const Transition = Type.Object({
@@ -22,7 +22,7 @@ export const MachineEntry = Type.Object({
   }),
   state: Type.String({ description: 'the top-level state; substates follow in value' }),
   value: Type.Unknown({ description: "the whole state, in XState's own form" }),
-  context: Type.Unknown({ description: 'what the machine knows; never a secret' }),
+  context: Type.Unknown({ description: 'the data of the machine; never a secret' }),
   transitions: Type.Array(Transition),
 });
 export type MachineEntry = Static<typeof MachineEntry>;
@@ -30,7 +30,7 @@ export type MachineEntry = Static<typeof MachineEntry>;
 export const MachineList = Type.Object({ machines: Type.Array(MachineEntry) });
 export type MachineList = Static<typeof MachineList>;
 
-/** `event: machine` of `GET /v1/machines/stream`: one whole entry first, then each transition as it happens. */
+/** `event: machine` of `GET /v1/machines/stream`: the entry of each machine first, then each transition. */
 export const MachineEvent = Type.Union([
   Type.Composite([Type.Object({ type: Type.Literal('machine') }), MachineEntry]),
   Type.Object({

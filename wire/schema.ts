@@ -1,6 +1,6 @@
 /**
- * One schema is at once the static type, the validator and the OpenAPI component: TypeBox schemas are JSON Schema
- * (draft 2020-12 vocabulary, as OpenAPI 3.1 wants), `Static` derives the type, and `parser` compiles the check.
+ * One schema is the static type, the validator and the OpenAPI component: TypeBox schemas are JSON Schema (draft 2020-12,
+ * as OpenAPI 3.1 requires), `Static` derives the type, and `parser` compiles the check.
  */
 import type { Static, TSchema } from '@sinclair/typebox';
 import { type TypeCheck, TypeCompiler } from '@sinclair/typebox/compiler';
@@ -14,14 +14,14 @@ export interface FieldError {
 
 export type Parsed<T> = { ok: true; value: T } | { ok: false; errors: FieldError[] };
 
-/** A body with more wrong fields than this is described by its first ones only. */
+/** Of a body with more wrong fields only the first ones are reported. */
 const FIELD_ERRORS_MAX = 20;
-/** Names of fields may be the sender's own, and as long as the whole body. */
+/** The sender chooses names of unknown fields, and they can be as long as the body. */
 const POINTER_CHARS_MAX = 512;
 
 /**
- * A function that checks a value against `schema`. The check is compiled on first use, so that a process pays only
- * for the bodies it really meets. Unknown extra fields pass through untouched: `knownParser` leaves them out.
+ * A function that checks a value against `schema`. The check is compiled at its first use, so that a process pays only for
+ * the bodies that it gets. Unknown fields are kept: `knownParser` removes them.
  */
 export function parser<S extends TSchema>(schema: S): (value: unknown) => Parsed<Static<S>> {
   let check: TypeCheck<S> | undefined;
@@ -30,7 +30,7 @@ export function parser<S extends TSchema>(schema: S): (value: unknown) => Parsed
     if (check.Check(value)) return { ok: true, value };
     const errors = new Map<string, string>();
     for (const error of check.Errors(value)) {
-      const { pointer: path, detail } = meant(error);
+      const { pointer: path, detail } = fieldErrorOf(error);
       const pointer = path.slice(0, POINTER_CHARS_MAX);
       if (!errors.has(pointer)) errors.set(pointer, detail);
       if (errors.size === FIELD_ERRORS_MAX) break;
@@ -39,15 +39,15 @@ export function parser<S extends TSchema>(schema: S): (value: unknown) => Parsed
   };
 }
 
-interface Wrong {
+interface SchemaError {
   path: string;
   message: string;
   schema: TSchema;
   value: unknown;
 }
 
-/** Of a field that may be one of several things, what is wrong with the one that was meant, as its type tells. */
-function meant({ path, message, schema, value }: Wrong): FieldError {
+/** For a union: the error of the member that was probably meant, judged by the type of the value. */
+function fieldErrorOf({ path, message, schema, value }: SchemaError): FieldError {
   const given = { pointer: path, detail: schema.errorMessage ?? rangeOf(schema) ?? message };
   if (!schema.anyOf || schema.errorMessage !== undefined) return given;
   const members = membersOf(schema).filter(({ type }) => type !== 'null');
@@ -56,12 +56,12 @@ function meant({ path, message, schema, value }: Wrong): FieldError {
   }
   const same = members.find(({ type }) => type === typeOf(value) || (type === 'integer' && typeof value === 'number'));
   const first = same && Errors(same, value).First();
-  if (first) return { ...meant(first), pointer: path + meant(first).pointer };
+  if (first) return { ...fieldErrorOf(first), pointer: path + fieldErrorOf(first).pointer };
   const types = members.map(({ type }) => type);
   return types.includes(undefined) ? given : { pointer: path, detail: `Expected ${types.join(' or ')}` };
 }
 
-/** All that a number may be, whichever of its bounds was crossed. */
+/** The whole range of a number, whichever bound was crossed. */
 function rangeOf({ type, minimum, maximum }: TSchema): string | null {
   if (type !== 'number' && type !== 'integer') return null;
   const what = `Expected ${type === 'integer' ? 'an integer' : 'a number'}`;
@@ -75,7 +75,7 @@ const membersOf = (schema: TSchema): TSchema[] =>
 
 const typeOf = (value: unknown): string => (Array.isArray(value) ? 'array' : typeof value);
 
-/** As `parser`, for what is kept: fields that the schema does not name are taken out of the value. */
+/** As `parser`, for values that are stored: removes fields that the schema does not name. */
 export function knownParser<S extends TSchema>(schema: S): (value: unknown) => Parsed<Static<S>> {
   const parse = parser(schema);
   let prune: Prune | null | undefined;
@@ -87,10 +87,10 @@ export function knownParser<S extends TSchema>(schema: S): (value: unknown) => P
   };
 }
 
-/** Takes out of a value that fits its schema what the schema does not name. */
+/** Removes fields that the schema does not name from a valid value. */
 type Prune = (value: unknown) => void;
 
-/** Null where there is nothing to take out: in what is no object, and where anything is allowed. */
+/** Null where there is nothing to remove: in what is not an object, and where anything is allowed. */
 function prunerOf(schema: TSchema): Prune | null {
   if (schema.anyOf) return prunerOfUnion(schema.anyOf as TSchema[]);
   if (schema.items) return each(prunerOf(schema.items as TSchema), (value) => value as unknown[]);
@@ -117,7 +117,7 @@ function each(prune: Prune | null, valuesOf: (value: unknown) => unknown[]): Pru
   };
 }
 
-/** Of several that could be meant, the first that the value fits. */
+/** Of several members the first one that the value matches. */
 function prunerOfUnion(members: TSchema[]): Prune | null {
   const prunable = members.flatMap((schema) => {
     const prune = prunerOf(schema);

@@ -1,10 +1,10 @@
-/** URLs as rbee compares them: WHATWG-normalised, http(s) only, no credentials, no query or fragment, no trailing slash. */
+/** URLs as rbee compares them: normalised (WHATWG), http(s) only, no credentials, query, fragment or trailing slash. */
 
 const URL_CHARS_MAX = 2048;
 
 export type ParsedUrl = { ok: true; url: string } | { ok: false; detail: string };
 
-/** The one spelling of `text` under which two URLs are the same peer, or one sentence on why it is none. */
+/** The normal form of a URL, in which two URLs of the same peer are equal; or one sentence on why it is not valid. */
 export function normaliseUrl(text: string): ParsedUrl {
   if (text.length > URL_CHARS_MAX) return { ok: false, detail: `expected at most ${URL_CHARS_MAX} characters` };
   let url: URL;
@@ -27,7 +27,7 @@ export function hostOf(url: string): string {
   return new URL(url).hostname.replace(/^\[|\]$/g, '');
 }
 
-/** An address as it stands in a URL: IPv6 in brackets, IPv4-mapped IPv6 as the IPv4 that it is. */
+/** An address as the host of a URL: IPv6 in brackets, IPv4-mapped IPv6 as IPv4. */
 export function hostForUrl(address: string): string {
   const plain = unmapped(address);
   return plain.includes(':') ? `[${plain.replace(/%.*$/, '')}]` : plain;
@@ -38,7 +38,7 @@ export function unmapped(address: string): string {
   return address.replace(/^::ffff:(?=\d+\.)/i, '');
 }
 
-/** Whether a host or address can only be this very machine: 127.0.0.0/8, ::1, localhost. */
+/** Whether a host or address means this machine: 127.0.0.0/8, ::1, localhost. */
 export function isLoopback(host: string): boolean {
   const plain = unmapped(host).toLowerCase();
   return plain === 'localhost' || plain.endsWith('.localhost') || plain === '::1' || /^127(\.\d{1,3}){3}$/.test(plain);
@@ -46,24 +46,24 @@ export function isLoopback(host: string): boolean {
 
 const URL_HOST = /^https?:\/\/(?:\[([^\]]*)\]|([^/:?#]*))/;
 
-/** By its text alone: it is asked of each worker in each event, where a parsed URL would cost as much as all else. */
+/** Without parsing the URL: it is called for each worker in each event, where that would cost as much as all else. */
 export function isLoopbackUrl(url: string): boolean {
   const [, v6, host = v6] = URL_HOST.exec(url) ?? [];
   return host !== undefined && isLoopback(host);
 }
 
 /**
- * A URL that the process at `saidBy` told of, as its reader must take it: loopback means the machine of who said it, and
- * that is where it was reached.
+ * A URL that the peer at `peerUrl` sent, as this process can use it: a loopback host means the peer's machine, so it is
+ * replaced by the host of `peerUrl` (docs/protocol.md, section 1.4).
  */
-export function resolvePeerUrl(saidBy: string, url: string): string {
-  if (isLoopbackUrl(saidBy) || !isLoopbackUrl(url) || !URL.canParse(url)) return url;
-  const there = new URL(url);
-  there.hostname = new URL(saidBy).hostname;
-  return there.href.replace(/\/+$/, '');
+export function resolvePeerUrl(peerUrl: string, url: string): string {
+  if (isLoopbackUrl(peerUrl) || !isLoopbackUrl(url) || !URL.canParse(url)) return url;
+  const resolved = new URL(url);
+  resolved.hostname = new URL(peerUrl).hostname;
+  return resolved.href.replace(/\/+$/, '');
 }
 
-/** RFC 1918, RFC 6598, RFC 3927, RFC 4193 and IPv6 link-local: addresses that no router passes on to the internet. */
+/** RFC 1918, RFC 6598, RFC 3927, RFC 4193 and IPv6 link-local: addresses that are not routed on the internet. */
 export function isPrivate(address: string): boolean {
   const plain = unmapped(address).toLowerCase();
   const v4 = /^(\d{1,3})\.(\d{1,3})\.\d{1,3}\.\d{1,3}$/.exec(plain);

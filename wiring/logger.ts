@@ -1,4 +1,4 @@
-/** Logs on stderr: one readable line each, coloured on a terminal only; JSON lines for programs. */
+/** The log on stderr: readable lines, coloured on a terminal only, or JSON lines for programs. */
 import { type Logger, type LoggerOptions, pino, stdSerializers } from 'pino';
 import pretty from 'pino-pretty';
 import { clean } from './terminal-text.js';
@@ -19,7 +19,7 @@ export function createLogger({ level, format }: LoggerInput): Logger {
     redact: ['token', '*.token', 'authorization', '*.authorization'],
     serializers: { err: errorOf },
     hooks: {
-      // Words of peers are in many lines: none may begin a line of its own, or speak to the terminal.
+      // Many lines contain text from peers: it must neither start a line of its own nor control the terminal.
       logMethod(args, method) {
         method.apply(this, args.map((one: unknown) => (typeof one === 'string' ? clean(one) : one)) as typeof args);
       },
@@ -27,7 +27,7 @@ export function createLogger({ level, format }: LoggerInput): Logger {
   };
   if (format === 'json') {
     const destination = pino.destination({ dest: 2, sync: true, maxLength: UNWRITTEN_BYTES_MAX });
-    // A full disk costs lines of a log, and not the process: what is not written is tried again with the next line.
+    // A full disk must not end the process: unwritten lines are tried again with the next one.
     destination.on('error', () => {});
     return pino(options, destination);
   }
@@ -42,7 +42,7 @@ export function createLogger({ level, format }: LoggerInput): Logger {
   return pino(options, stream);
 }
 
-/** Of a stack the frames only, behind a message that is one line. */
+/** An error with a message of one line, and the frames of its stack. */
 function errorOf(error: Error): object {
   const { type, message, stack, ...more } = stdSerializers.err(error);
   const frames = (stack ?? '').split('\n').filter((line) => /^ {4}at /.test(line));

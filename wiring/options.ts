@@ -1,4 +1,4 @@
-/** Flags that every process shares, each with its environment variable, and the words for what is wrong with them. */
+/** Flags that every process has, each with its environment variable, and the messages for wrong values. */
 import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { defaultStateDir } from '../actors/process/state-dir.js';
@@ -6,7 +6,7 @@ import { parseTokens, TOKEN_CHARS_MIN } from '../server/http/auth.js';
 import { isId } from '../wire/status.js';
 import { hostOf, isLoopback, normaliseUrl } from '../wire/url.js';
 
-/** What the user asked for cannot be done; the message says what to change. Exit code 2. */
+/** The command line is wrong; the message says what to change. Exit code 2. */
 export class UsageError extends Error {}
 
 export interface ProcessOptions {
@@ -29,17 +29,17 @@ export interface ProcessOptions {
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 
-/** Collects a flag that may be given several times, or several values of an environment variable, by commas. */
+/** Collects a flag that may be given several times, or the values of an environment variable separated by commas. */
 export function list<T>(parse: (text: string) => T): (text: string, before: T[] | undefined) => T[] {
-  let begun = false;
+  let started = false;
   return (text, before) => {
     const values = text
       .split(',')
       .map((part) => part.trim())
       .filter((part) => part !== '')
       .map(parse);
-    const earlier = begun ? (before ?? []) : [];
-    begun = true;
+    const earlier = started ? (before ?? []) : [];
+    started = true;
     return [...earlier, ...values];
   };
 }
@@ -95,17 +95,17 @@ export function parseLabel(text: string): [string, string] {
   return [text.slice(0, at), text.slice(at + 1)];
 }
 
-/** What `rbee up` passes on, too. */
+/** `rbee up` has it, too. */
 export const graceOption = (): Option =>
   new Option(
     '--grace <duration>',
-    'how long running answers of models may take to finish when it ends; a second signal ends it at once',
+    'how long running answers of models may take to finish when the process ends; a second signal ends it at once',
   )
     .env('RBEE_GRACE')
     .argParser(parseDuration)
     .default(30_000, '30s');
 
-/** The shared flags. @param defaultPort a port, or words about how one is found; then `port` may be undefined */
+/** The shared flags. @param defaultPort a port, or text on how one is found; then `port` may be undefined */
 export function addProcessOptions(command: Command, defaultPort: number | string): Command {
   const option = (flags: string, description: string, env: string) => new Option(flags, description).env(`RBEE_${env}`);
   return command
@@ -115,7 +115,9 @@ export function addProcessOptions(command: Command, defaultPort: number | string
         .default(...defaultOf(defaultPort)),
     )
     .addOption(
-      option('--bind <address>', 'address to listen on; any but loopback wants a token', 'BIND').default('127.0.0.1'),
+      option('--bind <address>', 'address to listen on; any but loopback requires a token', 'BIND').default(
+        '127.0.0.1',
+      ),
     )
     .addOption(
       option(
@@ -127,20 +129,20 @@ export function addProcessOptions(command: Command, defaultPort: number | string
     .addOption(
       option(
         '--token <token>',
-        'what callers must present, of 16 characters or more beyond loopback; two, by a comma, while it is changed',
+        'secret that callers must send, of 16 characters or more beyond loopback; two, separated by a comma, while it is replaced',
         'TOKEN',
       ),
     )
     .addOption(option('--tls-cert <file>', 'PEM certificate: serve HTTPS', 'TLS_CERT'))
     .addOption(option('--tls-key <file>', 'PEM key of the certificate', 'TLS_KEY'))
-    .addOption(option('--tls-ca <file>', 'PEM authority to trust beside the usual ones', 'TLS_CA'))
+    .addOption(option('--tls-ca <file>', 'PEM certificate authority to trust in addition to the usual ones', 'TLS_CA'))
     .addOption(
-      option('--allow-host <name>', 'further name under which this process may be asked (repeatable)', 'ALLOW_HOST')
+      option('--allow-host <name>', 'further host name of this process (repeatable)', 'ALLOW_HOST')
         .argParser(list((name) => name.toLowerCase()))
         .default([], 'none'),
     )
     .addOption(
-      option('--allow-origin <origin>', 'origin whose web pages may ask (repeatable)', 'ALLOW_ORIGIN')
+      option('--allow-origin <origin>', 'origin whose web pages may send requests (repeatable)', 'ALLOW_ORIGIN')
         .argParser(list(parseOrigin))
         .default([], 'none'),
     )
@@ -151,7 +153,7 @@ export function addProcessOptions(command: Command, defaultPort: number | string
       ),
     )
     .addOption(
-      option('--log-level <level>', 'how much to say on stderr', 'LOG_LEVEL').choices(LOG_LEVELS).default('info'),
+      option('--log-level <level>', 'how much to log on stderr', 'LOG_LEVEL').choices(LOG_LEVELS).default('info'),
     )
     .addOption(
       option('--log-format <format>', 'for people or for programs', 'LOG_FORMAT')
@@ -167,9 +169,9 @@ export function addProcessOptions(command: Command, defaultPort: number | string
 const defaultOf = (port: number | string): [unknown, string?] =>
   typeof port === 'number' ? [port] : [undefined, port];
 
-/** Of every process that others find by the registry. */
+/** For every process that others find in the registry. */
 export function registryOption(): Option {
-  return new Option('--registry-url <url>', 'registry to be listed in, and to find the others in')
+  return new Option('--registry-url <url>', 'registry to be listed in, and to find other processes in')
     .env('RBEE_REGISTRY_URL')
     .argParser(parseUrl);
 }
@@ -180,30 +182,28 @@ export interface Security {
   ca: string | null;
 }
 
-/** The names besides its address by which a process may be asked. */
+/** The host names of a process beside its addresses. */
 export const allowedHosts = ({ allowHost, advertiseUrl }: ProcessOptions): string[] => [
   ...allowHost,
   ...(advertiseUrl ? [hostOf(advertiseUrl)] : []),
 ];
 
-/** Where others can try. */
-
-/** Reads the files and checks that strangers cannot connect. @throws UsageError */
+/** Reads the files, and checks that a process that other machines can reach has a safe token. @throws UsageError */
 export function securityOf({ bind, token, tlsCert, tlsKey, tlsCa }: ProcessOptions): Security {
   const tokens = parseTokens(token);
   if (!isLoopback(bind) && tokens.length === 0) {
     throw new UsageError(
-      `--bind ${bind} lets other machines in, and without a token anybody: set --token or RBEE_TOKEN (for example to the output of: openssl rand -hex 32), the same on all of them`,
+      `--bind ${bind} lets other machines connect, and requires a token: set --token or RBEE_TOKEN (for example to the output of: openssl rand -hex 32), the same on all of them`,
     );
   }
   if (!isLoopback(bind) && tokens.some((one) => one.length < TOKEN_CHARS_MIN)) {
     throw new UsageError(
-      `--bind ${bind} lets other machines in, and a token of fewer than ${TOKEN_CHARS_MIN} characters can be guessed: make one with openssl rand -hex 32`,
+      `--bind ${bind} lets other machines connect, and a token of fewer than ${TOKEN_CHARS_MIN} characters can be guessed: make one with openssl rand -hex 32`,
     );
   }
-  if (tokens.length > 2) throw new UsageError('--token takes one token, or two while it is changed');
+  if (tokens.length > 2) throw new UsageError('--token takes one token, or two while it is replaced');
   if (tokens.some((one) => /[^\x21-\x7e]/.test(one))) {
-    throw new UsageError('--token may hold visible ASCII characters only, and no space');
+    throw new UsageError('--token may contain visible ASCII characters only, and no space');
   }
   if ((tlsCert === undefined) !== (tlsKey === undefined)) throw new UsageError('--tls-cert and --tls-key go together');
   return {
@@ -216,7 +216,7 @@ export function securityOf({ bind, token, tlsCert, tlsKey, tlsCa }: ProcessOptio
 function readPem(flag: string, file: string): string {
   try {
     const text = readFileSync(file, 'utf8');
-    if (!text.includes('-----BEGIN ')) throw new Error('it holds no PEM');
+    if (!text.includes('-----BEGIN ')) throw new Error('it is not a PEM file');
     return text;
   } catch (error) {
     throw new UsageError(`${flag} ${file} cannot be used: ${(error as Error).message}`);

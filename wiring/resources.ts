@@ -1,11 +1,11 @@
-/** Says, measures and tells of what a process runs out of: in the log once, in /metrics, and to whoever asks. */
+/** Watches what a process can run out of: a warning for each shortage, metrics, and a list for the health of the process. */
 import { type Resources, readResources, shortagesOf } from '../actors/process/read-resources.js';
 import type { Metric } from '../server/http/metrics.js';
 
-const LOOK_MS = 30_000;
+const CHECK_MS = 30_000;
 
 export interface ResourceWatch {
-  /** One sentence on each thing that runs out. */
+  /** One sentence for each shortage. */
   shortages: () => string[];
   metrics: Metric[];
   stop: () => void;
@@ -19,16 +19,16 @@ export function watchResources(
 ): ResourceWatch {
   let resources: Resources;
   let shortages: string[] = [];
-  /** By its words without the numbers in them, so that a number that moves is no news. */
+  /** The sentence without its numbers, so that a changed number is not a new shortage. */
   const kindOf = (sentence: string) => sentence.replace(/\d+/g, '');
-  const look = () => {
+  const check = () => {
     resources = readResources(directory, certificate, Date.now());
-    const told = new Set(shortages.map(kindOf));
+    const known = new Set(shortages.map(kindOf));
     shortages = shortagesOf(resources);
-    for (const one of shortages) if (!told.has(kindOf(one))) warn(one);
+    for (const one of shortages) if (!known.has(kindOf(one))) warn(one);
   };
-  look();
-  const timer = setInterval(look, LOOK_MS);
+  check();
+  const timer = setInterval(check, CHECK_MS);
   timer.unref();
   const gauge = (name: string, help: string, read: () => number | null): Metric => ({
     ...{ name, help, type: 'gauge' },
@@ -39,17 +39,13 @@ export function watchResources(
     metrics: [
       gauge(
         'rbee_state_disk_free_bytes',
-        'Free on the disk of the state directory.',
+        'Free bytes on the disk of the state directory.',
         () => resources.diskFreeMb && resources.diskFreeMb * 1024 * 1024,
       ),
       ...(certificate === null
         ? []
         : [
-            gauge(
-              'rbee_certificate_days_left',
-              'Until the certificate that is served ends.',
-              () => resources.certificateDays,
-            ),
+            gauge('rbee_certificate_days_left', 'Days until the certificate expires.', () => resources.certificateDays),
           ]),
     ],
     stop: () => clearInterval(timer),

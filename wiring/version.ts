@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** The version in package.json, which lies beside `dist/`, and the commit that was built, if it is known: `0.1.0+ea7c133`. */
+/** The version in package.json and, if it is known, the commit that was built: `0.1.0+ea7c133`. */
 export const version = withCommit((readJsonFile('../../package.json') as { version: string }).version);
 
 function withCommit(released: string): string {

@@ -1,4 +1,4 @@
-/** The Koa application of a process: its endpoints, in order, and its routes. */
+/** The Koa application of a process: its middleware, in order, and its routes. */
 import { randomUUID } from 'node:crypto';
 import cors from '@koa/cors';
 import Router from '@koa/router';
@@ -20,17 +20,17 @@ export interface AppInput {
 
 export function createApp({ access, routes, log }: AppInput): Koa {
   const app = new Koa();
-  // Readers that hang up in the middle of a stream are ordinary.
+  // Clients that close a connection in the middle of a stream are normal.
   app.on('error', (error: Error & { code?: string }) => {
     if (error.code !== 'ERR_STREAM_PREMATURE_CLOSE') log.debug({ err: error }, 'a connection failed');
   });
   app.use(
     problems(
-      (error, ctx) => log.error({ err: error, method: ctx.method, path: ctx.path }, 'a request failed here'),
+      (error, ctx) => log.error({ err: error, method: ctx.method, path: ctx.path }, 'a request failed in this process'),
       errorShapes(routes),
     ),
   );
-  app.use(speakProtocol);
+  app.use(protocolHeaders);
   app.use(checkOrigin(access));
   if (access.allowOrigins.length > 0) app.use(allowOrigins(access.allowOrigins));
   app.use(requireToken(access, openOf(routes)));
@@ -40,8 +40,8 @@ export function createApp({ access, routes, log }: AppInput): Koa {
 
 const RUN = randomUUID();
 
-/** Answers carry our number, and which run of this process gave them. */
-const speakProtocol: Middleware = async (ctx, next) => {
+/** Every answer carries the protocol number and the id of this run of the process. */
+const protocolHeaders: Middleware = async (ctx, next) => {
   ctx.set('Rbee-Protocol', PROTOCOL_VERSION);
   ctx.set('Rbee-Run', RUN);
   ctx.set('X-Content-Type-Options', 'nosniff');
@@ -57,7 +57,7 @@ function allowOrigins(origins: string[]): Middleware {
   });
 }
 
-/** Which requests need no token: those of routes that say so, and nothing that only looks like one. */
+/** Whether a request is for a route that needs no token. */
 function openOf(routes: Route[]): (method: string, path: string) => boolean {
   const open = routes.filter((route) => route.open);
   const patterns = open.map(({ path }) => new RegExp(`^${path.replace(/[.]/g, '\\.').replace(/:\w+/g, '[^/]+')}$`));
@@ -65,7 +65,7 @@ function openOf(routes: Route[]): (method: string, path: string) => boolean {
     patterns.some((pattern, i) => pattern.test(path) && (method === 'HEAD' ? 'GET' : method) === open[i]?.method);
 }
 
-/** Unknown paths are 404, known ones by another method 405 with Allow: never a page. */
+/** Unknown paths are 404, other methods of known paths 405 with Allow: never a page. */
 function routerOf(routes: Route[]): Middleware {
   const router = new Router();
   for (const route of routes) {
@@ -74,7 +74,7 @@ function routerOf(routes: Route[]): Middleware {
   const dispatch = router.routes() as unknown as Middleware;
   return async (ctx, next) => {
     await dispatch(ctx, next);
-    // Answered without Koa's help: whatever the status is, it was meant.
+    // A route that answers without Koa has set its own status.
     if (ctx.status !== 404 || ctx.body || ctx.respond === false) return;
     const { matched = [] } = ctx as unknown as { matched?: { methods: string[] }[] };
     if (matched.length === 0) throw new HttpProblem(404, `there is nothing at ${ctx.path.slice(0, 200)}`);

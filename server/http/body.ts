@@ -19,7 +19,7 @@ export async function readBody<T>(
   return parsed.value;
 }
 
-/** The body, and what it says. @throws HttpProblem 400, 413, 415, 422 when it is nested too deep */
+/** The bytes of the body and its value. @throws HttpProblem 400, 413, 415, 422 when it is nested too deep */
 export async function readJsonBody(
   ctx: Context,
   bytesMax = BODY_BYTES_MAX,
@@ -41,14 +41,14 @@ export async function readJsonBody(
 async function readBytes(ctx: Context, bytesMax: number): Promise<Buffer> {
   const bytes = createBytes();
   return new Promise((resolve, reject) => {
-    // Every request closes in the end: only one that does so before its body is whole was cut short.
-    const cutShort = () => reject(new HttpProblem(400, 'the body ended before it was whole'));
-    const take = (chunk: Buffer) => {
+    // Every request is closed in the end; before its body is complete this means that it was cut short.
+    const cutShort = () => reject(new HttpProblem(400, 'the body ended before it was complete'));
+    const onData = (chunk: Buffer) => {
       if (bytes.length + chunk.length <= bytesMax) return bytes.push(chunk);
-      ctx.req.off('data', take).pause();
+      ctx.req.off('data', onData).pause();
       reject(new HttpProblem(413, `the body is larger than ${bytesMax} bytes`));
     };
-    ctx.req.on('data', take);
+    ctx.req.on('data', onData);
     ctx.req.once('end', () => {
       ctx.req.off('close', cutShort);
       resolve(Buffer.from(bytes.view().buffer, 0, bytes.length));

@@ -1,16 +1,16 @@
 /**
- * What connections may hold of a process before anybody has shown that he may ask: so many that have not, in all and
- * from one address; so many requests at once on one; no answer that is not taken.
+ * Bounds on connections: how many may be open without an authenticated request, in all and from one address; how many
+ * requests may be pending on one; and how long an answer may wait for its client.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { isIPv6, type Socket } from 'node:net';
 import { isLoopback, unmapped } from '../../wire/url.js';
 
-/** In all, of 16,384; beyond them the eldest gives way. */
+/** Unauthenticated connections in all, of 16,384; beyond this the oldest is closed. */
 const WAITING_MAX = 4_096;
-/** From one address that is not this machine: many processes of one swarm come from loopback. */
+/** From one address other than loopback, where many processes of one swarm come from. */
 const WAITING_MAX_OF_ADDRESS = 512;
-/** Asked on one connection and not answered yet. Nobody's client sends so many ahead. */
+/** Requests on one connection that are not answered yet. No usual client pipelines this many. */
 const REQUESTS_MAX = 100;
 /**
  * An answer of which the client takes nothing for this long is aborted. This is the only such check for answers of models,
@@ -20,14 +20,15 @@ const STALL_MS = 60_000;
 
 const admissions = new WeakMap<Socket, () => void>();
 
-/** Whoever asks here has presented what is wanted: the connection is not one of those that wait. */
+/** Marks the connection of an authenticated request: it no longer counts. */
 export function admit(socket: Socket): void {
   admissions.get(socket)?.();
 }
 
 export interface ConnectionBounds {
+  /** How many connections are not authenticated. */
   waiting: () => number;
-  /** False when there are too many requests on this connection: it is closed, and this one is not to be answered. */
+  /** False when there are too many requests on this connection: it is closed, and the request must not be answered. */
   takes: (request: IncomingMessage, response: ServerResponse) => boolean;
 }
 
@@ -37,13 +38,13 @@ export interface BoundsInput {
   stallMs?: number;
 }
 
-/** @param encrypted the connections that requests come by are those of TLS */
+/** @param encrypted whether requests arrive on TLS connections */
 export function boundConnections(
   server: Server,
   encrypted: boolean,
   { waitingMax = WAITING_MAX, waitingMaxOfAddress = WAITING_MAX_OF_ADDRESS, stallMs = STALL_MS }: BoundsInput = {},
 ): ConnectionBounds {
-  /** The eldest first, in all and by address; each under its far end, which is the same under and over TLS. */
+  /** Oldest first, in all and by address; by the peer's address and port, which TCP and TLS socket have in common. */
   const waiting = new Map<string, { socket: Socket; from: string }>();
   const byAddress = new Map<string, Set<string>>();
   const requests = new WeakMap<Socket, number>();
@@ -56,19 +57,19 @@ export function boundConnections(
     others?.delete(end);
     if (others?.size === 0) byAddress.delete(found.from);
   };
-  const giveWay = (end: string | undefined): void => {
+  const closeOldest = (end: string | undefined): void => {
     if (end === undefined) return;
-    const eldest = waiting.get(end);
+    const oldest = waiting.get(end);
     leave(end);
-    eldest?.socket.destroy();
+    oldest?.socket.destroy();
   };
 
   server.on('connection', (socket: Socket) => {
     const end = endOf(socket);
     const from = networkOf(socket.remoteAddress ?? '');
     const others = byAddress.get(from) ?? new Set<string>();
-    if (!isLoopback(from) && others.size >= waitingMaxOfAddress) giveWay(others.values().next().value);
-    if (waiting.size >= waitingMax) giveWay(waiting.keys().next().value);
+    if (!isLoopback(from) && others.size >= waitingMaxOfAddress) closeOldest(others.values().next().value);
+    if (waiting.size >= waitingMax) closeOldest(waiting.keys().next().value);
     byAddress.set(from, others.add(end));
     waiting.set(end, { socket, from });
     socket.once('close', () => leave(end));
@@ -76,12 +77,12 @@ export function boundConnections(
   server.on(encrypted ? 'secureConnection' : 'connection', (socket: Socket) => {
     const end = endOf(socket);
     admissions.set(socket, () => leave(end));
-    // Each request listens to its connection in several places, and so many may be on it at once.
+    // Each pending request adds several listeners.
     socket.setMaxListeners(REQUESTS_MAX * 8);
   });
-  // Node ends a connection that has been idle for `keepAliveTimeout` only where nobody else listens to this.
+  // With a listener here Node no longer closes connections that were idle for `keepAliveTimeout`.
   server.setTimeout(stallMs, (socket: Socket) => {
-    // Nothing is asked, or what is answered is not taken. A request that nobody has an answer to yet may wait.
+    // No request is pending, or the client does not read the answer. A request whose answer is not ready may wait.
     if (!requests.get(socket) || socket.writableLength > 0) socket.destroy();
   });
 
@@ -99,7 +100,7 @@ export function boundConnections(
 
 const endOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`;
 
-/** An address, or of IPv6 the network of 2^64 that one host may have to itself. */
+/** An IPv4 address, or the /64 network of an IPv6 address, all of which one host may have. */
 export function networkOf(address: string): string {
   const plain = unmapped(address);
   if (!isIPv6(plain) || isLoopback(plain)) return plain;

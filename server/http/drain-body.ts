@@ -1,12 +1,12 @@
-/** What to do with a body that nobody reads. */
+/** Request bodies that no route reads. */
 import type { Context } from 'koa';
 
-/** So much of a body that nobody wants is read and thrown away, for so long. */
+/** How much of an unread body is read and discarded, and for how long. */
 const DRAIN = { bytesMax: 64 * 1024 * 1024, ms: 5_000 } as const;
 
 /**
- * Reads what is left of a request's body, within bounds. An answer that leaves before that is lost where the connection
- * is closed after it: the unread rest makes the close a reset, and the sender never sees why it was refused.
+ * Reads and discards the rest of a request's body, within bounds. Without this, closing the connection after the answer
+ * would reset it, and the sender would never see why its request was refused.
  */
 export async function drainBody({ req }: Context): Promise<void> {
   const hasBody = req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length']) > 0;

@@ -1,4 +1,4 @@
-/** The socket under the application: HTTP or HTTPS, with bounds on everything that a stranger could stretch. */
+/** Listens for HTTP or HTTPS, with bounds on everything that a client could exhaust. */
 import { once } from 'node:events';
 import http from 'node:http';
 import https from 'node:https';
@@ -20,19 +20,19 @@ export interface Listener {
   scheme: 'http' | 'https';
   address: string;
   port: number;
-  /** Requests that came before are answered now. */
+  /** Starts to answer requests, also those that came before. */
   serve: (app: Koa) => void;
-  /** Takes no more connections; ends those that are left after `graceMs`. */
+  /** Accepts no more connections, and closes those that are left after `graceMs`. */
   close: (graceMs: number) => Promise<void>;
 }
 
-/** The port or address cannot be had; the message says why and what to do. */
+/** The address or port cannot be bound; the message says why and what to do. */
 export class CannotListen extends Error {}
 
 const HEADERS_MS = 10_000;
 const REQUEST_MS = 30_000;
 const KEEP_ALIVE_MS = 5_000;
-/** How often it is looked whether a request is late: what is late by less is not noticed. */
+/** How often timeouts of requests are checked. */
 const CHECK_MS = 1_000;
 const TLS_HANDSHAKE_MS = 10_000;
 const CONNECTIONS_MAX = 16_384;
@@ -44,7 +44,7 @@ export async function listen({ bind, ports, tls }: ListenInput): Promise<Listene
     requestTimeout: REQUEST_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
     connectionsCheckingInterval: CHECK_MS,
-    // Node would refuse a request without Host in words of its own; our own check refuses it, and says why.
+    // Node's own answer to a request without Host has no problem body: origin.ts checks it.
     requireHostHeader: false,
   };
   let serve: Listener['serve'] = () => {};
@@ -53,8 +53,8 @@ export async function listen({ bind, ports, tls }: ListenInput): Promise<Listene
   });
   const handler: http.RequestListener = (request, response) => {
     if (!bounds.takes(request, response)) return;
-    if (takeTarget(request)) void served.then((koa) => koa(request, response));
-    else answerBare(response, 400, 'the request target is not a path or an http URL');
+    if (normaliseTarget(request)) void served.then((koa) => koa(request, response));
+    else answerWithoutKoa(response, 400, 'the request target is not a path or an http URL');
   };
   let server: http.Server | https.Server;
   try {
@@ -67,8 +67,10 @@ export async function listen({ bind, ports, tls }: ListenInput): Promise<Listene
   const bounds = boundConnections(server, tls !== null);
   server.maxConnections = CONNECTIONS_MAX;
   server.on('clientError', answerClientError);
-  server.on('checkExpectation', (_, response) => answerBare(response, 417, 'the only expectation met is 100-continue'));
-  server.on('connect', (_, socket: Socket) => endWith(socket, 405, 'this is no proxy: CONNECT is not answered'));
+  server.on('checkExpectation', (_, response) =>
+    answerWithoutKoa(response, 417, 'the only supported expectation is 100-continue'),
+  );
+  server.on('connect', (_, socket: Socket) => endWith(socket, 405, 'this is not a proxy: CONNECT is not supported'));
   await listenFirst(server, bind, ports);
   const { address, port: bound } = server.address() as AddressInfo;
   return {
@@ -88,11 +90,11 @@ export async function listen({ bind, ports, tls }: ListenInput): Promise<Listene
   };
 }
 
-/** Binds one port after the other until one is free: the bind itself is the question, so nobody can come between. */
+/** Tries one port after the other until one is free. To bind is the only check without a race. */
 async function listenFirst(server: http.Server | https.Server, host: string, ports: number[]): Promise<void> {
   for (const [i, port] of ports.entries()) {
     try {
-      // Not by a callback of `listen`: Node would keep one for each port that was taken.
+      // Not with a callback of `listen`: Node would keep one for each port that was taken.
       const listening = once(server, 'listening');
       server.listen({ port, host });
       await listening;
@@ -113,9 +115,9 @@ async function listenFirst(server: http.Server | https.Server, host: string, por
 function cannotListen(error: NodeJS.ErrnoException, bind: string, port: number): CannotListen {
   const why: Record<string, string> = {
     EADDRINUSE: `port ${port} on ${bind} is taken: stop what holds it, or choose another with --port (0 picks a free one)`,
-    EACCES: `no permission to listen on port ${port}: ports below 1024 want root, choose another with --port`,
-    EADDRNOTAVAIL: `${bind} is no address of this machine: see --bind`,
-    ENOTFOUND: `${bind} is no address or name of this machine: see --bind`,
+    EACCES: `no permission to listen on port ${port}: ports below 1024 need root, choose another with --port`,
+    EADDRNOTAVAIL: `${bind} is not an address of this machine: see --bind`,
+    ENOTFOUND: `${bind} is not an address or name of this machine: see --bind`,
   };
   return new CannotListen(why[error.code ?? ''] ?? `cannot listen on ${bind} port ${port}: ${error.message}`, {
     cause: error,
@@ -123,10 +125,10 @@ function cannotListen(error: NodeJS.ErrnoException, bind: string, port: number):
 }
 
 /**
- * Brings a request target to the form of a path (RFC 9112, 3.2). False for one that is neither a path nor a URL.
- * In absolute form the URL's own host counts, whatever the Host header says.
+ * Rewrites a request target to a path (RFC 9112, 3.2). False for one that is neither a path nor a URL. In absolute form the
+ * host of the URL replaces the Host header.
  */
-function takeTarget(request: http.IncomingMessage): boolean {
+function normaliseTarget(request: http.IncomingMessage): boolean {
   const target = request.url ?? '';
   if (target.startsWith('/') || target === '*') return true;
   if (!/^https?:\/\//i.test(target) || !URL.canParse(target)) return false;
@@ -136,7 +138,7 @@ function takeTarget(request: http.IncomingMessage): boolean {
   return true;
 }
 
-function answerBare(response: http.ServerResponse, status: number, detail: string): void {
+function answerWithoutKoa(response: http.ServerResponse, status: number, detail: string): void {
   const body = JSON.stringify(problemOf(status, detail));
   response.writeHead(status, {
     'Content-Type': PROBLEM_TYPE,
@@ -146,11 +148,11 @@ function answerBare(response: http.ServerResponse, status: number, detail: strin
   response.end(body);
 }
 
-/** What is not even HTTP gets a problem too, where there is still somebody to hear it. */
+/** Input that is not HTTP is answered with a problem, too, while the socket is writable. */
 function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
   if (error.code === 'ECONNRESET') socket.destroy();
   else if (error.code === 'HPE_HEADER_OVERFLOW') endWith(socket, 431, 'the headers are larger than 16 KiB');
-  else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') endWith(socket, 408, 'the request did not become whole in time');
+  else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') endWith(socket, 408, 'the request was not complete in time');
   else endWith(socket, 400, 'this is not an HTTP/1.1 request');
 }
 

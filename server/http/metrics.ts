@@ -1,9 +1,9 @@
-/** `GET /metrics` in Prometheus' text format. The library is loaded when somebody first asks: most never do. */
+/** `GET /metrics` in Prometheus' text format. The library is loaded at the first request: most processes get none. */
 import type { Metric as PromMetric, Registry } from 'prom-client';
 
 export type Metric = NumberMetric | HistogramMetric;
 
-/** How many fell into which range, with the sum and the count of all. */
+/** Counts by range, with the sum and the count of all. */
 export interface HistogramMetric {
   name: string;
   help: string;
@@ -14,12 +14,12 @@ export interface HistogramMetric {
   read: () => { counts: number[]; sum: number; count: number };
 }
 
-/** One number with a name that ends in its unit, read when it is scraped. */
+/** One number, read at each scrape. Its name ends with its unit. */
 export interface NumberMetric {
   name: string;
   help: string;
   type: 'counter' | 'gauge';
-  /** A number, or one a label value. */
+  /** A number, or one for each value of `label`. */
   read: () => number | Record<string, number>;
   label?: string;
 }
@@ -67,7 +67,7 @@ async function load(metrics: Metric[]): Promise<Registry> {
   return registry;
 }
 
-/** The library's own histogram observes one value after the other; ours is counted where it happens. */
+/** The library's histogram observes single values; ours are counted where they occur. */
 function histogram({ name, help, bounds, read }: HistogramMetric): PromMetric {
   const get = async () => {
     const { counts, sum, count } = read();

@@ -1,4 +1,4 @@
-/** Errors on the routes that OpenAI's clients ask, in the shape that those clients parse. */
+/** Errors of OpenAI's routes, in the only shape that OpenAI's clients parse. */
 import type { Context } from 'koa';
 import { InferenceRefused } from '../../wire/infer.js';
 import { openAiError } from '../../wire/openai.js';
@@ -6,31 +6,33 @@ import { type AnswerError, answerProblem } from './problem.js';
 import type { Route } from './route.js';
 
 /**
- * What stands behind `/v1/` in OpenAI's API. Their clients ask for it, and parse no other error than theirs, also where we
- * have no such route. Everything else below `/v1` is ours.
+ * The paths of OpenAI's API below `/v1/`. Their clients parse errors of their own shape only, also where we have no such
+ * route. Everything else below `/v1` is ours.
  */
-const OPENAI_ROOMS =
+const OPENAI_PATHS =
   /^\/v1\/(assistants|audio|batches|chat|completions|containers|conversations|edits|embeddings|engines|evals|files|fine_tuning|fine-tunes|images|models|moderations|organization|realtime|rerank|responses|threads|uploads|vector_stores|videos)(\/|$)/;
 
 /**
- * Which shape the errors of a path have: a request may be refused long before it reaches its route. A process without
- * any of OpenAI's routes has none of their errors.
+ * The shape of errors by path, since a request may be refused before it reaches its route. A process without any of
+ * OpenAI's routes answers problems only.
  */
 export function errorShapes(routes: Route[]): (ctx: Context) => AnswerError {
-  const speaksOpenAi = routes.some(({ errors }) => errors === 'openai');
-  return ({ path }) => (speaksOpenAi && OPENAI_ROOMS.test(path) ? answerOpenAiError : answerProblem);
+  const hasOpenAiRoutes = routes.some(({ errors }) => errors === 'openai');
+  return ({ path }) => (hasOpenAiRoutes && OPENAI_PATHS.test(path) ? answerOpenAiError : answerProblem);
 }
 
 const answerOpenAiError: AnswerError = (ctx, { status, message, errors, headers }, cause) => {
   const first = errors?.[0];
   const { param, code } =
     cause instanceof InferenceRefused ? cause : { param: first && paramOf(first.pointer), code: null };
-  // OpenAI knows no 422: a wrong field is a bad request there, and `param` names it.
-  const told = status === 422 ? 400 : status;
-  const words = first && param ? `${param}: ${first.detail}` : message;
-  ctx.status = told;
+  // OpenAI has no 422: a wrong field is a 400 there, and `param` names it.
+  const openAiStatus = status === 422 ? 400 : status;
+  const text = first && param ? `${param}: ${first.detail}` : message;
+  ctx.status = openAiStatus;
   ctx.set(headers);
-  ctx.body = JSON.stringify(openAiError(told, words, { param: param ?? null, code: code ?? CODES[told] ?? null }));
+  ctx.body = JSON.stringify(
+    openAiError(openAiStatus, text, { param: param ?? null, code: code ?? CODES[openAiStatus] ?? null }),
+  );
   ctx.type = 'application/json';
 };
 

@@ -79,7 +79,7 @@ function operationOf({ summary, path, open, body, headers = {}, query = {}, answ
 
 const contentOf = (schema: Route['body']) => (schema ? { schema: clean(schema) } : { schema: { type: 'string' } });
 
-/** Without TypeBox's own symbols, and without words that only our checks read. */
+/** Without TypeBox's symbols, and without `errorMessage`, which only our own checks use. */
 function clean(schema: object): object {
   return JSON.parse(
     JSON.stringify(schema, (key, value: unknown) => (key === 'errorMessage' ? undefined : value)),

@@ -1,10 +1,10 @@
-/** What is checked of another process that speaks to us: its protocol, its ids, and the URL under which it is reached. */
+/** Checks of requests from other processes: protocol, ids, and the URL by which the peer is reached. */
 import type { Context } from 'koa';
 import { HEADER, isId, PROTOCOL_VERSION } from '../../wire/status.js';
 import { hostOf, isLoopback, normaliseUrl } from '../../wire/url.js';
 import { HttpProblem } from './problem.js';
 
-/** @throws HttpProblem 400 when the request comes from a process that speaks another protocol. */
+/** @throws HttpProblem 400 when the request comes from a process with another protocol version. */
 export function refuseOtherProtocol(ctx: Context): void {
   const mismatch = otherProtocol(ctx);
   if (mismatch !== null) throw new HttpProblem(400, mismatch);
@@ -32,7 +32,7 @@ export function wrongField(pointer: string, detail: string): HttpProblem {
 
 /**
  * The URL of a peer, normalised.
- * @param unreachable null, or why a peer that is not on this machine is of no use to a process bound to loopback
+ * @param unreachable null, or why this process, being bound to loopback, cannot use a peer on another machine
  * @throws HttpProblem 422
  */
 export function peerUrl(text: string, pointer: string, unreachable: string | null): string {

@@ -6,7 +6,7 @@ import { PROBLEM_TYPE, type Problem } from '../../wire/problem.js';
 import type { FieldError } from '../../wire/schema.js';
 import { drainBody } from './drain-body.js';
 
-/** An answer that is no success. `detail` is shown to the peer. */
+/** An error to be answered. `detail` is shown to the peer. */
 export class HttpProblem extends Error {
   readonly status: number;
   readonly errors: FieldError[] | undefined;
@@ -24,7 +24,7 @@ export class HttpProblem extends Error {
   }
 }
 
-/** The words of an error in another shape than a problem. */
+/** Answers an error, in the shape that the route's clients expect. */
 export type AnswerError = (ctx: Context, problem: HttpProblem, cause: unknown) => void;
 
 export function problemOf(status: number, detail: string, errors?: FieldError[]): Problem {
@@ -39,23 +39,23 @@ export function answerProblem(ctx: Context, { status, message, errors, headers }
   ctx.type = PROBLEM_TYPE;
 }
 
-/** Outermost: whatever is thrown inside becomes a problem; what nobody foresaw is logged and tells the peer nothing. */
+/** The outermost middleware: whatever is thrown inside becomes an answer. An unexpected error is logged, and the peer gets a 500 without details. */
 export function problems(
-  onUnforeseen: (error: unknown, ctx: Context) => void,
+  onUnexpected: (error: unknown, ctx: Context) => void,
   shapeOf: (ctx: Context) => AnswerError = () => answerProblem,
 ): Middleware {
   return async (ctx, next) => {
     try {
       await next();
     } catch (error) {
-      shapeOf(ctx)(ctx, asProblem(error) ?? unforeseen(error, ctx), error);
+      shapeOf(ctx)(ctx, asProblem(error) ?? unexpected(error, ctx), error);
       await drainBody(ctx);
     }
   };
 
-  function unforeseen(error: unknown, ctx: Context): HttpProblem {
-    onUnforeseen(error, ctx);
-    return new HttpProblem(500, 'something went wrong here; the log says what');
+  function unexpected(error: unknown, ctx: Context): HttpProblem {
+    onUnexpected(error, ctx);
+    return new HttpProblem(500, 'internal error: see the log of this process');
   }
 }
 

@@ -1,4 +1,4 @@
-/** A route says what it takes and gives; its documentation and its checks come from the same words. */
+/** A route with what it accepts and answers: its documentation and its checks come from the same declaration. */
 import type { TSchema } from '@sinclair/typebox';
 import type { Context } from 'koa';
 
@@ -16,7 +16,7 @@ export interface QueryDoc {
 
 export interface Route {
   method: 'GET' | 'POST' | 'DELETE';
-  /** With `:name` for parameters, and `*name` for one that may hold slashes. */
+  /** With `:name` for parameters, and `*name` for one that may contain slashes. */
   path: string;
   summary: string;
   /** Needs no token. */
@@ -25,16 +25,16 @@ export interface Route {
   headers?: Record<string, string>;
   query?: Record<string, QueryDoc>;
   answers: Record<number, AnswerDoc>;
-  /** Errors in the shape that OpenAI's clients parse, from the first check on: also those of a request that never gets here. */
+  /** Errors have the shape that OpenAI's clients parse, also those of requests that are refused before they get here. */
   errors?: 'openai';
-  /** Begins work that lasts: refused by a process that is ending. */
+  /** Starts work that outlives the request: refused while the process is ending. */
   work?: true;
-  /** It answers with a model, or has one answer: a process that ends takes no more of these, and lets those that run finish. */
+  /** Runs a model: a process that is ending refuses new ones, and finishes those that run. */
   model?: true;
   handle: (ctx: Context, params: Record<string, string>) => void | Promise<void>;
 }
 
-/** JSON answers are sent as such, whatever their value is. */
+/** Answers with JSON. */
 export function answerJson(ctx: Context, body: object, status = 200): void {
   ctx.status = status;
   ctx.body = body;

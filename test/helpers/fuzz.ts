@@ -384,6 +384,6 @@ export async function playNames(queen: RbeeProcess, count: number): Promise<void
 export async function expectAlive(target: RbeeProcess): Promise<void> {
   const { status, body } = await getJson(`${target.url}/health`);
   if (status !== 200 || body !== 'ok') throw new Error(`health: ${status} ${body}`);
-  if (/went wrong|cannot go on|a request failed here/.test(target.stderr()))
+  if (/internal error|cannot go on|a request failed in this process/.test(target.stderr()))
     throw new Error(target.stderr().slice(-2_000));
 }

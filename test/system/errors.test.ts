@@ -556,6 +556,6 @@ t.test('after all of this both processes are the same as before, and neither fai
   for (const { child, url, stderr } of [queen, hive]) {
     t.strictSame([child.exitCode, child.signalCode], [null, null]);
     t.equal((await getJson(`${url}/health`)).body, 'ok');
-    t.notMatch(stderr(), /a request failed here|cannot go on|\bERROR\b|\bFATAL\b|TypeError|RangeError/);
+    t.notMatch(stderr(), /a request failed in this process|cannot go on|\bERROR\b|\bFATAL\b|TypeError|RangeError/);
   }
 });

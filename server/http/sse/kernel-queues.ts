@@ -1,7 +1,7 @@
 /**
- * What the kernel holds of what was written to a socket, on Linux (proc_pid_net(5)): bytes that the peer's machine has
- * not acknowledged and, where the peer is a process of this machine, bytes that it has not read. Node shows neither, and
- * small events fit into the kernel's buffers for minutes. What waits in the memory of another machine is not visible here.
+ * How much of what was written to a socket the kernel still holds, on Linux (proc_pid_net(5)): bytes that the peer's
+ * machine has not acknowledged and, where the peer is a process of this machine, bytes that it has not read. Node shows
+ * neither, and small events fit into the kernel's buffers for minutes. Unread bytes on another machine are not visible.
  */
 import { readFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
@@ -15,8 +15,8 @@ export type KernelQueues = (socket: Socket) => number;
 const readings = new Map<string, Promise<KernelQueues | null>>();
 
 /**
- * Null where the kernel does not tell. Costs 10 to 20 ms even with few connections, since the kernel looks through all of
- * its table, so all streams of a process share a reading, and IPv6 is left out where nobody uses it.
+ * Null where the kernel does not provide it. Takes 10 to 20 ms even with few connections, since the kernel walks its whole
+ * table, so all streams of a process share a reading, and IPv6 is left out where no connection uses it.
  */
 export function readKernelQueues(sockets: Iterable<Socket>): Promise<KernelQueues | null> {
   const files = ['/proc/net/tcp'];
