@@ -115,12 +115,14 @@ async function announce(agent: http.Agent, queenUrl: string, { id, url }: Hive):
   }
 }
 
-async function announceUntilRead(agent: http.Agent, queenUrl: string, hive: Hive): Promise<void> {
+/** Announces the hive, and again whenever it has no reader, as a real hive does. */
+async function keepAnnounced(agent: http.Agent, queenUrl: string, hive: Hive): Promise<void> {
   await announce(agent, queenUrl, hive);
-  setTimeout(() => {
+  const timer = setInterval(() => {
     if (hive.sockets.size > 0) return;
+    clearInterval(timer);
     reannounced += 1;
-    void announceUntilRead(agent, queenUrl, hive);
+    void keepAnnounced(agent, queenUrl, hive);
   }, REANNOUNCE_MS);
 }
 
@@ -140,7 +142,7 @@ const offered = {
     const agent = new http.Agent({ keepAlive: true, maxSockets: ANNOUNCING_MAX });
     const todo = [...ring];
     const next = async () => {
-      for (let hive = todo.shift(); hive; hive = todo.shift()) await announceUntilRead(agent, queenUrl, hive);
+      for (let hive = todo.shift(); hive; hive = todo.shift()) await keepAnnounced(agent, queenUrl, hive);
     };
     await Promise.all(Array.from({ length: ANNOUNCING_MAX }, next));
   },
