@@ -31,7 +31,7 @@ export interface QueenRoutesInput {
   /** Whether the hive of this name and instance is read. */
   isRead: (hiveId: string, instance: string) => boolean;
   /** Will ask a hive to announce itself. False when too many are waiting to be asked. */
-  hint: (hive: { hiveId: string; hiveUrl: string; trusted: boolean; who: string }) => boolean;
+  hint: (hive: { hiveId: string; hiveUrl: string; trusted: boolean; label: string }) => boolean;
 }
 
 export interface QueenRoutes {
@@ -163,7 +163,7 @@ function registerHiveRoute({ loopbackOnly, secured, hint }: QueenRoutesInput): R
       refuseSession(ctx);
       const { hive_id: hiveId, hive_url } = await readBody(ctx, parseReady);
       const hiveUrl = peerUrl(hive_url, '/hive_url', loopbackOnly ? LOOPBACK_ONLY : null);
-      if (!hint({ hiveId, hiveUrl, trusted: secured, who: `hive ${hiveId} (register-hive)` })) {
+      if (!hint({ hiveId, hiveUrl, trusted: secured, label: `hive ${hiveId} (register-hive)` })) {
         throw unavailable('too many hives are waiting to be asked');
       }
       answerJson(ctx, { status: 'ok' });

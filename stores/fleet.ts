@@ -29,7 +29,7 @@ export type Fleet = ReturnType<typeof createFleet>;
 
 /** @param report is given what a follower threw */
 export function createFleet(report: Report = () => {}) {
-  const { add: follow, notify: tell } = createListeners<FleetEvent>(report);
+  const { add: follow, notify } = createListeners<FleetEvent>(report);
   const hives = new Map<string, HiveEntry>();
   const context: FleetState = {
     hives,
@@ -40,7 +40,7 @@ export function createFleet(report: Report = () => {}) {
     timestamps: new Map(),
     devicesAt: new Map(),
     streamingAt: new Map(),
-    notify: tell,
+    notify,
   };
   const { trigger } = createStore({
     context,

@@ -1,4 +1,4 @@
-/** How hives are found that did not announce themselves: who asks them, which of them, and when. */
+/** How hives are found that did not announce themselves: what asks them, which of them, and when. */
 import { createActor } from 'xstate';
 import type { KeepAlivePool } from '../actors/net/keep-alive-pool.js';
 import type { AwakeClock } from '../actors/process/awake-clock.js';

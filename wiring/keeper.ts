@@ -131,7 +131,7 @@ function inviteHivesOf(queen: { id: string; hives: { id: string; url: string }[]
     const known = fleet.hive(hive.id);
     if (known?.state === 'streaming' || known?.hive_url === hive.url) continue;
     // The hive has the token that its queen and this keeper have.
-    const who = `${queen.id}'s hive ${hive.id}`;
-    void inviter.invite({ hiveUrl: hive.url, hiveId: hive.id, trusted: true, who });
+    const label = `${queen.id}'s hive ${hive.id}`;
+    void inviter.invite({ hiveUrl: hive.url, hiveId: hive.id, trusted: true, label });
   }
 }

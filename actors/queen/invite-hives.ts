@@ -15,7 +15,7 @@ export interface Invitation {
   hiveId: string | null;
   trusted: Ask['trusted'];
   /** For the log: "SSH host desk". */
-  who: string;
+  label: string;
   signal?: AbortSignal;
 }
 
@@ -44,7 +44,7 @@ export class Inviter {
 
   /** Asks the hive now, unless there is a reason not to. Never rejects. */
   async invite(invitation: Invitation): Promise<InviteOutcome> {
-    const { hiveUrl, hiveId, who } = invitation;
+    const { hiveUrl, hiveId, label } = invitation;
     const { whyNotAsk, log } = this.#deps;
     const reason =
       whyNotAsk(hiveUrl, hiveId ?? this.#hosts.expected(hiveUrl)) ??
@@ -52,14 +52,14 @@ export class Inviter {
       (this.#inFlight.has(hiveUrl) ? 'a request is in flight' : null);
     if (reason !== null) {
       this.#hosts.skip(hiveUrl);
-      log.debug(`${who} is not asked: ${reason}`);
+      log.debug(`${label} is not asked: ${reason}`);
       return null;
     }
     this.#inFlight.add(hiveUrl);
     try {
       return await this.#ask(invitation);
     } catch (error) {
-      log.debug(`${who}: ${(error as Error).message}`);
+      log.debug(`${label}: ${(error as Error).message}`);
       return 'failed';
     } finally {
       this.#inFlight.delete(hiveUrl);
@@ -77,17 +77,17 @@ export class Inviter {
   }
 
   async #ask(invitation: Invitation): Promise<InviteOutcome> {
-    const { hiveUrl, who } = invitation;
+    const { hiveUrl, label } = invitation;
     const { whyNotAsk, namesFirst, log } = this.#deps;
     if (this.#hosts.isOld(hiveUrl) || (namesFirst() && !this.#hosts.has(hiveUrl))) {
       const objection = whyNotAsk(hiveUrl, await this.#capabilities(invitation, { invite: false }));
       if (objection !== null) {
-        log.debug(`${who} is not invited: ${objection}`);
+        log.debug(`${label} is not invited: ${objection}`);
         return 'failed';
       }
     }
     const name = await this.#capabilities(invitation, { invite: true });
-    log.info(`${who} runs ${name === null ? 'a hive that does not state its name' : `hive ${name}`} at ${hiveUrl}`);
+    log.info(`${label} runs ${name === null ? 'a hive that does not state its name' : `hive ${name}`} at ${hiveUrl}`);
     return 'answered';
   }
 

@@ -39,7 +39,7 @@ export function createSearchHosts(deps: SearchDeps) {
       hiveId: null,
       // The token is sent only to addresses that are not routed on the internet.
       trusted: (address) => isLoopback(address) || isPrivate(address),
-      who: `SSH host ${alias}`,
+      label: `SSH host ${alias}`,
     }));
   }
 
@@ -57,5 +57,5 @@ export function createSearchHosts(deps: SearchDeps) {
 
 /** The registry is configured and has the token, so those that it lists may be sent it. */
 export function invitationOf({ id, url }: ListedComponent): Invitation {
-  return { hiveUrl: url, hiveId: id, trusted: true, who: `the registry's hive ${id}` };
+  return { hiveUrl: url, hiveId: id, trusted: true, label: `the registry's hive ${id}` };
 }

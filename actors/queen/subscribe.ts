@@ -75,7 +75,7 @@ async function read(deps: SubscribeDeps, input: SubscribeInput, signal: AbortSig
   } finally {
     reading.silence.stop();
   }
-  return reading.bye === null ? 'it closed the stream' : `it said bye: ${reading.bye}`;
+  return reading.bye === null ? 'it closed the stream' : `it closed the stream with bye: ${reading.bye}`;
 }
 
 /** @throws PeerFailure when what answers is no stream, or the stream of another hive */

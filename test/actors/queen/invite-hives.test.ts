@@ -1,7 +1,7 @@
 import t from 'tap';
 import { Inviter } from '../../../actors/queen/invite-hives.js';
 
-const invitation = { hiveUrl: 'http://a:7835', hiveId: null, trusted: false, who: 'SSH host a' };
+const invitation = { hiveUrl: 'http://a:7835', hiveId: null, trusted: false, label: 'SSH host a' };
 
 /** A queen that asks one host. `name`: the id of its hive; `asked`: whether each request was an invitation. */
 function create(name: string | null) {
