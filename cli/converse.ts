@@ -51,11 +51,11 @@ export async function converse({ stdin, stdout, stderr, color, begin, answer, ex
   async function turn(content: string): Promise<void> {
     const stopping = new AbortController();
     answering = stopping;
-    const asked: ChatTurn[] = [...turns, { role: 'user', content }];
+    const withQuestion: ChatTurn[] = [...turns, { role: 'user', content }];
     try {
-      const text = await answer([...begin, ...asked.slice(-TURNS_MAX)], stopping.signal);
+      const text = await answer([...begin, ...withQuestion.slice(-TURNS_MAX)], stopping.signal);
       // A question without an answer is not kept.
-      if (text !== '') turns = [...asked, { role: 'assistant', content: text }];
+      if (text !== '') turns = [...withQuestion, { role: 'assistant', content: text }];
       if (stopping.signal.aborted) note('stopped');
     } catch (error) {
       if (!isRbeeError(error)) throw error;

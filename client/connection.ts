@@ -98,7 +98,7 @@ export async function send(
 
 async function problemOf({ url, token }: Connection, response: FetchResponse): Promise<RbeeProblem> {
   const { status } = response;
-  // A browser hides a redirect that it was told not to follow: status 0.
+  // A browser hides a redirect that it must not follow: status 0.
   if (status === 0 || (status >= 300 && status < 400)) {
     const to = response.headers.get('location');
     const detail = `${url} redirects${to ? ` to ${to}` : ''}; rbee follows no redirects: give the final address`;

@@ -60,7 +60,7 @@ export const processMethods = (transport: Transport) => ({
   openapi: (): Promise<Record<string, unknown>> => get(transport, '/openapi.json', parseObject),
   /** Hive only. */
   capabilities: (): Promise<Capabilities> => get(transport, PATH.capabilities, parseCapabilities),
-  /** Keeper only: its machine, its workers, and the queens that it knows. */
+  /** Keeper only: its machine, its workers, and the queens that it has found. */
   keeper: (): Promise<KeeperState> => get(transport, '/v1/keeper', parseKeeper),
   /** Shuts the process down in order; it answers first. */
   async shutdown(): Promise<void> {

@@ -102,7 +102,7 @@ async function* events(
       bug = { error };
       throw error;
     }
-    for await (const message of readEventMessages(response.body, () => limits.heard())) {
+    for await (const message of readEventMessages(response.body, () => limits.received())) {
       if (signal?.aborted) return;
       yield message;
     }
@@ -140,11 +140,11 @@ class StreamLimits {
 
   opened(): void {
     clearTimeout(this.#head);
-    this.heard();
+    this.received();
     this.isOpen = true;
   }
 
-  heard(): void {
+  received(): void {
     this.#quietTicks = 0;
   }
 
@@ -161,7 +161,7 @@ class StreamLimits {
   }
 
   #checkHealth(): void {
-    this.heard();
+    this.received();
     request(this.#connection, 'GET', PATH.health, { accept: 'text/plain' }).catch((error) => {
       // An unhealthy process still answers.
       if (error instanceof RbeeUnreachable) this.#controller.abort(error);

@@ -1,6 +1,5 @@
 /**
- * All jobs of a process, and who decides on them: whether a posted job is taken, whether it runs or waits, and whether there
- * is something to cancel. Root of its own system.
+ * All jobs of a process. It decides whether a posted job is taken, whether a job runs or waits, and what can be cancelled. Root of its own system.
  */
 import { setup } from 'xstate';
 import type { Jobs, NewJob, RestoredJob } from '../stores/jobs.js';

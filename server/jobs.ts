@@ -57,7 +57,7 @@ export function jobRoutes(input: JobRoutesInput): JobRoutes {
 const postRoute = ({ send, now }: JobRoutesInput): Route => ({
   method: 'POST',
   path: '/v1/jobs',
-  summary: 'Begins an operation. Its stream tells what happens, from the first line on, however late it is opened.',
+  summary: 'Begins an operation. Its stream shows what happens, from the first line on, however late it is opened.',
   headers: {
     'Idempotency-Key': 'The same key within 10 min is the same job.',
     'Rbee-Job':

@@ -31,7 +31,7 @@ export function forwarding({ outgoing }: ProcessContext, parts: Parts, jobs: Job
     outgoing,
     hive,
     // When this process shuts down, an operation goes on at its hive, and the next run reads it from there. An answer that
-    // was asked for here has no reader any more and is cancelled; one that was asked for elsewhere is left alone.
+    // was requested here has no reader any more and is cancelled; one that was requested elsewhere is left alone.
     cancels: (jobId: string): boolean => {
       const { state, operation } = jobs.get(jobId) ?? {};
       return state === 'cancelled' || (operation === 'infer' && !jobs.isResumed(jobId));

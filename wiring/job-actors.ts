@@ -94,7 +94,7 @@ function waitingLine(lane: string, ahead: number): string {
   return `waiting: ${RUNNING_MAX} ${lane} run already${before}`;
 }
 
-/** Answers that were asked for elsewhere are not counted: they go on without this process. */
+/** Answers that were requested elsewhere are not counted: they go on without this process. */
 const answering = (jobs: Jobs): number =>
   jobs
     .list()

@@ -30,7 +30,7 @@ export function buildHiveJobs(processContext: ProcessContext, spawner: Spawner):
   const { id } = processContext;
   const name = `hive ${id}`;
   const jobs = createJobs(processContext.report);
-  const local = localJobs(processContext, { who: name, hiveId: id, spawner, jobs });
+  const local = localJobs(processContext, { processName: name, hiveId: id, spawner, jobs });
   return service(
     processContext,
     {
@@ -71,7 +71,7 @@ export function buildKeeperJobs(
   const name = `keeper ${processContext.id}`;
   const jobs = createJobs(processContext.report);
   const forward = forwarding(processContext, parts, jobs);
-  const local = localJobs(processContext, { who: name, hiveId: null, spawner, jobs });
+  const local = localJobs(processContext, { processName: name, hiveId: null, spawner, jobs });
   return service(
     processContext,
     {

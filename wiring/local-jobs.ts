@@ -17,7 +17,7 @@ export interface JobRun extends Omit<OperationRun, 'operation'> {
 }
 
 interface LocalJobsInput {
-  who: string;
+  processName: string;
   hiveId: string | null;
   spawner: Spawner;
   jobs: Jobs;

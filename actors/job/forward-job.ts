@@ -18,7 +18,7 @@ import type { JobOutput } from './job-output.js';
 
 /** Waits before a broken stream is opened again while the hive is connected: the hive keeps what was missed. */
 const REOPEN_WAITS_MS = [100, 400, 1_600] as const;
-/** For so long a connected hive is asked whether it has a job for which it did not answer. */
+/** How long a connected hive is polled for a job whose request it did not answer. */
 const UNCLEAR_MS_MAX = 60_000;
 const ASK_AGAIN_MS = 1_000;
 

@@ -34,7 +34,7 @@ export async function infer(
 }
 
 /** The worker named, or the one of this model with the fewest inferences in flight. */
-function chooseWorker({ spawner, who }: Local, inFlight: InFlight, { model, worker_id }: Infer): ReadyWorker {
+function chooseWorker({ spawner, processName }: Local, inFlight: InFlight, { model, worker_id }: Infer): ReadyWorker {
   const ready = spawner.list().filter(isReady);
   const candidates = worker_id
     ? ready.filter(({ workerId }) => workerId === worker_id)
@@ -42,9 +42,12 @@ function chooseWorker({ spawner, who }: Local, inFlight: InFlight, { model, work
   const [best] = candidates.sort((a, b) => (inFlight.get(a.workerId) ?? 0) - (inFlight.get(b.workerId) ?? 0));
   if (best) return best;
   const there = ready.map((worker) => `${worker.workerId} (${worker.model})`).join(', ') || 'none';
-  throw new Error(`no worker of ${who} ${worker_id ? `is ${worker_id}` : `has model ${model}`}; ready: ${there}`);
+  throw new Error(
+    `no worker of ${processName} ${worker_id ? `is ${worker_id}` : `has model ${model}`}; ready: ${there}`,
+  );
 }
 
 /** By name, or by the file's name without directory and `.gguf`. */
-const isSameModel = (own: string, asked: string): boolean => own === asked || shortName(own) === shortName(asked);
+const isSameModel = (own: string, requested: string): boolean =>
+  own === requested || shortName(own) === shortName(requested);
 const shortName = (name: string): string => (name.split(/[/\\]/).at(-1) ?? name).toLowerCase().replace(/\.gguf$/, '');

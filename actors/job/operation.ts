@@ -8,7 +8,7 @@ import type { JobOutput } from './job-output.js';
 export interface Local {
   outgoing: Outgoing;
   /** This process in words, such as "hive gpu-0". */
-  who: string;
+  processName: string;
   hiveId: string | null;
   spawner: Spawner;
 }

@@ -47,16 +47,16 @@ async function runOperation(local: Local, inFlight: InFlight, run: OperationRun)
   }
 }
 
-function reportStatus({ spawner, who, hiveId }: Local, output: JobOutput): void {
+function reportStatus({ spawner, processName, hiveId }: Local, output: JobOutput): void {
   const workers = spawner.list();
-  output.line(`${who}: ${workers.length} workers, ${workers.filter(isReady).length} of them ready`);
+  output.line(`${processName}: ${workers.length} workers, ${workers.filter(isReady).length} of them ready`);
   output.result('status', { hive_id: hiveId, workers: workers.map(processOf) });
 }
 
 async function resumeOperation(local: Local, run: OperationRun): Promise<void> {
   const { operation, output } = run;
-  output.line(`${local.who} was restarted while this ran`);
+  output.line(`${local.processName} was restarted while this ran`);
   if (operation.operation === 'worker_spawn') return resumeSpawn(local, run);
   if (operation.operation === 'worker_process_delete') return resumeDelete(local, operation, output);
-  throw new Error(`${local.who} was restarted`);
+  throw new Error(`${local.processName} was restarted`);
 }

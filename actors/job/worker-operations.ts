@@ -20,10 +20,10 @@ export async function spawnWorker(
   output.result('worker_spawn', processOf(spawned));
 }
 
-export function listWorkers({ spawner, who }: Local, output: JobOutput): void {
+export function listWorkers({ spawner, processName }: Local, output: JobOutput): void {
   const workers = spawner.list();
   for (const worker of workers) output.line(lineOf(worker));
-  if (workers.length === 0) output.line(`${who} has no workers`);
+  if (workers.length === 0) output.line(`${processName} has no workers`);
   const orphans = spawner.orphans?.() ?? [];
   for (const orphan of orphans) output.line(lineOfOrphan(orphan));
   const listed = orphans.map(({ pid, spawner: by, workerId, url, model }) => ({
@@ -59,38 +59,41 @@ export async function deleteWorker(local: Local, operation: WorkerProcessDelete,
   output.result('worker_process_delete', { pid, worker_id: name, status: 'stopped' });
 }
 
-export async function adoptWorker({ spawner, who }: Local, pid: number, output: JobOutput): Promise<void> {
-  if (!spawner.adopt) throw new Error(`${who} cannot adopt workers`);
+export async function adoptWorker({ spawner, processName }: Local, pid: number, output: JobOutput): Promise<void> {
+  if (!spawner.adopt) throw new Error(`${processName} cannot adopt workers`);
   const worker = await spawner.adopt(pid, output.line);
   if (worker.state !== 'healthy') throw new Error(`${worker.name} is ${worker.state}: ${worker.reason}`);
   output.result('worker_process_adopt', processOf(worker));
 }
 
 /** How a spawn ended that was under way when the previous run of this process ended. */
-export async function resumeSpawn({ spawner, who }: Local, { jobId, output, signal }: OperationRun): Promise<void> {
+export async function resumeSpawn(
+  { spawner, processName }: Local,
+  { jobId, output, signal }: OperationRun,
+): Promise<void> {
   const id = workerOf(jobId);
   if (!spawner.list().some((worker) => worker.id === id)) {
-    throw new Error(`${who} was restarted, and the worker is gone`);
+    throw new Error(`${processName} was restarted, and the worker is gone`);
   }
   output.result('worker_spawn', processOf(await spawner.attach(id, { report: output.line, signal })));
 }
 
 /** How a stop ended that was under way when the previous run of this process ended. */
 export function resumeDelete(
-  { spawner, who }: Local,
+  { spawner, processName }: Local,
   { pid, worker_id }: WorkerProcessDelete,
   output: JobOutput,
 ): void {
   const left = spawner
     .list()
     .find((worker) => (typeof pid === 'number' ? worker.pid === pid : worker.name === worker_id));
-  if (left) throw new Error(`${who} was restarted, and ${left.name} still runs`);
+  if (left) throw new Error(`${processName} was restarted, and ${left.name} still runs`);
   output.result('worker_process_delete', { pid: pid ?? null, worker_id: worker_id ?? null, status: 'stopped' });
 }
 
-function workerWithPid({ spawner, who }: Local, pid: number): SpawnedWorker {
+function workerWithPid({ spawner, processName }: Local, pid: number): SpawnedWorker {
   const worker = spawner.get(pid);
-  if (!worker) throw new Error(`no worker of ${who} has pid ${pid}`);
+  if (!worker) throw new Error(`no worker of ${processName} has pid ${pid}`);
   return worker;
 }
 
@@ -98,7 +101,7 @@ function workerWithPid({ spawner, who }: Local, pid: number): SpawnedWorker {
 function workerNamed(local: Local, { pid, worker_id }: WorkerProcessDelete): SpawnedWorker {
   if (worker_id === undefined) return workerWithPid(local, pid as number);
   const worker = local.spawner.list().find(({ name }) => name === worker_id);
-  if (!worker) throw new Error(`no worker of ${local.who} is called ${worker_id}`);
+  if (!worker) throw new Error(`no worker of ${local.processName} is called ${worker_id}`);
   if (pid === undefined || pid === worker.pid) return worker;
   const actual = worker.pid === null ? 'has no process' : `is process ${worker.pid}`;
   throw new Error(`${worker_id} ${actual}, but the request is for ${pid === null ? 'no process' : `process ${pid}`}`);

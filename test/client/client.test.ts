@@ -175,7 +175,7 @@ t.test('a closed port, and an answer that never comes, are unreachable with thei
   t.equal(refused.code, 'ECONNREFUSED');
   t.match(refused.message, /nothing answers at .*ECONNREFUSED/);
   const blocked = await thrown(RbeeUnreachable, createClient({ url: 'http://127.0.0.1:1' }).info());
-  t.match(blocked.message, /bad port/, 'what has no code has its reason: fetch asks no port of this kind');
+  t.match(blocked.message, /bad port/, 'what has no code has its reason: fetch refuses this port');
   t.ok(refused.cause);
 });
 
@@ -265,16 +265,16 @@ for (const [name, options] of fetches) {
 }
 
 t.test('unknown events of a newer queen are skipped, unreadable ones are reported', async (t) => {
-  const told: string[] = [];
+  const unreadable: string[] = [];
   const url = await serve(t, (_, response) => {
     openStream(response);
     response.write(frame('weather', { sun: true }) + frame('heartbeat', { type: 'moon' }));
     response.write(`event: heartbeat\ndata: {broken\n\n${frame('heartbeat', { ...LOST, since: 7 })}`);
     response.end(frame('heartbeat', { ...SNAPSHOT, mood: 'good' }) + frame('bye', 'what?'));
   });
-  const client = createClient({ url, onUnreadable: (detail) => told.push(detail) });
+  const client = createClient({ url, onUnreadable: (detail) => unreadable.push(detail) });
   t.match(await collect(client.heartbeats()), [{ data: { mood: 'good' } }, { event: 'bye' }]);
-  t.match(told, [/not JSON/, /"\/since"/]);
+  t.match(unreadable, [/not JSON/, /"\/since"/]);
 });
 
 t.test('an endless event is given up before it fills the memory', async (t) => {
@@ -372,10 +372,10 @@ t.test('a job is posted with its key, and read with its results and its end', as
     ['[ERROR] hive gpu-0 lost', { state: 'failed', reason: 'hive gpu-0 lost' }],
   ];
   for (const [line, end] of endings) {
-    const asked: [string | undefined, string | undefined, http.IncomingHttpHeaders][] = [];
+    const requests: [string | undefined, string | undefined, http.IncomingHttpHeaders][] = [];
     let body = '';
     const url = await serve(t, async (request, response) => {
-      asked.push([request.method, request.url, request.headers]);
+      requests.push([request.method, request.url, request.headers]);
       if (request.method === 'POST') {
         for await (const part of request) body += part;
         return json(response, 200, { job_id: JOB, sse_url: `/v1/jobs/${JOB}/stream` });
@@ -386,7 +386,7 @@ t.test('a job is posted with its key, and read with its results and its end', as
     });
     const client = createClient({ url });
     const { job_id } = await client.postJob({ operation: 'status' }, { idempotencyKey: 'k' });
-    t.match(asked[0]?.[2], { 'idempotency-key': 'k', 'content-type': 'application/json', 'rbee-protocol': '1' });
+    t.match(requests[0]?.[2], { 'idempotency-key': 'k', 'content-type': 'application/json', 'rbee-protocol': '1' });
     t.same(JSON.parse(body), { operation: 'status' });
     const events: JobEvent[] = [];
     for await (const event of client.jobEvents(job_id)) events.push(event);
@@ -396,7 +396,7 @@ t.test('a job is posted with its key, and read with its results and its end', as
       { type: 'result', action: 'infer', payload: { n: 1 } },
       { type: 'end', ...end },
     ]);
-    t.same(asked[1]?.slice(0, 2), ['GET', `/v1/jobs/${JOB}/stream`]);
+    t.same(requests[1]?.slice(0, 2), ['GET', `/v1/jobs/${JOB}/stream`]);
   }
 });
 
@@ -411,7 +411,7 @@ t.test('a job whose process sends bye, or nothing any more, is unreachable', asy
 });
 
 t.test('a job whose stream breaks off is continued there, for as long as the reader is patient', async (t) => {
-  const asked: string[] = [];
+  const requests: string[] = [];
   const answers: ((response: Parameters<typeof openStream>[0]) => void)[] = [
     (response) => openStream(response).write('data: one\n\ndata: two\n\n', () => response.destroy()),
     (response) => response.writeHead(404).end(),
@@ -421,7 +421,7 @@ t.test('a job whose stream breaks off is continued there, for as long as the rea
       openStream(response).end('data: 1 earlier line was dropped\n\ndata: two\n\ndata: three\n\ndata: [DONE]\n\n'),
   ];
   const url = await serve(t, (request, response) => {
-    asked.push(request.url ?? '');
+    requests.push(request.url ?? '');
     answers.shift()?.(response);
   });
   const away: string[] = [];
@@ -433,15 +433,15 @@ t.test('a job whose stream breaks off is continued there, for as long as the rea
     { type: 'end', state: 'done', reason: null },
   ]);
   t.same(away, ['RbeeUnreachable', 'RbeeProblem', 'RbeeUnreachable']);
-  t.same(asked, Array(4).fill(`/v1/jobs/${JOB}/stream`));
+  t.same(requests, Array(4).fill(`/v1/jobs/${JOB}/stream`));
 });
 
 t.test('a job that a restarted process repeats is read from its first line on', async (t) => {
-  let asked = 0;
+  let requests = 0;
   const url = await serve(t, (_, response) => {
-    asked += 1;
-    openStream(response.setHeader('rbee-telling', `run-${asked}`)).end(
-      `data: of run ${asked}\n\n${asked === 2 ? 'data: [DONE]\n\n' : ''}`,
+    requests += 1;
+    openStream(response.setHeader('rbee-telling', `run-${requests}`)).end(
+      `data: of run ${requests}\n\n${requests === 2 ? 'data: [DONE]\n\n' : ''}`,
     );
   });
   const events: unknown[] = [];
@@ -450,10 +450,10 @@ t.test('a job that a restarted process repeats is read from its first line on', 
 });
 
 t.test("fetch's own limit of silence ends no job", async (t) => {
-  let asked = 0;
+  let requests = 0;
   const fetch = (async () => {
-    asked += 1;
-    const first = asked === 1;
+    requests += 1;
+    const first = requests === 1;
     async function* body() {
       yield Buffer.from('data: one\n\n');
       if (first) throw Object.assign(new Error('terminated'), { cause: { code: 'UND_ERR_BODY_TIMEOUT' } });
@@ -466,7 +466,7 @@ t.test("fetch's own limit of silence ends no job", async (t) => {
   for await (const event of createClient({ url: 'http://127.0.0.1:9', fetch }).jobEvents(JOB)) events.push(event);
   t.match(events, [{ text: 'one' }, { type: 'end', state: 'done' }]);
   t.equal(events.length, 2);
-  t.equal(asked, 2);
+  t.equal(requests, 2);
 });
 
 t.test('a job may be silent for as long as its process answers /health, and no longer', async (t) => {
@@ -505,9 +505,9 @@ t.test('jobs are listed, read and cancelled', async (t) => {
     ended_at: null,
     sse_url: `/v1/jobs/${JOB}/stream`,
   };
-  const asked: string[] = [];
+  const requests: string[] = [];
   const url = await serve(t, ({ method, url }, response) => {
-    asked.push(`${method} ${url}`);
+    requests.push(`${method} ${url}`);
     if (method === 'DELETE') return json(response, 200, { job_id: JOB, status: 'cancelled' });
     json(response, 200, url === '/v1/jobs' ? { jobs: [entry] } : entry);
   });
@@ -515,7 +515,7 @@ t.test('jobs are listed, read and cancelled', async (t) => {
   t.same(await client.jobs(), { jobs: [entry] });
   t.same(await client.job(JOB), entry);
   await client.cancelJob(JOB);
-  t.same(asked, ['GET /v1/jobs', `GET /v1/jobs/${JOB}`, `DELETE /v1/jobs/${JOB}`]);
+  t.same(requests, ['GET /v1/jobs', `GET /v1/jobs/${JOB}`, `DELETE /v1/jobs/${JOB}`]);
 });
 
 async function chatWith(url: string, signal?: AbortSignal): Promise<ChatEvent[]> {

@@ -38,20 +38,23 @@ t.teardown(async () => {
 });
 
 t.test('in an empty swarm each command prints what to do', async (t) => {
-  const said = async (args: string[]) => {
+  const printed = async (args: string[]) => {
     const { code, stdout, stderr } = await rbee(t, args);
     return { code, text: stdout + stderr };
   };
-  t.strictSame(await said(['workers']), { code: 0, text: 'no worker yet: rbee spawn <model> starts one\n' });
-  t.strictSame(await said(['jobs']), { code: 0, text: 'no job within the last ten minutes\n' });
-  t.strictSame(await said(['models']), {
+  t.strictSame(await printed(['workers']), { code: 0, text: 'no worker yet: rbee spawn <model> starts one\n' });
+  t.strictSame(await printed(['jobs']), { code: 0, text: 'no job within the last ten minutes\n' });
+  t.strictSame(await printed(['models']), {
     code: 0,
     text: 'no model is available now: rbee spawn <model> starts one\n',
   });
-  t.match(await said(['chat', 'Who are you?']), { code: 1, text: /no model is available now: rbee spawn/ });
-  t.match(await said(['stop', '4711']), { code: 1, text: 'no worker 4711; there are none' });
-  t.match(await said(['spawn', model, '--hive', 'attic']), { code: 1, text: 'hive attic is unknown: there are gpu-0' });
-  t.match(await said(['spawn', model, '--worker', 'cpu', '--engine-url', 'http://127.0.0.1:9']), {
+  t.match(await printed(['chat', 'Who are you?']), { code: 1, text: /no model is available now: rbee spawn/ });
+  t.match(await printed(['stop', '4711']), { code: 1, text: 'no worker 4711; there are none' });
+  t.match(await printed(['spawn', model, '--hive', 'attic']), {
+    code: 1,
+    text: 'hive attic is unknown: there are gpu-0',
+  });
+  t.match(await printed(['spawn', model, '--worker', 'cpu', '--engine-url', 'http://127.0.0.1:9']), {
     code: 2,
     text: '--engine-url goes with --worker openai, not with cpu',
   });
@@ -65,7 +68,7 @@ t.test('a command without an answer says so, with exit code 3', async (t) => {
 
 let workerId = '';
 t.test(
-  'rbee spawn names a file as the hive must read it, tells what happens, and ends when the worker is ready',
+  'rbee spawn sends the path as the hive reads it, prints what happens, and ends when the worker is ready',
   async (t) => {
     const { code, stdout, stderr } = await rbee(t, ['spawn', path.basename(model)], { cwd: path.dirname(model) });
     t.equal(code, 0, stderr);
@@ -98,10 +101,10 @@ t.test('rbee chat answers a message; the model may be left out if there is one o
   t.strictSame(await rbee(t, ['chat', 'Who', 'are', 'you?', '--temperature', '0']), whole);
   t.strictSame(await rbee(t, ['chat', '--model', 'tiny', 'tiny', '--temperature', '0']), whole);
   const { stdout } = await rbee(t, ['chat', 'tiny', 'Who are you?', '--temperature', '0', '--json']);
-  const said = JSON.parse(stdout);
-  t.match(said, { model: 'tiny', worker_id: workerId, text: SENTENCE, finish_reason: 'stop', tokens: Number });
-  t.ok(said.tokens >= SENTENCE_TOKENS - 1);
-  t.ok(said.tokens_per_s > 0);
+  const answer = JSON.parse(stdout);
+  t.match(answer, { model: 'tiny', worker_id: workerId, text: SENTENCE, finish_reason: 'stop', tokens: Number });
+  t.ok(answer.tokens >= SENTENCE_TOKENS - 1);
+  t.ok(answer.tokens_per_s > 0);
   const short = await rbee(t, ['chat', 'tiny', 'Hello', '--max-tokens', '2', '--temperature', '0']);
   t.equal(short.stdout, 'Hello !\n');
 });
@@ -128,9 +131,9 @@ t.test('rbee jobs lists jobs, and follows one from its first line on', async (t)
   const { stdout } = await rbee(t, ['jobs']);
   const [, jobId = ''] = /\n(job-\S+) +worker_spawn +gpu-0 +done /.exec(stdout) ?? [];
   t.not(jobId, '', stdout);
-  const told = await rbee(t, ['jobs', jobId.slice(0, 12)]);
-  t.strictSame([told.code, told.stdout], [0, `${jobId} is done\n`]);
-  t.match(told.stderr, /^spawning a cpu worker[\s\S]* is ready\n$/);
+  const followed = await rbee(t, ['jobs', jobId.slice(0, 12)]);
+  t.strictSame([followed.code, followed.stdout], [0, `${jobId} is done\n`]);
+  t.match(followed.stderr, /^spawning a cpu worker[\s\S]* is ready\n$/);
   const events = (await rbee(t, ['jobs', jobId, '--json'])).stdout
     .trim()
     .split('\n')
@@ -194,8 +197,8 @@ t.test('rbee spawn --no-wait prints the job, which goes on', async (t) => {
   const { code, stdout } = await rbee(t, args);
   t.equal(code, 0);
   t.match(stdout, /^job-\S+\n$/);
-  const told = await rbee(t, ['jobs', stdout.trim()]);
-  t.match(told, { code: 0, stderr: 'spawning an openai worker for swarm-1' });
+  const followed = await rbee(t, ['jobs', stdout.trim()]);
+  t.match(followed, { code: 0, stderr: 'spawning an openai worker for swarm-1' });
   await waitFor('both models', async () => (await models()).length >= 2);
   t.match(await rbee(t, ['chat', 'Who are you?']), { code: 2, stderr: /there are several models: swarm-1, tiny/ });
   t.equal((await rbee(t, ['chat', 'swarm-1', 'Who are you?'])).stdout, 'Hello, swarm\n');
@@ -290,18 +293,18 @@ t.test('an empty argument is not a job, worker, model or message', async (t) => 
 
 t.test('a command ends quietly when its reader leaves, and with an error when the disk is full', async (t) => {
   const shell = (line: string) =>
-    new Promise<{ code: number | null; said: string }>((resolve) => {
+    new Promise<{ code: number | null; output: string }>((resolve) => {
       const rbee = `"${process.execPath}" "${fileURLToPath(new URL('../../bin/rbee.js', import.meta.url))}"`;
       execFile('bash', ['-o', 'pipefail', '-c', line.replace('rbee', rbee)], (error, stdout, stderr) =>
-        resolve({ code: error ? Number(error.code) : 0, said: stdout + stderr }),
+        resolve({ code: error ? Number(error.code) : 0, output: stdout + stderr }),
       );
     });
   const at = `--url ${queen.url}`;
-  t.match(await shell(`rbee watch ${at} | head -1`), { code: 0, said: /^\S+ swarm: hives / });
+  t.match(await shell(`rbee watch ${at} | head -1`), { code: 0, output: /^\S+ swarm: hives / });
   t.match(await shell(`rbee status ${at} >&-`), { code: 0 });
-  t.match(await shell('rbee watch --url http://127.0.0.1:9 2>&1 | head -1'), { code: 0, said: /^queen away/ });
+  t.match(await shell('rbee watch --url http://127.0.0.1:9 2>&1 | head -1'), { code: 0, output: /^queen away/ });
   if (existsSync('/dev/full')) {
-    t.match(await shell(`rbee status ${at} > /dev/full`), { code: 1, said: 'cannot write the output: ENOSPC' });
+    t.match(await shell(`rbee status ${at} > /dev/full`), { code: 1, output: 'cannot write the output: ENOSPC' });
   }
 });
 

@@ -137,7 +137,7 @@ async function loading(t: Test, { to }: { to: 'queen' | 'hive' }) {
 const spawnedIn = (results: { payload: { state: string; worker_id: string } }[]) => results[0]?.payload;
 
 t.test(
-  'after the return of a hive that was killed in a spawn, it and its queen tell how the spawn ended',
+  'a hive that was killed during a spawn, and its queen, report how the spawn ended once it is back',
   async (t) => {
     const { engine, own, hive, jobId, stream } = await loading(t, { to: 'queen' });
     await hive.kill('SIGKILL');
@@ -165,23 +165,20 @@ t.test(
 );
 
 for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
-  t.test(
-    `a queen that is restarted by ${signal} in the middle of a spawn knows it, and tells it to its end`,
-    async (t) => {
-      const { engine, own, hive, jobId, pid } = await loading(t, { to: 'queen' });
-      await own.kill(signal);
-      const again: RbeeProcess = await restart(own);
-      await isOver(again.url, jobId, 'running');
-      t.equal(await stateOf(hive.url, jobId), 'running');
-      const stream = await openJob(t, again.url, jobId);
-      await stream.waitForEvent(({ raw }) => raw === `process ${pid} runs`);
-      await engine.listen();
-      await stream.closed;
-      t.equal(outcomeIn(stream, jobId).ending, '[DONE]');
-      t.match((await getJson(`${again.url}/v1/jobs/${jobId}`)).body, { state: 'done', hive_id: 'gpu-0' });
-      await hive.kill();
-    },
-  );
+  t.test(`a queen that is restarted by ${signal} during a spawn has it, and follows it to its end`, async (t) => {
+    const { engine, own, hive, jobId, pid } = await loading(t, { to: 'queen' });
+    await own.kill(signal);
+    const again: RbeeProcess = await restart(own);
+    await isOver(again.url, jobId, 'running');
+    t.equal(await stateOf(hive.url, jobId), 'running');
+    const stream = await openJob(t, again.url, jobId);
+    await stream.waitForEvent(({ raw }) => raw === `process ${pid} runs`);
+    await engine.listen();
+    await stream.closed;
+    t.equal(outcomeIn(stream, jobId).ending, '[DONE]');
+    t.match((await getJson(`${again.url}/v1/jobs/${jobId}`)).body, { state: 'done', hive_id: 'gpu-0' });
+    await hive.kill();
+  });
 }
 
 t.test('rbee spawn and rbee jobs wait for a restarting queen, and print that', async (t) => {
@@ -212,7 +209,7 @@ t.test('rbee spawn and rbee jobs wait for a restarting queen, and print that', a
 });
 
 t.test(
-  'a spawn that was told to the hive itself is known to its queen once that streams, and can be cancelled there',
+  'a spawn posted to the hive itself is known to its queen once the hive streams, and can be cancelled there',
   async (t) => {
     const { own, hive, jobId, pid } = await loading(t, { to: 'hive' });
     await own.kill('SIGKILL');

@@ -27,7 +27,7 @@ const ways: [string, RbeeProcess][] = [
   ['through a queen', queen],
 ];
 for (const [where, { url }] of ways) {
-  t.test(`${where}, workers are spawned, listed, asked and deleted`, async (t) => {
+  t.test(`${where}, workers are spawned, listed, read and deleted`, async (t) => {
     const { status, body } = await postJson(`${url}/v1/jobs`, {
       operation: 'worker_spawn',
       hive_id: 'gpu-0',
@@ -94,8 +94,8 @@ for (const [where, { url }] of ways) {
       worker: 'cpu',
     });
     t.match(crashed.ending, /^\[ERROR\] the worker crashed: /);
-    const nobody = await run(t, url, { operation: 'infer', hive_id: 'gpu-0', model: 'nothing', prompt: 'a' });
-    t.match(nobody.ending, /^\[ERROR\] no worker of hive gpu-0 has model nothing/);
+    const unknown = await run(t, url, { operation: 'infer', hive_id: 'gpu-0', model: 'nothing', prompt: 'a' });
+    t.match(unknown.ending, /^\[ERROR\] no worker of hive gpu-0 has model nothing/);
   });
 
   t.test(`${where}, a cancelled job stops its work`, async (t) => {
@@ -204,7 +204,7 @@ t.test('the job of an operation that only the original has fails with a sentence
     { operation: 'model_download', hive_id: 'gpu-0', model: 'x' },
     { operation: 'hive_list' },
     { operation: 'hive_status', alias: 'localhost' },
-    { operation: 'active_worker_list', hive_id: 'nobody has it' },
+    { operation: 'active_worker_list', hive_id: 'unknown' },
     { operation: 'package_sync', config_path: null, dry_run: true },
   ];
   for (const { url } of [hive, queen]) {
@@ -235,9 +235,9 @@ t.test('a wrong operation is refused when it is posted', async (t) => {
   const elsewhere = await postJson(`${hive.url}/v1/jobs`, { operation: 'status', hive_id: 'gpu-1' });
   t.equal(elsewhere.status, 422);
   t.match(elsewhere.body.errors, [{ pointer: '/hive_id', detail: /this is hive gpu-0/ }]);
-  const nobody = await postJson(`${queen.url}/v1/jobs`, { operation: 'worker_process_list' });
-  t.equal(nobody.status, 422);
-  t.match(nobody.body.errors, [{ pointer: '/hive_id' }]);
+  const withoutHive = await postJson(`${queen.url}/v1/jobs`, { operation: 'worker_process_list' });
+  t.equal(withoutHive.status, 422);
+  t.match(withoutHive.body.errors, [{ pointer: '/hive_id' }]);
 });
 
 t.test('a queen refuses a job for an unknown or lost hive', async (t) => {
