@@ -23,7 +23,7 @@ export interface SpawnRequest {
   kvType?: KvType | undefined;
 }
 
-export const OLLAMA_URL = 'http://127.0.0.1:11434';
+const OLLAMA_URL = 'http://127.0.0.1:11434';
 const ASK_AGAIN_MS = 200;
 
 /**

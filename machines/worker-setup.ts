@@ -21,7 +21,7 @@ export const STOP_GRACE_MS = 5_000;
 /** A second SIGTERM is sent this long before SIGKILL: it makes a worker end its answers with an error. */
 const SECOND_SIGTERM_MS = 2_000;
 /** Consecutive restarts. */
-export const RESTARTS_MAX = { healthyBefore: 5, neverHealthy: 2 } as const;
+const RESTARTS_MAX = { healthyBefore: 5, neverHealthy: 2 } as const;
 /** Longer than the slowest disk takes for one step of a load: raise it where models come over a slow network. */
 export const LOAD_TIMEOUT_MS = 15 * 60_000;
 /** Wrong usage (a flag, a model that does not exist): if the worker was never healthy, a restart cannot help. */
@@ -29,7 +29,7 @@ const EXIT_USAGE = 2;
 /** Two, so that one long pause does not take a worker out of service. */
 export const FAILURES_MAX = 2;
 
-export const restartsMax = ({ wasHealthy }: Pick<WorkerContext, 'wasHealthy'>): number =>
+const restartsMax = ({ wasHealthy }: Pick<WorkerContext, 'wasHealthy'>): number =>
   wasHealthy ? RESTARTS_MAX.healthyBefore : RESTARTS_MAX.neverHealthy;
 
 export const s = setup({
@@ -75,7 +75,7 @@ export const healthInput = (endpoint: WorkerEndpoint | null, pace: 'loading' | '
 });
 
 /** How far a load is, without the reason in parentheses, which may change without any progress. */
-export const stepOf = (progress: string | null) => progress?.replace(/ \([\s\S]*\)$/, '') ?? null;
+const stepOf = (progress: string | null) => progress?.replace(/ \([\s\S]*\)$/, '') ?? null;
 
 export const progressOf = (health: WorkerHealth) => (health.status === 'loading' ? health.progress : null);
 

@@ -8,11 +8,11 @@ import type { EarlierRun, WorkerRequest, WorkerSettled } from './worker-types.js
 
 export const WORKERS_MAX = 128;
 /** Crashed workers that are kept, so that the reason can be read; past that the oldest is removed. */
-export const CRASHED_MAX = 16;
+const CRASHED_MAX = 16;
 
 export type SpawnAnswer = 'spawned' | 'full' | 'ending';
 
-export type WorkersEvent =
+type WorkersEvent =
   | { type: 'worker.spawn'; id: string; request: WorkerRequest; respond: (answer: SpawnAnswer) => void }
   | {
       type: 'worker.adopt';
@@ -29,7 +29,7 @@ export type WorkersEvent =
   /** Ends all workers, and takes no more; those that are answering requests may take longer. */
   | { type: 'end'; graceMs: number; longer?: { ids: string[]; graceMs: number } };
 
-export interface WorkersContext {
+interface WorkersContext {
   /** The grace of an end in progress. */
   graceMs: number | null;
   /** Workers that wait to be restored, in order, and the one that is being started. */

@@ -9,7 +9,7 @@ import path from 'node:path';
 import { isModelFile, type SearchDirectory, usualDirectories } from './find-models.js';
 
 /** The model may not be run here; the message tells which may. */
-export class ModelRefused extends Error {
+class ModelRefused extends Error {
   override name = 'ModelRefused';
 }
 

@@ -52,7 +52,7 @@ export function isProof({ id, key }: ExpectedWorker, challenge: string, proof: u
   }
 }
 
-export function notProven(url: string, { id }: ExpectedWorker): PeerFailure {
+function notProven(url: string, { id }: ExpectedWorker): PeerFailure {
   return new PeerFailure('identity', `${new URL(url).origin} is not worker ${id}: it could not prove that it is`);
 }
 
