@@ -25,7 +25,7 @@ export interface ModelContext extends ModelInput {
 export type ModelEvent = { type: 'engine.unreachable'; reason: string } | WatchReport;
 
 /** What opening an engine rejects with when a retry cannot help. */
-export interface PermanentFailure {
+interface PermanentFailure {
   permanent: true;
 }
 

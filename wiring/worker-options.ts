@@ -19,7 +19,7 @@ import {
 } from './options.js';
 
 export const ENGINES = ['llama', 'openai'] as const;
-export const WORKER_TYPES = ['cpu', 'cuda', 'metal', 'openai'] as const;
+const WORKER_TYPES = ['cpu', 'cuda', 'metal', 'openai'] as const;
 
 export interface WorkerOptions extends Omit<ProcessOptions, 'port'> {
   port?: number;

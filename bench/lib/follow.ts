@@ -3,7 +3,7 @@ import http from 'node:http';
 import { createParser } from 'eventsource-parser';
 import type { Scope } from './scope.js';
 
-export interface Received {
+interface Received {
   /** Date.now() on arrival. */
   at: number;
   // biome-ignore lint/suspicious/noExplicitAny: each bench reads other fields

@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Scope } from './scope.js';
 
-export const RBEE = fileURLToPath(new URL('../../bin/rbee.js', import.meta.url));
+const RBEE = fileURLToPath(new URL('../../bin/rbee.js', import.meta.url));
 const LISTENING_MS_MAX = 30_000;
 const LINES_MAX = 50_000;
 

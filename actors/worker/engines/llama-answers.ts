@@ -10,7 +10,7 @@ import type {
 } from '../../../wire/openai.js';
 import type { Piece } from './llama-generate.js';
 
-export const line = (data: ChatChunk | CompletionAnswer | OpenAiError): string => `data: ${JSON.stringify(data)}\n\n`;
+const line = (data: ChatChunk | CompletionAnswer | OpenAiError): string => `data: ${JSON.stringify(data)}\n\n`;
 export const DONE = 'data: [DONE]\n\n';
 
 export const usageOf = (promptTokens: number, completionTokens: number): Usage => ({

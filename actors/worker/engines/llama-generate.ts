@@ -13,7 +13,7 @@ export interface Piece {
   thought: boolean;
 }
 
-export interface Generated {
+interface Generated {
   finishReason: FinishReason;
   completionTokens: number;
 }

@@ -4,7 +4,7 @@ import { EngineFailed } from './engine.js';
 import { type AnswerShape, DONE } from './llama-answers.js';
 import type { Piece } from './llama-generate.js';
 
-export interface GenerationEvents {
+interface GenerationEvents {
   onPiece: (index: number, piece: Piece) => void;
   onFinish: (index: number, reason: FinishReason) => void;
 }
