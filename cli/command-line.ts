@@ -26,6 +26,6 @@ export function commandFor(url: string, args: readonly string[]): string {
 }
 
 /** One word for a POSIX shell. */
-export function quoted(word: string): string {
+function quoted(word: string): string {
   return /^[\w@%+=:,./~-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -2,7 +2,7 @@
 import { createParser, type EventSourceMessage } from 'eventsource-parser';
 
 /** Characters of one event at most; the largest is a whole machine entry. */
-export const EVENT_CHARS_MAX = 16 * 1024 * 1024;
+const EVENT_CHARS_MAX = 16 * 1024 * 1024;
 
 /** A body or an event is larger than its bound. */
 export class TooLarge extends Error {
@@ -18,7 +18,7 @@ interface WebReader {
  * The bytes of a response's body: a web ReadableStream (global fetch; not async iterable in every browser) or a Node
  * stream (node-fetch). Leaving the loop cancels the body, which closes its connection.
  */
-export async function* readChunks(body: unknown): AsyncGenerator<Uint8Array, void, undefined> {
+async function* readChunks(body: unknown): AsyncGenerator<Uint8Array, void, undefined> {
   if (body === null || body === undefined) return;
   if (typeof (body as { getReader?: unknown }).getReader !== 'function') {
     yield* body as AsyncIterable<Uint8Array>;

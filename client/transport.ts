@@ -14,7 +14,7 @@ import {
 import { RbeeProtocolMismatch, RbeeUnreachable } from './errors.js';
 import { readEventMessages, readText } from './stream.js';
 
-export interface StreamOptions extends RequestOptions {
+interface StreamOptions extends RequestOptions {
   method?: 'GET' | 'POST';
   /** Its abort ends the stream quietly. */
   signal?: AbortSignal | undefined;

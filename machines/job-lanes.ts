@@ -4,7 +4,7 @@ import type { Operation } from '../wire/jobs.js';
 /** Jobs of one lane that run at once. */
 export const RUNNING_MAX = 64;
 
-export interface Lane {
+interface Lane {
   running: string[];
   waiting: string[];
 }
@@ -13,7 +13,7 @@ export interface Lane {
 export type Lanes = Record<string, Lane>;
 
 /** An id may be any word: `constructor`, which every object inherits, is an empty lane. */
-export const laneOf = (lanes: Lanes, name: string): Lane =>
+const laneOf = (lanes: Lanes, name: string): Lane =>
   (Object.hasOwn(lanes, name) ? lanes[name] : undefined) ?? { running: [], waiting: [] };
 
 export const laneNameOf = (lanes: Lanes, jobId: string): string | undefined =>

@@ -20,7 +20,7 @@ export interface KnownHives {
 }
 
 /** Why a hive cannot be sent a job now, or null. */
-export function refusalOfHive(hiveId: string, fleet: KnownHives): JobRefusal | null {
+function refusalOfHive(hiveId: string, fleet: KnownHives): JobRefusal | null {
   const hive = fleet.hive(hiveId);
   if (!hive) {
     const ids = fleet.hives().map(({ hive_id }) => hive_id);

@@ -11,7 +11,7 @@ export interface JobInput {
   jobId: string;
 }
 
-export interface JobContext extends JobInput {
+interface JobContext extends JobInput {
   reason: string | null;
 }
 

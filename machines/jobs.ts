@@ -9,7 +9,7 @@ import { jobMachine } from './job.js';
 import { enterLane, type Lanes, laneNameOf, leaveLane } from './job-lanes.js';
 import type { JobRefusal } from './job-refusal.js';
 
-export interface JobsContext {
+interface JobsContext {
   lanes: Lanes;
 }
 

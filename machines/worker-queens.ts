@@ -7,19 +7,19 @@ import { type QueenHeartbeatEvent, queenHeartbeatMachine } from './queen-heartbe
 
 export const WORKER_QUEENS_MAX = 8;
 
-export interface WorkerQueensInput {
+interface WorkerQueensInput {
   /** Normalised, without duplicates, at most WORKER_QUEENS_MAX. */
   queenUrls: string[];
 }
 
-export interface WorkerQueensContext {
+interface WorkerQueensContext {
   /** `id`: of the heartbeat to it. */
   queens: { id: string; url: string; configured: boolean }[];
   /** Heartbeats ever started; gives the next one its id. */
   started: number;
 }
 
-export type WorkerQueensEvent =
+type WorkerQueensEvent =
   /** Every queen there is now. A queen that is no longer listed gets no more heartbeats, unless it is configured. */
   { type: 'queens.listed'; urls: string[] } | QueenHeartbeatEvent;
 

@@ -100,7 +100,7 @@ function reported(table: JobTable, { hiveId, job }: { hiveId: string; job: JobEn
   return { ...table };
 }
 
-export interface JobChange {
+interface JobChange {
   jobId: string;
   state: JobState;
   reason: string | null;

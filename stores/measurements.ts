@@ -54,7 +54,7 @@ export interface Measurements {
   status: OperationalStatus;
 }
 
-export function nodeStatsOf({ host, gpu, workerErrors }: Measurements): NodeStats {
+function nodeStatsOf({ host, gpu, workerErrors }: Measurements): NodeStats {
   const errors = [...host.errors, ...gpu.errors, ...workerErrors];
   const { cpu_pct, ram_used_mb, ram_total_mb } = host;
   return { cpu_pct, ram_used_mb, ram_total_mb, gpus: gpu.gpus, ...(errors.length > 0 ? { errors } : {}) };

@@ -82,7 +82,7 @@ export function createModelIndex(modelsOf: (id: string) => readonly string[]): M
 const withoutSuffix = (name: string): string => name.replace(/\.gguf$/, '');
 
 /** The name of the file, without directory and `.gguf`, in lower case. */
-export const shortName = (name: string): string =>
+const shortName = (name: string): string =>
   withoutSuffix(name.slice(Math.max(name.lastIndexOf('/'), name.lastIndexOf('\\')) + 1).toLowerCase());
 
 /** A worker's own name for a model that is asked for: the same, or one whose file has that name. */

@@ -10,7 +10,7 @@ export interface PlainBounds {
 }
 
 /** In place of what is left out. */
-export const LEFT_OUT = '…';
+const LEFT_OUT = '…';
 
 /** As JSON.stringify sees it (without functions, with `toJSON`), but cut at the bounds. */
 export function plain(value: unknown, bounds: PlainBounds): unknown {

@@ -1,8 +1,6 @@
 /** The queens of a keeper, as they answered last. */
 import type { SeenQueen } from '../wire/keeper.js';
 
-export type Queens = ReturnType<typeof createQueens>;
-
 export function createQueens() {
   const seen = new Map<string, SeenQueen>();
 

@@ -49,7 +49,7 @@ export function viewOf(state: WorkersState, id: string): WorkerView | undefined 
   return isGone ? undefined : { record: known, stats: undefined };
 }
 
-export const viewsOf = (state: WorkersState, ids: Iterable<string>): WorkerView[] =>
+const viewsOf = (state: WorkersState, ids: Iterable<string>): WorkerView[] =>
   [...new Set(ids)].flatMap((id) => viewOf(state, id) ?? []);
 
 export const allViews = (state: WorkersState): WorkerView[] => viewsOf(state, allIds(state));

@@ -8,7 +8,7 @@ export const HISTORY = { stepMs: 5_000, pointsMax: 120 } as const;
 /** Oldest first; null where nothing was measured. */
 const Points = Type.Array(Measure, { maxItems: HISTORY.pointsMax });
 
-export const GpuHistory = Type.Object({
+const GpuHistory = Type.Object({
   id: Type.String(),
   util_pct: Points,
   vram_used_mb: Points,

@@ -92,7 +92,7 @@ const OPERATIONS = {
 
 export type WorkerSpawn = Static<typeof WorkerSpawn>;
 export type WorkerProcessDelete = Static<typeof WorkerProcessDelete>;
-export type WorkerProcessAdopt = Static<typeof WorkerProcessAdopt>;
+type WorkerProcessAdopt = Static<typeof WorkerProcessAdopt>;
 export type Infer = Static<typeof Infer>;
 export type Operation =
   | WorkerSpawn
@@ -105,7 +105,7 @@ export type Operation =
   | OtherOperation;
 
 /** An operation of the original design: its job only fails, with a sentence on what to do instead. */
-export interface OtherOperation {
+interface OtherOperation {
   operation: 'other';
   /** Its name in the request. */
   name: string;
@@ -173,7 +173,7 @@ export const JOB_ID = /^job-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9
 export const JobPosted = Type.Object({ job_id: Type.String(), sse_url: Type.String() });
 export type JobPosted = Static<typeof JobPosted>;
 
-export const JOB_STATES = ['queued', 'running', 'done', 'failed', 'cancelled'] as const;
+const JOB_STATES = ['queued', 'running', 'done', 'failed', 'cancelled'] as const;
 export type JobState = (typeof JOB_STATES)[number];
 
 export const JobEntry = Type.Object({

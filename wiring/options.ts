@@ -27,7 +27,7 @@ export interface ProcessOptions {
   grace: number;
 }
 
-export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 
 /** Collects a flag that may be given several times, or the values of an environment variable separated by commas. */
 export function list<T>(parse: (text: string) => T): (text: string, before: T[] | undefined) => T[] {
@@ -83,7 +83,7 @@ export function parseId(text: string): string {
   return text;
 }
 
-export function parseOrigin(text: string): string {
+function parseOrigin(text: string): string {
   const origin = URL.canParse(text) ? new URL(text).origin : 'null';
   if (origin === 'null') throw new InvalidArgumentError('expected an origin such as http://localhost:5173.');
   return origin;

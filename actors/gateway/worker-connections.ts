@@ -12,7 +12,7 @@ import type { Outgoing } from '../net/http.js';
  * For a connection to be established. TCP repeats its first packet after 1 s and again 2 s later, so with less time one
  * lost packet would count as a dead worker.
  */
-export const CONNECT_MS = 3_500;
+const CONNECT_MS = 3_500;
 /** Idle connections kept to one worker, and for how long: servers of rbee close them after 5 s. */
 const IDLE_SOCKETS_MAX = 32;
 const IDLE_SOCKET_MS = 4_000;
@@ -24,7 +24,7 @@ export interface Opening {
   ready: Promise<void>;
 }
 
-export interface OpenInput {
+interface OpenInput {
   worker: Candidate;
   /** Of the API: `/v1/chat/completions`. */
   path: string;

@@ -12,8 +12,6 @@ export interface JobRecord {
   createdAt: string;
 }
 
-export type JobRecords = ReturnType<typeof createJobRecords>;
-
 const FILE = 'jobs.json';
 /** Operations that change something and may outlive this process. */
 const RECORDED: ReadonlySet<string> = new Set(['worker_spawn', 'worker_process_delete']);

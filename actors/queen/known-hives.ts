@@ -27,7 +27,7 @@ const KnownFile = Type.Object({
 });
 const parseFile = knownParser(KnownFile);
 
-export interface RememberedHive extends KnownHive {
+interface RememberedHive extends KnownHive {
   lastSeenAt: string;
 }
 

@@ -10,7 +10,7 @@ import { checkOrigin, type OriginRules } from './origin.js';
 import { HttpProblem, problems } from './problem.js';
 import type { Route } from './route.js';
 
-export interface AccessRules extends OriginRules, Access {}
+interface AccessRules extends OriginRules, Access {}
 
 export interface AppInput {
   access: AccessRules;

@@ -6,7 +6,7 @@ import type { Parsed } from '../../wire/schema.js';
 import { wrongField } from './peer.js';
 import { HttpProblem } from './problem.js';
 
-export const BODY_BYTES_MAX = 1024 * 1024;
+const BODY_BYTES_MAX = 1024 * 1024;
 
 /** @throws HttpProblem 400, 413, 415, 422 */
 export async function readBody<T>(

@@ -4,7 +4,7 @@ import type { Metric as PromMetric, Registry } from 'prom-client';
 export type Metric = NumberMetric | HistogramMetric;
 
 /** Counts by range, with the sum and the count of all. */
-export interface HistogramMetric {
+interface HistogramMetric {
   name: string;
   help: string;
   type: 'histogram';

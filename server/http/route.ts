@@ -2,14 +2,14 @@
 import type { TSchema } from '@sinclair/typebox';
 import type { Context } from 'koa';
 
-export interface AnswerDoc {
+interface AnswerDoc {
   description: string;
   schema?: TSchema;
   /** Media type; application/json unless said otherwise. */
   type?: string;
 }
 
-export interface QueryDoc {
+interface QueryDoc {
   description: string;
   schema: TSchema;
 }

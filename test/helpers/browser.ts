@@ -12,14 +12,14 @@ const PLACES = [
 ];
 
 /** Where a Chromium is, by `CHROMIUM` or where systems put it; undefined where there is none. */
-export const chromiumPath = (): string | undefined =>
+const chromiumPath = (): string | undefined =>
   [process.env.CHROMIUM ?? '', ...PLACES].find((place) => place !== '' && existsSync(place));
 
 /** For `skip` of a test: false, or what is missing. */
 export const noChromium = (): string | false =>
   chromiumPath() === undefined && 'no Chromium here: install it (Debian: apt-get install chromium), or set CHROMIUM';
 
-export interface PageOptions {
+interface PageOptions {
   theme?: 'light' | 'dark';
   width?: number;
   height?: number;
@@ -27,7 +27,7 @@ export interface PageOptions {
   expected?: RegExp;
 }
 
-export interface Opened {
+interface Opened {
   page: Page;
   /** Errors, violations of the Content-Security-Policy, and requests to other hosts, so far. */
   problems: () => Promise<string[]>;

@@ -18,7 +18,7 @@ export const ROOMS = [
   'web',
   'bench',
 ] as const;
-export type Room = (typeof ROOMS)[number];
+type Room = (typeof ROOMS)[number];
 
 interface Rule {
   /** Our own rooms besides itself; `type` allows `import type` only. */

@@ -44,7 +44,7 @@ function read(): Map<string, string> {
 }
 
 /** The sections of a file by their headings. */
-export function parseTranscripts(text: string): Map<string, string> {
+function parseTranscripts(text: string): Map<string, string> {
   const sections = text.split(/^# /m).slice(1);
   return new Map(
     sections.map((section) => {

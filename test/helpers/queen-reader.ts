@@ -6,8 +6,6 @@ import { waitFor } from './wait.js';
 
 export const TIMESTAMP = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 
-export type QueenReader = ReturnType<typeof readerOf>;
-
 export function readerOf({ url }: { url: string }) {
   const hiveOf = async (id: string) => (await getJson(`${url}/v1/hives/${id}`)).body;
   const workerOf = async (id: string) => (await getJson(`${url}/v1/workers/${encodeURIComponent(id)}`)).body;

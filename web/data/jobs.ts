@@ -8,7 +8,7 @@ import { isArray, keep, kept } from './storage.js';
 import { events, randomKey, request } from './transport.js';
 
 /** unknown: the server no longer has it, so that its result is not known. */
-export type TrackedJobState = 'running' | 'done' | 'failed' | 'cancelled' | 'unknown';
+type TrackedJobState = 'running' | 'done' | 'failed' | 'cancelled' | 'unknown';
 
 export interface Job {
   id: string;
