@@ -291,7 +291,7 @@ function troubledHives(t: Test, swarm: Swarm): void {
     await walled.waitFor();
     t.match(
       await walled.innerText(),
-      /announced itself at http:\/\/127\.0\.0\.1:9[\s\S]*To mend it, [\s\S]*--advertise-url/,
+      /announced itself at http:\/\/127\.0\.0\.1:9[\s\S]*To fix it, [\s\S]*--advertise-url/,
     );
     t.same(await axeViolations(page), []);
   });

@@ -1,4 +1,4 @@
-/** One answer of a model through the gateway, told as it comes. With the queen away it is asked for when it is back. */
+/** One answer of a model through the gateway, as it is generated. While the queen is offline the request waits. */
 import { signal } from '@preact/signals';
 import { readEventMessages } from '../../client/stream.js';
 import type { Message } from './conversations.js';
@@ -6,15 +6,15 @@ import { host } from './keeper.js';
 import { link, lock } from './link.js';
 import { models } from './models.js';
 
-/** What changes of the message that is being answered. */
+/** Changes of the message that is being answered. */
 export type Answered = Partial<Omit<Message, 'role' | 'coming'>>;
 
-/** The gateway is away: the request waits for it. */
+/** The gateway is offline, and a request waits for it. */
 export const waiting = signal(false);
 
-/** A gateway that is back may not have heard of its workers yet. */
+/** A gateway that is back may not know its workers yet. */
 const WORKERS_MS_MAX = 30_000;
-/** One that fails while the page believes it to be there. */
+/** Before a retry while the page is connected. */
 const PAUSE_MS = 1_000;
 
 /** The request was not answered at all. */
@@ -27,14 +27,14 @@ export async function askModel(
   stopped: AbortSignal,
   show: (change: Answered) => void,
 ): Promise<Answered> {
-  // It may have been executed although no answer came: it is repeated once and no more.
+  // A request without an answer may have been executed, so it is repeated only once.
   for (let attempt = 1; ; attempt += 1) {
     try {
       if (attempt > 1 || link.peek().state !== 'open') await gatewayIsBack(model, stopped);
       await read(await open(model, asked, stopped), show);
       return {};
     } catch (error) {
-      // A page that goes away tears it, too: then nobody comes back from here, and it is kept as one that was coming.
+      // A page that is being closed ends here, too, and the answer is kept as still coming.
       await pause(0);
       if (stopped.aborted) return { broken: 'stopped' };
       if (error instanceof NoAnswer && attempt === 1) continue;
@@ -53,7 +53,7 @@ async function read(response: Response, show: (change: Answered) => void): Promi
     const part = JSON.parse(data) as Part;
     if (part.error) throw new Error(part.error.message);
     const { content: text, reasoning_content, reasoning } = part.choices?.[0]?.delta ?? {};
-    // Thoughts are tokens like all others, and the first of all is often one.
+    // Reasoning tokens count, too: the first token often is one.
     if (text || reasoning_content || reasoning) {
       firstAt ||= performance.now();
       tokens += 1;
@@ -80,7 +80,7 @@ async function* dataOf(response: Response): AsyncGenerator<string> {
   }
 }
 
-/** Over the time between the first token and the last: waiting for the first is the prompt's. */
+/** Between the first token and the last: the time to the first is spent on the prompt. */
 function speed(tokens: number, firstAt: number): Pick<Message, 'tokensPerS'> {
   const s = (performance.now() - firstAt) / 1000;
   return tokens > 1 && s > 0 ? { tokensPerS: (tokens - 1) / s } : {};
@@ -104,9 +104,9 @@ async function open(model: string, asked: readonly Message[], signal: AbortSigna
   });
   if (response.ok) return response;
   if (response.status === 401) lock();
-  // OpenAI's own shape from the gateway, a problem from everything before it.
-  const said = (await response.json().catch(() => null)) as { error?: { message?: string }; detail?: string } | null;
-  const detail = said?.error?.message ?? said?.detail ?? `status ${response.status}`;
+  // OpenAI's shape from the gateway, a problem from the checks before it.
+  const body = (await response.json().catch(() => null)) as { error?: { message?: string }; detail?: string } | null;
+  const detail = body?.error?.message ?? body?.detail ?? `status ${response.status}`;
   throw new Error(detail);
 }
 

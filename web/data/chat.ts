@@ -1,6 +1,6 @@
 /**
- * The conversation of this tab with a model of the swarm, through the gateway. What was typed and what was answered lies
- * in the browser's storage, so that neither a reload nor a queen that goes away takes it.
+ * The conversation of this tab with a model of the swarm, through the gateway. Drafts and answers are kept in the browser's
+ * storage, so that they survive a reload and a queen that goes offline.
  */
 import { effect, signal } from '@preact/signals';
 import { type Answered, askModel } from './answer.js';
@@ -19,11 +19,11 @@ import { isString, keep, kept } from './storage.js';
 
 const KEEP_MS = 500;
 
-/** What the browser holds of it, as far as it is known here. */
+/** The conversation as this tab last read or saved it. */
 let held: Conversation = restored();
 
 export const messages = signal<readonly Message[]>(held.messages);
-/** Which one this tab has open; of a new one nothing is kept yet. */
+/** The id of the open conversation; a new one is not saved yet. */
 export const openId = signal(held.id);
 export const draft = signal(kept('tab', 'chat.draft', isString, ''));
 export const model = signal(kept('browser', 'chat.model', isString, ''));
@@ -35,13 +35,13 @@ let stopper: AbortController | null = null;
 effect(() => void keep('tab', 'chat.draft', draft.value));
 effect(() => void keep('browser', 'chat.model', model.value));
 effect(() => void keep('tab', 'chat.open', openId.value));
-// What was chosen stays chosen while no worker offers it.
+// A chosen model stays chosen while no worker offers it.
 effect(() => {
   if (model.value === '') model.value = models.value[0] ?? '';
 });
 
 onConversation((id) => {
-  // What is said here stays on the screen: when it is saved it goes to a conversation of its own.
+  // While an answer is coming, this tab keeps its own messages: they are saved as a conversation of their own.
   if (id !== held.id || answering.peek()) return;
   const theirs = openConversation(id);
   if (!theirs || theirs.revision === held.revision) return;
@@ -54,7 +54,7 @@ effect(() => {
   messages.value;
   keeping ??= setTimeout(keepMessages, KEEP_MS);
 });
-// An answer that is coming ends with its page.
+// Closing the page ends an answer that is coming.
 addEventListener('pagehide', () => {
   if (answering.peek()) held = save({ ...held, messages: withLast({ broken: 'the page was closed' }) });
   else keepMessages();
@@ -68,13 +68,13 @@ function keepMessages(): void {
   openId.value = held.id;
 }
 
-/** The one that this tab had open, else the one that was spoken in last. */
+/** The conversation that this tab had open, else the latest one. */
 function restored(): Conversation {
   const own = kept('tab', 'chat.open', isString, conversations.peek()[0]?.id ?? '');
   return openConversation(own) ?? newConversation();
 }
 
-/** Shows another conversation, or a new one. What is being answered here ends, and is kept. */
+/** Shows another conversation, or a new one. An answer that is coming is stopped, and kept as far as it came. */
 export function switchTo(next: Conversation | null): void {
   stop();
   keepMessages();
@@ -93,14 +93,14 @@ export function deleteChat(): void {
   discard(id);
 }
 
-/** Ends the answer that is coming; what came of it stays. */
+/** Stops the answer that is coming, and keeps it as far as it came. */
 export function stop(): void {
   if (!stopper) return;
   stopper.abort();
   finish({ broken: 'stopped' });
 }
 
-/** Sends what was typed. */
+/** Sends the draft. */
 export async function send(): Promise<void> {
   const content = draft.peek().trim();
   if (content === '' || answering.peek() || model.peek() === '') return;
@@ -108,14 +108,14 @@ export async function send(): Promise<void> {
   await answerTo([...ownMessages(), { role: 'user', content }]);
 }
 
-/** Asks again for the last answer. */
+/** Requests the last answer again. */
 export async function again(): Promise<void> {
   if (answering.peek()) return;
   const known = ownMessages();
   await answerTo(known.at(-1)?.role === 'assistant' ? known.slice(0, -1) : known);
 }
 
-/** An answer that another tab waits for stays in its conversation: this tab goes on in one of its own. */
+/** While another tab waits for an answer in this conversation, this tab continues in a copy of its own. */
 function ownMessages(): readonly Message[] {
   const known = messages.peek();
   if (!known.at(-1)?.coming) return known;
@@ -143,7 +143,7 @@ function finish(end: Answered): void {
   keepMessages();
 }
 
-/** The conversation with its answer over. */
+/** The conversation with its answer ended. */
 function withLast(end: Answered): Message[] {
   const known = messages.peek();
   const { coming: _, ...last } = known.at(-1) as Message;

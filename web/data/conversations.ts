@@ -1,6 +1,6 @@
 /**
- * Conversations as this browser keeps them, each under a key of its own. Every tab has one open; two tabs may have the
- * same. A save by a tab that has not seen what another one saved goes to a new conversation, so that neither is lost.
+ * The conversations that this browser keeps, each under its own key. Every tab has one open; two tabs may have the same. If
+ * another tab has saved in the meantime, a save goes to a new conversation, so that neither is lost.
  */
 import { signal } from '@preact/signals';
 import { keep, kept, keptKeys, onKept, remove } from './storage.js';
@@ -9,13 +9,13 @@ import { randomKey } from './transport.js';
 export interface Message {
   role: 'user' | 'assistant';
   content: string;
-  /** Of an answer: who gave it, how fast, and why it is not whole. */
+  /** Of an answer: its worker, its speed, and why it is not complete. */
   worker?: string;
   model?: string;
   tokens?: number;
   tokensPerS?: number;
   broken?: string;
-  /** The answer is not over: in this tab, or in another that shows the conversation. */
+  /** The answer is still coming: in this tab, or in another that shows the conversation. */
   coming?: boolean;
 }
 
@@ -35,7 +35,7 @@ interface Stored {
 
 /** The oldest go first. */
 const CONVERSATIONS_MAX = 20;
-/** Of a longer conversation the end is kept. */
+/** Of a longer conversation the last ones are kept. */
 const MESSAGES_MAX = 200;
 const TITLE_CHARS_MAX = 60;
 const PREFIX = 'chat.talk.';
@@ -80,14 +80,14 @@ export function openConversation(id: string): Conversation | null {
   return stored && { id, revision: stored.revision, messages: stored.messages };
 }
 
-/** Answers what it is now: under a new id if another tab saved it meanwhile. */
+/** Returns the saved conversation: under a new id if another tab has saved it in the meantime. */
 export function save({ id, revision, messages }: Conversation): Conversation {
   const stored = read(id);
   const next = { id: stored && stored.revision !== revision ? randomKey() : id, revision: randomKey(), messages };
   const entry: Stored = { revision: next.revision, at: Date.now(), messages: messages.slice(-MESSAGES_MAX) };
   const others = conversations.peek().filter((one) => one.id !== next.id);
   for (const old of others.splice(CONVERSATIONS_MAX - 1)) remove('browser', PREFIX + old.id);
-  // A browser that is full gives up the oldest.
+  // If the storage is full, the oldest ones are dropped.
   while (!keep('browser', PREFIX + next.id, entry)) {
     const old = others.pop();
     if (!old) break;

@@ -1,4 +1,4 @@
-/** What a keeper says of itself, where one served this page: its machine, its workers, and the queens that it knows. */
+/** The state of the keeper that served this page, if one did: its machine, its workers, and the queens that it knows. */
 import { computed, signal } from '@preact/signals';
 import type { KeeperState, SeenQueen } from '../../wire/keeper.js';
 import { needsSomebody } from './hive.js';
@@ -6,13 +6,13 @@ import { needsSomebody } from './hive.js';
 /** Null on a queen's page. */
 export const keeper = signal<KeeperState | null>(null);
 
-/** Its own workers that crashed, or whose keeper was another one. */
+/** Its own workers that crashed or are orphaned. */
 export const ownTroubled = computed(() => (keeper.value?.workers ?? []).filter(needsSomebody));
 
-/** Who stands behind the page, in words. */
+/** Which kind of process serves the page. */
 export const host = computed(() => (keeper.value === null ? 'queen' : 'keeper'));
 
-/** The queens in a few words: one that is there before others. */
+/** The queens in a few words, those that are online first. */
 export const queenWords = computed(() => {
   const queens = keeper.value?.queens ?? [];
   const named = (one: SeenQueen) => one.queen_id ?? one.url;

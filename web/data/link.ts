@@ -9,7 +9,7 @@ import type { HiveList } from '../../wire/hive.js';
 import type { Info } from '../../wire/status.js';
 import { forgetOffset, runClock } from './clock.js';
 import { forgetAllBut, isTrue, keep, kept } from './storage.js';
-import { beginEpoch, hear, hives, listed, remembered } from './swarm.js';
+import { beginEpoch, hives, listed, receive, remembered } from './swarm.js';
 import { events, request } from './transport.js';
 
 export interface Link {
@@ -74,7 +74,7 @@ export function connect(): void {
   void follow(open, {
     signal: mine.signal,
     onEvent: ({ event, data }) => {
-      if (event === 'heartbeat') hear(data as QueenHeartbeat);
+      if (event === 'heartbeat') receive(data as QueenHeartbeat);
       if (event === 'lagged') beginEpoch();
     },
     onState: (state, { error, retryInMs }) => {

@@ -1,4 +1,4 @@
-/** The last minute of what a card draws as a line: fixed rings, written in place. */
+/** The last minute of the values that a card draws as lines: fixed rings, written in place. */
 
 import type { HiveHistory } from '../../wire/history.js';
 import type { NodeStats } from '../../wire/hive.js';
@@ -25,7 +25,7 @@ export class Minute {
     for (const gpu of node?.gpus ?? []) this.set(`util ${gpu.id}`, i, gpu.util_pct);
   }
 
-  /** Fills in what the queen kept, where nothing was heard here. */
+  /** Adds the queen's history where this page has no values. */
   seed(history: HiveHistory): void {
     const heard = this.points();
     const isNew = ({ at }: Point) => heard.every((point) => Math.abs(point.at - at) > history.step_ms);

@@ -1,4 +1,4 @@
-/** What somebody can do about a hive that is offline, by the reason that the queen gives for it, in the words of its actors. */
+/** What to do about a hive that is offline, by the reason that the queen gives. */
 const REMEDIES: readonly [reason: RegExp, remedy: string][] = [
   [/answered 401/, 'Start the queen and this hive with the same --token.'],
   [/speaks protocol/, 'Install the same version of rbee on both computers.'],
@@ -22,7 +22,7 @@ const REMEDIES: readonly [reason: RegExp, remedy: string][] = [
   ],
 ];
 
-/** Null where the reason says it all, or nothing is known. */
+/** Null if there is no remedy for this reason. */
 export function remedyForReason(reason: string | null): string | null {
   return (reason !== null && REMEDIES.find(([pattern]) => pattern.test(reason))?.[1]) || null;
 }

@@ -1,4 +1,4 @@
-/** What this browser keeps for the page. A browser that keeps nothing, or has no room left, is no fault: it forgets. */
+/** What this browser stores for the page. A browser without storage, or with full storage, is not an error. */
 
 const PREFIX = 'rbee.';
 
@@ -6,10 +6,10 @@ const PREFIX = 'rbee.';
 const places = { tab: () => sessionStorage, browser: () => localStorage } as const;
 export type StorageArea = keyof typeof places;
 
-/** Set when everything was forgotten: what a page says as it goes away is not kept any more. */
+/** Set when everything was removed: a page that is being closed must not store anything again. */
 let over = false;
 
-/** False: the browser is full, or keeps nothing. */
+/** False when the storage is full or not available. */
 export function keep(place: StorageArea, key: string, value: unknown): boolean {
   if (over) return true;
   try {
@@ -24,11 +24,11 @@ export function remove(place: StorageArea, key: string): void {
   try {
     places[place]().removeItem(PREFIX + key);
   } catch {
-    // Nothing can be kept there, so nothing is.
+    // Without storage there is nothing to remove.
   }
 }
 
-/** What is kept under keys that begin so. */
+/** The stored keys that begin so. */
 export function keptKeys(place: StorageArea, begin: string): string[] {
   try {
     return Object.keys(places[place]())
@@ -39,7 +39,7 @@ export function keptKeys(place: StorageArea, begin: string): string[] {
   }
 }
 
-/** What was kept under `key`, if it is what `isIt` says; else `otherwise`. */
+/** The value stored under `key` if `isIt` accepts it, else `otherwise`. */
 export function kept<T>(place: StorageArea, key: string, isIt: (value: unknown) => value is T, otherwise: T): T {
   try {
     const value: unknown = JSON.parse(places[place]().getItem(PREFIX + key) ?? 'null');
@@ -49,14 +49,14 @@ export function kept<T>(place: StorageArea, key: string, isIt: (value: unknown) 
   }
 }
 
-/** Calls `changed` with the key when another tab has kept something for the browser under one that begins so, or removed it. */
+/** Calls `changed` with the key when another tab has stored or removed a value under a key that begins so. */
 export function onKept(begin: string, changed: (key: string) => void): void {
   addEventListener('storage', ({ key }) => {
     if (key?.startsWith(PREFIX + begin)) changed(key.slice(PREFIX.length));
   });
 }
 
-/** Everything but `key`, and nothing is kept from now on until the page is loaded anew. */
+/** Removes everything but `key`; nothing is stored from now on until the page is loaded again. */
 export function forgetAllBut(key: string): void {
   over = true;
   for (const place of ['tab', 'browser'] as const) {

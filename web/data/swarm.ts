@@ -1,6 +1,6 @@
 /**
- * The swarm as the queen tells it: events in, signals out. Events wait for the next frame and are applied in slices, so
- * that two hundred hives that speak at once cost no frame; of several events of one hive only the latest waits.
+ * The swarm: events of the stream in, signals out. Events are applied in slices at the next frame, so that two hundred
+ * hives with events at the same time do not delay a frame; of several events of one hive only the latest is kept.
  */
 import { batch, computed, signal } from '@preact/signals';
 import type { HiveStateChange, HiveTelemetry, QueenHeartbeat, QueenSnapshot } from '../../wire/heartbeat.js';
@@ -10,45 +10,45 @@ import { heardTimestamp } from './clock.js';
 import { Hive } from './hive.js';
 import { keeper, ownTroubled } from './keeper.js';
 
-/** A stream must not fill the memory of who looks at it. */
+/** A stream must not fill the memory of the browser. */
 const HIVES_MAX = 20_000;
-/** Measurements wait so long for others: five pictures a second are enough, and a fifth of the work of each frame. */
+/** Measurements are drawn together: five times a second is enough, and costs much less than each by itself. */
 const TOGETHER_MS = 200;
-/** So many hives a frame, or an eighth of those that wait: what is laid out and painted afterwards is as much again. */
+/** Hives applied in a frame, or an eighth of those that wait if that is more: layout and painting cost as much again. */
 const SLICE = 16;
-/** While the page is moved under the eye, its numbers stand still. */
+/** While the page is scrolled, its numbers do not change. */
 const SCROLLING_MS = 120;
 
 const byId = new Map<string, Hive>();
-/** Of the last list, those that the stream has not named yet. */
+/** Hives of the last list that the stream has not mentioned yet. */
 let listedOnly = new Map<string, HiveEntry>();
 const collator = new Intl.Collator('en', { numeric: true });
 
-/** All that the queen knows of, by name. */
+/** All hives, by name. */
 export const hives = signal<readonly Hive[]>([]);
 export const conflicts = signal<readonly HiveConflict[]>([]);
 /** Hives that announced themselves and could not be read since. */
 export const unreachable = signal<readonly HiveUnreachable[]>([]);
 export const snapshot = signal<QueenSnapshot | null>(null);
-/** Whether the first picture is whole: until then nobody is told that the swarm is empty. */
+/** Whether the first events have come: an empty swarm is not shown as such before. */
 export const whole = signal(false);
 export const attention = computed(() =>
   hives.value.filter(
     ({ connection: tie, tone, troubled, isUnstable }) =>
-      // All are connecting for a moment when a queen starts: that is no trouble yet.
+      // All hives are connecting for a moment when a queen starts: that needs no attention.
       troubled.value.length > 0 ||
       isUnstable.value ||
       (tie.value.state !== 'connecting' && ['bad', 'warn'].includes(tone.value)),
   ),
 );
 
-/** How much somebody should look at. */
+/** How many things need attention. */
 export const troubles = computed(
   () =>
     conflicts.value.length + unreachable.value.length + attention.value.length + (ownTroubled.value.length > 0 ? 1 : 0),
 );
 
-/** The hive of this name, if there is one; reads the list, so that who asks hears when it comes. */
+/** The hive of this name. Reads `hives`, so that a component is drawn again when the hive comes. */
 export const hiveOf = (id: string): Hive | undefined => hives.value && byId.get(id);
 
 let epoch = 0;
@@ -66,16 +66,16 @@ addEventListener(
   { passive: true },
 );
 
-/** A new connection, or one that lost events: the queen tells everything anew. */
+/** A new connection, or one that lost events: the stream begins with everything again. */
 export function beginEpoch(): void {
   epoch += 1;
   snapshots = 0;
-  // What waits still is from before, and may be of hives that are gone.
+  // Waiting events are from before, and may be of hives that are gone.
   waiting = [];
   measured.clear();
 }
 
-export function hear(event: QueenHeartbeat): void {
+export function receive(event: QueenHeartbeat): void {
   if (event.type === 'hive_telemetry') {
     measured.set(event.hive_id, event);
     soon ??= setTimeout(draw, TOGETHER_MS);
@@ -124,7 +124,7 @@ function heardSnapshot(event: QueenSnapshot): void {
   heardTimestamp(event.timestamp);
   snapshot.value = event;
   snapshots += 1;
-  // Her second word in an epoch comes after all that she knows: whom she has not named is gone.
+  // The second `queen` event of an epoch comes after all hives: those not mentioned by then are gone.
   if (snapshots > 1) dropUnless((hive) => hive.epoch === epoch);
 }
 
@@ -151,7 +151,7 @@ function hiveFor(id: string): Hive | undefined {
   return hive;
 }
 
-/** The answer to GET /v1/hives: devices, conflicts, and who is not there any more. */
+/** The answer to GET /v1/hives: devices, conflicts, and which hives are no longer there. */
 export function listed(answer: HiveList): void {
   batch(() => {
     const named = new Set(answer.hives.map(({ hive_id }) => hive_id));
@@ -166,7 +166,7 @@ export function listed(answer: HiveList): void {
   });
 }
 
-/** What the queen kept of the last minute: the lines of the cards are there at the first paint. */
+/** The last minute from the queen's history, so that the lines of the cards are there at the first paint. */
 export function remembered(histories: readonly HiveHistory[]): void {
   batch(() => {
     for (const history of histories) {
@@ -178,7 +178,7 @@ export function remembered(histories: readonly HiveHistory[]): void {
   });
 }
 
-/** Known at once here, whenever the queen's own word comes. */
+/** Removes a hive at once, before the stream says so. */
 export function forgotten(id: string): void {
   if (byId.delete(id)) list();
 }
@@ -194,7 +194,7 @@ function dropUnless(keep: (hive: Hive) => boolean): void {
 }
 
 let listing = false;
-/** Sorted once for all that come in a batch. */
+/** Sorts once for all changes of a batch. */
 function list(): void {
   if (listing) return;
   listing = true;

@@ -1,4 +1,4 @@
-/** The swarm in a few numbers: added up once a second, not at each event. */
+/** The swarm in a few numbers: computed once a second, not at each event. */
 import { computed } from '@preact/signals';
 import { known } from '../../wire/units.js';
 import { nowMs } from './clock.js';
@@ -11,14 +11,14 @@ export interface Totals {
   workers: number;
   workersAvailable: number;
   gpus: number;
-  /** null: not one could be measured. */
+  /** null: none could be measured. */
   vramUsedMb: number | null;
   vramTotalMb: number | null;
   ramUsedMb: number | null;
   ramTotalMb: number | null;
   cpuPct: number | null;
   gpuPct: number | null;
-  /** null: no worker tells. */
+  /** null: no worker reports it. */
   tokensPerS: number | null;
 }
 

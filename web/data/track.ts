@@ -1,4 +1,4 @@
-/** Ten minutes of one hive for its charts: what the queen kept, and from now on each second as it comes. */
+/** Ten minutes of one hive for its charts: the queen's history, and each second from now on. */
 import { isRbeeError } from '../../client/errors.js';
 import type { HiveHistory } from '../../wire/history.js';
 import type { NodeStats } from '../../wire/hive.js';
@@ -7,13 +7,13 @@ import type { Hive } from './hive.js';
 import { link } from './link.js';
 import { request } from './transport.js';
 
-/** One place in time: epoch seconds of the queen, and the values by name. */
+/** A moment (epoch seconds of the queen), and the values by name. */
 interface Sample {
   at: number;
   values: Record<string, number | null>;
 }
 
-/** What a queen keeps is a mean of so long. */
+/** A point of the queen's history is the mean of this time. */
 const STEP_S = 5;
 const GAP_S = 12;
 
@@ -25,12 +25,12 @@ export class Track {
     private readonly changed: () => void,
   ) {}
 
-  /** Follows the hive until the answer is called. */
+  /** Follows the hive until the returned function is called. */
   follow(): () => void {
     let ended = false;
     let wasOpen = false;
     const beat = this.hive.beat.subscribe(() => this.take());
-    // After a time away, in which nothing was heard here, the queen knows what was.
+    // After a lost connection the queen's history fills the gap.
     const linked = link.subscribe(({ state }) => {
       if (state === 'open' && !wasOpen) void this.load(() => ended);
       wasOpen = state === 'open';
@@ -75,7 +75,7 @@ export class Track {
   }
 }
 
-/** A queen that was started anew knows less than this page heard: of the time that both know, what was heard stays. */
+/** A restarted queen has a shorter history than this page: where both have values, those of the page stay. */
 function merged(kept: readonly Sample[], heard: readonly Sample[]): Sample[] {
   const isKnown = ({ values }: Sample) => Object.values(values).some((value) => value !== null);
   const own = heard.filter(isKnown);
@@ -83,7 +83,7 @@ function merged(kept: readonly Sample[], heard: readonly Sample[]): Sample[] {
   return [...missing, ...own].sort((a, b) => a.at - b.at).flatMap(withBreak);
 }
 
-/** A line over a time of which nothing is known would be an invention. */
+/** A gap in time is drawn as a gap. */
 function withBreak(sample: Sample, i: number, all: readonly Sample[]): Sample[] {
   const before = all[i - 1];
   return before && sample.at - before.at > GAP_S ? [{ at: before.at + 1, values: {} }, sample] : [sample];
@@ -100,7 +100,7 @@ function samplesOf({ until, step_ms, cpu_pct, ram_used_mb, gpus }: HiveHistory):
     }
     return { at: (end - (cpu_pct.length - i - 0.5) * step_ms) / 1000, values };
   });
-  // The last one is not over yet, and its middle may lie in the future.
+  // The last point is not complete yet, and its middle may be in the future.
   return samples.slice(0, -1);
 }
 

@@ -8,7 +8,7 @@ import { readEventMessages } from '../../client/stream.js';
 import type { Problem } from '../../wire/problem.js';
 
 const ANSWER_MS = 8_000;
-/** A queen says something every 5 s: three times that without a byte is a dead connection. */
+/** A queen sends an event every 5 s: three times that without a byte means that the connection is dead. */
 const SILENCE_MS = 15_000;
 
 /** Paths are relative to the page, which a reverse proxy may serve under a path of its own. */
@@ -39,12 +39,12 @@ async function send(path: string, accept: string, { method = 'GET', body, header
   };
   const response = await fetch(at(path), init);
   if (response.ok) return response;
-  const said = (await response.json().catch(() => null)) as Partial<Problem> | null;
-  const title = said?.title ?? `Status ${response.status}`;
-  throw new RbeeProblem(here(), response.status, title, said?.detail ?? title, said?.errors ?? []);
+  const problem = (await response.json().catch(() => null)) as Partial<Problem> | null;
+  const title = problem?.title ?? `Status ${response.status}`;
+  throw new RbeeProblem(here(), response.status, title, problem?.detail ?? title, problem?.errors ?? []);
 }
 
-/** What was thrown as one of the client's errors: no answer, or a no. */
+/** An error as one of the client's errors: no answer, or a refusal. */
 function failure(error: unknown, signal: AbortSignal, what: string): Error {
   if (error instanceof RbeeProblem) return error;
   if (signal.reason instanceof RbeeUnreachable) return signal.reason;
@@ -68,8 +68,8 @@ export async function request<T>(path: string, asked: Asked = {}): Promise<T> {
 }
 
 /**
- * The events of a stream until `signal` aborts, which ends it quietly. Any other end throws. `onOpen` hears that it is
- * open; `silenceMs` without a byte is a dead connection. @throws RbeeProblem, RbeeUnreachable
+ * The events of a stream until `signal` aborts. Any other end throws. `onOpen` is called when it is open; `silenceMs`
+ * without a byte means that the connection is dead. @throws RbeeProblem, RbeeUnreachable
  */
 export async function* events(
   path: string,
@@ -80,7 +80,7 @@ export async function* events(
   const controller = new AbortController();
   const leave = () => controller.abort();
   signal?.addEventListener('abort', leave, { once: true });
-  const silent = new RbeeUnreachable(here(), 'SILENT', 'it fell silent');
+  const silent = new RbeeUnreachable(here(), 'SILENT', 'it sent nothing for too long');
   let timer = setTimeout(() => controller.abort(silent), ANSWER_MS);
   const heard = () => {
     clearTimeout(timer);
@@ -104,7 +104,7 @@ export async function* events(
   }
 }
 
-/** Pages of plain HTTP have no randomUUID. */
+/** Pages over plain HTTP have no randomUUID. */
 export function randomKey(): string {
   return Array.from(crypto.getRandomValues(new Uint32Array(4)), (word) => word.toString(36)).join('-');
 }

@@ -1,4 +1,4 @@
-/** What somebody should look at, worst first: conflicts of names, offline hives and crashed workers, hives that are not well. */
+/** What needs attention, worst first: conflicts of names, offline hives and crashed workers, degraded hives. */
 import { useSignal } from '@preact/signals';
 import type { HiveConflict, HiveUnreachable } from '../../wire/hive.js';
 import type { Hive } from '../data/hive.js';
@@ -10,10 +10,10 @@ import { forget, forgetting } from './forget.js';
 import { Age, Retrying } from './small.js';
 import { countsOf, TroubledWorkers } from './troubled.js';
 
-/** A rack that lost its power must not push all others off the screen. */
+/** A rack without power must not push everything else off the screen. */
 const SHOWN_MAX = 6;
 const RANK = { bad: 0, warn: 1, good: 2, calm: 3 } as const;
-/** A crash is as bad as a lost hive, however its own hive fares. */
+/** A crashed worker ranks like a lost hive, whatever the health of its hive is. */
 const rankOf = ({ tone, troubled }: Hive) =>
   troubled.value.length > 0 ? RANK.bad : Math.min(RANK.warn, RANK[tone.value]);
 
@@ -40,7 +40,7 @@ export function Attention() {
               <strong>this machine</strong> {countsOf(ownTroubled.value)}
             </span>
             <span class="why">
-              <TroubledWorkers workers={ownTroubled.value} hiveId={null} awake />
+              <TroubledWorkers workers={ownTroubled.value} hiveId={null} online />
             </span>
           </li>
         )}
@@ -72,7 +72,7 @@ function Unreachable({ hive }: { hive: HiveUnreachable }) {
         <strong>{hive_id}</strong> cannot be reached
       </span>
       <span class="why">
-        It announced itself at <code>{hive_url}</code>: {reason}. To mend it, {remedy}.
+        It announced itself at <code>{hive_url}</code>: {reason}. To fix it, {remedy}.
       </span>
       <span class="when">
         for <Age of={since} />
@@ -115,15 +115,16 @@ export function ConflictWords({ conflict }: { conflict: HiveConflict }) {
 function Trouble({ hive }: { hive: Hive }) {
   const { state, stale, reason, since, nextAttemptAt } = hive.connection.value;
   const health = hive.health.value;
-  // What a lost hive's workers do now nobody knows.
+  // The workers of a lost hive are not known.
   const troubled = state === 'lost' ? [] : hive.troubled.value;
   const why = state === 'lost' ? reason : stale ? staleWords(reason) : (health?.reason ?? null);
   const remedy = state === 'lost' ? remedyForReason(reason) : null;
   const words = state === 'lost' || stale ? hive.stateWords.value : '';
-  const isIll = health !== null && health.status !== 'healthy';
+  const isUnhealthy = health !== null && health.status !== 'healthy';
   const lossWords = hive.isUnstable.value ? `It went offline ${hive.losses.value} times in the last ten minutes.` : '';
   const what =
-    words || (troubled.length > 0 ? countsOf(troubled) : lossWords && !isIll ? 'unstable' : (health?.status ?? ''));
+    words ||
+    (troubled.length > 0 ? countsOf(troubled) : lossWords && !isUnhealthy ? 'unstable' : (health?.status ?? ''));
   const tone = troubled.length > 0 ? 'bad' : hive.tone.value === 'good' ? 'warn' : hive.tone.value;
   return (
     <li class={tone} data-trouble={hive.id}>
@@ -134,7 +135,7 @@ function Trouble({ hive }: { hive: Hive }) {
         {why}
         {remedy && <> · {remedy}</>}
         {lossWords && <> {lossWords}</>}
-        {troubled.length > 0 && <TroubledWorkers workers={troubled} hiveId={hive.id} awake={state === 'streaming'} />}
+        {troubled.length > 0 && <TroubledWorkers workers={troubled} hiveId={hive.id} online={state === 'streaming'} />}
       </span>
       <span class="when">
         {words !== '' && (
@@ -160,6 +161,6 @@ function Trouble({ hive }: { hive: Hive }) {
   );
 }
 
-/** The queen says `silent` where nothing else is known. */
+/** The reason is `silent` where nothing else is known. */
 const staleWords = (reason: string | null): string =>
   reason === null || reason === 'silent' ? 'no telemetry for three intervals' : reason;

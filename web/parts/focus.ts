@@ -1,11 +1,11 @@
 /**
- * What has the focus may be removed by its own click: a hive that is forgotten, a worker that is dismissed. The focus then
- * goes to what took its place in the same list or table, so that whoever uses the keyboard goes on there.
+ * A click may remove the focused element: a hive is forgotten, a worker dismissed. The focus then moves to what took its
+ * place in the same list or table, so that keyboard users can continue there.
  */
 const FOCUSABLE =
   'a[href], button:not(:disabled), input:not(:disabled), select:not(:disabled), summary, [tabindex="0"]';
 
-/** What had the focus, and its place among what can have it in each element around it, from within. */
+/** For each ancestor of the focused element, from the inside: its index among the focusable elements there. */
 let around: { element: HTMLElement; index: number }[] = [];
 let last: HTMLElement | null = null;
 

@@ -1,11 +1,11 @@
-/** One click forgets a hive that is gone for good; if it is not, its own call brings it back. */
+/** Forgets a hive. One that still runs announces itself and comes back. */
 import { signal } from '@preact/signals';
 import { isRbeeError } from '../../client/errors.js';
 import { forgotten } from '../data/swarm.js';
 import { request } from '../data/transport.js';
 import { notify } from './notice.js';
 
-/** Those being forgotten. */
+/** Hives that are being forgotten. */
 export const forgetting = signal<ReadonlySet<string>>(new Set());
 
 export async function forget(id: string): Promise<void> {

@@ -1,4 +1,4 @@
-/** One hive at a glance. Telemetry changes its numbers in place; only a change of what there is draws it anew. */
+/** One hive at a glance. Telemetry changes its numbers in place; the card is redrawn only when its structure changes. */
 import { useComputed } from '@preact/signals';
 import { pageUnits, rate, share } from '../../wire/units.js';
 import type { WorkerStats } from '../../wire/worker.js';
@@ -45,7 +45,7 @@ export function HiveLabels({ hive }: { hive: Hive }) {
   );
 }
 
-/** A lost hive's last numbers would be read as its present ones. */
+/** Without the last numbers, which could be read as present ones. */
 function Lost({ hive }: { hive: Hive }) {
   const { reason, since, nextAttemptAt } = hive.connection.value;
   return (
@@ -74,7 +74,7 @@ function Measures({ hive }: { hive: Hive }) {
   const ram = useComputed(() => share(hive.node.value?.ram_used_mb, hive.node.value?.ram_total_mb));
   const trouble = useComputed(() => {
     const health = hive.health.value;
-    return health && health.status !== 'healthy' ? `${health.status}: ${health.reason ?? 'it does not say why'}` : '';
+    return health && health.status !== 'healthy' ? `${health.status}: ${health.reason ?? 'it gives no reason'}` : '';
   });
   return (
     <>
@@ -101,7 +101,7 @@ function Measures({ hive }: { hive: Hive }) {
   );
 }
 
-/** GPUs of one kind share a title; each has a line: its use, its memory, its temperature. */
+/** GPUs of one kind share a title; each has a line with use, memory and temperature. */
 function Gpus({ hive, ids, why }: { hive: Hive; ids: readonly string[]; why: () => string }) {
   const names = useComputed(() =>
     (hive.node.value?.gpus ?? []).map(({ id, name }) => shortName(name) ?? id).join('\n'),
@@ -140,12 +140,12 @@ function GpuLine({ hive, id, why }: { hive: Hive; id: string; why: () => string 
   );
 }
 
-/** The maker's name is on every card of a kind: what tells them apart is what follows. */
+/** Without the name of the manufacturer. */
 const shortName = (name: string | null | undefined) =>
   name?.replace(/^(NVIDIA|AMD|Advanced Micro Devices,? Inc\.?)\s+/i, '').replace(/^GeForce\s+/i, '');
 
 function Workers({ hive }: { hive: Hive }) {
-  // Drawn anew only when a name, a model or a status changes, not with each percent.
+  // Redrawn only when a name, a model or a status changes, not with each percent.
   const key = useComputed(() => hive.workers.value.map((w) => `${workerName(w)}\t${w.model}\t${w.status}`).join('\n'));
   if (key.value === '') return null;
   return (
@@ -167,7 +167,7 @@ export function workerTone(worker: WorkerStats): Tone {
   return worker.status == null ? 'calm' : 'warn';
 }
 
-/** The file's name without its path and ending says which model it is. */
+/** The model's file name without path and extension. */
 export const modelLabel = (worker: WorkerStats): string =>
   worker.model
     ?.split(/[/\\]/)

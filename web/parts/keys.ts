@@ -1,4 +1,4 @@
-/** Keys for who does not reach for the mouse. Nothing happens while somebody types. */
+/** Keyboard shortcuts. They are off while a field has the focus. */
 export function startKeys(): void {
   addEventListener('keydown', (event) => {
     const target = event.target as HTMLElement;
@@ -10,7 +10,7 @@ export function startKeys(): void {
       event.preventDefault();
       filter.focus();
     }
-    // From nowhere the arrows begin at the first card.
+    // Without a focused card the arrow keys begin at the first one.
     if (event.key === 'ArrowDown' && (target === document.body || target.id === 'main')) {
       const first = document.querySelector<HTMLElement>('.cards h3 a');
       if (!first) return;

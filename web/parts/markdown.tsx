@@ -1,6 +1,6 @@
 /**
- * Markdown as elements: the tokens of `marked`, never its HTML. Whatever is not known here is shown as it was written, so
- * that no word is lost; what a model writes as HTML is text, and its pictures are links, since they would be fetched.
+ * Markdown as elements, from the tokens of `marked`, never its HTML. Unknown tokens are shown as they were written, so that
+ * no word is lost. HTML from a model is shown as text, and images as links, since they would be fetched.
  */
 import { Lexer, type MarkedOptions, type Token, type Tokens } from 'marked';
 import type { ComponentChildren } from 'preact';
@@ -8,7 +8,7 @@ import { useMemo } from 'preact/hooks';
 import { Scroll } from './scroll.js';
 
 const OPTIONS: MarkedOptions = { gfm: true, breaks: true };
-/** Longer texts, paragraphs and deeper nesting are shown as written: the time to read them grows with their square. */
+/** Longer texts and paragraphs and deeper nesting are shown as written: parsing them takes quadratic time. */
 const CHARS_MAX = 100_000;
 const PARAGRAPH_CHARS_MAX = 8_000;
 const DEPTH_MAX = 24;
@@ -29,7 +29,7 @@ function tokensOf(text: string): Token[] | null {
     }
     return lexer.tokens;
   } catch {
-    // Nested too deeply for its parser.
+    // Nested too deeply for the parser.
     return null;
   }
 }
@@ -163,7 +163,7 @@ function inlineOf(token: Token, key: number, depth: number): ComponentChildren {
   }
 }
 
-/** Only to pages of the web and of mail; any other is shown as it was written. */
+/** Links to web pages and mail addresses only; others are shown as they were written. */
 function Link({ href, text, raw }: { href: string; text: ComponentChildren; raw: string }) {
   if (!/^(https?:\/\/|mailto:)/i.test(href)) return <>{raw}</>;
   return (
@@ -173,7 +173,7 @@ function Link({ href, text, raw }: { href: string; text: ComponentChildren; raw:
   );
 }
 
-/** `&lt;` as `<`: each by itself, so that nothing else is read as HTML. */
+/** `&lt;` as `<`: entities one by one, so that nothing else is parsed as HTML. */
 const decoded = (text: string): string =>
   text.replace(
     /&(?:#\d{1,7}|#x[\da-f]{1,6}|[a-z][a-z\d]{1,31});/gi,

@@ -1,4 +1,4 @@
-/** One sentence at the foot of the page on what the last click did. */
+/** One sentence at the bottom of the page on the result of the last click. */
 import { signal } from '@preact/signals';
 import type { Tone } from '../data/hive.js';
 

@@ -1,4 +1,4 @@
-/** What is wider than a phone scrolls in a box of its own, which the keyboard can reach, too. */
+/** A box that scrolls content wider than the screen; it can be focused with the keyboard. */
 import type { ComponentChildren } from 'preact';
 
 export function Scroll({ label, children }: { label: string; children: ComponentChildren }) {

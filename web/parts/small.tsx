@@ -1,4 +1,4 @@
-/** The smallest parts: bars, states, ages, and a button that copies. */
+/** The smallest parts: bars, states, ages, and commands to copy. */
 import { type ReadonlySignal, useComputed, useSignal, useSignalEffect } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useRef } from 'preact/hooks';
@@ -8,20 +8,20 @@ import type { Hive, Tone } from '../data/hive.js';
 
 const { since, duration } = pageUnits;
 
-/** How much of a whole is used, 0 to 1. The number beside it says the same in words. */
+/** A share of a whole, 0 to 1. The number next to it has the same value as text. */
 export function Bar({ of }: { of: ReadonlySignal<number | null> }) {
   const ref = useRef<HTMLElement>(null);
   useSignalEffect(() => {
     const share = of.value ?? 0;
     if (!ref.current) return;
-    // Only painted anew: a width would be laid out, and a transform be a layer to be put together.
+    // Only repainted: a width would cause layout, and a transform a layer of its own.
     ref.current.style.backgroundSize = `${(share * 100).toFixed(1)}% 100%`;
     ref.current.dataset.full = share > 0.92 ? 'yes' : '';
   });
   return <span class="bar" aria-hidden="true" ref={ref} />;
 }
 
-/** A value that is only a text node: it changes without its component being asked. */
+/** A text node that changes without rendering its component again. */
 export function Value({ text, why }: { text: () => string; why?: (() => string | undefined) | undefined }) {
   const shown = useComputed(text);
   const title = useComputed(() => (shown.value.includes(NONE) ? why?.() : undefined));
@@ -77,7 +77,7 @@ export function Command({ text }: { text: string }) {
       await navigator.clipboard.writeText(text);
       said.value = 'copied';
     } catch {
-      // Only pages of loopback and HTTPS have a clipboard: elsewhere the user's own Ctrl-C does it.
+      // Only pages of loopback and HTTPS have a clipboard: elsewhere the text is selected for Ctrl-C.
       if (code.current) getSelection()?.selectAllChildren(code.current);
       said.value = 'selected: press Ctrl-C';
     }

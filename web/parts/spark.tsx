@@ -1,13 +1,13 @@
 /**
- * A minute of one measurement as a line; drawn when it changed and somebody can see it. A path and no canvas: hundreds
- * of canvases are hundreds of layers, which cost each frame more than all lines do.
+ * A minute of one measurement as a line; drawn when it has changed and is visible. A path, not a canvas: hundreds of
+ * canvases are hundreds of layers, which cost each frame more than all lines do.
  */
 import { useSignalEffect } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import type { Hive } from '../data/hive.js';
 import { MINUTE_MS } from '../data/minute.js';
 
-/** One observer for all. */
+/** Callbacks of the one observer that all lines share. */
 const seen = new WeakMap<Element, (visible: boolean) => void>();
 const observer = new IntersectionObserver(
   (entries) => {
@@ -97,7 +97,7 @@ function shapeOf(hive: Hive, name: string): { line: string; area: string } {
     lastX = x;
   });
   close();
-  // One point alone is a dot.
+  // A single point is drawn as a dot.
   if (line !== '' && !line.includes('L')) line += `H${lastX + 1}`;
   return { line, area };
 }

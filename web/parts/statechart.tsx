@@ -1,14 +1,14 @@
-/** A machine as it is now: the state that it is in is lit, and the way that it came. */
+/** The statechart of a machine, with its present state and its last transition highlighted. */
 import { useEffect, useMemo, useRef } from 'preact/hooks';
 import type { MachineEntry } from '../../wire/machines.js';
 import { type Box, type Definition, type Edge, LINE_HEIGHT, layOut } from '../data/statechart.js';
 import { Scroll } from './scroll.js';
 
 export function Statechart({ machine }: { machine: MachineEntry }) {
-  // Its definition never changes while it lives.
+  // The definition of a machine never changes.
   const chart = useMemo(() => layOut(machine.definition as Definition), [machine.id]);
   const root = useRef<HTMLElement>(null);
-  // On a phone the chart is wider than the screen: the state that it is in stands in the middle.
+  // On a phone the chart is wider than the screen: the present state is scrolled to the middle.
   useEffect(() => {
     const box = root.current?.querySelector('.scroll');
     const lit = root.current?.querySelector('.node.active:not(.compound)');
@@ -20,7 +20,7 @@ export function Statechart({ machine }: { machine: MachineEntry }) {
   const active = activePaths(machine.value);
   const last = machine.transitions.at(-1);
   const now = [...active].sort((a, b) => b.length - a.length)[0] ?? machine.state;
-  // What is lit is drawn last, above what it passes.
+  // The highlighted edge is drawn last, above the others.
   const edges = [...chart.edges].sort((a, b) => Number(isLast(a, last)) - Number(isLast(b, last)));
   return (
     <figure class="statechart" ref={root}>
@@ -103,7 +103,7 @@ function Line({ edge: { from, to, points }, lit }: { edge: Edge; lit: boolean })
   );
 }
 
-/** Above all lines: it interrupts its own. */
+/** Above all lines, including its own. */
 function Label({ edge: { from, to, lines, labelAt }, lit }: { edge: Edge; lit: boolean }) {
   const [x, y] = labelAt;
   const top = y - (lines.length * LINE_HEIGHT) / 2;
@@ -129,7 +129,7 @@ function activePaths(value: unknown, under = ''): Set<string> {
   return paths;
 }
 
-/** A transition is told by leaves, and may be a compound's. */
+/** Transitions are listed by leaf states, but an edge may belong to a compound state. */
 function isLast({ from, to }: Edge, last: MachineEntry['transitions'][number] | undefined): boolean {
   const isIn = (leaf: string, path: string) => leaf === path || leaf.startsWith(`${path}.`);
   return last?.from != null && isIn(last.from, from) && isIn(last.to, to);

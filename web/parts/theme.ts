@@ -1,4 +1,4 @@
-/** Dark or light: the system's choice unless the user made one. */
+/** Dark or light: as the system, unless the user chose. */
 import { signal } from '@preact/signals';
 import { keep, kept } from '../data/storage.js';
 
@@ -7,7 +7,7 @@ const ORDER: readonly Theme[] = ['system', 'light', 'dark'];
 
 const isTheme = (value: unknown): value is Theme => ORDER.includes(value as Theme);
 export const theme = signal<Theme>(kept('browser', 'theme', isTheme, 'system'));
-/** Moves when colours do, for what is drawn on canvases. */
+/** Changes when colours do, for what is drawn on canvases. */
 export const palette = signal(0);
 
 export function nextTheme(): void {
@@ -26,7 +26,7 @@ function show(): void {
 
 const colours = new Map<string, string>();
 
-/** The colour of a custom property as a canvas takes it: `light-dark()` resolved. */
+/** The colour of a custom property for a canvas, with `light-dark()` resolved. */
 export function colour(name: string): string {
   let value = colours.get(name);
   if (value === undefined) {

@@ -1,4 +1,4 @@
-/** Workers of which somebody must decide what becomes: why, what they said last, and what can be done. */
+/** Workers that need a decision: the reason, their last log lines, and what can be done. */
 import { signal } from '@preact/signals';
 import { isRbeeError } from '../../client/errors.js';
 import type { WorkerStats } from '../../wire/worker.js';
@@ -7,7 +7,7 @@ import { post } from '../data/jobs.js';
 import { modelLabel } from './hive-card.js';
 import { notify } from './notice.js';
 
-/** Those of which it was decided. They leave the picture, or change in it, with the next measurement. */
+/** Workers for which a decision was sent. They disappear or change with the next measurement. */
 const leaving = signal<ReadonlySet<string>>(new Set());
 const keyOf = (hiveId: string | null, worker: WorkerStats) => `${hiveId ?? ''} ${workerName(worker)}`;
 
@@ -26,13 +26,13 @@ async function decide(verb: string, hiveId: string | null, worker: WorkerStats, 
 
 interface TroubledProps {
   workers: readonly WorkerStats[];
-  /** Whose they are; null: the keeper's that served the page. */
+  /** Their hive; null for workers of the keeper that served the page. */
   hiveId: string | null;
-  /** Whether it can be asked to dismiss one. */
-  awake: boolean;
+  /** Whether that process is online, so that a worker can be dismissed. */
+  online: boolean;
 }
 
-export function TroubledWorkers({ workers, hiveId, awake }: TroubledProps) {
+export function TroubledWorkers({ workers, hiveId, online }: TroubledProps) {
   return (
     <ul class="crashed-workers">
       {workers.map((worker) => (
@@ -41,7 +41,7 @@ export function TroubledWorkers({ workers, hiveId, awake }: TroubledProps) {
             <strong>{workerName(worker)}</strong> ({modelLabel(worker)}) {worker.status}
             {worker.reason && `: ${worker.reason}`}
           </p>
-          {awake && <Decide hiveId={hiveId} worker={worker} />}
+          {online && <Decide hiveId={hiveId} worker={worker} />}
           <LastLines worker={worker} />
         </li>
       ))}
@@ -69,12 +69,12 @@ export function countsOf(workers: readonly WorkerStats[]): string {
   return [crashed > 0 && `${crashed} crashed`, orphaned > 0 && `${orphaned} orphaned`].filter(Boolean).join(', ');
 }
 
-/** @param hiveId whose worker it is; null for one of the keeper that served the page */
+/** @param hiveId null for a worker of the keeper that served the page */
 export function Decide({ hiveId, worker }: { hiveId: string | null; worker: WorkerStats }) {
   const { pid, worker_id } = worker;
   const isOrphan = isOrphaned(worker) && pid != null;
   if (!isOrphan && (!isCrashed(worker) || pid != null || worker_id === undefined)) return null;
-  // A name passes on to the next worker on its port: only one without a process is dismissed.
+  // The next worker on the port gets the same name: `pid: null` dismisses only one without a process.
   const [verb, operation] = isOrphan
     ? ['Take over', { operation: 'worker_process_adopt', pid }]
     : ['Dismiss', { operation: 'worker_process_delete', worker_id, pid: null }];

@@ -1,4 +1,4 @@
-/** What every table of workers shows of one, in the same order: how it fares, what it serves, what it uses. */
+/** The cells of a worker in every table: status, model, and what it uses. */
 import type { ComponentChildren } from 'preact';
 import { known, NONE, pageUnits, rate } from '../../wire/units.js';
 import type { WorkerStats } from '../../wire/worker.js';
@@ -23,7 +23,7 @@ export function WorkerHeads() {
   );
 }
 
-/** @param children below its status: what can be done about it */
+/** @param children below the status: actions */
 export function WorkerCells({ worker, children }: { worker: WorkerStats; children?: ComponentChildren }) {
   return (
     <>
@@ -63,7 +63,7 @@ export function WorkerCells({ worker, children }: { worker: WorkerStats; childre
   );
 }
 
-/** How it was started, as it says itself. */
+/** Its settings in one line. */
 const settings = ({ context, slots, threads, gpu_layers, kv_type }: WorkerStats): string =>
   [
     known(context) && `context ${context}`,
