@@ -1,6 +1,6 @@
 /** The lines of all jobs: each framed once, bounded per job and in total, read from any line by any number of readers. */
 import { linesDropped } from '../wire/job-replay.js';
-import { createJobLines, type JobLines } from './job-lines.js';
+import { JobLines } from './job-lines.js';
 import { createListeners, type Listeners, type Report } from './listeners.js';
 
 /** Text kept of one job; past it the oldest lines are dropped. */
@@ -52,7 +52,7 @@ export class JobLogs {
     const before = this.#logs.get(jobId);
     if (before) this.#cost -= before.lines.cost();
     this.#logs.set(jobId, {
-      lines: createJobLines(LINES_BYTES_MAX),
+      lines: new JobLines(LINES_BYTES_MAX),
       version: before ? before.version + 1 : 0,
       isClosed: false,
       readers: before?.readers ?? createListeners(this.#report),
