@@ -1,4 +1,4 @@
-# `make` alone prints the targets; what stands behind ## is what it prints.
+# `make` alone prints the targets with their text after ##.
 MAKEFLAGS += --no-print-directory
 BIN := node_modules/.bin
 QUIET := --no-fund --no-audit --no-update-notifier --loglevel=error
@@ -17,7 +17,7 @@ endif
 # The machine's npm belongs to the machine's Node, however old.
 NPM := PATH="$(MACHINE_PATH)" npm
 
-# The compiler keeps its own account of what changed (tsc --incremental).
+# The compiler tracks changes itself (tsc --incremental).
 WEB = $(shell find web wire client -type f 2>/dev/null)
 SOURCES = $(shell find wire machines stores actors server wiring cli bin client test bench types -name '*.ts' 2>/dev/null)
 
@@ -30,10 +30,10 @@ help: ## print this
 run: build ## start the whole of rbee on this machine
 	@$(NODE) dist/bin/rbee.js up
 
-demo: dist/.built ## see the whole chain in one go: a swarm, a tiny model, a worker, a chat
+demo: dist/.built ## show the whole chain: a swarm, a tiny model, a worker, a chat
 	@$(NODE) dist/bin/rbee.js demo
 
-build: dist/.built web ## install what is missing and compile what changed
+build: dist/.built web ## install packages and compile what changed
 
 package: package-files ## pack dist/rbee.tgz, which `npm install -g` installs on any machine
 	@$(NPM) pack --ignore-scripts --silent --pack-destination dist >/dev/null
@@ -60,19 +60,19 @@ format: node_modules/.package-lock.json ## format the sources and fix what can b
 bench: build ## measure, and print the ratio to each peer (ONLY=part-of-a-path)
 	@$(NODE) dist/bench/run.js $(ONLY)
 
-fuzz: build ## throw everything at each kind of process (SECONDS=60, SEED=to-repeat)
+fuzz: build ## send random requests to each kind of process (SECONDS=60, SEED=to-repeat)
 	@$(NODE) dist/test/fuzz.js --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
 chaos: build ## kill, freeze and cut a swarm at random (ARGS="--seconds 600 --seed 7")
 	@$(NODE) dist/test/chaos.js $(ARGS)
 
-explore: dist/.built ## break simulated swarms at random, on a simulated clock and network (STEPS=10000000, SEED=to-repeat)
+explore: dist/.built ## break simulated swarms at random, with a simulated clock and network (STEPS=10000000, SEED=to-repeat)
 	@$(NODE) dist/test/explore.js $(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED))
 
 inspect: build ## as run, with the state machines shown live
 	@$(NODE) dist/bin/rbee.js up --inspect
 
-screenshots: build ## take the pictures of the docs anew, with a swarm of real processes and Chromium
+screenshots: build ## update the pictures in docs, with real processes and Chromium
 	@$(NODE) dist/test/web/screenshots.js
 
 clean: ## remove what was built
@@ -106,7 +106,7 @@ dist/client.d.ts: dist/.built
 	@$(BIN)/dts-bundle-generator --silent --no-check --no-banner --export-referenced-types false \
 		--external-inlines @sinclair/typebox eventsource-parser -o $@ client/index.ts
 
-# The tests of the dashboard want a real browser. Where it can be had by one command it is; elsewhere they are skipped.
+# The tests of the dashboard need a real browser. On Debian, as root, it is installed; elsewhere they are skipped without one.
 chromium:
 	@test -n "$(CHROMIUM)" || command -v chromium chromium-browser google-chrome >/dev/null || \
 	if [ -f /etc/debian_version ] && [ "$$(id -u)" = 0 ]; then \

@@ -1,8 +1,8 @@
 /**
  * Runs the compiled tests, each file in a process of its own: `node dist/test/run.js [part of a path …]`.
- * The last line is `N passed, N failed`. What counts is an innermost `t.test`; an assertion outside any counts for
- * itself. `TEST_JOBS` files run at a time (4: most of their time they wait), each for at most `TEST_TIMEOUT_S` seconds (180). `UPDATE=1` writes the
- * transcripts of test/machines instead of comparing with them.
+ * The last line is `N passed, N failed`. Innermost `t.test`s are counted, and assertions outside any test.
+ * `TEST_JOBS` files run at a time (4, since they mostly wait), each for at most `TEST_TIMEOUT_S` seconds (180). `UPDATE=1`
+ * writes the transcripts of test/machines instead of comparing with them.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
@@ -13,15 +13,15 @@ import pc from 'picocolors';
 import { Parser } from 'tap-parser';
 import { count, type Tally } from './helpers/tally.js';
 
-/** Of a failing file's output, this much of its end is shown. */
+/** How much of the end of a failing file's output is shown. */
 const OUTPUT_BYTES_MAX = 256 * 1024;
-/** A failure may carry a whole report in its name. */
+/** The name of a failure may contain a whole report. */
 const NAME_CHARS_MAX = 300;
-/** These take longest, so they begin first. */
+/** These take longest, so they are started first. */
 const LONG = /-model|chaos|netns|flows/;
-/** What a file gets to say which tests were pending, once its time is over. */
+/** How long a file that timed out may take to print its pending tests. */
 const LAST_WORDS_MS = 2000;
-/** What the pipes of a process that has ended get to close. */
+/** How long the pipes of a process that has ended may stay open. */
 const PIPES_MS = 1000;
 
 const DIST = fileURLToPath(new URL('..', import.meta.url));
@@ -105,7 +105,7 @@ async function runFile(file: string): Promise<Outcome> {
   const startedAt = performance.now();
   const home = path.join(stateDir, file.replaceAll(path.sep, '-'));
   mkdirSync(home);
-  // A group of its own, so that whatever the test leaves running ends with it.
+  // A process group, so that everything that the test leaves running ends with it.
   const child = spawn(process.execPath, ['--enable-source-maps', path.join(DIST, file)], {
     cwd: ROOT,
     env: environment(home),
@@ -129,16 +129,16 @@ async function runFile(file: string): Promise<Outcome> {
   let lastWords: NodeJS.Timeout | undefined;
   const limit = setTimeout(() => {
     late = true;
-    child.kill('SIGALRM'); // tap answers it with the names of what is pending
+    child.kill('SIGALRM'); // tap then prints the pending tests
     lastWords = setTimeout(() => child.kill('SIGKILL'), LAST_WORDS_MS);
   }, timeoutS * 1000);
   const end = await new Promise<string | undefined>((resolve) => {
     let how: string | undefined;
     child.on('error', (error) => resolve(error.message));
     child.on('exit', (code, signal) => {
-      if (pid !== undefined) killGroup(pid, 'SIGKILL'); // left-over processes would keep our pipes open
+      if (pid !== undefined) killGroup(pid, 'SIGKILL'); // processes that are left would keep the pipes open
       if (code !== 0) how = signal ? `ended by ${signal}` : `exit code ${code}`;
-      setTimeout(() => resolve(how), PIPES_MS).unref(); // one that left the group keeps them open all the same
+      setTimeout(() => resolve(how), PIPES_MS).unref(); // a process that left the group keeps them open too
     });
     child.on('close', () => resolve(how));
   });
@@ -149,20 +149,20 @@ async function runFile(file: string): Promise<Outcome> {
 
   if (late) tally.failed.push(`took longer than ${timeoutS} s`);
   else if (tally.failed.length > 0) {
-    // The names say more than the exit code would.
+    // The names are more useful than the exit code.
   } else if (end !== undefined) tally.failed.push(end);
   else if (!parser.results?.ok) tally.failed.push('its TAP is not complete');
   else if (tally.passed === 0 && tally.skipped.length === 0) tally.failed.push('ran no test');
   return { ...tally, source: sourceOf(file), output: output.text(), tookMs: performance.now() - startedAt };
 }
 
-/** Our own variables would change what the tested processes do. */
+/** Without variables of rbee, which would change the tested processes. */
 function environment(home: string): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = {};
   for (const [name, value] of Object.entries(process.env)) {
     if (!name.startsWith('RBEE_') && name !== 'FORCE_COLOR') env[name] = value;
   }
-  // No limit of tap's own (30 s): ours names what was pending, too.
+  // Without tap's own limit (30 s): the one of this runner also prints the pending tests.
   return { ...env, XDG_STATE_HOME: home, TMPDIR: home, NO_COLOR: '1', TAP_TIMEOUT: '0' };
 }
 
@@ -197,7 +197,7 @@ function killGroup(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-pid, signal);
   } catch {
-    // Nobody is left in it.
+    // It is empty.
   }
 }
 

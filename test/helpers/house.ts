@@ -1,4 +1,4 @@
-/** Which room may import which, and what the pure rooms must not touch. See "which way the arrows go" in the docs. */
+/** Which top-level folder ("room") may import which, and what the pure rooms must not use. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { isBuiltin } from 'node:module';
 import path from 'node:path';
@@ -21,13 +21,13 @@ export const ROOMS = [
 type Room = (typeof ROOMS)[number];
 
 interface Rule {
-  /** Our own rooms besides itself; `type` allows `import type` only. */
+  /** Other rooms that it may import; `type` allows `import type` only. */
   rooms: Partial<Record<Room | 'test', 'value' | 'type'>>;
-  /** npm packages, when not all are allowed. */
+  /** npm packages; all when absent. */
   packages?: string[];
   /** No Node built-ins. */
   browser?: true;
-  /** No clock, no chance, no I/O. */
+  /** No clock, no randomness, no I/O. */
   pure?: true;
 }
 
@@ -36,19 +36,19 @@ const PURE: Pick<Rule, 'packages' | 'browser' | 'pure'> = {
   browser: true,
   pure: true,
 };
-/** What a process is put together from. */
+/** The parts of a process. */
 const PARTS: Rule['rooms'] = {
   ...{ wire: 'value', machines: 'value', stores: 'value', actors: 'value', server: 'value', client: 'value' },
 };
 const RULES: Record<Room, Rule> = {
-  // Browsers and the pure rooms read it too, so it needs nothing that only Node has.
+  // Browsers and the pure rooms import it too, so it uses nothing that only Node has.
   wire: { rooms: {}, browser: true },
   machines: { rooms: { stores: 'value', wire: 'value' }, ...PURE },
   stores: { rooms: { machines: 'value', wire: 'value' }, ...PURE },
   actors: { rooms: { wire: 'value', machines: 'type', stores: 'type' } },
   server: { rooms: { stores: 'value', wire: 'value', machines: 'type' } },
   client: { rooms: { wire: 'value' } },
-  // Schemas are compiled by the parsers that a page may not run: of wire/ it takes types and plain functions.
+  // Parsers compile schemas, which the Content-Security-Policy of a page forbids: it uses types and plain functions of wire/.
   web: { rooms: { wire: 'value', client: 'value' }, browser: true },
   wiring: { rooms: PARTS },
   cli: { rooms: { ...PARTS, wiring: 'value' } },
@@ -69,7 +69,7 @@ interface Import {
   typeOnly: boolean;
 }
 
-/** Every TypeScript file of the rooms; what builds the page is in none of them. */
+/** Every TypeScript file of the rooms, except the configuration of vite. */
 export function houseFiles(root: string): SourceFile[] {
   return ROOMS.flatMap((room) =>
     readdirSync(path.join(root, room), { recursive: true, encoding: 'utf8' })
@@ -81,7 +81,7 @@ export function houseFiles(root: string): SourceFile[] {
   );
 }
 
-/** What in `file` goes against the house: one sentence each, `file:line imports X: reason`. */
+/** The violations in `file`: one sentence each, `file:line imports X: reason`. */
 export function violations(file: SourceFile): string[] {
   const room = roomOf(file.path);
   if (!isRoom(room)) return [];
@@ -98,7 +98,7 @@ export function violations(file: SourceFile): string[] {
     }
     const touched = rule.pure && impurity(node);
     if (touched)
-      found.push(`${file.path}:${lineOf(node)} uses ${touched}: ${room}/ has no clock, no chance and no I/O`);
+      found.push(`${file.path}:${lineOf(node)} uses ${touched}: ${room}/ uses no clock, no randomness and no I/O`);
     ts.forEachChild(node, visit);
   };
   visit(source);
@@ -111,7 +111,7 @@ function importOf(node: ts.Node, lineOf: (node: ts.Node) => number): Import | un
     target: specifier && ts.isStringLiteralLike(specifier) ? specifier.text : undefined,
     typeOnly,
   });
-  // `import { type A }` loads the module all the same (verbatimModuleSyntax): only `import type` is type-only.
+  // `import { type A }` loads the module too (verbatimModuleSyntax): only `import type` is type-only.
   if (ts.isImportDeclaration(node)) return of(node.moduleSpecifier, node.importClause?.isTypeOnly === true);
   if (ts.isExportDeclaration(node)) return node.moduleSpecifier && of(node.moduleSpecifier, node.isTypeOnly);
   if (ts.isImportTypeNode(node))
@@ -127,17 +127,17 @@ function importOf(node: ts.Node, lineOf: (node: ts.Node) => number): Import | un
 
 /** Why `room` must not import this, or undefined. */
 function objection(file: string, room: Room, rule: Rule, { target, typeOnly }: Import): string | undefined {
-  if (target === undefined) return rule.packages ? `nobody can tell what ${room}/ loads there` : undefined;
+  if (target === undefined) return rule.packages ? `the module must be known before it runs` : undefined;
   if (target.startsWith('.') || target.startsWith('/')) {
     const other = roomOf(path.posix.join(path.posix.dirname(file), target));
     if (other === room || other === 'types') return undefined;
     const allowed = isRoom(other) || other === 'test' ? rule.rooms[other] : undefined;
     if (allowed === 'value' || (allowed === 'type' && typeOnly)) return undefined;
     if (allowed === 'type') return `${room}/ takes only types from ${other}/: use import type`;
-    if (!isRoom(other) && other !== 'test') return room === 'bin' ? undefined : 'it is in no room of the house';
+    if (!isRoom(other) && other !== 'test') return room === 'bin' ? undefined : 'it is in none of the rooms';
     if (other === 'bin') return 'nothing imports bin/';
     const open = Object.keys(rule.rooms);
-    return `${room}/ imports ${open.length > 0 ? `of ours only ${open.join(', ')}` : 'nothing of ours'}`;
+    return `${room}/ imports ${open.length > 0 ? `only ${open.join(', ')}` : 'no other room'}`;
   }
   if (isBuiltin(target)) return rule.browser ? `${room}/ uses nothing that only Node has` : undefined;
   const name = target
@@ -152,7 +152,7 @@ const IMPURE_MEMBERS = ['Date.now', 'Math.random', 'performance.now'];
 const IMPURE_OBJECTS = ['console', 'crypto'];
 const IMPURE_CALLS = ['fetch', 'setTimeout', 'setInterval', 'setImmediate'];
 
-/** The clock, the chance or the I/O that this node is, or undefined. */
+/** The use of a clock, randomness or I/O by this node, or undefined. */
 function impurity(node: ts.Node): string | undefined {
   if (ts.isNewExpression(node)) {
     return ts.isIdentifier(node.expression) && node.expression.text === 'Date' ? 'new Date' : undefined;

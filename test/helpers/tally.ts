@@ -1,15 +1,15 @@
-/** What the runner counts: an innermost `t.test` is one, and so is an assertion outside any. */
+/** Counts innermost `t.test`s, and assertions outside any test. */
 import type { Parser } from 'tap-parser';
 
 export interface Tally {
   passed: number;
-  /** Names, and why. */
+  /** Names and reasons. */
   skipped: string[];
   /** Full names. */
   failed: string[];
 }
 
-/** What one test says itself, besides the tests in it. */
+/** The assertions of one test itself, without those of tests inside it. */
 interface Level {
   tests: number;
   asserted: number;
@@ -17,7 +17,7 @@ interface Level {
   failed: string[];
 }
 
-/** Adds up the innermost tests below `parser`. Returns what is known of this level as it goes on. */
+/** Counts the innermost tests below `parser` into `tally`. Returns the counts of this level, which change as it runs. */
 export function count(parser: Parser, tally: Tally): Level {
   const level: Level = { tests: 0, asserted: 0, skipped: 0, failed: [] };
   let inner: { name: string; level: Level; failedBefore: number } | undefined;
@@ -39,7 +39,7 @@ export function count(parser: Parser, tally: Tally): Level {
       if (result.ok) tally.passed++;
       else tally.failed.push(result.name);
     } else if (closed.level.tests === 0 && result.ok) {
-      // One that skips all of its assertions has not shown anything.
+      // A test that skips all of its assertions does not count as passed.
       if (closed.level.asserted > 0 || closed.level.skipped === 0) tally.passed++;
     } else if (!result.ok && (closed.level.failed.length > 0 || tally.failed.length === closed.failedBefore)) {
       tally.failed.push([closed.name, ...closed.level.failed.slice(0, 3)].join(' > '));
