@@ -92,7 +92,7 @@ function contentsOf(dir: string): string {
 const hasIpv6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1'));
 const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
 
-/** A queen of a later protocol, whatever she answers. */
+/** A queen of a later protocol version, whatever it answers. */
 const futureQueen = async (status: number) => {
   const served = await serve(t, {}, (_, response) => {
     answer(response, status, { status: 'ok', queen_id: `queen-v2-${status}` }, { 'rbee-protocol': '2' });
@@ -180,7 +180,7 @@ t.test('a hive sends its first token to configured queens, and its address and p
   t.match(willing.callbacks[0]?.headers['rbee-instance'], /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
 });
 
-t.test('a queen sends her first token to a hive whose callback presented the second', async (t) => {
+t.test('a queen sends its first token to a hive whose callback carried the second', async (t) => {
   const fake = await fakeHive(t, { hiveId: 'presented', tickMs: 200 });
   t.match(await fake.announce(queen.url, { headers: bearer('wrong') }), { status: 401 });
   t.match(await fake.announce(queen.url, { headers: bearer(SECOND) }), { status: 200 });
@@ -498,7 +498,7 @@ t.test('a hive tells the address that it is bound to', async (t) => {
   t.match(second.url, /^http:\/\/127\.0\.0\.2:\d+$/);
   const told = await waitFor('its callback', () => willing.callbacks.find(({ body }) => body.hive_id === 'second'));
   t.equal(told.body.hive_url, second.url);
-  await waitFor('her reader', () => willing.streams.find(({ hiveUrl }) => hiveUrl === second.url));
+  await waitFor('its reader', () => willing.streams.find(({ hiveUrl }) => hiveUrl === second.url));
 });
 
 t.test('a hive on IPv6 tells its address in brackets', { skip: hasIpv6 ? false : 'no IPv6' }, async (t) => {
@@ -508,7 +508,7 @@ t.test('a hive on IPv6 tells its address in brackets', { skip: hasIpv6 ? false :
     args: ['--hive-id', 'six', '--bind', '::1', '--queen-url', lady.url],
   });
   t.match(six.url, /^http:\/\/\[::1\]:\d+$/);
-  await waitFor('her reader', () => lady.streams.length === 1);
+  await waitFor('its reader', () => lady.streams.length === 1);
   t.equal(lady.callbacks[0]?.body.hive_url, six.url);
   t.equal(lady.callbacks.length, 1);
 });
@@ -550,7 +550,7 @@ t.test('a hive of another protocol is refused with 400 and named among the confl
 
 t.test('a queen of another protocol is named in the state and the log, and left in peace for long', async (t) => {
   for (const future of [speaksTwo, refusesInTwo]) {
-    await waitFor('her answer to be understood', async () => {
+    await waitFor('its answer to be understood', async () => {
       const connection = await connectionTo(hive, future.url, IN);
       return connection?.state === 'backoff' && /protocol 2/.test(connection.context.reason);
     });
@@ -570,7 +570,7 @@ t.test('a lost hive that wants another token is shown with that reason, by queen
   const port = ['--port', new URL(before.url).port];
   const after = await startProcess(t, { name: 'hive', stateDir, args: [...args, ...port, '--token', OTHER] });
 
-  const { context } = await waitFor('her refusal', async () => {
+  const { context } = await waitFor('its refusal', async () => {
     const connection = await connectionTo(after, queen.url, bearer(OTHER));
     return connection?.state === 'backoff' && connection;
   });
@@ -604,7 +604,7 @@ t.test('the token is changed one process at a time, and telemetry goes on', asyn
     });
   };
   await run('queen', FIRST);
-  for (const [name, tokens, hers] of [
+  for (const [name, tokens, expected] of [
     ['hive', FIRST, FIRST],
     ['hive', `${FIRST},${SECOND}`, FIRST],
     ['queen', `${FIRST},${SECOND}`, FIRST],
@@ -613,7 +613,7 @@ t.test('the token is changed one process at a time, and telemetry goes on', asyn
     ['hive', SECOND, SECOND],
   ] as const) {
     await run(name, tokens);
-    await telemetryGoesOn(hers);
+    await telemetryGoesOn(expected);
   }
   t.equal((await getJson(`${running.queen?.url}/v1/hives`, bearer(FIRST))).status, 401, 'the old one is over');
 });

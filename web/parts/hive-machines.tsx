@@ -1,7 +1,7 @@
 /** The state machines of a hive's connection: a statechart each, and their last transitions. */
 import type { MachineEntry } from '../../wire/machines.js';
 import { machines } from '../data/machines.js';
-import { eventName } from '../data/statechart.js';
+import { eventName } from '../data/statechart-graph.js';
 import { clockTime } from '../format.js';
 import { Scroll } from './scroll.js';
 import { Statechart } from './statechart.js';
