@@ -502,15 +502,15 @@ t.test('a hive tells the address that it is bound to', async (t) => {
 });
 
 t.test('a hive on IPv6 tells its address in brackets', { skip: hasIpv6 ? false : 'no IPv6' }, async (t) => {
-  const lady = await fakeQueen(t, { queenId: 'queen-six', host: '::1' });
+  const remote = await fakeQueen(t, { queenId: 'queen-six', host: '::1' });
   const six = await startProcess(t, {
     name: 'hive',
-    args: ['--hive-id', 'six', '--bind', '::1', '--queen-url', lady.url],
+    args: ['--hive-id', 'six', '--bind', '::1', '--queen-url', remote.url],
   });
   t.match(six.url, /^http:\/\/\[::1\]:\d+$/);
-  await waitFor('its reader', () => lady.streams.length === 1);
-  t.equal(lady.callbacks[0]?.body.hive_url, six.url);
-  t.equal(lady.callbacks.length, 1);
+  await waitFor('its reader', () => remote.streams.length === 1);
+  t.equal(remote.callbacks[0]?.body.hive_url, six.url);
+  t.equal(remote.callbacks.length, 1);
 });
 
 t.test('--advertise-url wins over every address', async (t) => {

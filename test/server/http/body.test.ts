@@ -8,7 +8,7 @@ import { waitFor } from '../../helpers/wait.js';
 
 const MIB = 1024 * 1024;
 
-t.test('a body that comes byte by byte takes the memory of its bytes', async (t) => {
+t.test('a body that comes byte by byte takes no more memory than its bytes', async (t) => {
   let reading = 0;
   const app = createApp({
     access: { tokens: [], allowHosts: [], allowOrigins: [] },

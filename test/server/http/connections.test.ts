@@ -38,7 +38,7 @@ async function start(t: Test, waitingMax: number, keepAliveTimeout = 5_000, stal
   return { port, bounds, connect, ask, held };
 }
 
-t.test('connections on which nobody has shown that he may ask are bounded, and the eldest gives way', async (t) => {
+t.test('connections without an authenticated request are bounded, and the oldest is closed', async (t) => {
   const { bounds, connect, ask } = await start(t, 10);
   const known = await connect();
   t.match(await ask(known, '/in'), /200 OK/);
@@ -56,7 +56,7 @@ t.test('connections on which nobody has shown that he may ask are bounded, and t
   await waitFor('all to be forgotten', () => bounds.waiting() === 0);
 });
 
-t.test('a hundred requests at once are taken on a connection, and with more it is closed', async (t) => {
+t.test('a connection may have a hundred pending requests, and is closed with more', async (t) => {
   const warnings: Error[] = [];
   const warn = (warning: Error) => warnings.push(warning);
   process.on('warning', warn);
@@ -87,7 +87,7 @@ t.test('a connection that is idle after its answer is closed, one that waits for
   t.equal(held.length, 1);
 });
 
-t.test('an answer of which nothing is taken for long is aborted, one that is taken slowly is not', async (t) => {
+t.test('an answer that the client does not read is aborted, one that it reads slowly is not', async (t) => {
   const { connect, held } = await start(t, 10, 5_000, 400);
   const [stalled, slow] = [await connect(), await connect()];
   for (const socket of [stalled, slow]) socket.pause().write('GET /hold HTTP/1.1\r\nHost: localhost\r\n\r\n');
@@ -106,7 +106,7 @@ t.test('an answer of which nothing is taken for long is aborted, one that is tak
   clearInterval(reading);
 });
 
-t.test('addresses count one by one, those of IPv6 by the network that a host has to itself', async (t) => {
+t.test('IPv4 addresses count one by one, those of IPv6 by their network', async (t) => {
   t.same(
     ['10.0.0.7', '::ffff:10.0.0.7', '::1', '2001:db8:1:2:3:4:5:6', '2001:db8:1:2::9', '2001:db8::1', ''].map(networkOf),
     ['10.0.0.7', '10.0.0.7', '::1', '2001:db8:1:2::/64', '2001:db8:1:2::/64', '2001:db8:0:0::/64', ''],

@@ -3,7 +3,7 @@ import net, { type AddressInfo } from 'node:net';
 import t from 'tap';
 import { listen } from '../../../server/http/listen.js';
 
-t.test('a process that finds many ports taken leaves nothing of its attempts', async (t) => {
+t.test('a process that finds many ports taken leaves no listeners behind', async (t) => {
   const taken = net.createServer().listen(0, '127.0.0.1');
   await new Promise((resolve) => taken.once('listening', resolve));
   const { port } = taken.address() as AddressInfo;

@@ -2,7 +2,7 @@ import type { Context } from 'koa';
 import t from 'tap';
 import { checkOrigin } from '../../../server/http/origin.js';
 
-/** Whether a request with this Host passes that arrived at this address: addresses for documentation, which nobody has. */
+/** Whether a request with this Host passes that arrived at this address. The addresses are reserved for documentation. */
 async function passes(host: string, localAddress: string): Promise<boolean> {
   const headers: Record<string, string> = { host };
   const req = { httpVersion: '1.1', headers, rawHeaders: ['Host', host], socket: { localAddress } };
@@ -17,13 +17,13 @@ async function passes(host: string, localAddress: string): Promise<boolean> {
   return passed;
 }
 
-t.test('a request to the address at which it arrived is to us, however new that address is', async (t) => {
+t.test('a request for the address at which it arrived passes, however new that address is', async (t) => {
   t.ok(await passes('192.0.2.9:7835', '192.0.2.9'));
   t.ok(await passes('192.0.2.9:7835', '::ffff:192.0.2.9'));
   t.ok(await passes('[2001:db8::9]:7835', '2001:db8::9'));
 });
 
-t.test('one to another address, or to a name that somebody points at us, is refused', async (t) => {
+t.test('a request for another address, or for a foreign name that resolves to us, is refused', async (t) => {
   t.notOk(await passes('192.0.2.10:7835', '192.0.2.9'));
   t.notOk(await passes('evil.example:7835', '192.0.2.9'));
 });
