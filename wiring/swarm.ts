@@ -17,7 +17,6 @@ import { createFleet, type Fleet } from '../stores/fleet.js';
 import { History } from '../stores/history.js';
 import type { Now } from '../stores/now.js';
 import type { QueenHeartbeat } from '../wire/heartbeat.js';
-import { expectedWorker } from '../wire/worker.js';
 import { buildGateway } from './gateway.js';
 import { HiveAdmission } from './hive-admission.js';
 import { createHiveLog, logFleet } from './hive-log.js';
@@ -149,10 +148,6 @@ function createHives(
 function pollerOf({ outgoing, log }: ProcessContext, { workers }: Fleet, now: () => Now): WorkerPoller {
   return new WorkerPoller({
     ...{ outgoing, workers, now },
-    targetOf: (workerId) => {
-      const entry = workers.get(workerId, now().ms);
-      return entry?.url ? { url: entry.url, worker: expectedWorker(workerId, entry.key) } : null;
-    },
     recoveryDelayMs: (polls) => seekDelayMs('lost', polls + 1),
     onRecovered: (workerId) => log.info(`worker ${workerId} answers again`),
   });

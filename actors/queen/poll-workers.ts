@@ -10,9 +10,9 @@ import type { SubscriptionEvent } from '../../machines/subscription-events.js';
 import type { Now } from '../../stores/now.js';
 import type { WorkerPoll } from '../../stores/worker-polls.js';
 import type { Workers } from '../../stores/workers.js';
-import type { ExpectedWorker } from '../../wire/worker.js';
+import { expectedWorker } from '../../wire/worker.js';
 import type { Outgoing } from '../net/http.js';
-import { type PollOptions, pollHealth } from '../worker/poll-health.js';
+import { type PolledWorker, pollHealth } from '../worker/poll-health.js';
 import { askCapabilities } from './ask-capabilities.js';
 
 /** At once, for each cause: dead workers delay only polls of the same cause. */
@@ -30,8 +30,6 @@ export interface PollWorkersDeps {
   outgoing: Outgoing;
   workers: Workers;
   now: () => Now;
-  /** Where a worker is now, since it may have moved; null when it is not known any more. */
-  targetOf: (workerId: string) => { url: string; worker: ExpectedWorker | null } | null;
   /** The wait before each poll of a worker that failed a request, from the first one (0) on. */
   recoveryDelayMs: (polls: number) => number;
   onRecovered: (workerId: string) => void;
@@ -133,12 +131,11 @@ export class WorkerPoller {
   }
 
   async #pollRecovery(workerId: string, polls: number): Promise<void> {
-    const { outgoing, workers, targetOf, onRecovered } = this.#deps;
+    const { outgoing, workers, onRecovered } = this.#deps;
     const { signal } = this.#controller;
     if (signal.aborted) return;
-    const target = targetOf(workerId);
-    const options: PollOptions = { connectMs: CONNECT_MS, signal };
-    const answer = target && (await pollHealth(outgoing, { ...target, id: workerId }, options));
+    const target = this.#targetOf(workerId);
+    const answer = target && (await pollHealth(outgoing, target, { connectMs: CONNECT_MS, signal }));
     if (signal.aborted) return;
     if (answer && answer.status !== 'ok') {
       const reason = answer.failure.message;
@@ -148,6 +145,13 @@ export class WorkerPoller {
     this.#recovering.delete(workerId);
     workers.send({ type: 'worker.recovered', id: workerId });
     if (answer) onRecovered(workerId);
+  }
+
+  /** Where the worker is now, since it may have moved; null when it is not known any more. */
+  #targetOf(id: string): PolledWorker | null {
+    const { workers, now } = this.#deps;
+    const entry = workers.get(id, now().ms);
+    return entry?.url ? { id, url: entry.url, worker: expectedWorker(id, entry.key) } : null;
   }
 }
 

@@ -27,7 +27,7 @@ export type HealthAnswer =
    */
   | { status: 'unavailable' | 'replaced' | 'failed'; failure: PeerFailure };
 
-export type PollOptions = Pick<Ask, 'signal' | 'connectMs' | 'timeoutMs'>;
+type PollOptions = Pick<Ask, 'signal' | 'connectMs' | 'timeoutMs'>;
 
 const UNAVAILABLE = 503;
 const RUN_CHARS_MAX = 64;
