@@ -139,7 +139,7 @@ function createHives(
     ...{ clock, hivesMax, inspect },
     onError: (hiveId, error) => log.error({ err: error }, `the subscription to hive ${hiveId} failed; it is dropped`),
   });
-  const admission = new HiveAdmission({ kind, subscriptions, fleet, known, clock, now });
+  const admission: HiveAdmission = new HiveAdmission({ kind, subscriptions, fleet, known, clock, now });
   const inviter = hiveInviter(processContext, { kind, asker, whyNotAsk, known });
   return { subscriptions, admission, inviter };
 }
