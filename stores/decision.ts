@@ -2,7 +2,7 @@
 
 /**
  * Sends an event with a `respond` function and returns what it was called with; undefined where the owner has ended and
- * answers no more.
+ * does not answer.
  */
 export function decisionOf<T>(send: (respond: (answer: T) => void) => void): T | undefined {
   let decision: T | undefined;

@@ -6,13 +6,13 @@ import { knownParser } from './schema.js';
 import { HealthStatus, HttpUrl, Id, Labels, nullable, OperationalStatus, Timestamp, WorkerId } from './status.js';
 import { WorkerStats } from './worker.js';
 
-/** Bounds of a hive's tick, in ms: shorter would flood a queen, longer would hide a dead hive for ten minutes and more. */
+/** Bounds of a hive's interval, in ms: shorter would flood a queen, longer would hide a dead hive for ten minutes or more. */
 export const INTERVAL_MS = { default: 1000, min: 100, max: 60_000 } as const;
 
 /** Bound for the workers that `stopped` lists. */
 export const STOPPED_MAX = 128;
 
-/** What a hive streams each tick. Only `type`, `hive_id` and `workers` are required of a foreign one. */
+/** What a hive streams each interval. Other implementations must send `type`, `hive_id` and `workers` only. */
 export const HiveHeartbeat = Type.Object({
   type: Type.Literal('telemetry'),
   hive_id: Id,
@@ -24,7 +24,7 @@ export const HiveHeartbeat = Type.Object({
   stopped: Type.Optional(
     Type.Array(WorkerId, {
       maxItems: STOPPED_MAX,
-      description: 'workers that ended in order in the last 10 s: nothing is missing',
+      description: 'workers that were stopped in order in the last 10 s: they are not missing',
     }),
   ),
 });
@@ -45,7 +45,7 @@ export const HiveTelemetry = Type.Object({
 });
 export type HiveTelemetry = Static<typeof HiveTelemetry>;
 
-/** A change of the queen's tie to a hive. */
+/** A change of the queen's subscription to a hive. */
 export const HiveStateChange = Type.Object({
   type: Type.Literal('hive_state'),
   hive_id: Id,
@@ -58,7 +58,7 @@ export const HiveStateChange = Type.Object({
 });
 export type HiveStateChange = Static<typeof HiveStateChange>;
 
-/** The whole swarm in numbers, every 5 s and first of all. */
+/** Counts and ids of the whole swarm: the first event of a stream, and again every 5 s. */
 export const QueenSnapshot = Type.Object({
   type: Type.Literal('queen'),
   timestamp: Timestamp,
@@ -71,11 +71,11 @@ export const QueenSnapshot = Type.Object({
 });
 export type QueenSnapshot = Static<typeof QueenSnapshot>;
 
-/** `KeeperState` comes from a keeper only. */
+/** Only a keeper sends `KeeperState`. */
 export const QueenHeartbeat = Type.Union([HiveTelemetry, HiveStateChange, QueenSnapshot, KeeperState]);
 export type QueenHeartbeat = Static<typeof QueenHeartbeat>;
 
 /** `event: lagged`: how many events a slow reader lost. */
 export const Lagged = Type.Object({ missed: Type.Integer() });
-/** `event: bye`: why a stream ended in order. */
+/** `event: bye`: why the server ended the stream in order. */
 export const Bye = Type.Object({ reason: Type.String({ maxLength: 256 }) });

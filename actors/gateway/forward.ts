@@ -80,7 +80,7 @@ export class Forwarder {
     for (const one of [...this.#attempts]) if (one.worker.workerId === workerId) one.lose(reason);
   };
 
-  /** Ends every answer, and forwards no more. */
+  /** Ends every answer, and forwards no further requests. */
   stop(reason: string): void {
     this.#stopped = reason;
     for (const one of [...this.#attempts]) one.lose(reason);

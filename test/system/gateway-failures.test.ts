@@ -123,15 +123,15 @@ t.test(
   'a worker that restarts with another model under its old id and port gets no request for the old one',
   async (t) => {
     const worker = await fakeWorker(t, { workerId: 'worker-again@none', model: 'again-a', models: ['again-a'] });
-    const tell = (model: string, key: string) =>
+    const register = (model: string, key: string) =>
       postJson(`${queen.url}/v1/queen/register-worker`, {
         ...{ worker_id: worker.workerId, hostname: '127.0.0.1', port: worker.port, worker_type: 'cpu' },
         ...{ model, key, spawned_by: 'none' },
       });
     const names = async () => (await getJson(`${queen.url}/v1/models`)).body.data.map(({ id }: { id: string }) => id);
-    t.equal((await tell('again-a', createWorkerKeyPair().key)).status, 200);
+    t.equal((await register('again-a', createWorkerKeyPair().key)).status, 200);
     await waitFor('its models', async () => (await names()).includes('again-a'));
-    t.equal((await tell('again-b', createWorkerKeyPair().key)).status, 200);
+    t.equal((await register('again-b', createWorkerKeyPair().key)).status, 200);
     const now = await names();
     t.ok(now.includes('again-b'));
     t.notOk(now.includes('again-a'));
