@@ -1,6 +1,6 @@
 /** The package as a user gets it: packed, installed into an empty prefix without a registry, and run from there. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import t, { type Test } from 'tap';
@@ -76,6 +76,14 @@ t.test('the package holds what runs, installs offline, and runs', async (t) => {
     ['gpu-0'],
     'the client reads the queen',
   );
+});
+
+t.test('./rbee of a checkout runs from any directory, also by a link', async (t) => {
+  const link = path.join(temporary(t), 'rbee');
+  symlinkSync(path.join(ROOT, 'rbee'), link);
+  for (const command of [path.join(ROOT, 'rbee'), link]) {
+    t.match(execFileSync(command, ['--version'], { cwd: temporary(t), encoding: 'utf8' }), /^\d+\.\d+\.\d+/);
+  }
 });
 
 t.test('the licences name each package that is bundled', async (t) => {
