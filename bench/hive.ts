@@ -52,7 +52,7 @@ const AGENTS: Agent[] = [
 ];
 
 const netdataConfiguration = (directory: string) => `[global]
-  run as user = ${process.getuid?.() === 0 ? 'root' : (process.env.USER ?? 'nobody')}
+  run as user = ${process.getuid?.() === 0 ? 'root' : (process.env.USER ?? 'unknown')}
 [directories]
   lib = ${directory}/lib
   cache = ${directory}/cache

@@ -1,5 +1,5 @@
 /**
- * `make fuzz SECONDS=600 [SEED=…]`: runs the fuzzers against a real process of each kind for as long as it is told, each
+ * `make fuzz SECONDS=600 [SEED=…]`: runs the fuzzers against a real process of each kind for that long, each
  * round with a seed of its own. What a round finds is printed with the seed that finds it again.
  */
 import { randomInt } from 'node:crypto';

@@ -143,7 +143,7 @@ t.test('a fake queen that probes a fake hive is called back', async (t) => {
 t.test('a fake queen answers as set', async (t) => {
   const [queen, hive] = await Promise.all([fakeQueen(t, { mode: 503 }), fakeHive(t)]);
   const refused = await hive.announce(queen.url);
-  t.match(refused, { status: 503, body: { status: 503, detail: 'the fake says 503' } });
+  t.match(refused, { status: 503, body: { status: 503, detail: 'the fake answers 503' } });
   queen.mode = 'redirect';
   t.equal((await hive.announce(queen.url)).status, 307);
   queen.mode = 'accept-silent';

@@ -8,7 +8,7 @@ export interface FakeEngine extends Served {
   /** Answers all requests except the list of models. */
   respond: (request: http.IncomingMessage, response: http.ServerResponse, body: unknown) => void;
   /** The body of the last request. */
-  // biome-ignore lint/suspicious/noExplicitAny: each test knows the body that it sent
+  // biome-ignore lint/suspicious/noExplicitAny: the shape depends on the test
   body: any;
   /** Requests whose client left before the answer was complete. */
   left: number;

@@ -43,7 +43,7 @@ export function reply(mode: WorkerMode, input: ReplyInput): void {
 }
 
 function replyError(status: number, { response }: ReplyInput): void {
-  const error = { message: `the fake says ${status}`, type: 'invalid_request_error', param: null, code: null };
+  const error = { message: `the fake answers ${status}`, type: 'invalid_request_error', param: null, code: null };
   answer(response, status, { error });
 }
 

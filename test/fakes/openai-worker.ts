@@ -28,7 +28,7 @@ export interface FakeWorker extends Served {
   healthStatus: number | 'hang';
   healthRequests: number;
   /** Requests of models, oldest first. */
-  // biome-ignore lint/suspicious/noExplicitAny: each test knows the body that it sent
+  // biome-ignore lint/suspicious/noExplicitAny: the shape depends on the test
   asked: { path: string; body: any; text: string; headers: IncomingHttpHeaders }[];
   /** The tokens of its answer. */
   tokens: readonly string[];

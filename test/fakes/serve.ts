@@ -82,5 +82,5 @@ export function problem(response: http.ServerResponse, status: number): void {
   const headers: http.OutgoingHttpHeaders = { 'content-type': 'application/problem+json' };
   if (status === 401) headers['www-authenticate'] = 'Bearer realm="rbee"';
   if (status === 503) headers['retry-after'] = '1';
-  answer(response, status, { type: 'about:blank', title, status, detail: `the fake says ${status}` }, headers);
+  answer(response, status, { type: 'about:blank', title, status, detail: `the fake answers ${status}` }, headers);
 }

@@ -6,7 +6,7 @@ import { answer, problem, type Served, serve } from './serve.js';
 export interface FakeWorkerOptions {
   id?: string;
   port?: number;
-  /** What it says its hive is; null for a keeper's, undefined to leave that out of its lease. */
+  /** The hive in its lease; null for a keeper's worker, undefined to leave the field out. */
   hiveId?: string | null;
   /** Keeps a lease there. */
   registryUrl?: string;

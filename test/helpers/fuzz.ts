@@ -299,7 +299,7 @@ export async function fuzzBytes(target: RbeeProcess, { seed, runs }: FuzzOptions
   await expectAlive(target);
 }
 
-/** What a hive may stream instead of telemetry. Each returns when it has said all, or is not listened to any more. */
+/** What a hive may stream instead of telemetry. Each returns when all is sent or the queen closed the stream. */
 const hostile: Record<string, (hive: FakeHive) => void | Promise<void>> = {
   'an endless line': (hive) => pour(hive, () => Buffer.alloc(64 * 1024, 0x61), 400),
   '50 MB without a newline in a field': (hive) => {
@@ -315,7 +315,7 @@ const hostile: Record<string, (hive: FakeHive) => void | Promise<void>> = {
       hive_id: hive.hiveId,
       workers: Array.from({ length: 10_000 }, (_, pid) => ({ pid })),
     }),
-  'somebody else’s name': (hive) => hive.emit({ type: 'telemetry', hive_id: 'good', workers: [] }),
+  'the name of another hive': (hive) => hive.emit({ type: 'telemetry', hive_id: 'good', workers: [] }),
   'a million empty comments': (hive) => pour(hive, () => Buffer.from(':\n'.repeat(16_000)), 64),
   'a flood of small events': (hive) => {
     const event = `event: heartbeat\ndata: ${JSON.stringify({ type: 'telemetry', hive_id: hive.hiveId, workers: [] })}\n\n`;
@@ -367,7 +367,7 @@ export async function playGzipBomb(t: Pick<Test, 'teardown'>, queen: RbeeProcess
   await new Promise((resolve) => setTimeout(resolve, 300));
 }
 
-/** Thousands of names, all of them at an address where nobody is. */
+/** Thousands of names, all at an address where nothing listens. */
 export async function playNames(queen: RbeeProcess, count: number): Promise<void> {
   const call = (i: number) =>
     fetch(`${queen.url}/v1/hive/ready`, {

@@ -13,7 +13,7 @@ export interface Answer {
   status: number;
   headers: Headers;
   /** Parsed JSON, or the text when it is none. Tests look into it freely. */
-  // biome-ignore lint/suspicious/noExplicitAny: each test knows the shape it asks for
+  // biome-ignore lint/suspicious/noExplicitAny: the shape depends on the test
   body: any;
 }
 
@@ -80,7 +80,7 @@ export interface StreamEvent {
   /** `message` when the stream names none. */
   event: string;
   /** The parsed JSON, or the text when it is none. */
-  // biome-ignore lint/suspicious/noExplicitAny: each test knows the shape it asks for
+  // biome-ignore lint/suspicious/noExplicitAny: the shape depends on the test
   data: any;
   /** The data as it stood in the stream. */
   raw: string;
@@ -92,9 +92,9 @@ export interface Stream {
   /** All events so far, oldest first; past 100,000 the oldest go. */
   events: StreamEvent[];
   comments: string[];
-  /** The first event, past or future, that `predicate` takes. `index` tells later ones from earlier ones. */
+  /** The first event, past or future, that `predicate` takes. `index` is its position in `events`. */
   waitForEvent(predicate: (event: StreamEvent, index: number) => boolean, timeoutMs?: number): Promise<StreamEvent>;
-  /** Resolves when the stream is over, whoever ended it and however. */
+  /** Resolves when the stream is over, whichever side ended it. */
   closed: Promise<void>;
   close(): void;
   /** Stops reading from the socket: the kernel's buffers fill, then the peer's. */
@@ -169,7 +169,7 @@ function readStream(url: string, request: http.ClientRequest, response: http.Inc
   };
 }
 
-/** JSON as what it says, anything else as it stands. */
+/** The value where the text is JSON, otherwise the text. */
 export function parsed(text: string): unknown {
   try {
     return JSON.parse(text);

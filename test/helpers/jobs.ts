@@ -5,7 +5,7 @@ import { openStream, postJson, type Stream } from './http.js';
 export interface JobOutcome {
   jobId: string;
   lines: string[];
-  // biome-ignore lint/suspicious/noExplicitAny: each test knows the shape it asks for
+  // biome-ignore lint/suspicious/noExplicitAny: the shape depends on the test
   results: { action: string; payload: any }[];
   ending: string;
 }

@@ -1,4 +1,4 @@
-/** Takes the state directory that it is told of, at the moment that it is told, as one of many that do the same. */
+/** Takes the state directory that it is sent, at the moment that it is sent, in a race with other processes. */
 import { openStateDir, type StateDir } from '../../actors/process/state-dir.js';
 import { StateInUse } from '../../actors/process/state-lock.js';
 
@@ -14,7 +14,7 @@ process.on('message', (request: LockRequest) => {
     held = null;
     return say('released');
   }
-  // All of them in the same moment: that is what is tried.
+  // All processes try at the same moment: the test is about that race.
   while (performance.timeOrigin + performance.now() < request.atMs);
   try {
     held = openStateDir({ root: request.root, process: 'hive', id: 'raced' }, () => {});

@@ -1,5 +1,5 @@
 /**
- * Transcripts are kept as text beside their tests: `test/machines/lease.test.ts` is compared with
+ * Transcripts are kept as text near their tests: `test/machines/lease.test.ts` is compared with
  * `test/machines/transcripts/lease.txt`, which has a section for each test, headed `# <name of the test>`.
  * `UPDATE=1` writes the file instead of comparing with it.
  */
@@ -38,7 +38,7 @@ function read(): Map<string, string> {
   try {
     text = readFileSync(file, 'utf8');
   } catch {
-    // None yet: each comparison fails and says how to write it.
+    // No file yet: each comparison fails with a message on how to write it.
   }
   return parseTranscripts(text);
 }

@@ -70,7 +70,7 @@ export function eventOf({
   };
 }
 
-/** A hive that the queen reads, and that has said what it shows. */
+/** A fake hive with these values, once the queen reads it. */
 export async function shownHive(t: Pick<Test, 'teardown'>, queenUrl: string, shown: Shown): Promise<FakeHive> {
   const hive = await fakeHive(t, { hiveId: shown.hiveId });
   if (shown.devices) hive.devices = shown.devices;

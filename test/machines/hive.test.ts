@@ -154,7 +154,7 @@ t.test('a reader with an id that comes before the answer waits for it where two 
 
 t.test('a queen that refused does not get the reader of another', async (t) => {
   const hive = await start(['http://down'], {});
-  hive.read('r1', 'stranger');
+  hive.read('r1', 'other');
   t.same(hive.states(), ['http://down backoff']);
   hive.actor.stop();
 });
@@ -389,9 +389,9 @@ t.test(
   async (t) => {
     const hive = await start(['http://old'], { 'http://old': { queenId: null } });
     hive.actor.send({ type: 'queen.asked', url: 'http://old', queenId: null, respond: () => {} });
-    hive.read('stranger', 'curl');
+    hive.read('other', 'curl');
     t.same(hive.states(), ['http://old streaming']);
-    hive.close('stranger');
+    hive.close('other');
     await hive.turn();
     await hive.turn();
     t.same(hive.states(), ['http://old ready']);
@@ -404,7 +404,7 @@ t.test(
 t.test('a reader that turns out to be another queen’s loses its connection', async (t) => {
   const hive = await start([], { 'http://a': { queenId: 'qa' } });
   hive.ask('http://a', null);
-  hive.read('r1', 'stranger');
+  hive.read('r1', 'other');
   t.same(hive.readers(), [1]);
   hive.ask('http://a', 'qa');
   await hive.turn();

@@ -17,7 +17,7 @@ interface Options {
   refusalOf?: (operation: Operation) => JobRefusal | null;
 }
 
-/** Jobs whose work ends when the test says so. */
+/** Jobs whose work ends when the test resolves it. */
 function start({ laneOf = kindOf, refusalOf = () => null }: Options = {}) {
   const lines: string[] = [];
   const works = new Map<string, { resolve: () => void; reject: (error: unknown) => void }>();

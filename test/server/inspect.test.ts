@@ -52,23 +52,23 @@ async function inspected(t: Test, tokens: string[] = []) {
   return { relay, root, url, follow };
 }
 
-/** `actor lamp-1`, `event press -> lamp-1`, `snapshot lamp-1 on`: what Stately is told, readable. */
+/** `actor lamp-1`, `event press -> lamp-1`, `snapshot lamp-1 on`: what Stately receives, readable. */
 function transcript(events: StreamEvent[]): string[] {
   const names = new Map<string, string>();
   return events.map(({ event, data }) => {
     if (event !== 'inspect') return event;
     if (data.type === '@xstate.actor') names.set(data.sessionId, data.name);
-    const name = names.get(data.sessionId) ?? 'nobody';
-    if (data.type === '@xstate.actor') return `actor ${name} of ${names.get(data.parentId) ?? 'nobody'}`;
+    const name = names.get(data.sessionId) ?? 'outside';
+    if (data.type === '@xstate.actor') return `actor ${name} of ${names.get(data.parentId) ?? 'outside'}`;
     if (data.type === '@xstate.snapshot') return `snapshot ${name} ${JSON.stringify(data.snapshot.value)}`;
-    return `event ${data.event.type}: ${names.get(data.sourceId) ?? 'nobody'} -> ${name}`;
+    return `event ${data.event.type}: ${names.get(data.sourceId) ?? 'outside'} -> ${name}`;
   });
 }
 
 const until = (type: string, text: string) => (event: StreamEvent) =>
   event.data.type === type && event.raw.includes(text);
 
-t.test('a reader is told of an actor first, then of its events and snapshots as they happen', async (t) => {
+t.test('a reader gets each actor first, then of its events and snapshots as they happen', async (t) => {
   const { root, follow } = await inspected(t);
   const stream = await follow();
   t.match(stream.headers['content-type'], /^text\/event-stream/);
@@ -78,16 +78,16 @@ t.test('a reader is told of an actor first, then of its events and snapshots as 
   await stream.waitForEvent(until('@xstate.snapshot', '"value":"on"'));
   await stream.waitForEvent((_, index) => index === 12);
   t.same(transcript(stream.events), [
-    'actor home of nobody',
+    'actor home of outside',
     'snapshot home {}', // as the reader found it: made, not started
-    'event xstate.init: nobody -> home',
+    'event xstate.init: outside -> home',
     'snapshot home {}',
-    'event spawn: nobody -> home',
+    'event spawn: outside -> home',
     'actor lamp-1 of home',
     'event xstate.init: home -> lamp-1',
     'snapshot lamp-1 "off"',
     'snapshot home {}',
-    'event press: nobody -> home',
+    'event press: outside -> home',
     'event press: home -> lamp-1',
     'snapshot lamp-1 "on"',
     'snapshot home {}',
@@ -117,7 +117,7 @@ t.test('a late reader gets the actors that still live, each with its latest snap
   root.send({ type: 'press', id: 'lamp-4' });
   await stream.waitForEvent((event, index) => index > 5 && until('@xstate.snapshot', '"value":"on"')(event));
   t.same(transcript(stream.events.slice(0, 6)), [
-    'actor home of nobody',
+    'actor home of outside',
     'actor lamp-1 of home',
     'actor lamp-4 of home',
     'snapshot home {}',
@@ -170,10 +170,10 @@ t.test('what is no data, circular, unreadable or too large breaks nothing and st
   root.send({ type: 'hold', what: 'small' });
   const after = await late.waitForEvent(until('@xstate.snapshot', 'small'));
   t.same(after.data.snapshot.context, { held: 'small' }, 'what follows is whole again');
-  t.same(root.getSnapshot().context, { held: 'small' }, 'and the machine went on as if nobody looked');
+  t.same(root.getSnapshot().context, { held: 'small' }, 'and the machine went on as without a reader');
 });
 
-t.test('nothing is serialised while nobody looks', async (t) => {
+t.test('nothing is serialised without a reader', async (t) => {
   const { relay, root, follow } = await inspected(t);
   root.start();
   let read = 0;
@@ -205,8 +205,8 @@ t.test('machines beyond 2,000 are left out until others have ended', async (t) =
   const actors = new Set(transcript(stream.events).filter((line) => line.startsWith('actor')));
   // One of the 2,000 was the house.
   t.equal(actors.size, 2_000 - 100 + 1);
-  t.ok(actors.has('actor lamp-2009 of nobody'), 'shown from its next event on');
-  t.notOk(actors.has('actor lamp-2008 of nobody'));
+  t.ok(actors.has('actor lamp-2009 of outside'), 'shown from its next event on');
+  t.notOk(actors.has('actor lamp-2008 of outside'));
 });
 
 t.test('the page brings all it needs and may load nothing but the frame of Stately', async (t) => {

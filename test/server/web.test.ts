@@ -71,9 +71,9 @@ t.test('files are sent as small as the browser can take them', async (t) => {
     ['gzip', gunzipSync],
   ] as const) {
     const text = `GET /assets/${script} HTTP/1.0\r\nHost: 127.0.0.1\r\nAccept-Encoding: ${encoding}\r\n\r\n`;
-    const said = await rawRequest({ port: listener.port, text, timeoutMs: 2_000 });
-    t.match(said, new RegExp(`\r\nContent-Encoding: ${encoding}\r\n`), encoding);
-    t.match(said, /\r\nVary: Accept-Encoding\r\n/);
+    const answer = await rawRequest({ port: listener.port, text, timeoutMs: 2_000 });
+    t.match(answer, new RegExp(`\r\nContent-Encoding: ${encoding}\r\n`), encoding);
+    t.match(answer, /\r\nVary: Accept-Encoding\r\n/);
     const sent = await fetch(`http://127.0.0.1:${listener.port}/assets/${script}`, {
       headers: { 'accept-encoding': encoding },
     });
@@ -83,7 +83,7 @@ t.test('files are sent as small as the browser can take them', async (t) => {
   t.equal((await ask(`/assets/${script}`)).headers.get('content-encoding'), null, 'or as they are');
 });
 
-t.test('HEAD says the same as GET, without the body', async (t) => {
+t.test('HEAD answers as GET does, without the body', async (t) => {
   for (const at of ['/', `/assets/${script}`]) {
     const [get, head] = [await ask(at), await ask(at, {}, 'HEAD')];
     t.equal(head.status, 200);

@@ -79,7 +79,7 @@ t.test('a line that looks like an ending is not one, and text of several lines s
   t.equal(textOf(jobs.logs.read('one', 0).lines), 'data:  [DONE]\n\ndata: a\ndata: b\ndata: \n\n');
 });
 
-t.test('past 4 MiB the oldest lines are dropped, and the first line says how many', async (t) => {
+t.test('past 4 MiB the oldest lines are dropped, and the first line gives their number', async (t) => {
   const jobs = createJobs();
   add(jobs, 'one', status, 0);
   const line = 'x'.repeat(1024 * 1024 - 10);
@@ -197,7 +197,7 @@ t.test('a hive that streams reports its jobs: those unknown here, and those give
   t.strictSame(report(jobs, 'gpu-0', list).resume, [], 'the same list again changes nothing');
 });
 
-t.test('a job that was over before it was known here ended when its hive says it did', async (t) => {
+t.test('a job that ended before this queen had it keeps the end time of its hive', async (t) => {
   const jobs = createJobs();
   report(jobs, 'gpu-0', [{ ...theirs(1, 'failed'), ended_at: at(7_000).iso }, theirs(2, 'running')]);
   for (const n of [1, 2]) change(jobs, uuid(n), 'failed', 'gone', 60_000);

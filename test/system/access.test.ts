@@ -1,4 +1,4 @@
-/** Who may come in, who is sent the token, under which address one is known, and who speaks which protocol. */
+/** Which requests are let in, which peers are sent the token, host names and origins, and versions of the protocol. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import http, { type IncomingHttpHeaders } from 'node:http';
@@ -20,13 +20,13 @@ const OTHER = 'other-77aa10de42';
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 const IN = bearer(FIRST);
 const UI = 'http://ui.example:5173';
-/** RFC 5737: nobody's address. */
+/** RFC 5737: reserved for documentation, so no host has it. */
 const ELSEWHERE = 'http://192.0.2.1:7833';
 
 interface Asked {
   status: number;
   headers: IncomingHttpHeaders;
-  // biome-ignore lint/suspicious/noExplicitAny: each test knows the shape it asks for
+  // biome-ignore lint/suspicious/noExplicitAny: the shape depends on the test
   body: any;
 }
 
@@ -124,40 +124,41 @@ const hive = await startProcess(t, {
 });
 await streams(queen.url, 'gpu-0', IN);
 
-t.test('without the token every route but GET /health is a 401 that says what is wanted', async (t) => {
+t.test('without the token every route but GET /health is a 401 that names the scheme', async (t) => {
   for (const { url, id } of [queen, hive]) {
     const { body: documented } = await getJson(`${url}/openapi.json`, IN);
-    const told = Object.entries<Record<string, { security?: [] }>>(documented.paths).flatMap(([path, methods]) =>
-      Object.entries(methods).map(([method, { security }]) => ({
-        method: method.toUpperCase(),
-        path,
-        open: !!security,
-      })),
+    const documentedRoutes = Object.entries<Record<string, { security?: [] }>>(documented.paths).flatMap(
+      ([path, methods]) =>
+        Object.entries(methods).map(([method, { security }]) => ({
+          method: method.toUpperCase(),
+          path,
+          open: !!security,
+        })),
     );
-    const open = told.filter((route) => route.open).map(({ method, path }) => `${method} ${path}`);
+    const open = documentedRoutes.filter((route) => route.open).map(({ method, path }) => `${method} ${path}`);
     // The page of the queen holds no data: what it shows, it asks for.
     const page = id === queen.id ? ['GET /', 'GET /assets/{file}'] : [];
     t.same(new Set(open), new Set(['GET /health', 'POST /v1/session', ...page]), 'and no others are open');
-    const routes = told
+    const routes = documentedRoutes
       .filter((route) => !route.open)
       .map(({ method, path }) => [method, path.replace(/\{\w+\}/g, 'x')] as const);
     t.ok(routes.length > 8, 'the routes are known');
     for (const [method, path] of [...routes, ['GET', '/nothing-here'] as const, ['OPTIONS', '/v1/info'] as const]) {
       for (const headers of [{}, bearer('wrong'), bearer(''), { authorization: FIRST }, bearer(`${FIRST}x`)]) {
-        const { status, headers: said, body } = await ask(url + path, { method, headers });
+        const { status, headers: answered, body } = await ask(url + path, { method, headers });
         const what = `${method} ${path} of ${id} with ${JSON.stringify(headers)}`;
         t.equal(status, 401, what);
-        t.equal(said['www-authenticate'], 'Bearer realm="rbee"', what);
+        t.equal(answered['www-authenticate'], 'Bearer realm="rbee"', what);
         const openai =
           /^\/v1\/(models(\/.*)?|chat\/completions|completions|embeddings)$/.test(path) && url === queen.url;
-        t.match(said['content-type'], openai ? /^application\/json/ : /^application\/problem\+json/, what);
+        t.match(answered['content-type'], openai ? /^application\/json/ : /^application\/problem\+json/, what);
         const words = { status: 401, title: 'Unauthorized' };
         t.match(body, openai ? { error: { type: 'authentication_error' } } : words, what);
       }
     }
     t.match(await ask(`${url}/health`), { status: 200, body: 'ok' });
   }
-  t.match(await ask(`${hive.url}/v1/info`, { headers: IN }), { status: 200 }, 'POST /v1/shutdown ended nobody');
+  t.match(await ask(`${hive.url}/v1/info`, { headers: IN }), { status: 200 }, 'POST /v1/shutdown ended no process');
 });
 
 t.test('both tokens are taken, whatever the case of "Bearer"', async (t) => {
@@ -289,7 +290,7 @@ t.test('a browser gets an HttpOnly, SameSite=Strict cookie for the token, and th
       t.equal(stream.status, 200);
       t.equal((await ask(`${url}/v1/session`, { method: 'DELETE', headers: { cookie: pair } })).status, 204);
       await stream.closed; // with the session
-      t.equal(await withCookie(pair), 401, 'and not valid once somebody has logged out');
+      t.equal(await withCookie(pair), 401, 'and not valid after a logout');
     }
   }
 });
@@ -320,7 +321,7 @@ t.test('a name that is not ours is a 403: other DNS points at us, or another pag
     t.equal(await as(foreign), 403, foreign);
   }
   for (const broken of ['evil.example@127.0.0.1', '127.0.0.1#.evil.example', '127.0.0.1/evil.example']) {
-    t.ok([400, 403].includes(await as(broken)), `${broken} is nobody's name`);
+    t.ok([400, 403].includes(await as(broken)), `${broken} is not a host name`);
   }
   t.equal(await as(`rbee.example:${port}`), 200, '--allow-host adds a name');
   t.equal(await as('RBEE.example'), 200, 'whatever its case');
@@ -351,7 +352,7 @@ t.test('a foreign Origin is a 403, our own is not', async (t) => {
   t.equal((await ask(`${hive.url}/v1/info`, { headers: { ...IN, origin: UI } })).status, 403, 'not given to the hive');
 });
 
-t.test('a cross-site request is a 403, and makes a hive call nobody', async (t) => {
+t.test('a cross-site request is a 403, and makes a hive call no queen', async (t) => {
   for (const { url } of [queen, hive]) {
     for (const [site, expected] of [
       ['cross-site', 403],
@@ -381,7 +382,7 @@ t.test('a cross-site request is a 403, and makes a hive call nobody', async (t) 
   t.strictSame(lured.callbacks, []);
 });
 
-t.test("what tells a queen of others takes the token, and no browser's session", async (t) => {
+t.test("announcing hives and workers to a queen takes the token; a browser's session is refused", async (t) => {
   const { headers } = await ask(`${queen.url}/v1/session`, { method: 'POST', body: { token: FIRST } });
   const cookie = headers['set-cookie']?.[0]?.split(';')[0] ?? '';
   const lured = await fakeHive(t, { hiveId: 'lured' });
@@ -441,7 +442,7 @@ t.test('a hive on loopback refuses a queen elsewhere with 422, and nothing chang
     const { status, body } = await getJson(`${hive.url}/capabilities?${query}`, IN);
     t.equal(status, 422, url);
     t.match(body.errors, [{ pointer: '/queen_url' }]);
-    t.match(body.detail, /--bind/, 'it says what to set');
+    t.match(body.detail, /--bind/, 'it names the flag to set');
   }
   t.strictSame(await ids(), before);
 });
@@ -451,12 +452,12 @@ t.test('a queen on loopback refuses a hive elsewhere with 422', async (t) => {
     const { status, body } = await postJson(`${queen.url}/v1/hive/ready`, { hive_id: 'elsewhere', hive_url }, IN);
     t.equal(status, 422, hive_url);
     t.match(body.errors, [{ pointer: '/hive_url' }]);
-    t.match(body.detail, /--bind/, 'it says what to set');
+    t.match(body.detail, /--bind/, 'it names the flag to set');
   }
   t.notOk(await hiveOf(queen.url, 'elsewhere', IN));
 });
 
-t.test('a hive on loopback whose --queen-url is elsewhere says once what to set, and connects to nobody', async (t) => {
+t.test('a hive on loopback whose --queen-url is elsewhere logs once what to set, and does not connect', async (t) => {
   const hive = await startProcess(t, {
     name: 'hive',
     args: ['--hive-id', 'cut-off', '--queen-url', ELSEWHERE],
@@ -466,42 +467,42 @@ t.test('a hive on loopback whose --queen-url is elsewhere says once what to set,
     return connection?.state === 'backoff' && connection.context.attempt >= 2 && connection;
   });
   t.match(context, { failure: 'not-allowed', reason: /loopback/ });
-  const saying = hive
+  const lines = hive
     .stderr()
     .split('\n')
     .filter((line) => line.includes('--bind'));
-  t.equal(saying.length, 1, `once: ${saying.join('\n')}`);
-  t.match(saying[0], /--token/);
+  t.equal(lines.length, 1, `once: ${lines.join('\n')}`);
+  t.match(lines[0], /--token/);
   if (process.platform === 'linux') {
     // The remote address as the kernel writes it: 192.0.2.1, little-endian.
     t.notMatch(readFileSync('/proc/net/tcp', 'utf8'), /\s010200C0:/, 'no connection there, not even a try');
   }
 });
 
-t.test('any bind but loopback is refused without a token, and the message says what to set', async (t) => {
+t.test('any bind but loopback is refused without a token, and the message names what to set', async (t) => {
   for (const name of ['queen', 'hive', 'registry'] as const) {
     const failure = await startProcess(t, { name, args: ['--bind', '0.0.0.0'] }).then(
       () => undefined,
       (error) => error,
     );
     t.ok(failure instanceof StartFailed, 'it does not start');
-    t.ok(failure?.exit.code > 0, 'its exit code says so');
+    t.ok(failure?.exit.code > 0, 'its exit code is not 0');
     t.match(failure?.stderr, /--token|RBEE_TOKEN/);
   }
 });
 
-t.test('a hive tells the address that it is bound to', async (t) => {
+t.test('a hive announces the address that it is bound to', async (t) => {
   const second = await startProcess(t, {
     name: 'hive',
     args: ['--hive-id', 'second', '--bind', '127.0.0.2', '--queen-url', willing.url],
   });
   t.match(second.url, /^http:\/\/127\.0\.0\.2:\d+$/);
-  const told = await waitFor('its callback', () => willing.callbacks.find(({ body }) => body.hive_id === 'second'));
-  t.equal(told.body.hive_url, second.url);
+  const callback = await waitFor('its callback', () => willing.callbacks.find(({ body }) => body.hive_id === 'second'));
+  t.equal(callback.body.hive_url, second.url);
   await waitFor('its reader', () => willing.streams.find(({ hiveUrl }) => hiveUrl === second.url));
 });
 
-t.test('a hive on IPv6 tells its address in brackets', { skip: hasIpv6 ? false : 'no IPv6' }, async (t) => {
+t.test('a hive on IPv6 announces its address in brackets', { skip: hasIpv6 ? false : 'no IPv6' }, async (t) => {
   const remote = await fakeQueen(t, { queenId: 'queen-six', host: '::1' });
   const six = await startProcess(t, {
     name: 'hive',
@@ -620,22 +621,22 @@ t.test('the token is changed one process at a time, and telemetry goes on', asyn
 
 t.test('a hive known from before is sent the token only if it presented it, an SSH host on loopback is', async (t) => {
   const stateDir = temporary(t);
-  const stranger = await fakeHive(t, { hiveId: 'stranger', tickMs: 200 });
+  const known = await fakeHive(t, { hiveId: 'known', tickMs: 200 });
   const listed = await fakeHive(t, { hiveId: 'listed', host: '127.0.0.2', announcesWhenAsked: false });
   const sshConfig = path.join(stateDir, 'ssh-config');
   writeFileSync(sshConfig, 'Host gpu\n  HostName 127.0.0.2\n');
   const open = await startProcess(t, { name: 'queen', stateDir, args: ['--queen-id', 'queen-b'] });
-  await stranger.announce(open.url);
-  await streams(open.url, 'stranger');
+  await known.announce(open.url);
+  await streams(open.url, 'known');
   await open.kill();
-  const asked = stranger.queries.length;
+  const asked = known.queries.length;
   await startProcess(t, {
     name: 'queen',
     stateDir,
     args: ['--queen-id', 'queen-b', '--token', FIRST, '--ssh-config', sshConfig, '--hive-port', String(listed.port)],
   });
-  await waitFor('both to be asked', () => stranger.queries.length > asked && listed.queries.length > 0);
-  t.equal(stranger.queries.at(-1)?.headers.authorization, undefined);
+  await waitFor('both to be asked', () => known.queries.length > asked && listed.queries.length > 0);
+  t.equal(known.queries.at(-1)?.headers.authorization, undefined);
   t.equal(listed.queries[0]?.headers.authorization, `Bearer ${FIRST}`);
   t.equal(listed.queries[0]?.headers['rbee-protocol'], '1');
 });
@@ -686,7 +687,7 @@ t.test(
       const connection = await connectionTo(doubter, queen.url, IN);
       return connection?.state === 'backoff' && connection;
     });
-    t.match(context.reason, /--tls-ca/, 'without --tls-ca the reason says so');
+    t.match(context.reason, /--tls-ca/, 'without --tls-ca the reason names the flag');
   },
 );
 
@@ -711,9 +712,9 @@ t.test('the token stands in no log, no state, and no answer', async (t) => {
   const broken = await postJson(`${queen.url}/v1/session`, `{"token":"${FIRST}"`);
   seen['the answer to a broken body'] = JSON.stringify(broken.body);
   for (const [where, text] of Object.entries(seen)) {
-    t.ok(text.length > 20, `${where} is there to be read`);
+    t.ok(text.length > 20, `${where} was recorded`);
     for (const token of [FIRST, SECOND]) t.notOk(text.includes(token), `no token in ${where}`);
   }
-  t.match(hive.stderr(), /DEBUG/, 'at debug, so that all is said');
+  t.match(hive.stderr(), /DEBUG/, 'at debug, so that everything is logged');
   t.match(hive.stderr(), /401/, 'refusals are in it too');
 });

@@ -60,7 +60,7 @@ t.test('in an empty swarm each command prints what to do', async (t) => {
   });
 });
 
-t.test('a command without an answer says so, with exit code 3', async (t) => {
+t.test('a command that gets no answer reports that, with exit code 3', async (t) => {
   const { code, stderr } = await outcomeOf(t, ['models', '--url', 'http://127.0.0.1:9']);
   t.equal(code, 3);
   t.match(stderr, 'is the queen running?');

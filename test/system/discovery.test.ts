@@ -52,10 +52,10 @@ const SSH_CONFIG = [
   'Host twin-of-named another-twin',
   '  HostName 127.0.0.2',
   'Host 127.0.0.4',
-  '  User somebody',
+  '  User someone',
   'Host localhost',
   'Host late quiet',
-  '  User somebody',
+  '  User someone',
   'Host late',
   '  HostName 127.0.0.5',
   'Host quiet',
@@ -356,7 +356,7 @@ t.test('DELETE forgets a hive that does not stream: not listed, not asked, back 
   const refused = await forget(queen.url, 'leaver');
   t.match(refused, { status: 409, body: { status: 409, title: 'Conflict' } });
   t.match(await hiveOf(queen.url, 'leaver'), { state: 'streaming' }, 'and it still streams');
-  t.match(await forget(queen.url, 'nobody'), { status: 404, body: { status: 404 } });
+  t.match(await forget(queen.url, 'unknown'), { status: 404, body: { status: 404 } });
 
   const stream = await openStream(t, `${queen.url}/v1/heartbeats/stream`);
   hive.dropStreams();
@@ -467,6 +467,6 @@ t.test('a real hive that is asked', async (t) => {
     t.strictSame(ninth.requests, [], 'and not called');
     for (const other of [...others, refusing]) t.equal(other.streams.length, 1);
     t.match(await hiveOf(queen.url, 'gpu-0'), { state: 'streaming' }, 'no queen lost its connection');
-    t.equal((await others[0]?.probe(hive.url))?.status, 200, 'a queen that it knows may still ask');
+    t.equal((await others[0]?.probe(hive.url))?.status, 200, 'a queen that is already connected may still ask');
   });
 });

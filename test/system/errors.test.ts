@@ -1,4 +1,4 @@
-/** What queen and hive say to requests that are wrong: always an answer, always a problem that says why, never a 500. */
+/** How queen and hive answer wrong requests: always an answer, always a problem with the cause, never a 500. */
 import net from 'node:net';
 import t, { type Test } from 'tap';
 import { fakeHive } from '../fakes/hive.js';
@@ -9,8 +9,8 @@ import { waitFor } from '../helpers/wait.js';
 const MIB = 1024 * 1024;
 const READY = '/v1/hive/ready';
 const STREAM = '/v1/heartbeats/stream';
-/** Nobody listens there, so a queen that believes in it finds nobody. */
-const NOBODY = 'http://127.0.0.1:9';
+/** Nothing listens there, so a queen that accepts it cannot reach it. */
+const NOWHERE = 'http://127.0.0.1:9';
 
 const [queen, hive] = await Promise.all([
   startProcess(t, { name: 'queen', args: ['--queen-id', 'queen-1'] }),
@@ -21,19 +21,19 @@ const BOTH = [
   { kind: 'hive', url: hive.url, port: Number(new URL(hive.url).port), bodyRoute: '/v1/jobs' },
 ] as const;
 
-interface Said {
+interface Answer {
   status: number;
   headers: Headers;
-  // biome-ignore lint/suspicious/noExplicitAny: each test knows the shape it asks for
+  // biome-ignore lint/suspicious/noExplicitAny: the shape depends on the test
   body: any;
 }
 
 /** Sends a request as bytes and gives the first answer, whatever it is; fails the test when there is none. */
-async function raw(port: number, request: string | Buffer): Promise<Said> {
+async function raw(port: number, request: string | Buffer): Promise<Answer> {
   return answerOf(await rawRequest({ port, buffer: Buffer.from(request as string, 'latin1') }));
 }
 
-function answerOf(text: string): Said {
+function answerOf(text: string): Answer {
   const [head = '', ...rest] = text.split('\r\n\r\n');
   const [statusLine = '', ...lines] = head.split('\r\n');
   const headers = new Headers(lines.map((line) => line.split(/: ?(.*)/s).slice(0, 2) as [string, string]));
@@ -44,7 +44,7 @@ const line = (target: string, { method = 'GET', headers = '', body = '' } = {}) 
   `${method} ${target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${headers}\r\n${body}`;
 
 /** RFC 9457, and nothing that only we should know. */
-function isProblem(t: Test, { status, headers, body }: Said, expected: number | number[], what = ''): void {
+function isProblem(t: Test, { status, headers, body }: Answer, expected: number | number[], what = ''): void {
   const allowed = [expected].flat();
   t.ok(allowed.includes(status), `${what}: ${status}, expected ${allowed.join(' or ')}`);
   t.match(headers.get('content-type'), /^application\/problem\+json/, what);
@@ -52,13 +52,13 @@ function isProblem(t: Test, { status, headers, body }: Said, expected: number | 
   t.notMatch(JSON.stringify(body), /node_modules|\.js:\d|\bat Object/, what);
 }
 
-const pointersOf = ({ body }: Said): string[] =>
+const pointersOf = ({ body }: Answer): string[] =>
   (body.errors ?? []).map((error: { pointer: string; detail: string }) => {
     if (!error.detail) throw new Error(`no detail at ${error.pointer}`);
     return error.pointer;
   });
 
-t.test('what nobody serves is a 404, the old heartbeat and the root of a hive included', async (t) => {
+t.test('an unknown path is a 404, the old heartbeat and the root of a hive included', async (t) => {
   for (const { kind, url } of BOTH) {
     for (const path of [
       ...(kind === 'hive' ? ['/'] : []),
@@ -77,14 +77,19 @@ t.test('what nobody serves is a 404, the old heartbeat and the root of a hive in
   isProblem(t, await getJson(`${queen.url}/capabilities`), 404, 'a hive’s route on the queen');
   isProblem(t, await postJson(`${hive.url}${READY}`, {}), 404, 'a queen’s route on the hive');
   for (const path of [
-    '/v1/hives/nobody',
-    '/v1/workers/nobody',
+    '/v1/hives/unknown',
+    '/v1/workers/unknown',
     `/v1/hives/${'x'.repeat(5000)}`,
     '/v1/hives/__proto__',
   ]) {
     isProblem(t, await getJson(queen.url + path), 404, path.slice(0, 40));
   }
-  isProblem(t, await raw(BOTH[0].port, line('/v1/hives/nobody', { method: 'DELETE' })), 404, 'DELETE of nobody');
+  isProblem(
+    t,
+    await raw(BOTH[0].port, line('/v1/hives/unknown', { method: 'DELETE' })),
+    404,
+    'DELETE of an unknown hive',
+  );
 });
 
 t.test('a known route asked by another method is a 405 that allows what it takes', async (t) => {
@@ -104,15 +109,15 @@ t.test('a known route asked by another method is a 405 that allows what it takes
     [1, 'GET', '/v1/shutdown', ['POST']],
   ];
   for (const [at, method, path, allow] of routes) {
-    const said = await raw(BOTH[at].port, line(path, { method, headers: 'Content-Length: 0\r\n' }));
-    if (method === 'HEAD') t.strictSame([said.status, said.body], [405, '']);
-    else isProblem(t, said, 405, `${method} ${path}`);
-    const allowed = (said.headers.get('allow') ?? '').split(/, */).filter((one) => one !== 'OPTIONS');
+    const answer = await raw(BOTH[at].port, line(path, { method, headers: 'Content-Length: 0\r\n' }));
+    if (method === 'HEAD') t.strictSame([answer.status, answer.body], [405, '']);
+    else isProblem(t, answer, 405, `${method} ${path}`);
+    const allowed = (answer.headers.get('allow') ?? '').split(/, */).filter((one) => one !== 'OPTIONS');
     t.strictSame(allowed.sort(), allow, `${method} ${path}`);
   }
 });
 
-t.test('HEAD is GET without the body, and ends at once even on a stream; OPTIONS says what is allowed', async (t) => {
+t.test('HEAD is GET without the body, and ends at once even on a stream; OPTIONS lists what is allowed', async (t) => {
   for (const { kind, port } of BOTH) {
     for (const path of ['/health', '/v1/info', '/openapi.json', '/metrics', '/v1/machines', STREAM]) {
       const { status, headers, body } = await raw(port, line(path, { method: 'HEAD' }));
@@ -146,18 +151,18 @@ t.test('a body that is no JSON in UTF-8 is a 400', async (t) => {
   for (const { kind, port, bodyRoute } of BOTH) {
     for (const [name, body] of Object.entries(bodies)) {
       const headers = `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n`;
-      const said = await raw(port, line(bodyRoute, { method: 'POST', headers, body }));
-      isProblem(t, said, 400, `a body ${name} on the ${kind}`);
+      const answer = await raw(port, line(bodyRoute, { method: 'POST', headers, body }));
+      isProblem(t, answer, 400, `a body ${name} on the ${kind}`);
     }
     const headers = 'Content-Type: application/json\r\n';
     isProblem(t, await raw(port, line(bodyRoute, { method: 'POST', headers })), 400, `no body at all on the ${kind}`);
     const chunked = `${headers}Transfer-Encoding: chunked\r\n`;
-    const said = await raw(port, line(bodyRoute, { method: 'POST', headers: chunked, body: '0\r\n\r\n' }));
-    isProblem(t, said, 400, `no chunk on the ${kind}`);
+    const answer = await raw(port, line(bodyRoute, { method: 'POST', headers: chunked, body: '0\r\n\r\n' }));
+    isProblem(t, answer, 400, `no chunk on the ${kind}`);
   }
 });
 
-t.test('a body that is not said to be JSON is a 415', async (t) => {
+t.test('a body without a JSON content type is a 415', async (t) => {
   const types = ['Content-Type: text/plain\r\n', 'Content-Type: application/x-www-form-urlencoded\r\n', ''];
   types.push('Content-Type: application/json\r\nContent-Encoding: gzip\r\n', 'Content-Type: multipart/form-data\r\n');
   for (const { kind, port, bodyRoute } of BOTH) {
@@ -175,7 +180,7 @@ t.test('a body that is not said to be JSON is a 415', async (t) => {
 /** Writes `head`, then `piece` as fast as it is taken, `count` times or until the peer ends it, then `end`. */
 function pour(port: number, head: string, piece: string, count: number, end = ''): Promise<string> {
   return new Promise((resolve) => {
-    let said = '';
+    let received = '';
     let left = count;
     const socket = net.connect(port, '127.0.0.1', () => {
       socket.write(head);
@@ -186,10 +191,10 @@ function pour(port: number, head: string, piece: string, count: number, end = ''
       if (socket.writable) socket.write(end);
     };
     socket.on('data', (chunk) => {
-      said += chunk;
+      received += chunk;
     });
-    socket.on('error', () => {}); // it is cut off in the end: what it said before counts
-    socket.on('close', () => resolve(said));
+    socket.on('error', () => {}); // it is cut off in the end: the bytes before that count
+    socket.on('close', () => resolve(received));
   });
 }
 
@@ -212,8 +217,13 @@ t.test('a body over 1 MiB is a 413 that its sender hears, with a length or in ch
     const chunked = post(`${type}Transfer-Encoding: chunked\r\n`);
     const inChunks = await pour(port, chunked, `10000\r\n${piece}\r\n`, 128, '0\r\n\r\n');
     isProblem(t, answerOf(inChunks), 413, `in chunks on the ${kind}`);
-    // Nobody reads these bodies, and their senders hear the answer all the same.
-    isProblem(t, answerOf(await pour(port, post(sized, '/nowhere'), piece, 128)), 404, `to nobody on the ${kind}`);
+    // These bodies are not read, and their senders still get the answer.
+    isProblem(
+      t,
+      answerOf(await pour(port, post(sized, '/nowhere'), piece, 128)),
+      404,
+      `to an unknown path on the ${kind}`,
+    );
     isProblem(t, answerOf(await pour(port, post(sized), piece, 128)), 415, `of no type on the ${kind}`);
   }
 });
@@ -232,25 +242,25 @@ t.test('a body without end is cut off, and costs nothing', async (t) => {
   for (const { kind, port, url, bodyRoute } of BOTH) {
     for (const route of [bodyRoute, '/nowhere']) {
       const poured = pour(port, line(route, { method: 'POST', headers }), piece, Number.POSITIVE_INFINITY);
-      const said = await waitFor(`the ${kind} to cut it off at ${route}`, () => poured.then((text) => text || ' '));
-      // Cut off in the middle of its own sending, the sender may have no time to hear the answer.
-      if (said !== ' ') isProblem(t, answerOf(said), [404, 413], `${route} on the ${kind}`);
+      const answer = await waitFor(`the ${kind} to cut it off at ${route}`, () => poured.then((text) => text || ' '));
+      // A sender that is cut off while it sends may not have time to read the answer.
+      if (answer !== ' ') isProblem(t, answerOf(answer), [404, 413], `${route} on the ${kind}`);
     }
     t.equal((await getJson(`${url}/health`)).status, 200);
   }
 });
 
 t.test('a body that is JSON but wrong is a 422 that points at each wrong field', async (t) => {
-  const worker = { id: 'w', model_id: null, device: null, port: 1, url: NOBODY, hive_id: null, status: 'ready' };
+  const worker = { id: 'w', model_id: null, device: null, port: 1, url: NOWHERE, hive_id: null, status: 'ready' };
   const heartbeat = (fields: object) => ({ worker: { ...worker, ...fields } });
   t.match(await postJson(`${queen.url}/v1/worker-heartbeat`, heartbeat({})), { status: 200, body: { status: 'ok' } });
   const wrong: [route: string, body: unknown, pointers: string[]][] = [
     [READY, {}, ['/hive_id', '/hive_url']],
     [READY, { hive_id: 'a' }, ['/hive_url']],
-    [READY, { hive_url: NOBODY }, ['/hive_id']],
-    [READY, { hive_id: 7, hive_url: NOBODY }, ['/hive_id']],
+    [READY, { hive_url: NOWHERE }, ['/hive_id']],
+    [READY, { hive_id: 7, hive_url: NOWHERE }, ['/hive_id']],
     [READY, { hive_id: null, hive_url: ['x'] }, ['/hive_id', '/hive_url']],
-    [READY, { hive_id: ['a'], hive_url: NOBODY }, ['/hive_id']],
+    [READY, { hive_id: ['a'], hive_url: NOWHERE }, ['/hive_id']],
     [READY, '{"__proto__":{"hive_id":"a","hive_url":"http://127.0.0.1:9"}}', ['/hive_id', '/hive_url']],
     [READY, null, ['']],
     [READY, [], ['']],
@@ -279,15 +289,15 @@ t.test('a body that is JSON but wrong is a 422 that points at each wrong field',
   ];
   for (const [route, body, pointers] of wrong) {
     const what = `${route} ${JSON.stringify(body).slice(0, 100)}`;
-    const said = await postJson(queen.url + route, typeof body === 'string' ? body : JSON.stringify(body));
-    isProblem(t, said, 422, what);
-    t.strictSame(pointersOf(said).sort(), pointers, what);
+    const answer = await postJson(queen.url + route, typeof body === 'string' ? body : JSON.stringify(body));
+    isProblem(t, answer, 422, what);
+    t.strictSame(pointersOf(answer).sort(), pointers, what);
   }
   isProblem(t, await postJson(`${hive.url}/v1/session`, { token: [] }), 422, 'and on the hive');
 });
 
 t.test('an id is 1 to 64 of its characters, no more and no others', async (t) => {
-  const announce = (hive_id: string) => postJson(queen.url + READY, { hive_id, hive_url: NOBODY });
+  const announce = (hive_id: string) => postJson(queen.url + READY, { hive_id, hive_url: NOWHERE });
   for (const id of ['a', '0', 'Z', '_', '-', 'a'.repeat(64), 'Gpu_0.rack-B', '...', '__proto__', 'constructor']) {
     t.match(await announce(id), { status: 200, body: { status: 'ok', queen_id: 'queen-1' } }, id);
   }
@@ -307,11 +317,11 @@ t.test('an id is 1 to 64 of its characters, no more and no others', async (t) =>
     'a:b',
     '١',
   ]) {
-    const said = await announce(id);
-    isProblem(t, said, 422, JSON.stringify(id));
-    t.strictSame(pointersOf(said), ['/hive_id'], JSON.stringify(id));
+    const answer = await announce(id);
+    isProblem(t, answer, 422, JSON.stringify(id));
+    t.strictSame(pointersOf(answer), ['/hive_id'], JSON.stringify(id));
   }
-  await waitFor('all of them to turn out to be nobody', async () => {
+  await waitFor('all of them to be unreachable', async () => {
     return (await getJson(`${queen.url}/v1/hives`)).body.hives.length === 0;
   });
 });
@@ -339,21 +349,21 @@ const BAD_URLS = [
     'http://127.0.0.1:65536',
     'http://127.0.0.1:x',
   ],
-  `${NOBODY}/${'a'.repeat(2048)}`,
+  `${NOWHERE}/${'a'.repeat(2048)}`,
 ];
 
 t.test('a hive_url that is no plain http or https URL is a 422, and one of 2048 characters is fine', async (t) => {
   for (const hive_url of BAD_URLS) {
-    const said = await postJson(queen.url + READY, { hive_id: 'a', hive_url });
-    isProblem(t, said, 422, hive_url.slice(0, 60));
-    t.strictSame(pointersOf(said), ['/hive_url'], hive_url.slice(0, 60));
+    const answer = await postJson(queen.url + READY, { hive_id: 'a', hive_url });
+    isProblem(t, answer, 422, hive_url.slice(0, 60));
+    t.strictSame(pointersOf(answer), ['/hive_url'], hive_url.slice(0, 60));
   }
-  const longest = `${NOBODY}/${'a'.repeat(2048 - NOBODY.length - 1)}`;
+  const longest = `${NOWHERE}/${'a'.repeat(2048 - NOWHERE.length - 1)}`;
   for (const hive_url of [
     longest,
-    `${NOBODY}/`,
+    `${NOWHERE}/`,
     'HTTP://LOCALHOST:9',
-    `${NOBODY}/behind/a/proxy`,
+    `${NOWHERE}/behind/a/proxy`,
     'https://127.0.0.1:9',
   ]) {
     const { status, body } = await postJson(queen.url + READY, { hive_id: 'a', hive_url });
@@ -368,16 +378,16 @@ t.test('a queen_url or queen_id that is wrong is a 422 and changes nothing', asy
     ).length;
   for (const path of ['/capabilities', '/v1/capabilities']) {
     for (const url of BAD_URLS) {
-      const said = await getJson(`${hive.url}${path}?queen_url=${encodeURIComponent(url)}&queen_id=q`);
-      isProblem(t, said, 422, url.slice(0, 60));
-      t.strictSame(pointersOf(said), ['/queen_url']);
+      const answer = await getJson(`${hive.url}${path}?queen_url=${encodeURIComponent(url)}&queen_id=q`);
+      isProblem(t, answer, 422, url.slice(0, 60));
+      t.strictSame(pointersOf(answer), ['/queen_url']);
     }
-    const twice = `queen_url=${NOBODY}&queen_url=${NOBODY}`;
+    const twice = `queen_url=${NOWHERE}&queen_url=${NOWHERE}`;
     isProblem(t, await getJson(`${hive.url}${path}?${twice}`), 422, 'two of them');
     for (const id of ['', 'a b', 'a'.repeat(65), '%ff', 'q&queen_id=r']) {
-      const said = await getJson(`${hive.url}${path}?queen_url=${NOBODY}&queen_id=${id}`);
-      isProblem(t, said, 422, id);
-      t.strictSame(pointersOf(said), ['/queen_id']);
+      const answer = await getJson(`${hive.url}${path}?queen_url=${NOWHERE}&queen_id=${id}`);
+      isProblem(t, answer, 422, id);
+      t.strictSame(pointersOf(answer), ['/queen_id']);
     }
     t.match((await getJson(`${hive.url}${path}?unknown=%zz&__proto__=x`)).body, { hive_id: 'hive-1' });
   }
@@ -412,14 +422,14 @@ t.test('bytes that are no good request get a problem too', async (t) => {
   ];
   for (const { kind, port, url } of BOTH) {
     for (const [name, bytes, status] of garbage) {
-      let said: Said;
+      let answer: Answer;
       try {
-        said = await raw(port, bytes);
+        answer = await raw(port, bytes);
       } catch (error) {
         t.fail(`${name} on the ${kind}: ${(error as Error).message}`);
         continue;
       }
-      isProblem(t, said, status, `${name} on the ${kind}`);
+      isProblem(t, answer, status, `${name} on the ${kind}`);
     }
     t.equal((await getJson(`${url}/health`)).body, 'ok', `the ${kind} lives`);
   }
@@ -463,7 +473,7 @@ t.test(
 
 t.test('unknown fields and headers are ignored, however strange', async (t) => {
   const strange = `"x":${'['.repeat(60)}${']'.repeat(60)},"__proto__":{"hive_id":"b"},"constructor":1,"":0`;
-  const body = `{"hive_id":"a","hive_url":"${NOBODY}",${strange},"registered":true,"labels":7}`;
+  const body = `{"hive_id":"a","hive_url":"${NOWHERE}",${strange},"registered":true,"labels":7}`;
   const headers = { 'x-unknown': 'é'.repeat(1000), 'rbee-unknown': '1', 'rbee-hive': '../..', te: 'trailers' };
   t.match(await postJson(queen.url + READY, body, headers), { status: 200, body: { status: 'ok' } });
   t.equal((await getJson(`${hive.url}/capabilities`, headers)).status, 200);
@@ -473,14 +483,14 @@ t.test('a body that is nested deeper than 64 levels is refused by every endpoint
   for (const levels of [65, 5_000, 200_000]) {
     const deep = `${'['.repeat(levels)}${']'.repeat(levels)}`;
     for (const [url, body] of [
-      [queen.url + READY, `{"hive_id":"a","hive_url":"${NOBODY}","x":${deep}}`],
+      [queen.url + READY, `{"hive_id":"a","hive_url":"${NOWHERE}","x":${deep}}`],
       [`${hive.url}/v1/jobs`, `{"operation":"status","x":${deep}}`],
       [`${queen.url}/v1/jobs`, `{"operation":"status","x":${deep}}`],
       [`${queen.url}/v1/chat/completions`, `{"model":"m","messages":[{"role":"user","content":"x"}],"x":${deep}}`],
     ] as const) {
-      const { status, body: said } = await postJson(url, body);
+      const { status, body: answer } = await postJson(url, body);
       t.equal(status, url.endsWith('completions') ? 400 : 422, url);
-      t.match(said.detail ?? said.error.message, /at most 64 levels/);
+      t.match(answer.detail ?? answer.error.message, /at most 64 levels/);
     }
   }
   const { status, body } = await postJson(
@@ -489,10 +499,10 @@ t.test('a body that is nested deeper than 64 levels is refused by every endpoint
   );
   t.equal(status, 200);
   const { machines } = (await getJson(`${hive.url}/v1/machines`)).body;
-  t.notMatch(JSON.stringify(machines), /\[\[\[\[/, `what nobody knows is not kept of ${body.job_id}`);
+  t.notMatch(JSON.stringify(machines), /\[\[\[\[/, `unknown fields of ${body.job_id} are not kept`);
 });
 
-t.test('a hive with a name that JavaScript knows is a hive like any other', async (t) => {
+t.test('a hive named like a property of Object.prototype is a hive like any other', async (t) => {
   for (const hiveId of ['__proto__', 'constructor', 'toString']) {
     const one = await fakeHive(t, { hiveId });
     one.emit();
@@ -515,16 +525,16 @@ t.test('a hive with a name that JavaScript knows is a hive like any other', asyn
   }
 });
 
-t.test('our own headers are checked, and another protocol is told apart', async (t) => {
+t.test('the Rbee- headers are checked, and another protocol is refused', async (t) => {
   const announce = (headers: Record<string, string>) =>
-    postJson(queen.url + READY, { hive_id: 'a', hive_url: NOBODY }, headers);
+    postJson(queen.url + READY, { hive_id: 'a', hive_url: NOWHERE }, headers);
   isProblem(t, await announce({ 'rbee-instance': 'no instance!' }), [400, 422], 'Rbee-Instance');
   isProblem(t, await announce({ 'rbee-instance': 'x'.repeat(4000) }), [400, 422], 'a long Rbee-Instance');
   const other = await announce({ 'rbee-protocol': '2' });
   isProblem(t, other, [400, 409, 426], 'Rbee-Protocol: 2');
   t.match(other.body.detail, /protocol 2\b.*\b1\b/);
   const { conflicts } = (await getJson(`${queen.url}/v1/hives`)).body;
-  t.match(conflicts, [{ hive_id: 'a', hive_url: NOBODY, reason: /protocol 2/ }], 'the state names it');
+  t.match(conflicts, [{ hive_id: 'a', hive_url: NOWHERE, reason: /protocol 2/ }], 'the state names it');
   t.match(queen.stderr(), /protocol 2/, 'and the log');
   t.equal((await announce({ 'rbee-protocol': '1' })).status, 200);
   for (const id of ['not an id', 'x'.repeat(65)]) {
@@ -533,7 +543,7 @@ t.test('our own headers are checked, and another protocol is told apart', async 
   isProblem(t, await getJson(hive.url + STREAM, { 'rbee-protocol': '2' }), [400, 409, 426], 'a stream of protocol 2');
 });
 
-t.test('requests that are cut short harm nobody', async (t) => {
+t.test('requests that are cut short harm neither process', async (t) => {
   for (const { port, url } of BOTH) {
     const halves = [
       'GET /hea',

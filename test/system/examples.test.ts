@@ -1,4 +1,4 @@
-/** The programs of examples/, run as their README says. */
+/** The programs of examples/, run as their README describes. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';

@@ -228,10 +228,10 @@ t.test('another worker on the same port is not taken for the one before', async 
   // Its lease ends, the queen polls its URL, and another worker answers.
   registry.drop('worker', first.id, 'expire');
   t.match(await workerIs(first.id, { online: false }), { reason: /is worker worker-llm-2@keeper-b now/ });
-  const stranger = await fakeWorker(t, {});
-  stranger.answersAs = 'other-worker';
-  registry.put({ kind: 'worker', id: 'worker-llm-3@keeper-a', url: stranger.url });
-  await workerIs('worker-llm-3@keeper-a', { online: false, reason: `${stranger.url} is worker other-worker now` });
+  const other = await fakeWorker(t, {});
+  other.answersAs = 'other-worker';
+  registry.put({ kind: 'worker', id: 'worker-llm-3@keeper-a', url: other.url });
+  await workerIs('worker-llm-3@keeper-a', { online: false, reason: `${other.url} is worker other-worker now` });
 });
 
 t.test('a listed worker that is not ready yet is polled until it is', async (t) => {

@@ -1,4 +1,4 @@
-/** A process on a disk that is full or read-only: it starts and serves, and says what is lost. */
+/** A process on a disk that is full or read-only: it starts and serves, and reports what is lost. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

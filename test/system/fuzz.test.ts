@@ -1,4 +1,4 @@
-/** A quick run of the fuzzers; `make fuzz` runs them for as long as it is told, with seeds of its own. */
+/** A quick run of the fuzzers; `make fuzz` runs them for longer, with other seeds. */
 import t from 'tap';
 import { fakeHive } from '../fakes/hive.js';
 import { expectAlive, fuzzBytes, fuzzRoutes, HOSTILE, playGzipBomb, playHostile, playNames } from '../helpers/fuzz.js';

@@ -53,7 +53,7 @@ t.test("a worker's 4xx is passed on unchanged, and no other worker is asked", as
     for (const worker of workers) worker.mode = status;
     const { status: seen, body } = await chat(model);
     t.equal(seen, status);
-    t.equal(body.error.message, `the fake says ${status}`);
+    t.equal(body.error.message, `the fake answers ${status}`);
   }
   t.equal(
     workers.reduce((sum, { asked }) => sum + asked.length, 0),

@@ -27,14 +27,14 @@ t.test('the last minutes of a hive are there for who comes later', async (t) => 
   t.ok(Math.abs(Date.parse(body.until) - Date.now()) < 60_000, 'until about now');
 });
 
-t.test('all hives that stream are told at once, as far back as is asked for', async (t) => {
+t.test('the history of all streaming hives comes in one answer, as far back as requested', async (t) => {
   const { body } = await of('/v1/history?last_s=5');
   t.same(new Set(body.histories.map(({ hive_id }: { hive_id: string }) => hive_id)), new Set(['gpu-0', 'gpu-1']));
   for (const { cpu_pct } of body.histories) t.equal(cpu_pct.length, 1);
 });
 
 t.test('an unknown hive is a 404, and a nonsense time a 422 that names it', async (t) => {
-  t.equal((await of('/v1/hives/nobody/history')).status, 404);
+  t.equal((await of('/v1/hives/unknown/history')).status, 404);
   for (const nonsense of ['0', '601', '-1', '1.5', 'x', '', '1&last_s=2']) {
     for (const path of ['/v1/history', '/v1/hives/gpu-0/history']) {
       const { status, body } = await of(`${path}?last_s=${nonsense}`);

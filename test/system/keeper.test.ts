@@ -45,7 +45,7 @@ function endsWith(t: Test, pid: number): void {
   });
 }
 
-/** The first tests share these, in their order, and no queen runs but where it says so. */
+/** The first tests share these and run in order; no queen runs unless a test starts one. */
 const registry = await startProcess(t, { name: 'registry', args: ['--heartbeat-interval', '1s'] });
 const withRegistry = ['--registry-url', registry.url];
 const hive = await startProcess(t, { name: 'hive', args: ['--hive-id', 'gpu-0', ...withRegistry] });

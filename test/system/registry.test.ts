@@ -22,7 +22,7 @@ const heartbeat = ({ url }: RbeeProcess, name: unknown) => postJson(`${url}${AT}
 async function unregister({ url }: RbeeProcess, name: unknown): Promise<Answer> {
   const init = { method: 'DELETE', headers: { 'content-type': 'application/json', connection: 'close' } };
   const response = await fetch(`${url}${AT}/unregister`, { ...init, body: JSON.stringify(name) });
-  // biome-ignore lint/suspicious/noExplicitAny: each test knows the shape it asks for
+  // biome-ignore lint/suspicious/noExplicitAny: the shape depends on the test
   return { status: response.status, headers: response.headers, body: parsed(await response.text()) as any };
 }
 const list = async ({ url }: RbeeProcess, what: string) => (await getJson(`${url}${AT}/${what}`)).body;

@@ -104,7 +104,7 @@ t.test('a queen does not read itself when its own address is announced as a hive
 });
 
 t.test('a hive that requires a token which the queen lacks is reported by both', async (t) => {
-  const token = 'only-the-hive-knows';
+  const token = 'only-the-hive-has-it';
   const hive = await startProcess(t, {
     name: 'hive',
     args: ['--hive-id', 'locked', '--queen-url', queen.url],

@@ -149,7 +149,7 @@ t.test('an hf: model is downloaded once, with progress in /health, and then answ
   });
   const home = t.testdir();
   const env = { HF_ENDPOINT: hub.url, HOME: home };
-  const model = 'hf:somebody/tiny/tiny.gguf';
+  const model = 'hf:someone/tiny/tiny.gguf';
   const worker = await startWorker(t, { model, env });
   await waitFor('the download to be shown', async () =>
     /downloading the model, \d+ %/.test((await getJson(`${worker.url}/health`)).body.detail),
@@ -159,7 +159,7 @@ t.test('an hf: model is downloaded once, with progress in /health, and then answ
   const { body } = await postJson(`${worker.url}/v1/infer`, { prompt: 'Hi', temperature: 0 });
   t.equal(body.text, SENTENCE);
   t.equal((await getJson(`${worker.url}/info`)).body.model_id, 'tiny');
-  t.match(requests, [/\/somebody\/tiny\/resolve\/main\/tiny\.gguf$/]);
+  t.match(requests, [/\/someone\/tiny\/resolve\/main\/tiny\.gguf$/]);
 
   await hub.close();
   const again = await startWorker(t, { model, env });
@@ -172,12 +172,12 @@ t.test('an hf: model is downloaded once, with progress in /health, and then answ
 
 t.test('a model that cannot be downloaded ends it with the reason', async (t) => {
   const hub = await serve(t, {}, (_, response) => void response.writeHead(404).end());
-  const { code, stderr } = await failedStart(t, 'hf:somebody/tiny:Q4_K_M', [], {
+  const { code, stderr } = await failedStart(t, 'hf:someone/tiny:Q4_K_M', [], {
     HF_ENDPOINT: hub.url,
     HOME: t.testdir(),
   });
   t.equal(code, 2);
-  t.match(stderr, /hf:somebody\/tiny:Q4_K_M cannot be fetched: .*Is the network there/);
+  t.match(stderr, /hf:someone\/tiny:Q4_K_M cannot be fetched: .*Is the network there/);
 });
 
 t.test('it can be stopped while its model loads', async (t) => {

@@ -180,11 +180,9 @@ t.test('a lost hive voids its workers at once, and a 200 from its /health brings
 });
 
 t.test('another worker on the port of a lost hive’s worker is not taken for it', async (t) => {
-  const stranger = await serve(t, {}, (_, response) =>
-    answer(response, 200, {}, { 'rbee-worker': 'worker-llm-1@other' }),
-  );
+  const other = await serve(t, {}, (_, response) => answer(response, 200, {}, { 'rbee-worker': 'worker-llm-1@other' }));
   const id = 'worker-llm-1@lent';
-  const listed = { worker_id: id, url: stranger.url, port: stranger.port, status: 'ready', model: 'lent' };
+  const listed = { worker_id: id, url: other.url, port: other.port, status: 'ready', model: 'lent' };
   const lent = await guestHive(t, { hiveId: 'lent', workers: [listed], tickMs: 100 });
   t.match(await lent.announce(queen.url), { status: 200 });
   await workerIs(id, { online: true, available: true });

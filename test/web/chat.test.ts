@@ -127,7 +127,7 @@ function kindsOfAnswers(t: Test, chat: Chat): void {
     fake.mode = 400;
     await say('refuse this');
     await page.locator('.broken').waitFor();
-    t.equal(await page.locator('.broken').innerText(), 'the fake says 400');
+    t.equal(await page.locator('.broken').innerText(), 'the fake answers 400');
     fake.mode = 'answer';
   });
 
@@ -161,13 +161,13 @@ function tabsAndText(t: Test, chat: Chat): void {
     };
     const second = await open('');
     const deaf = await open(`addEventListener('storage', (event) => event.stopImmediatePropagation(), true)`);
-    await say('said in the first tab');
+    await say('sent in the first tab');
     await page.getByRole('button', { name: 'Ask again' }).waitFor();
-    await second.locator('.user', { hasText: 'said in the first tab' }).waitFor();
+    await second.locator('.user', { hasText: 'sent in the first tab' }).waitFor();
     for (const tab of [deaf, second]) await tab.goto('about:blank');
     await page.reload();
     await page.locator('.user').first().waitFor();
-    t.equal(await page.locator('.user').last().locator('.text').innerText(), 'said in the first tab');
+    t.equal(await page.locator('.user').last().locator('.text').innerText(), 'sent in the first tab');
     for (const tab of [deaf, second]) await tab.close();
   });
 
@@ -239,9 +239,9 @@ function stopping(t: Test, chat: Chat): void {
       await waitFor('both requests', () => fake.open === 2);
       fake.finish();
       fake.mode = 'answer';
-      const said = ['the beginning', 'asked in the first tab'];
+      const sent = ['the beginning', 'asked in the first tab'];
       for (const [tab, texts] of [
-        [page, said],
+        [page, sent],
         [second, [...(await second.locator('.user .text').allInnerTexts())]],
       ] as const) {
         await tab.getByRole('button', { name: 'Ask again' }).waitFor();
@@ -254,7 +254,7 @@ function stopping(t: Test, chat: Chat): void {
       await second.getByText('Ask tiny something').waitFor();
       await page.reload();
       await page.locator('.user').nth(1).waitFor();
-      t.same(await page.locator('.user .text').allInnerTexts(), said);
+      t.same(await page.locator('.user .text').allInnerTexts(), sent);
       await second.close();
     },
   );
@@ -281,7 +281,7 @@ function keptChats(t: Test, chat: Chat): void {
     t.notMatch(await page.evaluate('JSON.stringify(localStorage)'), 'a chat of its own');
   });
 
-  t.test('while the queen is offline the page says so, and a message is answered when it is back', async (t) => {
+  t.test('while the queen is offline the page shows that, and a message is answered when it is back', async (t) => {
     const before = await page.locator('.assistant').count();
     await chat.queen.kill('SIGKILL');
     await page.locator('.banner').waitFor();
@@ -310,7 +310,7 @@ function keptChats(t: Test, chat: Chat): void {
     await page.context().close();
   });
 
-  t.test('without a worker the page says how to spawn one', async (t) => {
+  t.test('without a worker the page shows how to spawn one', async (t) => {
     const lonely = await startProcess(t, { name: 'queen' });
     const { page } = await chromium.open(`${lonely.url}/#/chat`);
     await page.getByText('No worker is available').waitFor();

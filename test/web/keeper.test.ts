@@ -22,7 +22,7 @@ t.test('the page of a keeper', { skip: noChromium() }, async (t) => {
   const form = page.locator('form.spawn');
   const header = page.locator('header.top');
 
-  t.test('is complete without a queen, and says what can be done', async (t) => {
+  t.test('is complete without a queen, and shows what can be done', async (t) => {
     await page.getByRole('heading', { name: 'No hive yet' }).waitFor();
     await header.getByText('keeper-desk').waitFor();
     t.match(await header.innerText(), /keeper-desk[\s\S]*keeper · no queen[\s\S]*live/);

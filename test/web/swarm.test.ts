@@ -361,7 +361,7 @@ function returns(t: Test, swarm: Swarm): void {
     await page.locator(`${card('again')} .value`, { hasText: '81' }).waitFor();
   });
 
-  t.test('a tab that is shown again while the queen is offline says how old its values are', async (t) => {
+  t.test('a tab that is shown again while the queen is offline shows how old its values are', async (t) => {
     await showPage(page, 'hidden');
     await waitFor('the queen without readers', async () => (await readersOf(swarm.queen.url)) === 0);
     await swarm.queen.kill('SIGKILL');

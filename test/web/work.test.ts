@@ -50,7 +50,7 @@ async function startSpawning(t: Test) {
 /** The form, a spawn, and a stop. */
 function spawnAndStop(t: Test, spawning: Spawning): void {
   const { hive, page, form } = spawning;
-  t.test('the form knows the devices of the machine', async (t) => {
+  t.test('the form lists the devices of the machine', async (t) => {
     await form.getByLabel('Device').waitFor();
     t.same(await form.getByLabel('Runs on').locator('option').allInnerTexts(), [
       'CUDA',
@@ -169,7 +169,7 @@ function manyJobs(t: Test, spawning: Spawning): void {
     await page.getByRole('button', { name: 'Cancel Spawn slow-1?loadMs=600000' }).click();
     const cancelled = page.locator('[data-job="cancelled"]', { hasText: 'slow-1' });
     await cancelled.waitFor();
-    t.match(await cancelled.innerText(), /process \d+ runs/, 'with all that it told');
+    t.match(await cancelled.innerText(), /process \d+ runs/, 'with all its lines');
     await cancelAll(jobs.url);
     await running.first().waitFor({ state: 'detached' });
     t.equal(await page.locator('[data-job="cancelled"]', { hasText: /slow-\d/ }).count(), 4);
@@ -205,7 +205,7 @@ function manyJobs(t: Test, spawning: Spawning): void {
   });
 }
 
-/** Workers that nobody waits for any more must not outlive the test. */
+/** Cancels all jobs, so that their workers do not outlive the test. */
 async function cancelAll(url: string): Promise<void> {
   const { jobs } = (await getJson(`${url}/v1/jobs`)).body as { jobs: { job_id: string; ended_at: string | null }[] };
   const running = jobs.filter(({ ended_at }) => ended_at === null);
@@ -300,7 +300,7 @@ t.test(
   },
 );
 
-t.test('a job that the queen no longer knows ends with an unknown state', { skip }, async (t) => {
+t.test('a job that the queen has no record of ends with an unknown state', { skip }, async (t) => {
   const chromium = await startChromium(t);
   const queen = await startProcess(t, { name: 'queen' });
   const { page } = await chromium.open(`${queen.url}/#/workers`, { expected: /404/ });
@@ -325,12 +325,12 @@ t.test('the output of a job can be focused and scrolled with the keyboard', { sk
 });
 
 t.test(
-  'an orphaned worker can be taken over or stopped, and one that runs again says how often and why',
+  'an orphaned worker can be taken over or stopped, and one that was restarted shows how often and why',
   { skip },
   async (t) => {
     const chromium = await startChromium(t);
     const queen = await startProcess(t, { name: 'queen' });
-    const orphan = { status: 'orphaned', reason: 'the hive that spawned it is no more' };
+    const orphan = { status: 'orphaned', reason: 'the hive that spawned it has ended' };
     const again = { worker_id: 'worker-llm-8081@gpu-0', pid: 1, restarts: 3, last_reason: 'it was ended by SIGSEGV' };
     await shownHive(t, queen.url, { hiveId: 'gpu-0', workers: [worker('gpu-0', again), worker('gpu-0', orphan)] });
     const { page, problems } = await chromium.open(queen.url, { expected: /503/ });
@@ -338,7 +338,7 @@ t.test(
     await trouble.waitFor();
     t.match(
       await trouble.innerText(),
-      /1 orphaned[\s\S]*worker-llm-8080@gpu-0[\s\S]*the hive that spawned it is no more/,
+      /1 orphaned[\s\S]*worker-llm-8080@gpu-0[\s\S]*the hive that spawned it has ended/,
     );
     await page.route('**/v1/jobs', (route) => route.fulfill({ status: 503, json: { title: 'Busy', status: 503 } }));
     const [taken] = await Promise.all([

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { parseOperation } from '../../wire/jobs.js';
 
-t.test('an operation is told what is wrong with it, field by field', async (t) => {
+t.test('each wrong field of an operation is named', async (t) => {
   const wrong: [unknown, string[]][] = [
     [7, ['']],
     [{}, ['/operation']],

@@ -31,7 +31,7 @@ t.test('a lease whose numbers would make a component heartbeat without pause is 
   t.same([ok(45, 0), ok(45, -1), ok(0, 15), ok('45', 15), ok(45, 1e9)], [false, false, false, false, false]);
 });
 
-t.test('events on the stream are of three types, and only a registration says a URL', async (t) => {
+t.test('events on the stream are of three types, and only a registration has a URL', async (t) => {
   const named = { kind: 'hive', id: 'gpu-0' };
   const register = { type: 'register', ...named, url: 'http://gpu-0:7835', registered_at: '2026-11-21T02:00:00.000Z' };
   t.ok(parse.event(register).ok);

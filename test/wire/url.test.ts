@@ -56,7 +56,7 @@ t.test('loopback and private addresses are known in all their forms', async (t) 
   }
 });
 
-t.test('loopback in what a peer says is the machine of that peer', async (t) => {
+t.test('loopback in a message of a peer means the machine of that peer', async (t) => {
   const desk = 'http://desk:7835';
   for (const [url, there] of [
     ['http://127.0.0.1:8080', 'http://desk:8080'],

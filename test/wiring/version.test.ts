@@ -20,6 +20,6 @@ t.test('without git, or inside of another repository, it is the released one', a
   cpSync(path.join(ROOT, 'package.json'), path.join(rbee, 'package.json'));
   cpSync(path.join(ROOT, 'dist', 'wiring', 'version.js'), path.join(rbee, 'dist', 'wiring', 'version.js'));
   const script = "import('./dist/wiring/version.js').then(({ version }) => console.log(version))";
-  const said = execFileSync(process.execPath, ['-e', script], { cwd: rbee, encoding: 'utf8' }).trim();
-  t.equal(said, released);
+  const printed = execFileSync(process.execPath, ['-e', script], { cwd: rbee, encoding: 'utf8' }).trim();
+  t.equal(printed, released);
 });

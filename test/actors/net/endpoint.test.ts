@@ -17,7 +17,7 @@ const urlFor = (endpoint: Partial<Endpoint>, localAddress: string) =>
   urlTowards({ ...wildcard, ...endpoint }, { localAddress }, interfaces);
 
 t.test(
-  'where only IPv4 is listened on, a peer reached by IPv6 is told the IPv4 address of that interface',
+  'where only IPv4 is listened on, a peer reached by IPv6 is sent the IPv4 address of that interface',
   async (t) => {
     t.equal(urlFor({}, '192.168.1.7'), 'http://192.168.1.7:7835');
     t.equal(urlFor({}, '::ffff:192.168.1.7'), 'http://192.168.1.7:7835');
@@ -27,7 +27,7 @@ t.test(
   },
 );
 
-t.test('where that interface has no IPv4 address, the error says which flag to set', async (t) => {
+t.test('where that interface has no IPv4 address, the error names the flag to set', async (t) => {
   t.throws(() => urlFor({}, 'fd00::7'), { kind: 'not-allowed', message: /fd00::7.*--bind ::.*--advertise-url/ });
 });
 

@@ -77,7 +77,7 @@ export function checkStorm(world: World): void {
       hive.announcements = hive.announcements.filter(({ at }) => at >= now - STORM.windowMs);
     }
     const isExpected = (url: string) =>
-      /stranger|unreachable/.test(url) ||
+      /unknown|unreachable/.test(url) ||
       // A dead stream of a queen that sends no id counts as its reader until the kernel gives that stream up.
       (world.queenAt(url).old && world.stallMs > STALL_SOON_MS);
     if (

@@ -64,12 +64,12 @@ const list: Fault = ({ sim, hives, queens }) => {
 };
 
 /** Unknown URLs ask for announcements, until the hive has as many queens as it takes. */
-const stranger: Fault = ({ sim, hives }) => {
+const unknownQueens: Fault = ({ sim, hives }) => {
   const hive = sim.pick(hives);
   if (hive.process === null) return;
   try {
     for (let n = sim.pick([1, 1, 10]); n > 0; n -= 1) {
-      hive.asked(`http://stranger-${Math.floor(sim.chance() * 12)}`, null);
+      hive.asked(`http://unknown-${Math.floor(sim.chance() * 12)}`, null);
     }
   } catch {
     // It is full.
@@ -111,7 +111,7 @@ const move: Fault = ({ sim, hives }) => sim.pick(hives).move();
 
 const FAULTS: Fault[] = [
   ...[cut, cut, cut, restart, restart, breakStream, move, vanish, flap],
-  ...[ask, ask, ask, list, stranger, stranger, visitor],
+  ...[ask, ask, ask, list, unknownQueens, unknownQueens, visitor],
 ];
 
 export function fault(world: World): void {

@@ -46,6 +46,6 @@ t.test('a body that comes byte by byte takes no more memory than its bytes', asy
   }
   t.ok(memory() - before < 150 * MIB, `${Math.round((memory() - before) / MIB)} MiB`);
   socket.write('1\r\n"\r\n0\r\n\r\n');
-  const said = await new Promise<string>((resolve) => socket.once('data', (data) => resolve(data.toString())));
-  t.match(said, /\r\n\r\n1000002$/);
+  const answer = await new Promise<string>((resolve) => socket.once('data', (data) => resolve(data.toString())));
+  t.match(answer, /\r\n\r\n1000002$/);
 });

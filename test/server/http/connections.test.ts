@@ -70,7 +70,7 @@ t.test('a connection may have a hundred pending requests, and is closed with mor
   socket.write(request.repeat(1_000));
   await ended;
   t.equal(held.length, 100);
-  t.same(warnings, [], 'and nobody warns of listeners');
+  t.same(warnings, [], 'no warning about too many listeners');
   const three = 'GET /else HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(3);
   t.equal((await rawRequest({ port, text: three, timeoutMs: 500 })).match(/200 OK/g)?.length, 3);
 });
