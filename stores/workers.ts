@@ -33,24 +33,18 @@ import {
   takeListing,
   takeRegistration,
 } from './worker-reports.js';
-import { allViews, createWorkersState, viewOf, viewsOfHive, type WorkersState } from './worker-views.js';
+import { allViews, createWorkersState, viewOf, type WorkersState } from './worker-views.js';
 
 export type Workers = ReturnType<typeof createWorkers>;
 
-interface Context {
-  state: WorkersState;
-  /** Counts the changes of `state`. */
-  version: number;
-}
-
 type Effect = (effect: () => void) => void;
 
-/** A handler of the store for an update of the mutable state. */
+/** A transition of the store, which changes its state in place. */
 const on =
   <E>(update: (state: WorkersState, event: E, effect: Effect) => void) =>
-  ({ state, version }: Context, event: E, { effect }: { effect: Effect }): Context => {
+  (state: WorkersState, event: E, { effect }: { effect: Effect }): WorkersState => {
     update(state, event, effect);
-    return { state, version: version + 1 };
+    return state;
   };
 
 /** What hives measure, and what this process measures itself. */
@@ -133,7 +127,7 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>, report: Rep
   const polls = createListeners<WorkerPoll>(report);
   const order = (poll: WorkerPoll | null) => poll && polls.notify(poll);
   const { send } = createStore({
-    context: { state, version: 0 },
+    context: state,
     on: { ...measurements, ...requests, ...reports(order), ...polling(order) },
   });
   return { send, onPoll: polls.add, ...readsOf(state) };
@@ -142,8 +136,6 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>, report: Rep
 function readsOf(state: WorkersState) {
   return {
     list: (nowMs: number): WorkerEntry[] => allViews(state).map((view) => entryOf(state, view, nowMs)),
-    ofHive: (hiveId: string, nowMs: number): WorkerEntry[] =>
-      viewsOfHive(state, hiveId).map((view) => entryOf(state, view, nowMs)),
     get: (id: string, nowMs: number): WorkerEntry | undefined => {
       const view = viewOf(state, id);
       return view && entryOf(state, view, nowMs);
