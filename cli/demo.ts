@@ -69,7 +69,7 @@ async function runDemo(): Promise<number> {
 
 async function act(client: Client, dir: string): Promise<void> {
   const model = writeTinyModel(path.join(dir, 'tiny.gguf'));
-  step('wrote a tiny model that knows one sentence');
+  step('wrote a tiny model that can say one sentence');
   // Every machine has a CPU.
   const operation = await spawnOperation(client, { model, worker: 'cpu' }, HIVE_MS_MAX);
   step(`rbee spawn tiny.gguf --hive ${operation.hive_id}`);

@@ -102,7 +102,7 @@ function welcome(queenUrl: string, inspect: boolean): void {
   line('');
 }
 
-/** Opens a URL on a machine with a screen; elsewhere the printed URL must do. */
+/** Opens a URL on a machine with a screen; elsewhere users open the printed URL themselves. */
 async function openInBrowser(url: string): Promise<void> {
   const { DISPLAY, WAYLAND_DISPLAY } = process.env;
   const hasScreen = process.platform === 'darwin' || process.platform === 'win32' || DISPLAY || WAYLAND_DISPLAY;

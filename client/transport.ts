@@ -87,7 +87,7 @@ async function* events(
   const leave = () => controller.abort();
   signal?.addEventListener('abort', leave, { once: true });
   const limits = new StreamLimits(connection, controller, options.mayBeSilent ?? false);
-  /** What our caller threw: the process is not at fault. */
+  /** What the caller's `onOpen` threw: not a failure of the process. */
   let bug: { error: unknown } | undefined;
   try {
     const head = { ...options, accept: 'text/event-stream' };
@@ -106,7 +106,7 @@ async function* events(
       if (signal?.aborted) return;
       yield message;
     }
-    if (!signal?.aborted) throw new RbeeUnreachable(url, 'CLOSED', `the stream from ${url} ended without a goodbye`);
+    if (!signal?.aborted) throw new RbeeUnreachable(url, 'CLOSED', `the stream from ${url} ended without a bye event`);
   } catch (error) {
     if (bug) throw bug.error;
     if (signal?.aborted) return;

@@ -4,7 +4,7 @@
 const ANNOUNCE_MS = [0, 2_000, 4_000, 8_000, 16_000] as const;
 /** From the sixth attempt on, without end: a hive that gave up would stay lost. */
 const ANNOUNCE_LATER_MS = { min: 16_000, max: 30_000 } as const;
-/** Another protocol stays another protocol until software is replaced: retried as seldom as a hive lost long ago. */
+/** A protocol mismatch lasts until software is replaced: retried as seldom as a hive lost long ago. */
 const OTHER_PROTOCOL_MS = 60_000;
 
 /**

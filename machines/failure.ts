@@ -10,7 +10,7 @@ export type FailureKind =
   | 'not-allowed'
   | 'identity'
   | 'closed'
-  /** This process is out of descriptors, ports or buffers: that tells nothing about the peer. */
+  /** This process is out of descriptors, ports or buffers: not a fault of the peer. */
   | 'exhausted'
   | 'broken';
 

@@ -57,7 +57,7 @@ export const newConnection = (n: number, url: string, configured: boolean, queen
 });
 
 /**
- * The connection whose queen this reader is, or null when that cannot be told yet. A reader with an id belongs to the
+ * The connection whose queen this reader is, or null while that is not known. A reader with an id belongs to the
  * queen of that id. If no connection has that id, it belongs to the only connection that it can be: one whose queen may
  * have received the announcement. A reader without an id (an older queen) belongs to the queen without an id that
  * accepted first and has not subscribed.

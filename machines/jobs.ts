@@ -1,5 +1,6 @@
 /**
- * All jobs of a process. It decides whether a posted job is taken, whether a job runs or waits, and what can be cancelled. Root of its own system.
+ * All jobs of a process. It decides whether a posted job is taken, whether a job runs or waits, and what can be
+ * cancelled. Root of its own actor system.
  */
 import { setup } from 'xstate';
 import type { Jobs, NewJob, RestoredJob } from '../stores/jobs.js';
@@ -33,7 +34,7 @@ export type JobsEvent =
   /** Ends all jobs. */
   | { type: 'end'; reason: string };
 
-/** What the decisions of one process rest on. */
+/** What the decisions depend on; it differs between kinds of processes. */
 export interface JobsInput {
   jobs: Jobs;
   laneOf: (operation: Operation) => string;

@@ -102,9 +102,10 @@ function forwardRoute(input: GatewayInput, path: string, summary: string): Route
 async function forwardRequest(ctx: Context, { gateway, forward }: GatewayInput): Promise<void> {
   const { bytes, value } = await readJsonBody(ctx);
   const parsed = parseRequest(value);
-  if (!parsed.ok) throw new HttpProblem(422, 'the body is not what this route takes', { errors: parsed.errors });
+  if (!parsed.ok)
+    throw new HttpProblem(422, 'the body does not have the form that this route requires', { errors: parsed.errors });
   if (gateway.ranking.inFlight >= IN_FLIGHT_MAX)
-    throw refusal('this process forwards as many requests at once as it takes');
+    throw refusal(`this process already forwards ${IN_FLIGHT_MAX} requests: try again later`);
   const { model } = parsed.value;
   const given = PASSED.map((name) => [name, ctx.get(name)] as const).filter(([, value]) => value !== '');
   const { result, failures, because } = await forward({

@@ -110,7 +110,7 @@ function capabilitiesRoute(path: string, input: HiveRoutesInput): Route {
     },
     answers: {
       200: { description: 'Devices.', schema: Capabilities },
-      409: { description: 'This hive has as many queens as it takes.' },
+      409: { description: 'This hive has the maximum number of queens.' },
       422: { description: 'queen_url or queen_id is invalid; nothing was changed.' },
     },
     handle: (ctx) => answerCapabilities(ctx, input),
@@ -138,5 +138,5 @@ function announceTo(url: QueryValue, id: QueryValue, { loopbackOnly, send }: Hiv
   const decision = decisionOf<QueenAskedAnswer>((respond) =>
     send({ type: 'queen.asked', url: queenUrl, queenId: id ?? null, respond }),
   );
-  if (decision === 'full') throw new HttpProblem(409, 'this hive has as many queens as it takes');
+  if (decision === 'full') throw new HttpProblem(409, 'this hive has the maximum number of queens');
 }

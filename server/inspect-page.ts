@@ -1,5 +1,5 @@
 /**
- * The page of `--inspect`. At the top, Stately Inspector: a page of the internet in a frame, which gets the events of this
+ * The page of `--inspect`. At the top, Stately Inspector: an external page in a frame, which gets the events of this
  * process. Below it, a table of our own that needs nothing from outside. Data is only ever set as text.
  */
 export const INSPECTOR_ORIGIN = 'https://stately.ai';
@@ -93,7 +93,7 @@ pre { margin: .6rem 0 0; padding: .6rem; border: 1px solid var(--line);
 }
 `;
 
-/** No backslashes and no template strings in here: it is one. */
+/** This is a template string: no backslashes and no further template strings in it. */
 const SCRIPT = `'use strict';
 const STATELY = '${INSPECTOR_ORIGIN}';
 const RETRY_MS = 2000, STATELY_MS = 5000, TRANSITIONS_MAX = 50;

@@ -65,7 +65,7 @@ function readyRoute({ queenId, loopbackOnly, secured, ready }: QueenRoutesInput)
       200: { description: 'The queen subscribes.', schema: HiveReadyAnswer },
       409: { description: 'Another hive holds the name.' },
       422: { description: 'A field is wrong.' },
-      503: { description: 'The queen has as many hives as it takes.' },
+      503: { description: 'The queen has the maximum number of hives.' },
     },
     handle: async (ctx) => {
       refuseSession(ctx);
@@ -89,7 +89,7 @@ function refusal({ outcome, reason }: Exclude<ReadyReply, { outcome: 'subscribed
 }
 
 const unavailable = (reason: string) => new HttpProblem(503, reason, { headers: { 'Retry-After': '30' } });
-const tooManyWorkers = () => unavailable('this queen has as many workers as it takes');
+const tooManyWorkers = () => unavailable('this queen has the maximum number of workers');
 
 function heartbeatRoute({ loopbackOnly, fleet, now }: QueenRoutesInput): Route {
   return {
@@ -113,7 +113,7 @@ function heartbeatRoute({ loopbackOnly, fleet, now }: QueenRoutesInput): Route {
 
 const REGISTRATION_ERRORS = {
   422: { description: 'A field is wrong.' },
-  503: { description: 'The queen has as many as it takes.' },
+  503: { description: 'The queen has the maximum number of them.' },
 };
 
 /** The fast path (docs/protocol.md, section 7): a spawner reports directly what the registry would report later. */

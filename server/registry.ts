@@ -132,7 +132,7 @@ async function register(ctx: Context, { lease, components, now }: RegistryRoutes
     components.send({ type: 'register', registration, now: now(), respond }),
   );
   if (decision === 'full') {
-    throw new HttpProblem(503, 'this registry lists as many components as it takes: see --max-components', {
+    throw new HttpProblem(503, 'this registry is full: see --max-components', {
       headers: { 'Retry-After': '30' },
     });
   }
@@ -167,7 +167,7 @@ async function leaseNameIn(ctx: Context): Promise<LeaseName> {
 /** Only the id of a worker may contain "@" and have up to 128 characters. @throws HttpProblem 422 */
 function checkId({ kind, id }: LeaseName): void {
   if (kind !== 'worker' && !isId(id))
-    throw wrongField('/id', `a ${kind} wants 1 to 64 letters, digits, ".", "_" or "-"`);
+    throw wrongField('/id', `the id of a ${kind} has 1 to 64 letters, digits, ".", "_" or "-"`);
 }
 
 /** How many bytes of JSON a component's own fields are. @throws HttpProblem 422 when they are too many or too deep */

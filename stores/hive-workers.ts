@@ -23,7 +23,7 @@ export function takeHiveListing(state: WorkersState, hiveId: string, stats: Work
   return { workers, refused };
 }
 
-/** Nothing that was known before the loss of a hive holds after it. */
+/** A hive is lost: signs of life of its workers from before the loss no longer count. */
 export function voidHive({ known, hives }: WorkersState, hiveId: string, nowMs: number): void {
   for (const { worker_id: id, status } of hives.get(hiveId)?.workers ?? []) {
     const isDown = status === CRASHED || status === ORPHANED;

@@ -93,7 +93,7 @@ function reported(table: JobTable, { hiveId, job }: { hiveId: string; job: JobEn
   const createdAt = known?.entry.created_at ?? job.created_at;
   // A job that was begun here ends by the clock of this process, as it began.
   const endedAtOnHive = known ? null : job.ended_at;
-  // Its place is its own: no other job is removed for it.
+  // Makes room for the new entry, so that no other job is removed for it.
   table.jobs.delete(job.job_id);
   const entry = entryOf(job.job_id, { operation, hiveId, createdAt });
   putJob(table, { entry, operation: null, isResumed: true, endedAtOnHive });

@@ -1,7 +1,7 @@
 /** How often each hive was lost in the last ten minutes. */
 
 const WINDOW_MS = 600_000;
-/** Of one hive, so many are counted. */
+/** The count of one hive goes no further. */
 const LOSSES_MAX = 200;
 
 export class Losses {

@@ -45,7 +45,7 @@ const settingsOf = ({ threads, gpuLayers, kvType }: WorkerRequest) => ({
   ...(kvType === undefined ? {} : { kv_type: kvType }),
 });
 
-/** Orphans have a name of this spawner's making, so that they are offered no work under their own. */
+/** Orphans are listed under a name made by this spawner: under their own names queens would offer them work. */
 export function orphansToTelemetry(orphans: readonly OrphanedWorker[], spawnerId: string): WorkerFacts[] {
   return orphans.map(({ pid, spawner, workerId, url, model }) => {
     const where = workerId === null ? '' : ` as ${workerId}${url === null ? '' : ` at ${url}`}`;

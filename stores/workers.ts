@@ -82,7 +82,7 @@ const reports = (order: (poll: WorkerPoll | null) => void) => ({
   'worker.registered': on(
     (state, event: { worker: RegisteredWorker; now: Now; respond: (outcome: ReportDecision) => void }, effect) => {
       const outcome = takeRegistration(state, event.worker, event.now);
-      // Its spawner has just seen it healthy: only what it can do is to be asked.
+      // Its spawner has just seen it healthy: only its capabilities are missing.
       const poll = outcome === 'kept' ? takePollOf(state, event.worker.id, event.now.ms) : null;
       effect(() => order(poll && { ...poll, health: false }));
       effect(() => event.respond(outcome));

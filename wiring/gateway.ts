@@ -14,7 +14,7 @@ export interface GatewayParts {
   fleet: Fleet;
   now: () => Now;
   poller: WorkerPoller;
-  /** Whether a hive knows our token; then its workers do. */
+  /** Whether a hive has our token; its workers then have it too. */
   trustsHive: (hiveId: string) => boolean;
   kind: 'queen' | 'keeper';
 }

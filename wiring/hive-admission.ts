@@ -87,10 +87,10 @@ function refusalOf(answer: ReadyAnswer, { hiveId, hiveUrl }: KnownHive, kind = '
     case 'unchanged':
       return null;
     case 'full':
-      return `this ${kind} has as many hives as it takes: see --max-hives`;
+      return `this ${kind} has the maximum number of hives: raise --max-hives`;
     case 'conflict':
       return `${answer.holderUrl} holds the name ${hiveId}: choose another for one of them with --hive-id`;
     case 'moving':
-      return `${answer.holderUrl} and ${hiveUrl} call in turn as one and the same ${hiveId}: give each machine a state directory of its own, or another name with --hive-id`;
+      return `${answer.holderUrl} and ${hiveUrl} call in turn as the same hive ${hiveId}: give each machine its own state directory, or another name with --hive-id`;
   }
 }

@@ -11,7 +11,7 @@ export interface FinishInput {
   graceMs: number;
   /** Ends the wait early. */
   hurry: AbortSignal;
-  /** Other work to wait for, beside requests: how much of it runs. */
+  /** How much other work, in addition to requests, is running and must be waited for. */
   others: () => number;
 }
 

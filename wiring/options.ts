@@ -182,7 +182,7 @@ export interface Security {
   ca: string | null;
 }
 
-/** The host names of a process beside its addresses. */
+/** The host names of a process, in addition to its addresses. */
 export const allowedHosts = ({ allowHost, advertiseUrl }: ProcessOptions): string[] => [
   ...allowHost,
   ...(advertiseUrl ? [hostOf(advertiseUrl)] : []),

@@ -46,7 +46,7 @@ export interface ProcessContext {
   fail: (error: unknown) => void;
 }
 
-/** What a kind of process is made of, beside what every process has. */
+/** What a kind of process consists of, in addition to what every process has. */
 export interface Service {
   routes: Route[];
   streams: Broadcast[];
@@ -59,7 +59,7 @@ export interface Service {
   start: () => void;
   /** Called first when the process ends in order. Answers of models may go on until `unfinished` returns 0 or the grace is over. */
   close?: (graceMs: number) => void;
-  /** Work that runs on beside the requests that this process answers. */
+  /** How much work is running in addition to the requests that this process answers. */
   unfinished?: () => number;
   /** Called after that, or at once when the process failed. */
   stop: (how: { failed: boolean }) => void | Promise<void>;

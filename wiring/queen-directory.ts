@@ -128,7 +128,7 @@ class ListedComponents implements QueenDirectory {
     void this.#input.inviter.invite(invitationOf(hive));
   }
 
-  /** A hive that is connecting has announced itself meanwhile. */
+  /** A hive that is connecting has announced itself in the meantime: it is not invited. */
   #inviteArrived(hive: ListedComponent): void {
     if (this.#input.fleet.hive(hive.id)?.state !== 'connecting') this.#invite(hive);
   }

@@ -2,7 +2,7 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { openAiError } from '../../wire/openai.js';
 
-/** A worker is read no further while its client has this much left to take. */
+/** While this much of an answer waits for the client, nothing more is read from the worker. */
 const UNTAKEN_BYTES_MAX = 128 * 1024;
 
 /** Headers of a worker that concern the client. */
@@ -28,7 +28,7 @@ export class ClientAnswer {
     input.client.once('close', input.onGone).on('drain', this.#drained);
   }
 
-  /** Something was sent, which cannot be taken back. */
+  /** Part of the answer was sent, so that no other worker can be tried. */
   get started(): boolean {
     return this.#started;
   }
@@ -54,7 +54,7 @@ export class ClientAnswer {
     this.#input.client.writeHead(statusCode, passed);
   }
 
-  /** False when the worker is not to be read on until the client has drained. */
+  /** False: read nothing more from the worker until `onDrain`. */
   write(bytes: Uint8Array): boolean {
     const { client } = this.#input;
     if (client.write(bytes) || client.writableLength < UNTAKEN_BYTES_MAX) return true;

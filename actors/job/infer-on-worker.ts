@@ -37,7 +37,7 @@ export interface Inferred {
   duration_ms: number | null;
 }
 
-/** Rejects with a PeerFailure. Aborting the signal closes the connection, which ends the worker's work. */
+/** Rejects with a PeerFailure. Aborting the signal closes the connection, and the worker stops generating. */
 export async function inferOnWorker(outgoing: Outgoing, input: InferInput): Promise<Inferred> {
   const base = normaliseUrl(input.url);
   if (!base.ok) throw new PeerFailure('broken', `${input.url} is not a URL: ${base.detail}`);
@@ -61,7 +61,7 @@ export async function inferOnWorker(outgoing: Outgoing, input: InferInput): Prom
   } catch (error) {
     throw peerFailure(url, error);
   }
-  if (!isWhole) throw new PeerFailure('closed', `${url} ended before its answer was whole`);
+  if (!isWhole) throw new PeerFailure('closed', `${url} ended before its answer was complete`);
   return inferred;
 }
 

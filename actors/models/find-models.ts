@@ -28,7 +28,7 @@ const FOUND_MAX = 200;
 const BYTES_MIN = 1024 * 1024;
 /** The first bytes of a GGUF file. */
 const MAGIC = 'GGUF';
-/** What cannot answer: projectors of vision models, vocabularies, and all parts of a split model except the first. */
+/** Files that are no model: projectors of vision models, vocabularies, and parts of a split model except the first. */
 const NO_MODEL = /^(mmproj|ggml-vocab)|-(?!0*1-of-)\d{5}-of-\d{5}\.gguf$/i;
 
 /** Where llama.cpp, LM Studio, Hugging Face, node-llama-cpp and users keep them. */

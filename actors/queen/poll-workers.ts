@@ -15,7 +15,7 @@ import type { Outgoing } from '../net/http.js';
 import { type PolledWorker, pollHealth } from '../worker/poll-health.js';
 import { askCapabilities } from './ask-capabilities.js';
 
-/** At once, for each cause: dead workers delay only polls of the same cause. */
+/** Polls in flight, for each cause: dead workers delay only polls of the same cause. */
 const IN_FLIGHT_MAX = 64;
 /** Longer than TCP takes to repeat a lost packet. */
 const CONNECT_MS = 3_500;
@@ -109,7 +109,7 @@ export class WorkerPoller {
   /** Whether the worker there may still be the one that is meant. */
   async #askCapabilities({ id, url, worker }: WorkerPoll, signal: AbortSignal): Promise<boolean> {
     const { outgoing, workers } = this.#deps;
-    // It presented our token, or the registry lists it, which knows the token as well.
+    // The worker presented our token, or a registry that requires the token lists it.
     const options = { trusted: true, worker, signal, connectMs: CONNECT_MS };
     const capabilities = await askCapabilities(outgoing, url, options);
     // A worker that does not answer is asked again after its next absence.

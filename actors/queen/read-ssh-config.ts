@@ -22,7 +22,7 @@ const LOG_LINES_MAX = 64;
  * Reads ssh_config(5) as ssh would, as far as HostName goes: `Include` is followed, the first value wins, and wildcard
  * blocks apply to the hosts that fit them. `Match` blocks are left out; nothing is ever executed. Relative includes
  * are relative to the folder of `path`. Each hostname is given once, with its first alias. Never throws: a
- * missing file has no hosts, and of a broken one comes what could be read.
+ * missing file has no hosts, and a broken one those that could be read.
  */
 export async function readSshConfig({ path, log = () => {} }: ReadSshConfigInput): Promise<SshHost[]> {
   let logged = 0;
@@ -54,7 +54,7 @@ const aliasesOf = (block: Block) => block.names.filter((name) => !isPattern(name
 
 /**
  * A function that gives the HostName of the first block that applies to an alias. Blocks that only name hosts are
- * found by name, or a generated config of 50,000 hosts would be compared with itself.
+ * found by name: in a generated config of 50,000 hosts each host would be compared with all others.
  */
 function hostNameFinder(blocks: Block[]): (alias: string) => string | undefined {
   const byName = new Map<string, Block[]>();

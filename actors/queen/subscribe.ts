@@ -1,6 +1,6 @@
 /**
  * Opens a hive's stream and reads it: bytes → events → checked once → the store. The machine receives only what changes
- * its state: answered, opened by a first event, silent, heard again, closed.
+ * its state: answered, opened by a first event, silent, no longer silent, closed.
  */
 import { fromCallback } from 'xstate';
 import type { SubscribeInput, SubscriptionEvent } from '../../machines/subscription-events.js';

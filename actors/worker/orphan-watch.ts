@@ -1,7 +1,7 @@
-/** Looks for orphaned workers again and again, and ends them on request. */
+/** Searches for orphaned workers periodically, and ends them on request. */
 import { endOrphan, findOrphans, type Orphan } from './find-orphans.js';
 
-/** A look takes some milliseconds on Linux, and a `ps` elsewhere. */
+/** A search takes some milliseconds on Linux, and runs `ps` elsewhere. */
 const LOOK_EVERY_MS = process.platform === 'linux' ? 30_000 : 300_000;
 
 export interface OrphanWatchInput {
@@ -23,7 +23,7 @@ export class OrphanWatch {
     this.#input = input;
   }
 
-  /** Looks now, and returns the workers that carry this spawner's own name: they are no orphans. */
+  /** Searches now, and returns the workers that carry this spawner's own name: they are no orphans. */
   look(): Orphan[] {
     const { stateDir, spawner, isOurs, onFound } = this.#input;
     const before = this.spawns();

@@ -15,7 +15,8 @@ export async function readBody<T>(
   bytesMax: number = BODY_BYTES_MAX,
 ): Promise<T> {
   const parsed = parse((await readJsonBody(ctx, bytesMax)).value);
-  if (!parsed.ok) throw new HttpProblem(422, 'the body is not what this route takes', { errors: parsed.errors });
+  if (!parsed.ok)
+    throw new HttpProblem(422, 'the body does not have the form that this route requires', { errors: parsed.errors });
   return parsed.value;
 }
 

@@ -7,7 +7,7 @@ interface OpenapiInput {
   title: string;
   version: string;
   routes: Route[];
-  /** Whether a token is wanted. */
+  /** Whether a token is required. */
   secured: boolean;
 }
 

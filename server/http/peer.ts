@@ -27,7 +27,7 @@ export function idHeader(ctx: Context, name: string): string | null {
 /** One wrong field, by its JSON pointer. */
 export function wrongField(pointer: string, detail: string): HttpProblem {
   const errors = [{ pointer, detail }];
-  return new HttpProblem(422, `${pointer.slice(1) || 'the body'} is not what it must be: ${detail}`, { errors });
+  return new HttpProblem(422, `${pointer.slice(1) || 'the body'} is invalid: ${detail}`, { errors });
 }
 
 /**

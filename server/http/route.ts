@@ -5,7 +5,7 @@ import type { Context } from 'koa';
 interface AnswerDoc {
   description: string;
   schema?: TSchema;
-  /** Media type; application/json unless said otherwise. */
+  /** Media type; application/json by default. */
   type?: string;
 }
 

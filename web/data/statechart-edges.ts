@@ -7,7 +7,7 @@ interface Routed {
   v: string;
   w: string;
   link: Link;
-  /** One a rank between the two. */
+  /** One point for each rank between `v` and `w`. */
   through: { x: number; y: number }[];
   labelAt: Point;
 }
@@ -52,7 +52,7 @@ export function edgesOf(graph: Graph, boxes: Map<string, Box>): Edge[] {
 
 const middleOf = ({ y, height }: Box) => y + height / 2;
 
-/** Of all that lies in a rank, which is told by its middle, half of the highest. */
+/** Half the height of the tallest box or label in a rank, which is identified by the `y` of its middle. */
 function halfHeights(boxes: Map<string, Box>, routed: Routed[]): (y: number) => number {
   const halves = new Map<number, number>();
   const add = (y: number, height: number) => {
@@ -64,7 +64,7 @@ function halfHeights(boxes: Map<string, Box>, routed: Routed[]): (y: number) => 
   return (y) => halves.get(Math.round(y)) ?? 0;
 }
 
-/** Lines that meet at one side of a box are spread over it, in the order in which they go on. */
+/** Lines that meet at one side of a box are spread over it, in the order of their next points: they do not cross there. */
 function portsOf(routed: Routed[], boxes: Map<string, Box>): [number, number][] {
   const sides = new Map<string, { i: number; end: 0 | 1; x: number }[]>();
   const ports = routed.map((): [number, number] => [0, 0]);
@@ -87,7 +87,7 @@ function portsOf(routed: Routed[], boxes: Map<string, Box>): [number, number][] 
   return ports;
 }
 
-/** What remains of a line that begins in `box` where it has left it. */
+/** The part of a line that is outside `box`, in which it begins. */
 function cutAt(points: Point[], box: Box | undefined): Point[] {
   if (!box) return points;
   const isOutside = ([x, y]: Point) => x < box.x || x > box.x + box.width || y < box.y || y > box.y + box.height;
@@ -95,7 +95,7 @@ function cutAt(points: Point[], box: Box | undefined): Point[] {
   if (first < 1) return points;
   const [x0, y0] = points[first - 1] as Point;
   const [x1, y1] = points[first] as Point;
-  // The share of the way to the first border that it reaches.
+  // How far along this segment the line crosses the border, 0 to 1.
   const part = Math.min(
     x1 > x0 ? (box.x + box.width - x0) / (x1 - x0) : x1 < x0 ? (box.x - x0) / (x1 - x0) : 1,
     y1 > y0 ? (box.y + box.height - y0) / (y1 - y0) : y1 < y0 ? (box.y - y0) / (y1 - y0) : 1,

@@ -43,7 +43,7 @@ export function statesOf(root: Definition): Map<string, { path: string; state: D
 
 export type States = ReturnType<typeof statesOf>;
 
-/** Transitions that lead somewhere, those of one pair of states as one. */
+/** Transitions that have a target; those between the same two states are one link. */
 export function linksOf(states: States): Link[] {
   const found = new Map<string, { from: string; to: string; events: Set<string> }>();
   for (const { path: from, state } of states.values()) {
@@ -101,7 +101,7 @@ export function graphOf(states: States, links: Link[]): Graph {
   }
   for (const path of graph.nodes()) if (parentOf(path) !== '') graph.setParent(path, parentOf(path));
   for (const link of links) {
-    // A line ends at a state within a compound one, and is cut where it meets that one's border.
+    // dagre connects no compound states: a line ends at a state inside, and is cut at the border of the compound one.
     const [v, w] = [lastWithin(graph, link.from), firstWithin(graph, link.to)];
     const width = Math.max(0, ...link.lines.map(textWidth)) + (link.lines.length > 0 ? 12 : 0);
     graph.setEdge(

@@ -23,11 +23,11 @@ import {
 export type Point = [x: number, y: number];
 
 export interface Box {
-  /** As in a state's path: `streaming.fresh`; of the dot before an initial state, that of what it is in, and `.`. */
+  /** Of a state, such as `streaming.fresh`; of the dot before an initial state: the path of its parent, and `.`. */
   path: string;
   kind: 'state' | 'compound' | 'final' | 'initial';
   label: string;
-  /** Of its left upper corner. */
+  /** `x` and `y` are those of the upper left corner. */
   x: number;
   y: number;
   width: number;
@@ -38,7 +38,7 @@ export interface Edge {
   from: string;
   to: string;
   points: Point[];
-  /** A line an event, around the middle. */
+  /** The label: one line for each event, centred on `labelAt`. */
   lines: string[];
   labelAt: Point;
 }
@@ -47,7 +47,7 @@ export interface StatechartLayout {
   height: number;
   boxes: Box[];
   edges: Edge[];
-  /** What every state answers alike: `hive.ready → connecting.opening`. */
+  /** Transitions that are possible in every state: `hive.ready → connecting.opening`. */
   anywhere: string[];
 }
 
@@ -90,7 +90,7 @@ function boxesOf(graph: Graph, states: States): Map<string, Box> {
   return boxes;
 }
 
-/** At the left of its top, or where no line passes. */
+/** Puts the title at the top left, or further right where no line crosses it. */
 function placeTitle(box: Box, edges: Edge[]): void {
   const width = textWidth(box.label);
   const top = box.y + 3;

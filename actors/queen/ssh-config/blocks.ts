@@ -19,7 +19,7 @@ export interface Block {
 const DEPTH_MAX = 16;
 const FILES_MAX = 256;
 const FILE_BYTES_MAX = 1024 ** 2;
-/** Only these lines are parsed: whatever else stands in the file, odd or broken, is not ours to judge. */
+/** Only these lines are parsed; all others are ignored, even malformed ones. */
 const KEYWORD = /^\s*(host|hostname|include|match)(?=[\s=]|$)/i;
 
 /** Whether a host called `alias` on the command line gets what a block says. A negated pattern that fits excludes. */
@@ -54,7 +54,7 @@ export async function readBlocks(top: string, log: (message: string) => void): P
       number += 1;
       const keyword = KEYWORD.exec(line)?.[1]?.toLowerCase();
       if (keyword === undefined) continue;
-      // Whether a Match applies can depend on a command that it names; nothing under it is ours to know.
+      // Whether a Match applies can depend on a command that it names, so the lines under it are ignored.
       if (keyword === 'match') block = null;
       const values = keyword === 'match' ? [] : parseLine(line);
       if (!values) {
@@ -69,7 +69,7 @@ export async function readBlocks(top: string, log: (message: string) => void): P
       } else if (block && keyword === 'include') {
         const outer: Block = block;
         for (const value of values) await include(value, outer.conditions, [...above, real]);
-        // ssh goes on in the block around the Include; a new one keeps the order of what comes first.
+        // The block around the Include goes on after it: as a new block, so that blocks stay in the order of the lines.
         block = { conditions: outer.conditions, names: [], hostName: undefined };
         blocks.push(block);
       }
@@ -84,7 +84,7 @@ export async function readBlocks(top: string, log: (message: string) => void): P
   };
 
   await readFile(top, [], []).catch((error) => {
-    // A user without an SSH config is a user without SSH hosts.
+    // Without an SSH config there are no SSH hosts.
     if (error.code !== 'ENOENT') log(unreadable(top, error));
   });
   return blocks;

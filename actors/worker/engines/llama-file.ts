@@ -67,7 +67,7 @@ export async function modelFile(
   } catch (error) {
     if (signal.aborted) throw error;
     throw permanentFailure(
-      `${model} cannot be fetched: ${messageOf(stalled.signal.aborted ? stalled.signal.reason : error)}. Is the network there, and the name right? A file that is here already is given by its path`,
+      `${model} cannot be fetched: ${messageOf(stalled.signal.aborted ? stalled.signal.reason : error)}. Is the network there, and the name right? For a file on this machine give its path`,
       error,
     );
   } finally {

@@ -18,7 +18,7 @@ export async function importLibrary(): Promise<Library> {
       throw permanentFailure(`node-llama-cpp cannot be loaded: ${(error as Error).message}`, error);
     }
     throw permanentFailure(
-      'node-llama-cpp, which runs GGUF models, is not installed: npm install node-llama-cpp beside rbee (with -g where rbee is), or use an engine that runs already: --engine openai --engine-url http://127.0.0.1:11434',
+      'node-llama-cpp, which runs GGUF models, is not installed: run npm install node-llama-cpp where rbee is installed (with -g if rbee was), or use an engine that runs already: --engine openai --engine-url http://127.0.0.1:11434',
       error,
     );
   }

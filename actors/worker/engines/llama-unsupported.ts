@@ -50,7 +50,7 @@ export function refuseUnsupported(body: object): void {
     // Tools that may not be used have no effect.
     if (param === 'tools' && (body as { tool_choice?: unknown }).tool_choice === 'none') continue;
     if (typeof value === 'object' && Object.keys(value).length === 0) continue;
-    throw new InferenceRefused(400, `this engine does not do ${param}: leave it out, or use another engine`, {
+    throw new InferenceRefused(400, `this engine does not support ${param}: leave it out, or use another engine`, {
       param,
       code: 'unsupported_parameter',
     });

@@ -2,7 +2,7 @@
  * A stream of events with any number of readers. An event is serialised once, into one Buffer in a ring that all readers
  * share; a reader is a cursor into it. Events that arrive within `coalesceMs` leave in one write, and readers with the
  * same cursor are sent the same Buffer, framed once (RFC 9112, 7.1) and written to the socket directly. A reader that
- * does not keep up loses its oldest events and is told how many; it costs a cursor, and what its socket holds.
+ * does not keep up loses its oldest events and gets their number; it costs a cursor, and what its socket holds.
  */
 import type { Context } from 'koa';
 import { HttpProblem } from '../problem.js';

@@ -78,7 +78,7 @@ export class Reader {
     return chunk;
   }
 
-  /** The ring has dropped events that this reader did not get: it is told how many. */
+  /** Skips events that the ring dropped before this reader got them, and sends it their number. */
   private lag(): void {
     const { ring, counts, snapshot, snapshotAfterLag } = this.source;
     const from = snapshotAfterLag ? ring.head : ring.tail;
