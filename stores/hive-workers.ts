@@ -13,12 +13,12 @@ export interface HiveListing {
 /** What a hive measures now. */
 export function takeHiveListing(state: WorkersState, hiveId: string, stats: WorkerStats[]): HiveListing {
   const { workers, refused, gone, changed } = state.listings.list(hiveId, stats);
-  for (const id of changed) state.index.touch(id);
+  for (const id of changed) state.index.changed(id);
   for (const { worker_id: id = '', status, pid } of gone) {
     // Its process was being ended, or it was dismissed. The record of a worker that is only missing is kept.
     const isStopped = status === 'stopping' && typeof pid === 'number';
     if (isStopped || status === CRASHED || status === ORPHANED) forgetWorker(state, id);
-    else state.index.touch(id);
+    else state.index.changed(id);
   }
   return { workers, refused };
 }
@@ -34,7 +34,7 @@ export function voidHive({ known, hives }: WorkersState, hiveId: string, nowMs: 
 
 /** The hive is forgotten, and with it what it measured. */
 export function forgetHive({ listings, index }: WorkersState, hiveId: string): void {
-  for (const id of listings.forget(hiveId)) index.touch(id);
+  for (const id of listings.forget(hiveId)) index.changed(id);
 }
 
 /** Its hive stopped it in order: it is not missing. */
@@ -46,7 +46,7 @@ export function forgetStopped(state: WorkersState, id: string, hiveId: string): 
 export function takeOwn(state: WorkersState, stats: WorkerStats[]): void {
   const before = state.own;
   state.own = new Map(stats.flatMap((one) => (one.worker_id === undefined ? [] : [[one.worker_id, one]])));
-  for (const id of state.own.keys()) state.index.touch(id);
+  for (const id of state.own.keys()) state.index.changed(id);
   // A crashed worker stays in the list: one that is missing was stopped or dismissed.
   for (const id of before.keys()) if (!state.own.has(id)) forgetWorker(state, id);
 }

@@ -9,74 +9,82 @@ interface Pool {
   list: readonly string[] | null;
 }
 
+type Pools = Map<string, Pool>;
+
 const NONE: readonly string[] = [];
 
-export interface ModelIndex {
+export class ModelIndex {
+  readonly #modelsOf: (id: string) => readonly string[];
+  /** Workers whose models may have changed since the last lookup. */
+  readonly #changed = new Set<string>();
+  /** The models of each worker as they are indexed. */
+  readonly #indexed = new Map<string, readonly string[]>();
+  readonly #exact: Pools = new Map();
+  readonly #short: Pools = new Map();
+
+  /** @param modelsOf the models of a worker; none for an unknown one */
+  constructor(modelsOf: (id: string) => readonly string[]) {
+    this.#modelsOf = modelsOf;
+  }
+
   /** The worker may have other models now, or none. */
-  touch: (id: string) => void;
+  changed(id: string): void {
+    this.#changed.add(id);
+  }
+
   /** Workers by the exact name of their model, and by the name of its file without directory and `.gguf`. */
-  find: (model: string) => { exact: readonly string[]; short: readonly string[] };
+  find(model: string): { exact: readonly string[]; short: readonly string[] } {
+    this.#update();
+    return {
+      exact: listOf(this.#exact.get(model)),
+      short: listOf(this.#short.get(withoutSuffix(model.toLowerCase()))),
+    };
+  }
+
   /** Every name, with the workers that have it. */
-  names: () => Iterable<[name: string, ids: Iterable<string>]>;
-}
-
-/** @param modelsOf the models of a worker; none for an unknown one */
-export function createModelIndex(modelsOf: (id: string) => readonly string[]): ModelIndex {
-  const touched = new Set<string>();
-  const kept = new Map<string, readonly string[]>();
-  const exact = new Map<string, Pool>();
-  const short = new Map<string, Pool>();
-
-  function add(pools: Map<string, Pool>, name: string, id: string): void {
-    const pool = pools.get(name) ?? { ids: new Set(), list: null };
-    pool.ids.add(id);
-    pool.list = null;
-    pools.set(name, pool);
+  *names(): Generator<[name: string, ids: Iterable<string>]> {
+    this.#update();
+    for (const [name, { ids }] of this.#exact) yield [name, ids];
   }
 
-  function remove(pools: Map<string, Pool>, name: string, id: string): void {
-    const pool = pools.get(name);
-    if (!pool?.ids.delete(id)) return;
-    pool.list = null;
-    if (pool.ids.size === 0) pools.delete(name);
-  }
-
-  function refresh(): void {
-    for (const id of touched) {
-      const before = kept.get(id) ?? NONE;
-      const now = modelsOf(id);
+  #update(): void {
+    for (const id of this.#changed) {
+      const before = this.#indexed.get(id) ?? NONE;
+      const now = this.#modelsOf(id);
       if (before.length === now.length && before.every((name, i) => name === now[i])) continue;
       for (const name of before) {
-        remove(exact, name, id);
-        remove(short, shortName(name), id);
+        remove(this.#exact, name, id);
+        remove(this.#short, shortName(name), id);
       }
       for (const name of now) {
-        add(exact, name, id);
-        add(short, shortName(name), id);
+        add(this.#exact, name, id);
+        add(this.#short, shortName(name), id);
       }
-      if (now.length === 0) kept.delete(id);
-      else kept.set(id, now);
+      if (now.length === 0) this.#indexed.delete(id);
+      else this.#indexed.set(id, now);
     }
-    touched.clear();
+    this.#changed.clear();
   }
+}
 
-  function listOf(pool: Pool | undefined): readonly string[] {
-    if (!pool) return NONE;
-    pool.list ??= [...pool.ids];
-    return pool.list;
-  }
+function add(pools: Pools, name: string, id: string): void {
+  const pool = pools.get(name) ?? { ids: new Set(), list: null };
+  pool.ids.add(id);
+  pool.list = null;
+  pools.set(name, pool);
+}
 
-  return {
-    touch: (id) => void touched.add(id),
-    find: (model) => {
-      refresh();
-      return { exact: listOf(exact.get(model)), short: listOf(short.get(withoutSuffix(model.toLowerCase()))) };
-    },
-    names: function* () {
-      refresh();
-      for (const [name, { ids }] of exact) yield [name, ids];
-    },
-  };
+function remove(pools: Pools, name: string, id: string): void {
+  const pool = pools.get(name);
+  if (!pool?.ids.delete(id)) return;
+  pool.list = null;
+  if (pool.ids.size === 0) pools.delete(name);
+}
+
+function listOf(pool: Pool | undefined): readonly string[] {
+  if (!pool) return NONE;
+  pool.list ??= [...pool.ids];
+  return pool.list;
 }
 
 const withoutSuffix = (name: string): string => name.replace(/\.gguf$/, '');

@@ -2,7 +2,7 @@
 import type { HiveEntry } from '../wire/hive.js';
 import type { WorkerStats } from '../wire/worker.js';
 import { KnownWorkers } from './known-workers.js';
-import { createModelIndex, type ModelIndex } from './model-index.js';
+import { ModelIndex } from './model-index.js';
 import { WorkerListings } from './worker-listings.js';
 import { modelsOf, newRecord, type Run, type WorkerRecord, type WorkerView } from './worker-record.js';
 
@@ -20,14 +20,14 @@ export interface WorkersState {
 }
 
 export function createWorkersState(hives: ReadonlyMap<string, HiveEntry>): WorkersState {
-  const index = createModelIndex((id) => {
+  const index = new ModelIndex((id) => {
     const view = viewOf(state, id);
     return view ? modelsOf(view) : [];
   });
   const state: WorkersState = {
     hives,
     index,
-    known: new KnownWorkers(index.touch),
+    known: new KnownWorkers((id) => index.changed(id)),
     listings: new WorkerListings(hives),
     own: new Map(),
     failedRequests: new Map(),
@@ -68,7 +68,7 @@ export function hiveOf({ hives }: WorkersState, { hiveId }: WorkerRecord): HiveE
 /** Removes everything that is known of a worker. */
 export function forgetWorker(state: WorkersState, id: string): void {
   state.failedRequests.delete(id);
-  state.index.touch(id);
+  state.index.changed(id);
   state.known.remove(id);
 }
 

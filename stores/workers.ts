@@ -144,8 +144,8 @@ function readsOf(state: WorkersState) {
     /** Null when the worker is not available. */
     offerOf: (id: string, nowMs: number): WorkerOffer | null => offerOf(state, id, nowMs),
     /** Workers by model, available or not. */
-    withModel: state.index.find,
-    modelNames: state.index.names,
+    withModel: (model: string) => state.index.find(model),
+    modelNames: () => state.index.names(),
     /** Ids of the workers that are online, and how many of them are available. */
     summary: (nowMs: number) => summaryOf(state, nowMs),
     /** To poll all workers of a lost hive. */

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { Gateway } from '../../stores/gateway.js';
-import { createModelIndex } from '../../stores/model-index.js';
+import { ModelIndex } from '../../stores/model-index.js';
 import type { WorkerOffer } from '../../stores/worker-availability.js';
 
 const NONE: ReadonlySet<string> = new Set();
@@ -10,12 +10,12 @@ function create(models: Record<string, string[]>) {
   const offers = new Map<string, Partial<WorkerOffer>>(Object.keys(models).map((id) => [id, {}]));
   const counts = { lookups: 0 };
   let now = 0;
-  const index = createModelIndex((id) => models[id] ?? []);
-  for (const id of Object.keys(models)) index.touch(id);
+  const index = new ModelIndex((id) => models[id] ?? []);
+  for (const id of Object.keys(models)) index.changed(id);
   const gateway = new Gateway({
     workers: {
-      withModel: index.find,
-      modelNames: index.names,
+      withModel: (model) => index.find(model),
+      modelNames: () => index.names(),
       isKnown: (id) => id in models,
       offerOf: (id) => {
         counts.lookups += 1;
@@ -87,14 +87,14 @@ t.test('a worker whose models change is found by the new ones only', async (t) =
   const { gateway, models, index } = create({ a: ['one', '/x/Two.gguf'], b: ['one'] });
   t.match(gateway.choose('two', NONE), { workerId: 'a' });
   models.a = ['three'];
-  index.touch('a');
+  index.changed('a');
   t.equal(gateway.choose('two', NONE), null);
   t.match(gateway.choose('three', NONE), { workerId: 'a' });
   t.match(gateway.choose('one', NONE), { workerId: 'b' });
   delete models.a;
   delete models.b;
-  index.touch('a');
-  index.touch('b');
+  index.changed('a');
+  index.changed('b');
   t.same(gateway.models(), []);
   t.notOk(gateway.isKnown('one'));
 });
