@@ -1,4 +1,4 @@
-/** Keeps the documents true: what they say about the tree is there. */
+/** Whatever the documents name in the tree exists. */
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -471,18 +471,18 @@ t.test("fetch's own limit of silence ends no job", async (t) => {
 
 t.test('a job may be silent for as long as its process answers /health, and no longer', async (t) => {
   let health = 0;
-  let speak = () => {};
+  let finish = () => {};
   const url = await serve(t, (request, response) => {
     if (request.url !== '/health') {
       openStream(response).flushHeaders();
-      speak = () => response.write('data: [DONE]\n\n');
+      finish = () => response.write('data: [DONE]\n\n');
       return;
     }
     health += 1;
     if (health < 3) response.writeHead(503).end('not ready');
     else if (health === 3) {
       response.end('ok');
-      speak();
+      finish();
     }
   });
   const client = createClient({ url, silenceMsMax: 40, timeoutMs: 500 });

@@ -1,4 +1,4 @@
-/** A foreign engine with OpenAI's API, which answers and misbehaves as a test requires. */
+/** An engine with OpenAI's API, which answers and fails as a test requires. */
 import type http from 'node:http';
 import type { Test } from 'tap';
 import { answer, bodyOf, type Served, serve } from './serve.js';

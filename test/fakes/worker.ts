@@ -1,4 +1,4 @@
-/** A worker as a queen may meet one: healthy, sick, gone; with a lease or without. Real HTTP. */
+/** A fake worker: healthy, failing or gone; with a lease or without. Real HTTP. */
 import type { Test } from 'tap';
 import { type Answer, postJson } from '../helpers/http.js';
 import { answer, problem, type Served, serve } from './serve.js';
@@ -14,16 +14,16 @@ export interface FakeWorkerOptions {
 
 export interface FakeWorker extends Served {
   id: string;
-  /** Settable at any time, as the next two are. */
+  /** Can be set at any time, like the next two. */
   healthStatus: number | 'hang';
   capabilitiesStatus: number;
-  /** Under which name it answers. */
+  /** The name under which it answers. */
   answersAs: string;
   healthRequests: number;
   capabilityRequests: number;
   info(): Record<string, unknown>;
   /** POST /v1/queen/register-worker, as its spawner does. */
-  tell(queenUrl: string, more?: object): Promise<Answer>;
+  registerAt(queenUrl: string, more?: object): Promise<Answer>;
   beat(queenUrl: string): Promise<Answer>;
   /** As kill -9. */
   die(): Promise<void>;
@@ -47,10 +47,10 @@ export async function fakeWorker(t: Pick<Test, 'teardown'>, options: FakeWorkerO
   const id = options.id ?? `worker-llm-${served.port}@keeper-fake`;
   let alive = true;
   const timers = new Set<NodeJS.Timeout>();
-  const later = (ms: number, deed: () => Promise<void>) => {
+  const later = (ms: number, action: () => Promise<void>) => {
     const timer = setTimeout(() => {
       timers.delete(timer);
-      if (alive) void deed();
+      if (alive) void action();
     }, ms);
     timers.add(timer);
   };
@@ -92,7 +92,7 @@ export async function fakeWorker(t: Pick<Test, 'teardown'>, options: FakeWorkerO
       ...{ id, model_id: 'tiny', device: 'CPU-0', port: served.port, url: served.url, hive_id: hiveId ?? null },
       ...{ status: 'ready', implementation: 'fake', version: '0.0.0' },
     }),
-    tell: (queenUrl: string, more: object = {}) =>
+    registerAt: (queenUrl: string, more: object = {}) =>
       postJson(`${queenUrl}/v1/queen/register-worker`, {
         ...{ worker_id: id, hostname: '127.0.0.1', port: served.port, worker_type: 'llm', model: 'tiny' },
         ...{ spawned_by: 'keeper-fake', ...more },

@@ -1,4 +1,4 @@
-/** A real browser, Debian's Chromium, and pages that remember all that went wrong in them. */
+/** A real browser, Debian's Chromium, and pages that record all their errors. */
 import { existsSync } from 'node:fs';
 import axe from 'axe-core';
 import { type Browser, chromium, type Page } from 'playwright-core';

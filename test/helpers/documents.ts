@@ -1,4 +1,4 @@
-/** What the documents say about the tree: the files, folders, sections and symbols that they name. */
+/** The files, folders, sections and symbols that the documents name. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { ROOMS } from './house.js';

@@ -1,7 +1,7 @@
 /**
- * What a stranger may throw at a process: requests that are almost right, bytes that are no requests, and hives that
- * stream everything but telemetry. Whatever it is, nothing crashes, nothing answers 5xx but 503, and every refusal is a
- * problem that says what was wrong.
+ * Hostile input for a process: requests that are almost right, bytes that are no requests, and hives that stream
+ * anything but telemetry. No process crashes, none answers 5xx other than 503, and every refusal is a problem that
+ * names the fault.
  */
 
 import http from 'node:http';
@@ -85,7 +85,7 @@ const json = fc.oneof(
   fc
     .record(
       {
-        // All but the one that starts processes: thousands would be a load, and no question.
+        // All but the one that starts processes, of which there would be thousands.
         operation: fc.constantFrom(
           'status',
           'infer',
@@ -258,7 +258,7 @@ function send(base: string, { method, path, query, headers, body }: Attempt): Pr
       },
     );
     request.on('timeout', () => reject(new Error(`no answer to ${method} ${path} within 10 s`)));
-    // What the process refuses while we still send it may end in a reset; whether it lives is asked afterwards.
+    // A refusal while we still send may end in a reset; whether the process is alive is checked afterwards.
     request.on('error', () => resolve({ status: 0, type: '', text: '' }));
     if (body && method !== 'TRACE') request.write(body);
     request.end();
@@ -341,7 +341,7 @@ async function pour(hive: FakeHive, chunk: () => Buffer, times: number): Promise
   }
 }
 
-/** A hive of this kind calls, is subscribed to, and does its worst. */
+/** A hive announces itself, is subscribed to, and streams input of this kind. */
 export async function playHostile(t: Pick<Test, 'teardown'>, queen: RbeeProcess, kind: string): Promise<void> {
   const hive = await fakeHive(t, { hiveId: `bad-${HOSTILE.indexOf(kind)}`, announcesWhenAsked: false });
   await hive.announce(queen.url);
@@ -352,7 +352,7 @@ export async function playHostile(t: Pick<Test, 'teardown'>, queen: RbeeProcess,
   await hive.close();
 }
 
-/** A stream that claims to be compressed, and would be a gigabyte. */
+/** A stream with a gzip header whose content would be a gigabyte. */
 export async function playGzipBomb(t: Pick<Test, 'teardown'>, queen: RbeeProcess): Promise<void> {
   const bomb = gzipSync(Buffer.alloc(64 * 1024 * 1024, 0x20));
   const { url } = await serve(t, {}, (_, response) => {

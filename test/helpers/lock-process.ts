@@ -6,23 +6,23 @@ export type LockRequest = { root: string; atMs: number } | 'release';
 export type LockAnswer = 'taken' | 'in use' | 'released' | 'ready';
 
 let held: StateDir | null = null;
-const say = (answer: LockAnswer) => process.send?.(answer);
+const send = (answer: LockAnswer) => process.send?.(answer);
 
 process.on('message', (request: LockRequest) => {
   if (request === 'release') {
     held?.release();
     held = null;
-    return say('released');
+    return send('released');
   }
   // All processes try at the same moment: the test is about that race.
   while (performance.timeOrigin + performance.now() < request.atMs);
   try {
     held = openStateDir({ root: request.root, process: 'hive', id: 'raced' }, () => {});
-    say('taken');
+    send('taken');
   } catch (error) {
     if (!(error instanceof StateInUse)) throw error;
-    say('in use');
+    send('in use');
   }
 });
 process.on('disconnect', () => process.exit(0));
-say('ready');
+send('ready');

@@ -47,7 +47,7 @@ export function worker(hiveId: string, over: object = {}): object {
   };
 }
 
-/** One event of it; its interval is long, so that saying it once is enough for a test. */
+/** One event of it; its interval is long, so that sending it once is enough for a test. */
 export function eventOf({
   hiveId,
   labels = {},

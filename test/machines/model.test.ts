@@ -138,7 +138,7 @@ t.test('queens are added and removed as they are listed, and the configured one 
   t.strictSame(await list('http://b:1', 'http://a:1', 'http://b:1'), ['http://a:1', 'http://b:1']);
   t.strictSame(await list(), ['http://a:1', 'http://b:1'], 'a registry that has just started lists none yet');
   t.strictSame(await list('http://c:1'), ['http://a:1', 'http://c:1']);
-  t.strictSame(await list(...Array.from({ length: 20 }, (_, i) => `http://d${i}:1`)).then((ties) => ties.length), 8);
+  t.strictSame(await list(...Array.from({ length: 20 }, (_, i) => `http://d${i}:1`)).then((urls) => urls.length), 8);
   t.strictSame(await list('http://b:1'), ['http://a:1', 'http://b:1']);
   t.equal(Object.keys(actor.getSnapshot().children).length, 2, 'the others were stopped');
   actor.stop();

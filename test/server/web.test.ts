@@ -1,4 +1,4 @@
-/** The files of the page: who may have them, how they are kept, and how much there is of them. */
+/** The files of the page: access, caching and size. */
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -48,12 +48,12 @@ t.test('the page allows nothing inline, nothing evaluated, no other host and no 
   t.notMatch(page, /<script>|<style|style=|\son\w+=|https?:\/\//, 'and it holds nothing of that kind');
 });
 
-t.test('the page is asked for again each time, its files never', async (t) => {
+t.test('the page is revalidated each time, its files never', async (t) => {
   const page = await ask('/');
   t.equal(page.headers.get('cache-control'), 'no-cache');
   t.match(page.headers.get('content-type'), 'text/html');
   const etag = page.headers.get('etag') ?? '';
-  // Not by fetch, which forbids a server to say so.
+  // Raw, because fetch does not return a 304.
   const text = `GET / HTTP/1.0\r\nHost: 127.0.0.1\r\nIf-None-Match: ${etag}\r\n\r\n`;
   const again = await rawRequest({ port: listener.port, text, timeoutMs: 2_000 });
   t.match(again, /^HTTP\/1\.1 304 /);
@@ -61,7 +61,7 @@ t.test('the page is asked for again each time, its files never', async (t) => {
   const file = await ask(`/assets/${script}`);
   t.match(file.headers.get('cache-control'), /max-age=31536000, immutable/);
   t.match(file.headers.get('content-type'), 'javascript');
-  t.match(script, /-[\w-]{8}\.js$/, 'whose names tell what is in them');
+  t.match(script, /-[\w-]{8}\.js$/, 'with a hash of its content in the name');
 });
 
 t.test('files are sent as small as the browser can take them', async (t) => {

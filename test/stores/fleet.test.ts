@@ -147,16 +147,16 @@ t.test('workers without an id get one', async (t) => {
 t.test('a listener that throws is reported and kept, and the others are still notified', async (t) => {
   const faults: unknown[] = [];
   const fleet = createFleet((error) => faults.push(error));
-  const heard: string[] = [];
+  const notified: string[] = [];
   fleet.follow(({ type }) => {
-    heard.push(`first ${type}`);
-    if (heard.length === 1) throw new Error('broken');
+    notified.push(`first ${type}`);
+    if (notified.length === 1) throw new Error('broken');
   });
-  fleet.follow(({ type }) => heard.push(`second ${type}`));
+  fleet.follow(({ type }) => notified.push(`second ${type}`));
   const show = (state: 'streaming' | 'lost', s: number) => fleet.shown({ ...SHOWN, state, now: at(s) });
   show('streaming', 0);
   show('lost', 1);
-  t.same(heard, ['first state', 'second state', 'first state', 'second state']);
+  t.same(notified, ['first state', 'second state', 'first state', 'second state']);
   t.match(faults, [{ message: 'broken' }]);
 });
 

@@ -8,7 +8,7 @@ t.test('a worker that crashed or does not listen yet is listed, and is neither o
   const running = { worker_id: 'w@gpu-0', status: 'ready', url: 'http://a:8080', pid: 7 };
   const crashed = {
     ...{ worker_id: 'w@gpu-0', status: 'crashed', pid: null, url: null, port: null },
-    ...{ reason: 'it ended with code 1', last_lines: ['out of luck'] },
+    ...{ reason: 'it ended with code 1', last_lines: ['out of memory'] },
   };
   list(1, running, { worker_id: 'new@gpu-0', status: 'starting', pid: null, url: null });
   t.same([is('w@gpu-0', 1), is('new@gpu-0', 1)], ['online, available', 'offline, not available']);
@@ -17,7 +17,7 @@ t.test('a worker that crashed or does not listen yet is listed, and is neither o
   t.equal(is('new@gpu-0', 2), 'online, not available', 'it listens, and loads its model');
   t.match(workers.get('w@gpu-0', 2000), {
     ...{ online: false, available: false, status: 'crashed', url: null, pid: null },
-    ...{ reason: 'it ended with code 1', last_lines: ['out of luck'] },
+    ...{ reason: 'it ended with code 1', last_lines: ['out of memory'] },
   });
   t.match(fleet.snapshot(at(2)), { workers_online: 1, worker_ids: ['new@gpu-0'] });
   t.equal(workers.list(2000).length, 2, 'and is one with what was registered');
@@ -68,16 +68,16 @@ t.test('a worker that was stopped in order is forgotten at once, one that is onl
 
 t.test('a worker has one hive: another that lists it is refused and reported', async (t) => {
   const { fleet, workers } = createWorkersScript();
-  const heard: string[] = [];
+  const refused: string[] = [];
   fleet.follow((event) => {
-    if (event.type === 'worker.refused') heard.push(`${event.hive.hive_id} ${event.worker_id} ${event.holder}`);
+    if (event.type === 'worker.refused') refused.push(`${event.hive.hive_id} ${event.worker_id} ${event.holder}`);
   });
   const show = (hiveId: string, state: 'streaming' | 'lost') =>
     fleet.shown({
       ...{ hiveId, hiveUrl: `http://${hiveId}`, state, stale: false, reason: null, nextAttemptAt: null },
       now: at(0),
     });
-  const tell = (hive_id: string, ...ids: string[]) =>
+  const list = (hive_id: string, ...ids: string[]) =>
     fleet.telemetry({
       heartbeat: {
         ...{ type: 'telemetry', hive_id },
@@ -89,9 +89,9 @@ t.test('a worker has one hive: another that lists it is refused and reported', a
   const holder = (id: string) => workers.get(id, 0)?.hive_id;
   show('gpu-0', 'streaming');
   show('evil', 'streaming');
-  tell('gpu-0', 'w@gpu-0', 'nameless');
-  for (let i = 0; i < 3; i += 1) tell('evil', 'w@gpu-0', 'nameless', 'own@evil');
-  t.same(heard, ['evil w@gpu-0 gpu-0', 'evil nameless gpu-0'], 'each is reported once');
+  list('gpu-0', 'w@gpu-0', 'nameless');
+  for (let i = 0; i < 3; i += 1) list('evil', 'w@gpu-0', 'nameless', 'own@evil');
+  t.same(refused, ['evil w@gpu-0 gpu-0', 'evil nameless gpu-0'], 'each is reported once');
   t.same([holder('w@gpu-0'), holder('nameless'), holder('own@evil')], ['gpu-0', 'gpu-0', 'evil']);
   t.match(workers.get('w@gpu-0', 0), { url: 'http://gpu-0:8080' });
   t.match(fleet.hive('evil'), {
@@ -103,12 +103,12 @@ t.test('a worker has one hive: another that lists it is refused and reported', a
   });
   t.equal(fleet.hive('gpu-0')?.refused_workers, undefined);
 
-  tell('gpu-0', 'nameless');
-  tell('evil', 'w@gpu-0');
+  list('gpu-0', 'nameless');
+  list('evil', 'w@gpu-0');
   t.equal(holder('w@gpu-0'), undefined, 'its hive streams and does not list it');
 
   show('gpu-0', 'lost');
-  tell('evil', 'w@gpu-0', 'nameless');
+  list('evil', 'w@gpu-0', 'nameless');
   t.same(
     [holder('w@gpu-0'), holder('nameless')],
     ['evil', 'evil'],
@@ -116,7 +116,7 @@ t.test('a worker has one hive: another that lists it is refused and reported', a
   );
   t.equal(fleet.hive('evil')?.refused_workers, undefined);
   show('gpu-0', 'streaming');
-  tell('gpu-0', 'w@gpu-0', 'nameless');
+  list('gpu-0', 'w@gpu-0', 'nameless');
   t.same([holder('w@gpu-0'), holder('nameless')], ['gpu-0', 'evil'], 'the hive in its id has it');
   t.same(
     fleet.hive('evil')?.workers.map(({ worker_id }) => worker_id),

@@ -17,12 +17,12 @@ function start() {
     () => '2026-01-01T00:00:00.000Z',
     (error) => reported.push(error),
   );
-  const heard: MachineEvent[] = [];
-  log.follow((event) => heard.push(event));
+  const followed: MachineEvent[] = [];
+  log.follow((event) => followed.push(event));
   const actor = createActor(house, { id: 'house', inspect: log.observe, clock: new SimulatedClock() });
   actor.start();
   const { 'lamp-1': child } = actor.getSnapshot().children;
-  return { log, heard, reported, actor, send: (type: string) => child?.send({ type } as never) };
+  return { log, followed, reported, actor, send: (type: string) => child?.send({ type } as never) };
 }
 
 t.test('every live machine is listed with its place, its state and plain data', async (t) => {
@@ -69,31 +69,31 @@ t.test('a definition has every transition with its target, the eventless ones as
 });
 
 t.test('listeners get transitions as they happen, and the last fifty are kept', async (t) => {
-  const { log, heard, send, actor } = start();
+  const { log, followed, send, actor } = start();
   for (let i = 0; i < TRANSITIONS_MAX + 10; i += 1) send('toggle');
   send('nothing-takes-this');
   const kept = log.list()[1]?.transitions ?? [];
   t.equal(kept.length, TRANSITIONS_MAX);
   t.match(kept.at(-1), { event: 'toggle', from: 'on', to: 'off' });
-  t.equal(heard.filter(({ type }) => type === 'transition').length, TRANSITIONS_MAX + 10);
+  t.equal(followed.filter(({ type }) => type === 'transition').length, TRANSITIONS_MAX + 10);
   actor.stop();
 });
 
 t.test('a machine that ended or was stopped is no longer listed', async (t) => {
-  const { log, heard, send, actor } = start();
+  const { log, followed, send, actor } = start();
   send('toggle');
   send('burn');
   t.same(
     log.list().map(({ id }) => id),
     ['house'],
   );
-  t.match(heard.at(-1), { type: 'stopped', id: 'house/lamp-1' });
+  t.match(followed.at(-1), { type: 'stopped', id: 'house/lamp-1' });
   actor.stop();
   t.same(log.list(), []);
 });
 
 t.test('a listener that throws is reported, and gets the next transition like the others', async (t) => {
-  const { log, heard, reported, send, actor } = start();
+  const { log, followed, reported, send, actor } = start();
   let called = 0;
   log.follow(() => {
     called += 1;
@@ -101,12 +101,12 @@ t.test('a listener that throws is reported, and gets the next transition like th
   });
   const late: MachineEvent[] = [];
   log.follow((event) => late.push(event));
-  const before = heard.length;
+  const before = followed.length;
   send('toggle');
   send('toggle');
   t.equal(called, 2);
   t.equal(late.length, 2);
-  t.equal(heard.length - before, 2);
+  t.equal(followed.length - before, 2);
   t.match(reported, [{ message: 'broken' }, { message: 'broken' }]);
   actor.stop();
 });
@@ -138,12 +138,12 @@ t.test('a context that cannot be serialised is shown in part, and stops nothing'
     () => '',
     () => t.fail('reported'),
   );
-  const heard: MachineEvent[] = [];
-  log.follow((event) => heard.push(event));
+  const followed: MachineEvent[] = [];
+  log.follow((event) => followed.push(event));
   const actor = createActor(odd, { inspect: log.observe }).start();
   actor.send({ type: 'go' });
   t.match(log.list(), [{ machine: 'odd', state: 'two' }]);
-  t.match(heard.at(-1), { type: 'transition', state: 'two' });
+  t.match(followed.at(-1), { type: 'transition', state: 'two' });
   t.ok(JSON.stringify(log.list()).length < 200_000);
   actor.stop();
 });

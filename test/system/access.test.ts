@@ -161,7 +161,7 @@ t.test('without the token every route but GET /health is a 401 that names the sc
   t.match(await ask(`${hive.url}/v1/info`, { headers: IN }), { status: 200 }, 'POST /v1/shutdown ended no process');
 });
 
-t.test('both tokens are taken, whatever the case of "Bearer"', async (t) => {
+t.test('both tokens are accepted, whatever the case of "Bearer"', async (t) => {
   for (const { url } of [queen, hive]) {
     for (const token of [FIRST, SECOND]) {
       t.equal((await ask(`${url}/v1/info`, { headers: bearer(token) })).status, 200);
@@ -303,7 +303,7 @@ t.test('the cookie of one queen does not open another with another token', async
   t.equal((await ask(`${other.url}/v1/info`, { headers: { cookie } })).status, 401);
 });
 
-t.test('a name that is not ours is a 403: other DNS points at us, or another page does', async (t) => {
+t.test('a Host that is not ours is a 403: it comes from foreign DNS or another page', async (t) => {
   const { port } = new URL(queen.url);
   const as = async (host: string) => (await ask(`${queen.url}/v1/info`, { headers: { ...IN, host } })).status;
   for (const ours of ['127.0.0.1', 'localhost', '127.8.9.10', '[::1]', hostname(), hostname().toUpperCase()]) {
@@ -514,7 +514,7 @@ t.test('a hive on IPv6 announces its address in brackets', { skip: hasIpv6 ? fal
   t.equal(remote.callbacks.length, 1);
 });
 
-t.test('--advertise-url wins over every address', async (t) => {
+t.test('--advertise-url takes precedence over every address', async (t) => {
   const patient = await fakeQueen(t, { queenId: 'queen-patient', mode: 'accept-silent' });
   const spare = await serve(t, {}, () => {});
   await spare.close();
@@ -616,7 +616,11 @@ t.test('the token is changed one process at a time, and telemetry goes on', asyn
     await run(name, tokens);
     await telemetryGoesOn(expected);
   }
-  t.equal((await getJson(`${running.queen?.url}/v1/hives`, bearer(FIRST))).status, 401, 'the old one is over');
+  t.equal(
+    (await getJson(`${running.queen?.url}/v1/hives`, bearer(FIRST))).status,
+    401,
+    'the old one is no longer accepted',
+  );
 });
 
 t.test('a hive known from before is sent the token only if it presented it, an SSH host on loopback is', async (t) => {
@@ -691,7 +695,7 @@ t.test(
   },
 );
 
-t.test('the token stands in no log, no state, and no answer', async (t) => {
+t.test('the token is in no log, no state, and no answer', async (t) => {
   const streams = await Promise.all(
     [queen, hive].flatMap(({ url }) =>
       ['/v1/heartbeats/stream', '/v1/machines/stream'].map((path) => openStream(t, url + path, IN)),

@@ -279,7 +279,7 @@ t.test('known hives survive the kill of a queen, and dead ones among them do not
     'each was asked',
   );
   t.ok(Math.max(...recent) < Math.min(...old.slice(1)), `the most recently seen are asked first: ${silent.asked}`);
-  t.ok(place(1) < place(0), 'staleness is not a sighting');
+  t.ok(place(1) < place(0), 'becoming stale does not count as seen');
   const listed = (await hives(again.url)).map(({ hive_id }) => hive_id);
   t.strictSame([...listed].sort(), ['live', ...ids].sort(), 'each is known, and once');
   await inState(again.url, 'refusing-7', 'lost');

@@ -43,7 +43,7 @@ function answerOf(text: string): Answer {
 const line = (target: string, { method = 'GET', headers = '', body = '' } = {}) =>
   `${method} ${target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${headers}\r\n${body}`;
 
-/** RFC 9457, and nothing that only we should know. */
+/** RFC 9457, without internals. */
 function isProblem(t: Test, { status, headers, body }: Answer, expected: number | number[], what = ''): void {
   const allowed = [expected].flat();
   t.ok(allowed.includes(status), `${what}: ${status}, expected ${allowed.join(' or ')}`);
@@ -198,7 +198,7 @@ function pour(port: number, head: string, piece: string, count: number, end = ''
   });
 }
 
-t.test('a body over 1 MiB is a 413 that its sender hears, with a length or in chunks', async (t) => {
+t.test('a body over 1 MiB is a 413 that reaches its sender, with a length or in chunks', async (t) => {
   const piece = 'x'.repeat(65_536);
   const type = 'Content-Type: application/json\r\n';
   const sized = `Content-Length: ${8 * MIB}\r\n`;

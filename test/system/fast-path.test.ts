@@ -46,7 +46,7 @@ const postWorker = (more: Record<string, unknown>) =>
 t.test('a registered worker is listed in the very next request, and its capabilities follow', async (t) => {
   const worker = await fakeWorker(t, {});
   worker.healthStatus = 503;
-  t.match(await worker.tell(queen.url, { model: 'llama-3.2-1b' }), { status: 200, body: { status: 'ok' } });
+  t.match(await worker.registerAt(queen.url, { model: 'llama-3.2-1b' }), { status: 200, body: { status: 'ok' } });
   t.match(await workersNamed(worker.id), [
     {
       ...{ worker_id: worker.id, url: worker.url, port: worker.port, model: 'llama-3.2-1b', hive_id: null },
@@ -65,7 +65,7 @@ t.test('reported by its spawner, itself, the registry and its hive, a worker is 
   await hive.announce(queen.url);
   await hiveStreams('mill');
   const worker = await fakeWorker(t, { id: 'worker-llm-8080@mill', hiveId: 'mill', registryUrl: registry.url });
-  t.match(await worker.tell(queen.url, { spawned_by: 'hive-mill' }), { status: 200 });
+  t.match(await worker.registerAt(queen.url, { spawned_by: 'hive-mill' }), { status: 200 });
   // Its hive's next measurement will list it; until then the registration counts.
   t.match(await workersNamed(worker.id), [{ hive_id: 'mill', online: true, available: true }]);
   hive.workers = [{ worker_id: worker.id, pid: 7, status: 'busy', cpu_pct: 50, port: worker.port }];
@@ -223,7 +223,7 @@ t.test('another worker on the same port is not taken for the one before', async 
   await workerIs(first.id, { online: true });
   await first.die();
   const second = await fakeWorker(t, { id: 'worker-llm-2@keeper-b', port: first.port });
-  await second.tell(queen.url);
+  await second.registerAt(queen.url);
   await workerIs(second.id, { online: true, url: first.url });
   // Its lease ends, the queen polls its URL, and another worker answers.
   registry.drop('worker', first.id, 'expire');

@@ -8,7 +8,7 @@ import { waitFor } from '../helpers/wait.js';
 import { startReadyWorker, tinyModel } from '../helpers/worker.js';
 
 const SEED = 20_261_121;
-/** A heap in which nothing that was sent could be kept: who keeps it runs out of memory and dies. */
+/** A heap too small for the input: a process that keeps it runs out of memory and ends. */
 const SMALL_HEAP = { NODE_OPTIONS: '--max-old-space-size=64' };
 
 for (const name of ['queen', 'hive', 'registry', 'keeper'] as const) {
@@ -27,7 +27,7 @@ t.test('whatever a worker is asked, it answers', async (t) => {
   t.pass();
 });
 
-t.test('whatever hives stream, the queen lives on and the others do not notice', async (t) => {
+t.test('whatever hives stream, the queen keeps running and other hives are not affected', async (t) => {
   const queen = await startProcess(t, { name: 'queen', args: ['--max-hives', '500'], env: SMALL_HEAP });
   const good = await fakeHive(t, { hiveId: 'good', tickMs: 200 });
   await good.announce(queen.url);

@@ -1,4 +1,4 @@
-/** What a queen remembers of a hive's last minutes, and the machines of one hive alone. */
+/** The last minutes of a hive, kept by its queen, and the machines of one hive alone. */
 import t from 'tap';
 import { getJson } from '../helpers/http.js';
 import { GPU, NODE, shownHive } from '../helpers/picture.js';
@@ -14,7 +14,7 @@ await waitFor('their measurements', async () => {
   return histories.length === 2 && histories.every(({ cpu_pct }: { cpu_pct: unknown[] }) => cpu_pct.length > 0);
 });
 
-t.test('the last minutes of a hive are there for who comes later', async (t) => {
+t.test('the last minutes of a hive are kept for later readers', async (t) => {
   const { status, body } = await of('/v1/hives/gpu-0/history');
   t.equal(status, 200);
   t.match(body, { hive_id: 'gpu-0', step_ms: 5_000, gpus: [{ id: 'GPU-0' }] });
@@ -48,7 +48,7 @@ t.test('the machines of one hive can be asked for alone', async (t) => {
   const under = (id: string) => of(`/v1/machines?under=${encodeURIComponent(`hive-subscription/${id}`)}`);
   const { body } = await under('gpu-0');
   t.match(body.machines, [{ id: 'hive-subscription/gpu-0', state: 'streaming' }]);
-  t.same((await under('gpu')).body.machines, [], 'and no name that only begins like it');
+  t.same((await under('gpu')).body.machines, [], 'and none whose name only begins like it');
   await hive.close();
   const lost = await waitFor('its search', async () => {
     const { machines } = (await under('gpu-0')).body;

@@ -187,16 +187,16 @@ t.test('rbee spawn and rbee jobs wait for a restarting queen, and print that', a
   const another = await fakeEngine(t);
   await another.close();
   const spawning = startCommand(t, ['spawn', 'other', '--engine-url', another.url, ...url]);
-  const telling = startCommand(t, ['jobs', jobId, ...url]);
-  for (const one of [spawning, telling]) await waitFor('its process', () => /process \d+ runs/.test(one.stderr()));
+  const reading = startCommand(t, ['jobs', jobId, ...url]);
+  for (const one of [spawning, reading]) await waitFor('its process', () => /process \d+ runs/.test(one.stderr()));
   await own.kill('SIGKILL');
-  for (const one of [spawning, telling]) {
+  for (const one of [spawning, reading]) {
     await waitFor('it to say so', () => one.stderr().includes('waiting for it, the job goes on'));
   }
   await restart(own);
   await engine.listen();
   await another.listen();
-  for (const one of [spawning, telling]) {
+  for (const one of [spawning, reading]) {
     t.strictSame(
       await waitFor('its end', () => one.exited, { timeoutMs: 60_000 }),
       { code: 0, signal: null },

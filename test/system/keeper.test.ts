@@ -221,19 +221,19 @@ t.test('a hive does not take a keeper for an older queen without an id', async (
     pathname === '/v1/hive/ready' ? answer(response, 200, { status: 'ok' }) : problem(response, 404),
   );
   const hive = await startProcess(t, { name: 'hive', args: ['--queen-url', older.url] });
-  const tieIs = (state: string) =>
-    waitFor(`its tie to be ${state}`, async () => {
+  const connectionIs = (state: string) =>
+    waitFor(`its connection to be ${state}`, async () => {
       const { machines } = (await getJson(`${hive.url}/v1/machines`)).body;
-      const tie = machines.find(({ machine }: { machine: string }) => machine === 'hive-connection');
-      return tie.state === state && tie;
+      const connection = machines.find(({ machine }: { machine: string }) => machine === 'hive-connection');
+      return connection.state === state && connection;
     });
-  await tieIs('ready');
+  await connectionIs('ready');
   const stream = await openStream(t, `${hive.url}/v1/heartbeats/stream`, { 'rbee-reader': 'keeper-desk' });
   await stream.waitForEvent(({ event }) => event === 'heartbeat');
-  const { transitions } = await tieIs('ready');
+  const { transitions } = await connectionIs('ready');
   t.notOk(transitions.some(({ to }: { to: string }) => to === 'streaming'));
   await openStream(t, `${hive.url}/v1/heartbeats/stream`);
-  await tieIs('streaming');
+  await connectionIs('streaming');
 });
 
 t.test('a worker is registered at once with the configured queens', async (t) => {

@@ -93,7 +93,8 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-const lives = (pid: number): boolean => {
+/** Also true for a zombie, which `isAlive` takes for ended: children must be reaped. */
+const isInTable = (pid: number): boolean => {
   try {
     return process.kill(pid, 0);
   } catch {
@@ -250,17 +251,17 @@ for (const [way, endIt] of Object.entries(ENDINGS)) {
     await streams();
     const hives = way === 'SIGTERM' ? await bigHives(t) : [];
     await Promise.all(hives.map((one) => one.announce(queen.url)));
-    const telling = await openStream(t, `${queen.url}${STREAM}`);
-    const heard = (id: string) =>
-      telling.events.some(({ data }) => data.hive_id === id && data.type === 'hive_telemetry');
-    await waitFor('the big hives', () => hives.every(({ hiveId }) => heard(hiveId)));
+    const swarm = await openStream(t, `${queen.url}${STREAM}`);
+    const isShown = (id: string) =>
+      swarm.events.some(({ data }) => data.hive_id === id && data.type === 'hive_telemetry');
+    await waitFor('the big hives', () => hives.every(({ hiveId }) => isShown(hiveId)));
 
     const open = async (url: string) =>
       Promise.all([STREAM, STREAM, '/v1/machines/stream'].map((route) => openStream(t, url + route)));
     const [ofQueen, ofHive] = await Promise.all([open(queen.url), open(hive.url)]);
     const stalled = [ofQueen, ofHive].map(([first]) => first as Stream);
     for (const stream of stalled) stream.pause();
-    const readers = [telling, ...[...ofQueen, ...ofHive].filter((stream) => !stalled.includes(stream))];
+    const readers = [swarm, ...[...ofQueen, ...ofHive].filter((stream) => !stalled.includes(stream))];
     for (const stream of readers) await stream.waitForEvent(() => true);
 
     // The hive first: its queen is among its readers.
@@ -597,19 +598,19 @@ t.test('rbee up shows a streaming hive, restarts what is killed, and ends on one
     });
   await healthy('a hive that streams', {});
 
-  for (const victim of ['hive', 'queen', 'hive'] as const) {
-    const pid = swarm.pid(victim);
+  for (const killed of ['hive', 'queen', 'hive'] as const) {
+    const pid = swarm.pid(killed);
     process.kill(pid, 'SIGKILL');
-    await healthy(`the swarm to recover after its ${victim} was killed`, { [victim]: pid });
-    t.notOk(lives(pid));
+    await healthy(`the swarm to recover after its ${killed} was killed`, { [killed]: pid });
+    t.notOk(isInTable(pid));
     t.equal((await getJson(`${swarm.queenUrl()}/v1/hives`)).body.hives.length, 1, 'nothing is left over');
   }
 
   const pids = KINDS.map((kind) => swarm.pid(kind));
-  for (const pid of pids) t.ok(lives(pid));
+  for (const pid of pids) t.ok(isInTable(pid));
   swarm.child.kill('SIGINT');
   t.equal((await waitFor('the end of all', () => swarm.exited)).code, 0, swarm.stderr());
-  for (const pid of pids) t.notOk(lives(pid), 'no child is left');
+  for (const pid of pids) t.notOk(isInTable(pid), 'no child is left');
 });
 
 t.test('rbee up ends with the exit code of the process that cannot run, and leaves no process running', async (t) => {
@@ -618,5 +619,5 @@ t.test('rbee up ends with the exit code of the process that cannot run, and leav
   const queenPid = swarm.pid('queen');
   t.equal((await waitFor('the end', () => swarm.exited)).code, 3);
   t.match(swarm.stderr(), /port \d+ .*taken/);
-  t.notOk(lives(queenPid));
+  t.notOk(isInTable(queenPid));
 });

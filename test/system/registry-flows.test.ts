@@ -331,7 +331,7 @@ t.test(
     for (const path of ['register', 'heartbeat', 'stream', 'hives', 'workers']) {
       t.equal(authorized(registry.requests, `/v1/registry/${path}`)[0], 'Bearer a-token', path);
     }
-    t.match(await worker.tell(queen.url), { status: 401 });
+    t.match(await worker.registerAt(queen.url), { status: 401 });
     t.match(await postJson(`${queen.url}/v1/queen/register-hive`, { hive_id: 'a', hive_url: hive.url }), {
       status: 401,
     });

@@ -250,10 +250,8 @@ t.test('many events a second arrive in order and without loss, and no hive becom
   );
   t.equal(fast.subscribersTotal, 1);
   const end = swarm.events.findLastIndex(isTelemetryOf('fast'));
-  const meanwhile = swarm.events
-    .slice(0, end)
-    .filter(({ data }) => data.hive_id === 'fast' && data.type === 'hive_state');
-  for (const { data } of meanwhile) t.match(data, { state: 'streaming', stale: false });
+  const during = swarm.events.slice(0, end).filter(({ data }) => data.hive_id === 'fast' && data.type === 'hive_state');
+  for (const { data } of during) t.match(data, { state: 'streaming', stale: false });
 });
 
 t.test('every change of a hive’s state is an event with its time and reason', async (t) => {

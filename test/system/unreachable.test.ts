@@ -114,11 +114,11 @@ t.test('a hive that requires a token which the queen lacks is reported by both',
   t.match(entry, { hive_url: hive.url, reason: /answered 401/, remedy: /--token/ });
   const machines = () => getJson(`${hive.url}/v1/machines`, { authorization: `Bearer ${token}` });
   const reason = await waitFor(
-    'the hive to know',
+    'the reason at the hive',
     async () => {
       const { body } = await machines();
-      const tie = body.machines.find(({ machine }: { machine: string }) => machine === 'hive-connection');
-      return /answered 401/.test(tie.context.reason) && tie.context.reason;
+      const connection = body.machines.find(({ machine }: { machine: string }) => machine === 'hive-connection');
+      return /answered 401/.test(connection.context.reason) && connection.context.reason;
     },
     { timeoutMs: 60_000 },
   );

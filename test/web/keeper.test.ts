@@ -1,4 +1,4 @@
-/** The keeper's page in a real browser: a worker spawned, spoken with and stopped, with no queen anywhere. */
+/** The keeper's page in a real browser: a worker is spawned, used in a chat and stopped, without a queen. */
 import t from 'tap';
 import { SENTENCE } from '../../cli/tiny-gguf.js';
 import { axeViolations, noChromium, startChromium } from '../helpers/browser.js';

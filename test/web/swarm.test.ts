@@ -147,7 +147,7 @@ function navigation(t: Test, swarm: Swarm): void {
     t.equal(await page.locator('.hive h1').innerText(), 'gpu-0', 'and Enter opens one');
   });
 
-  t.test('a screen reader hears the new screen, and Back leads to the former position', async (t) => {
+  t.test('a screen reader announces the new screen, and Back leads to the former position', async (t) => {
     t.equal(await page.title(), '(3) gpu-0 · queen-desk');
     t.equal(await page.evaluate('document.activeElement.id'), 'main', 'Tab goes on at the beginning of the page');
     await page.setViewportSize({ width: 390, height: 300 });

@@ -123,7 +123,7 @@ function spawnAndStop(t: Test, spawning: Spawning): void {
     await page.setViewportSize({ width: 1440, height: 900 });
     await stop.click();
     await page.getByRole('button', { name: 'Keep it' }).click();
-    t.equal(await page.locator('[data-job]').count(), 1, 'who thinks again keeps it');
+    t.equal(await page.locator('[data-job]').count(), 1, 'the job is kept after Keep it');
     await stop.click();
     t.same(await axeViolations(page), []);
     await page.getByRole('button', { name: 'Stop it' }).click();
@@ -400,7 +400,7 @@ t.test('a worker that crashed', { skip }, async (t) => {
     await page.keyboard.press('Enter');
     await waitFor('the one that is left', async () => (await rows.count()) === 1);
     const isIn = (place: string) => page.evaluate<boolean>(`document.activeElement.closest('${place}') !== null`);
-    t.ok(await isIn('table'), 'who uses the keyboard goes on in the table');
+    t.ok(await isIn('table'), 'the keyboard focus stays in the table');
     await page.goto(`${queen.url}/#/`);
     await crashed.getByRole('button', { name: 'Dismiss' }).focus();
     await page.keyboard.press('Enter');

@@ -1,4 +1,4 @@
-/** OpenAI's words: what is taken, what is refused and where, and the names under which a model is asked for. */
+/** OpenAI's requests: accepted and refused fields, and the names of models. */
 import t from 'tap';
 import { modelName } from '../../wire/infer.js';
 import { openAiError, parseChatRequest, parseCompletionRequest, parseEmbeddingRequest } from '../../wire/openai.js';
@@ -56,7 +56,7 @@ t.test('an error has all four fields, and a type after its status', async (t) =>
   }
 });
 
-t.test('a model is asked for by the name of its file, wherever that lies', async (t) => {
+t.test('a model is requested by its file name, whatever its directory', async (t) => {
   for (const [model, name] of [
     ['/models/llama-3.2-1b-Q4_K_M.gguf', 'llama-3.2-1b-Q4_K_M'],
     ['C:\\models\\Tiny.GGUF', 'Tiny'],

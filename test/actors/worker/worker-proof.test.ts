@@ -61,14 +61,14 @@ t.test('the token follows the proof on the same connection, for answers and for 
 t.test('a peer that cannot prove that it is the worker gets neither token nor body', async (t) => {
   const { key } = createWorkerKeyPair();
   const other = createWorkerKeyPair();
-  const liars: ((challenge: string) => string | null)[] = [
+  const proofs: ((challenge: string) => string | null)[] = [
     () => null,
     () => 'nonsense',
     (challenge) => other.prove(id, challenge),
     (challenge) => challenge,
   ];
-  for (const liar of liars) {
-    const { url, requests } = await worker(t, liar);
+  for (const prove of proofs) {
+    const { url, requests } = await worker(t, prove);
     const options = { method: 'POST', body: () => ({ prompt: 'secret' }), trusted: true, worker: { id, key } } as const;
     await t.rejects(ask(outgoing, `${url}/info`, options), { kind: 'identity', message: /is not worker worker-llm/ });
     await t.rejects(openStream(outgoing, `${url}/v1/infer`, options), { kind: 'identity', message: /prove/ });

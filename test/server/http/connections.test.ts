@@ -1,4 +1,4 @@
-/** What connections hold before anybody has asked anything, over real sockets. */
+/** Bounds on connections, before and between requests, over real sockets. */
 import http from 'node:http';
 import net, { type AddressInfo, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
