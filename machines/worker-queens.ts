@@ -1,5 +1,5 @@
 /**
- * The queens that a worker sends heartbeats to, and that a keeper looks at: those it was configured with, and those that
+ * The queens that a worker sends heartbeats to, and that a keeper polls: those it was configured with, and those that
  * were discovered.
  */
 import { setup } from 'xstate';

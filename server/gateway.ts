@@ -30,7 +30,7 @@ export interface GatewayInput {
     body: Buffer;
     headers: Record<string, string>;
     response: ServerResponse;
-  }) => Promise<{ result: CallResult; failures: string[]; because?: 'lacking' | 'torn' }>;
+  }) => Promise<{ result: CallResult; failures: string[]; cause?: 'lacking' | 'torn' }>;
   /** Since when the models are offered. */
   startedAt: Date;
 }
@@ -108,7 +108,7 @@ async function forwardRequest(ctx: Context, { gateway, forward }: GatewayInput):
     throw refusal(`this process already forwards ${IN_FLIGHT_MAX} requests: try again later`);
   const { model } = parsed.value;
   const given = PASSED.map((name) => [name, ctx.get(name)] as const).filter(([, value]) => value !== '');
-  const { result, failures, because } = await forward({
+  const { result, failures, cause } = await forward({
     path: ctx.path,
     model,
     body: bytes,
@@ -116,12 +116,12 @@ async function forwardRequest(ctx: Context, { gateway, forward }: GatewayInput):
     response: ctx.res,
   });
   gateway.stats.finished(result);
-  if (because === 'torn') {
+  if (cause === 'torn') {
     const message = `an answer began and broke off, and the request was not repeated (${failures.join('; ')})`;
     throw new InferenceRefused(502, message, { code: 'worker_lost' });
   }
   if (result === 'unavailable') {
-    const isUnknown = because === 'lacking' || (failures.length === 0 && !gateway.isKnown(model));
+    const isUnknown = cause === 'lacking' || (failures.length === 0 && !gateway.isKnown(model));
     throw isUnknown ? unknown(gateway, model) : unavailable(gateway, model, failures);
   }
   ctx.respond = false;

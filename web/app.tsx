@@ -3,7 +3,7 @@ import { useComputed, useSignalEffect } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { count } from '../wire/units.js';
 import { info, link, outdated } from './data/link.js';
-import { hives, troubles, whole } from './data/swarm.js';
+import { hives, loaded, troubles } from './data/swarm.js';
 import { Away, Outdated } from './parts/banners.js';
 import { Header } from './parts/header.js';
 import { fetchParts, lazy } from './parts/lazy.js';
@@ -15,7 +15,7 @@ import { SwarmScreen } from './screens/swarm.js';
 export function App() {
   useTitle();
   useSignalEffect(() => {
-    if (whole.value) (self.requestIdleCallback ?? setTimeout)(() => void fetchParts());
+    if (loaded.value) (self.requestIdleCallback ?? setTimeout)(() => void fetchParts());
   });
   if (link.value.state === 'locked') return <LoginScreen />;
   const away = link.value.awaySince !== null;
@@ -73,7 +73,7 @@ function useTitle(): void {
     const parts = page === '' ? [name] : [page, name];
     if (link.value.awaySince !== null) return ['offline', ...parts].join(' · ');
     if (troubles.value > 0) return `(${troubles.value}) ${parts.join(' · ')}`;
-    if (page === '' && whole.value) parts.unshift(count(hives.value.length, 'hive'));
+    if (page === '' && loaded.value) parts.unshift(count(hives.value.length, 'hive'));
     return parts.join(' · ');
   });
   useEffect(

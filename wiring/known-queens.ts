@@ -1,14 +1,14 @@
 /** The queens of a keeper, configured or listed in the registry: whether each is online, and which hives it reads. */
 import { createActor } from 'xstate';
-import { createLookAtQueen } from '../actors/queen/look-at-queen.js';
+import { createPollQueen } from '../actors/queen/poll-queen.js';
 import type { ListedQueen } from '../machines/lease.js';
 import { queenHeartbeatMachine } from '../machines/queen-heartbeat.js';
 import { workerQueensMachine } from '../machines/worker-queens.js';
 import { createQueens } from '../stores/queens.js';
 import type { ProcessContext } from './process.js';
 
-/** How often a queen that is online is looked at. */
-const LOOK_MS = 10_000;
+/** How often a queen that is online is polled. */
+const POLL_MS = 10_000;
 
 /** @param onHives is given the hives that a queen reads */
 export function watchQueens(
@@ -17,7 +17,7 @@ export function watchQueens(
   onHives: (queen: { id: string; hives: { id: string; url: string }[] }) => void,
 ) {
   const queens = createQueens();
-  const look = createLookAtQueen({
+  const poll = createPollQueen({
     outgoing,
     onOnline: (url, id, hives) => {
       if (queens.online(url, id, now())) log.info(`queen ${id} is at ${url}`);
@@ -28,7 +28,7 @@ export function watchQueens(
         log.warn(`no queen at ${url}: ${reason}; retrying, not required for operation`);
     },
   });
-  const heartbeat = queenHeartbeatMachine.provide({ actors: { beat: look }, delays: { beatEvery: LOOK_MS } });
+  const heartbeat = queenHeartbeatMachine.provide({ actors: { beat: poll }, delays: { beatEvery: POLL_MS } });
   const actor = createActor(workerQueensMachine.provide({ actors: { heartbeat } }), {
     id: 'queens',
     input: { queenUrls },

@@ -11,7 +11,7 @@ import type { WorkerRef } from './workers-actor.js';
 
 export function takeUpWorkers(parts: SpawnerParts, { restore }: { restore: boolean }): void {
   const { records, desired, orphans, name } = parts;
-  const ours = orphans.look();
+  const ours = orphans.search();
   const isOrphan = (id: string) => orphans.spawns().has(id);
   const { running, ended } = findRecorded(records, name, isOrphan);
   for (const record of ended) forget(parts, record);

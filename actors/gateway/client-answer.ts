@@ -3,7 +3,7 @@ import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:
 import { openAiError } from '../../wire/openai.js';
 
 /** While this much of an answer waits for the client, nothing more is read from the worker. */
-const UNTAKEN_BYTES_MAX = 128 * 1024;
+const UNREAD_BYTES_MAX = 128 * 1024;
 
 /** Headers of a worker that concern the client. */
 const PASSED = /^(content-(type|length|encoding)|cache-control|retry-after|x-request-id|(openai|x-ratelimit)-.*)$/;
@@ -57,7 +57,7 @@ export class ClientAnswer {
   /** False: read nothing more from the worker until `onDrain`. */
   write(bytes: Uint8Array): boolean {
     const { client } = this.#input;
-    if (client.write(bytes) || client.writableLength < UNTAKEN_BYTES_MAX) return true;
+    if (client.write(bytes) || client.writableLength < UNREAD_BYTES_MAX) return true;
     this.#stalled = true;
     return false;
   }

@@ -16,7 +16,7 @@ export interface Forwarded {
   /** Why each worker that was tried did not answer. */
   failures: string[];
   /** Of a request that no worker answered: all of them lack the model, or an answer broke off. */
-  because?: 'lacking' | 'torn';
+  cause?: 'lacking' | 'torn';
 }
 
 export interface ForwardDeps extends ReachDeps {
@@ -64,7 +64,7 @@ export class Forwarder {
     }
     if (this.#stopped !== null) return { result: 'unavailable', failures: [this.#stopped] };
     const allLack = progress.lacking > 0 && progress.lacking === failures.length;
-    return { result: 'unavailable', failures, ...(allLack ? { because: 'lacking' } : {}) };
+    return { result: 'unavailable', failures, ...(allLack ? { cause: 'lacking' } : {}) };
   };
 
   /** Workers with a request under way that have sent nothing, on any request, for at least `forMs`. */
@@ -122,6 +122,6 @@ export class Forwarder {
     } else this.#deps.onFailure(worker, reason, { slow: false });
     if (outcome === 'lost') return { result: 'lost', failures };
     failures.push(`${worker.workerId}: ${reason}`);
-    return outcome === 'torn' ? { result: 'lost', failures, because: 'torn' } : null;
+    return outcome === 'torn' ? { result: 'lost', failures, cause: 'torn' } : null;
   }
 }

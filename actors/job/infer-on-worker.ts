@@ -43,7 +43,7 @@ export async function inferOnWorker(outgoing: Outgoing, input: InferInput): Prom
   if (!base.ok) throw new PeerFailure('broken', `${input.url} is not a URL: ${base.detail}`);
   const url = `${base.url}/v1/infer`;
   const inferred: Inferred = { text: '', tokens_generated: null, duration_ms: null };
-  let isWhole = false;
+  let isComplete = false;
   try {
     const body = await openStream(outgoing, url, {
       method: 'POST',
@@ -55,13 +55,13 @@ export async function inferOnWorker(outgoing: Outgoing, input: InferInput): Prom
       signal: input.signal,
     });
     await readEventStream(body, url, ({ data }) => {
-      if (data === '[DONE]') isWhole = true;
+      if (data === '[DONE]') isComplete = true;
       else take(url, data, inferred, input.onToken);
     });
   } catch (error) {
     throw peerFailure(url, error);
   }
-  if (!isWhole) throw new PeerFailure('closed', `${url} ended before its answer was complete`);
+  if (!isComplete) throw new PeerFailure('closed', `${url} ended before its answer was complete`);
   return inferred;
 }
 

@@ -2,7 +2,7 @@
 import { endOrphan, findOrphans, type Orphan } from './find-orphans.js';
 
 /** A search takes some milliseconds on Linux, and runs `ps` elsewhere. */
-const LOOK_EVERY_MS = process.platform === 'linux' ? 30_000 : 300_000;
+const SEARCH_EVERY_MS = process.platform === 'linux' ? 30_000 : 300_000;
 
 export interface OrphanWatchInput {
   stateDir: string;
@@ -24,7 +24,7 @@ export class OrphanWatch {
   }
 
   /** Searches now, and returns the workers that carry this spawner's own name: they are no orphans. */
-  look(): Orphan[] {
+  search(): Orphan[] {
     const { stateDir, spawner, isOurs, onFound } = this.#input;
     const before = this.spawns();
     const all = findOrphans({ stateDir, spawner });
@@ -35,7 +35,7 @@ export class OrphanWatch {
   }
 
   start(): void {
-    this.#timer = setInterval(() => this.look(), LOOK_EVERY_MS).unref();
+    this.#timer = setInterval(() => this.search(), SEARCH_EVERY_MS).unref();
   }
 
   stop(): void {

@@ -36,7 +36,7 @@ export const isCrashed = ({ status }: WorkerStats): boolean => /crash|fail|error
 /** It runs, but the process that spawned it has ended. */
 export const isOrphaned = ({ status }: WorkerStats): boolean => status === 'orphaned';
 /** A person must decide what to do with it. */
-export const needsSomebody = (worker: WorkerStats): boolean => isCrashed(worker) || isOrphaned(worker);
+export const needsDecision = (worker: WorkerStats): boolean => isCrashed(worker) || isOrphaned(worker);
 export const isServing = ({ status }: WorkerStats): boolean => status === 'ready' || status === 'busy';
 export const workerName = ({ worker_id, group, instance, pid }: WorkerStats): string =>
   worker_id ?? (group && instance ? `${group}-${instance}` : `pid ${pid ?? 0}`);
@@ -77,7 +77,7 @@ export class Hive {
   readonly stateWords = computed(() => wordsOf(this.connection.value));
 
   readonly isUnstable = computed(() => this.losses.value >= LOSSES_MIN);
-  readonly troubled = computed(() => this.workers.value.filter(needsSomebody));
+  readonly troubled = computed(() => this.workers.value.filter(needsDecision));
 
   /** What the filter searches. */
   readonly words = computed(() =>

@@ -1,13 +1,13 @@
 /** The state of the keeper that served this page, if one did: its machine, its workers, and the queens that it knows. */
 import { computed, signal } from '@preact/signals';
 import type { KeeperState, SeenQueen } from '../../wire/keeper.js';
-import { needsSomebody } from './hive.js';
+import { needsDecision } from './hive.js';
 
 /** Null on a queen's page. */
 export const keeper = signal<KeeperState | null>(null);
 
 /** Its own workers that crashed or are orphaned. */
-export const ownTroubled = computed(() => (keeper.value?.workers ?? []).filter(needsSomebody));
+export const ownTroubled = computed(() => (keeper.value?.workers ?? []).filter(needsDecision));
 
 /** Which kind of process serves the page. */
 export const host = computed(() => (keeper.value === null ? 'queen' : 'keeper'));

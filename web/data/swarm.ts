@@ -30,15 +30,15 @@ export const conflicts = signal<readonly HiveConflict[]>([]);
 /** Hives that announced themselves and could not be read since. */
 export const unreachable = signal<readonly HiveUnreachable[]>([]);
 export const snapshot = signal<QueenSnapshot | null>(null);
-/** Whether the first events have come: an empty swarm is not shown as such before. */
-export const whole = signal(false);
+/** Whether the first events have arrived: before that an empty list does not mean an empty swarm. */
+export const loaded = signal(false);
 export const attention = computed(() =>
   hives.value.filter(
-    ({ connection: tie, tone, troubled, isUnstable }) =>
+    ({ connection, tone, troubled, isUnstable }) =>
       // All hives are connecting for a moment when a queen starts: that needs no attention.
       troubled.value.length > 0 ||
       isUnstable.value ||
-      (tie.value.state !== 'connecting' && ['bad', 'warn'].includes(tone.value)),
+      (connection.value.state !== 'connecting' && ['bad', 'warn'].includes(tone.value)),
   ),
 );
 
@@ -102,7 +102,7 @@ function apply(): void {
       if (event.type === 'queen') heardSnapshot(event);
       else changed(event);
     }
-    if (first.length > 0 && !whole.peek()) whole.value = true;
+    if (first.length > 0 && !loaded.peek()) loaded.value = true;
     if (performance.now() - scrolledAt > SCROLLING_MS) applyMeasured();
   });
   scheduled = measured.size > 0;

@@ -3,7 +3,7 @@ import { computed } from '@preact/signals';
 import { known } from '../../wire/units.js';
 import { nowMs } from './clock.js';
 import { keeper } from './keeper.js';
-import { hives, snapshot, whole } from './swarm.js';
+import { hives, loaded, snapshot } from './swarm.js';
 
 export interface Totals {
   hives: number;
@@ -24,9 +24,9 @@ export interface Totals {
 
 export const totals = computed((): Totals => {
   nowMs.value;
-  whole.value;
+  loaded.value;
   const all = hives.value;
-  const streaming = all.filter(({ connection: tie }) => tie.peek().state === 'streaming');
+  const streaming = all.filter(({ connection }) => connection.peek().state === 'streaming');
   const nodes = streaming.map(({ node }) => node.peek());
   const workers = [...(keeper.peek()?.workers ?? []), ...streaming.flatMap((hive) => hive.workers.peek())];
   const gpus = nodes.flatMap((node) => node?.gpus ?? []);
@@ -34,7 +34,7 @@ export const totals = computed((): Totals => {
   const utils = gpus.map(({ util_pct }) => util_pct).filter(known);
   return {
     hives: all.length,
-    online: all.filter(({ connection: tie }) => tie.value.state === 'streaming').length,
+    online: all.filter(({ connection }) => connection.value.state === 'streaming').length,
     workers: snapshot.value?.workers_online ?? 0,
     workersAvailable: snapshot.value?.workers_available ?? 0,
     gpus: gpus.length,

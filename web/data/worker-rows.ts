@@ -2,7 +2,7 @@
 
 import { NONE } from '../../wire/units.js';
 import type { WorkerEntry, WorkerStats } from '../../wire/worker.js';
-import { needsSomebody } from './hive.js';
+import { needsDecision } from './hive.js';
 import { keeper } from './keeper.js';
 import { info } from './link.js';
 import { THIS_MACHINE, type WorkerMachine } from './spawn-targets.js';
@@ -27,7 +27,7 @@ export function workerRows(): WorkerRow[] {
     .filter((worker) => !shown.has(worker.worker_id) && !isMeasured(worker))
     .map((worker) => ({ machine: machineOf(worker), worker, foreign: true }));
   const rows: WorkerRow[] = [...own, ...ofHives, ...others];
-  return rows.sort((a, b) => Number(needsSomebody(b.worker)) - Number(needsSomebody(a.worker)));
+  return rows.sort((a, b) => Number(needsDecision(b.worker)) - Number(needsDecision(a.worker)));
 }
 
 /** `onlineWorkers` is older than the stream, which decides which workers a streaming hive, or this keeper, has. */

@@ -2,7 +2,7 @@
 import { useComputed } from '@preact/signals';
 import { pageUnits, rate, share } from '../../wire/units.js';
 import type { WorkerStats } from '../../wire/worker.js';
-import { type Hive, needsSomebody, type Tone, workerName } from '../data/hive.js';
+import { type Hive, needsDecision, type Tone, workerName } from '../data/hive.js';
 import { hivePath } from '../route.js';
 import { forget, forgetting } from './forget.js';
 import { Age, Bar, Chip, Retrying, State, Value } from './small.js';
@@ -162,7 +162,7 @@ function Workers({ hive }: { hive: Hive }) {
 }
 
 export function workerTone(worker: WorkerStats): Tone {
-  if (needsSomebody(worker)) return 'bad';
+  if (needsDecision(worker)) return 'bad';
   if (worker.status === 'ready' || worker.status === 'busy') return 'good';
   return worker.status == null ? 'calm' : 'warn';
 }

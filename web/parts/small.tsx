@@ -70,19 +70,19 @@ const COPIED_MS = 2_000;
 
 /** A command to paste. */
 export function Command({ text }: { text: string }) {
-  const said = useSignal('');
+  const feedback = useSignal('');
   const code = useRef<HTMLElement>(null);
   const copy = async () => {
     try {
       await navigator.clipboard.writeText(text);
-      said.value = 'copied';
+      feedback.value = 'copied';
     } catch {
       // Only pages of loopback and HTTPS have a clipboard: elsewhere the text is selected for Ctrl-C.
       if (code.current) getSelection()?.selectAllChildren(code.current);
-      said.value = 'selected: press Ctrl-C';
+      feedback.value = 'selected: press Ctrl-C';
     }
     setTimeout(() => {
-      said.value = '';
+      feedback.value = '';
     }, COPIED_MS);
   };
   return (
@@ -91,8 +91,8 @@ export function Command({ text }: { text: string }) {
       <button type="button" onClick={copy}>
         Copy
       </button>
-      <span class="said" role="status">
-        {said}
+      <span class="remark" role="status">
+        {feedback}
       </span>
     </div>
   );

@@ -29,9 +29,9 @@ export function WorkerCells({ worker, children }: { worker: WorkerStats; childre
     <>
       <td class="status">
         <Chip tone={workerTone(worker)}>{worker.status ?? NONE}</Chip>
-        {worker.reason && <p class="said">{worker.reason}</p>}
+        {worker.reason && <p class="remark">{worker.reason}</p>}
         {known(worker.restarts) && worker.restarts > 0 && (
-          <p class="said">
+          <p class="remark">
             Started again {worker.restarts === 1 ? 'once' : `${worker.restarts} times`}
             {worker.last_reason && `, the last time because ${worker.last_reason}`}
           </p>
@@ -41,7 +41,7 @@ export function WorkerCells({ worker, children }: { worker: WorkerStats; childre
       </td>
       <td class="model" title={worker.model ?? undefined}>
         {worker.model ?? NONE}
-        {settings(worker) !== '' && <p class="said">{settings(worker)}</p>}
+        {settings(worker) !== '' && <p class="remark">{settings(worker)}</p>}
       </td>
       <td data-label="on">{worker.device ?? NONE}</td>
       <td class="number" data-label="Tokens/s">

@@ -6,7 +6,7 @@ import type { Hive } from '../data/hive.js';
 import { host } from '../data/keeper.js';
 import { followMachines } from '../data/machines.js';
 import { remedyForReason } from '../data/remedy.js';
-import { conflicts, hiveOf, whole } from '../data/swarm.js';
+import { conflicts, hiveOf, loaded } from '../data/swarm.js';
 import { ConflictWords } from '../parts/attention.js';
 import { forget, forgetting } from '../parts/forget.js';
 import { HiveLabels } from '../parts/hive-card.js';
@@ -20,7 +20,7 @@ import { hivePath } from '../route.js';
 export function HiveScreen({ id }: { id: string }) {
   const hive = hiveOf(id);
   if (hive) return <HiveDetails key={hive.key} hive={hive} />;
-  if (!whole.value)
+  if (!loaded.value)
     return (
       <p class="waiting-first">
         Asking the {host} for {id} …

@@ -2,7 +2,7 @@
 import '../style/workers.css';
 import { useEffect } from 'preact/hooks';
 import { host } from '../data/keeper.js';
-import { whole } from '../data/swarm.js';
+import { loaded } from '../data/swarm.js';
 import { followWorkers } from '../data/workers.js';
 import { Activity } from '../parts/activity.js';
 import { SpawnForm } from '../parts/spawn-form.js';
@@ -10,7 +10,7 @@ import { WorkerTable } from '../parts/worker-table.js';
 
 export function WorkersScreen() {
   useEffect(followWorkers, []);
-  if (!whole.value) return <p class="waiting-first">Asking the {host} for the swarm …</p>;
+  if (!loaded.value) return <p class="waiting-first">Asking the {host} for the swarm …</p>;
   return (
     <div class="workers-screen">
       <h1 class="sr">Workers</h1>

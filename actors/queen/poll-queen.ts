@@ -1,4 +1,4 @@
-/** Asks a queen, for a keeper, for its id and for the hives that it reads. */
+/** One poll of a queen by a keeper: its id, and the hives that it reads. */
 import { fromPromise } from 'xstate';
 import type { BeatInput } from '../../machines/queen-heartbeat.js';
 import { QueensHives } from '../../wire/keeper.js';
@@ -11,7 +11,7 @@ import { readList } from '../net/read-list.js';
 
 const TIMEOUT_MS = 10_000;
 
-export interface LookDeps {
+export interface PollQueenDeps {
   outgoing: Outgoing;
   onOnline: (queenUrl: string, queenId: string, hives: { id: string; url: string }[]) => void;
   onLost: (queenUrl: string, reason: string) => void;
@@ -20,8 +20,8 @@ export interface LookDeps {
 const parseInfo = knownParser(Info);
 const parseHives = knownParser(QueensHives);
 
-export function createLookAtQueen({ outgoing, onOnline, onLost }: LookDeps) {
-  async function look(url: string, signal: AbortSignal): Promise<void> {
+export function createPollQueen({ outgoing, onOnline, onLost }: PollQueenDeps) {
+  async function poll(url: string, signal: AbortSignal): Promise<void> {
     // Queens are configured, or listed by a registry that is configured.
     const info = parseInfo((await ask(outgoing, `${url}/v1/info`, { trusted: true, signal })).body);
     if (!info.ok) throw new PeerFailure('broken', `${url} returned an invalid /v1/info body`);
@@ -42,7 +42,7 @@ export function createLookAtQueen({ outgoing, onOnline, onLost }: LookDeps) {
 
   return fromPromise<void, BeatInput>(async ({ input: { queenUrl }, signal }) => {
     try {
-      await look(queenUrl, AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]));
+      await poll(queenUrl, AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]));
     } catch (error) {
       if (!signal.aborted) onLost(queenUrl, (error as Error).message);
       throw error;
