@@ -4,7 +4,7 @@ import type { WorkerStats } from '../wire/worker.js';
 import { clean, jsonLine } from '../wiring/terminal-text.js';
 import { gpuSummary, nodeCells } from './hive-cells.js';
 import type { WatchEvent } from './live-view.js';
-import type { WatchIo, WatchOutput } from './watch.js';
+import type { WatchIo, WatchOutput } from './watch-output.js';
 
 /** Workers named in one line at most. */
 const WORKERS_SHOWN = 8;

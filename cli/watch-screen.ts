@@ -3,7 +3,7 @@ import type { ReadStream, WriteStream } from 'node:tty';
 import type { LinkDetail, LinkState } from '../client/index.js';
 import { render } from './live-table.js';
 import { applyEvents, emptyView, type LiveView, type WatchEvent } from './live-view.js';
-import type { WatchOutput } from './watch.js';
+import type { WatchOutput } from './watch-output.js';
 
 /** At most four pictures a second. */
 const FRAME_MS = 250;

@@ -1,28 +1,12 @@
 /** `rbee watch`: the live table on a terminal, one line per event anywhere else. */
-import type { ReadStream, WriteStream } from 'node:tty';
-import { type Client, type LinkDetail, type LinkState, type RbeeError, RbeeUnreachable } from '../client/index.js';
-import type { WatchEvent } from './live-view.js';
+import { type Client, type RbeeError, RbeeUnreachable } from '../client/index.js';
 import { watchLines } from './watch-lines.js';
+import type { WatchIo, WatchOutput } from './watch-output.js';
 import { WatchScreen } from './watch-screen.js';
 
 /** Conflicts are not in the stream; they are rare, and requested this often. */
 const CONFLICTS_MS = 15_000;
 const ENDS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-
-export interface WatchIo {
-  stdin: ReadStream;
-  stdout: WriteStream;
-  stderr: { write(text: string): unknown };
-  json: boolean;
-  color: boolean;
-}
-
-export interface WatchOutput {
-  wantsConflicts: boolean;
-  on(event: WatchEvent): void;
-  link(state: LinkState, detail: LinkDetail): void;
-  close(): void;
-}
 
 /** Resolves when the user leaves (q, Ctrl-C, SIGTERM, a closed pipe). Rejects when the first request is refused. */
 export async function watch(client: Client, io: WatchIo): Promise<void> {

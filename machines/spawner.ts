@@ -1,5 +1,6 @@
 /** The interface between those that spawn, list and stop workers (jobs, the keeper's page) and `wiring/spawner.ts`. */
-import type { WorkerCapacity, WorkerRequest, WorkerState } from './worker-types.js';
+import type { WorkerCapacity } from './worker-health.js';
+import type { WorkerRequest, WorkerState } from './worker-types.js';
 
 /** A worker as its spawner lists it; without a process `pid` is null, and `reason` and `lastLines` tell why. */
 export interface SpawnedWorker {

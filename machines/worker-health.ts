@@ -2,7 +2,12 @@
 import { assign, fromPromise, sendParent, setup } from 'xstate';
 import type { ExpectedWorker } from '../wire/worker.js';
 import { asFailure, notProvided } from './failure.js';
-import type { WorkerCapacity } from './worker-types.js';
+
+/** What a healthy worker reports that it takes; null where its engine decides. */
+export interface WorkerCapacity {
+  context?: number | null;
+  slots?: number | null;
+}
 
 /** The answer of a worker: it can serve, or how far its model is loaded. */
 export type WorkerHealth =

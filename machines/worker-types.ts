@@ -1,6 +1,6 @@
 /** What the machine of one spawned worker takes, keeps and emits (`worker.ts`). */
 import type { KvType } from '../wire/jobs.js';
-import type { HealthReport } from './worker-health.js';
+import type { HealthReport, WorkerCapacity } from './worker-health.js';
 
 /** What a spawner is asked to run. */
 export interface WorkerRequest {
@@ -18,12 +18,6 @@ export interface WorkerRequest {
   threads?: number;
   gpuLayers?: number;
   kvType?: KvType;
-}
-
-/** What a healthy worker reports that it takes; null where its engine decides. */
-export interface WorkerCapacity {
-  context?: number | null;
-  slots?: number | null;
 }
 
 /** Where a worker listens, as it printed when it began to. */

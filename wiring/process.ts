@@ -20,7 +20,7 @@ import { createLogger, type Logger } from './logger.js';
 import { allowedHosts, type ProcessOptions, type Security, securityOf } from './options.js';
 import { createReporter } from './reporter.js';
 import { type ResourceWatch, watchResources } from './resources.js';
-import { Shutdown } from './shutdown.js';
+import { Shutdown, type Stoppable } from './shutdown.js';
 import { version } from './version.js';
 
 /** What a service is given to build itself from. */
@@ -47,7 +47,7 @@ export interface ProcessContext {
 }
 
 /** What a kind of process consists of, in addition to what every process has. */
-export interface Service {
+export interface Service extends Stoppable {
   routes: Route[];
   streams: Broadcast[];
   metrics: Metric[];
@@ -57,12 +57,6 @@ export interface Service {
   key?: string;
   /** Called once the process listens. */
   start: () => void;
-  /** Called first when the process ends in order. Answers of models may go on until `unfinished` returns 0 or the grace is over. */
-  close?: (graceMs: number) => void;
-  /** How much work is running in addition to the requests that this process answers. */
-  unfinished?: () => number;
-  /** Called after that, or at once when the process failed. */
-  stop: (how: { failed: boolean }) => void | Promise<void>;
 }
 
 export interface ProcessInput {

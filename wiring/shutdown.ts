@@ -5,12 +5,21 @@ import { EXIT } from './exit-codes.js';
 import type { InFlightRequests } from './in-flight.js';
 import type { Logger } from './logger.js';
 import { UsageError } from './options.js';
-import type { Service } from './process.js';
 
 /** Streams get this long to send their last event, and connections to close. */
 const LAST_EVENTS_MS = 1_000;
 /** Beyond the grace for answers of models a process ends within 5 s, whatever still runs. */
 const END_MS = 4_000;
+
+/** The part of a process that is stopped in order. */
+export interface Stoppable {
+  /** Called first when the process ends in order. Answers of models may go on until `unfinished` returns 0 or the grace is over. */
+  close?: (graceMs: number) => void;
+  /** How much work is running in addition to the requests that this process answers. */
+  unfinished?: () => number;
+  /** Called after that, or at once when the process failed. */
+  stop: (how: { failed: boolean }) => void | Promise<void>;
+}
 
 export interface ShutdownInput {
   /** Name and id, for the log. */
@@ -23,7 +32,7 @@ export interface ShutdownInput {
 
 export class Shutdown {
   /** These three are set as they come into being: a process may fail before. */
-  service: Service | null = null;
+  service: Stoppable | null = null;
   streams: Broadcast[] = [];
   listener: Listener | null = null;
   private readonly hurry = new AbortController();

@@ -1,6 +1,5 @@
 /** The spawner of a hive and of a keeper: connects the `workers` machine and its actors to the interface `Spawner`. */
 import type { WorkerTarget } from '../actors/hive/sample-workers.js';
-import type { CheckModel } from '../actors/models/model-access.js';
 import { DesiredWorkers } from '../actors/worker/desired-workers.js';
 import { OrphanWatch } from '../actors/worker/orphan-watch.js';
 import { SpawnRecords } from '../actors/worker/spawn-records.js';
@@ -8,38 +7,11 @@ import { watchActivity } from '../actors/worker/worker-activity.js';
 import type { Spawner } from '../machines/spawner.js';
 import { describeOrphan, orphanedWorker } from '../stores/orphans.js';
 import { StoppedWorkers } from '../stores/stopped-workers.js';
-import type { ProcessOptions } from './options.js';
-import type { ProcessContext } from './process.js';
 import { takeUpWorkers } from './restore-workers.js';
+import type { SpawnerInput } from './spawner-input.js';
 import type { SpawnerParts } from './spawner-parts.js';
 import { adoptOrphan, attachToWorker, spawnWorker, stopWorker } from './spawner-requests.js';
 import { Workers } from './workers-actor.js';
-
-export interface SpawnerInput {
-  processContext: ProcessContext;
-  options: ProcessOptions;
-  /** `hive` or `keeper`. */
-  kind: string;
-  /** For its workers' `--hive-id`; null in a keeper. */
-  hiveId: string | null;
-  registryUrl?: string | undefined;
-  /** The queens that its workers send heartbeats to. */
-  queenUrls: string[];
-  /** The queens with which a healthy worker is registered; called each time. */
-  queensNow: () => string[];
-  /** A worker became healthy, or is being stopped; `list` shows it already. */
-  onChange?: () => void;
-  /** Default: this rbee. */
-  command?: string[];
-  /** Default: true where cgroup v2 can be used. */
-  cgroups?: boolean;
-  /** False: workers that ended with the last run are forgotten. */
-  restore?: boolean;
-  /** Rejects where the model of a request may not be run here. */
-  checkModel?: CheckModel;
-  /** How long a load may take without progress. */
-  loadTimeoutMs?: number;
-}
 
 export interface OwnSpawner extends Required<Spawner> {
   /** The processes to measure. */

@@ -132,7 +132,7 @@ function createHives(
   const { log, inspect } = processContext;
   const { kind, hivesMax, clock, now, known, fleet } = parts;
   const keep = createKeepAlivePool();
-  const whyNotAsk = (hiveUrl: string, hiveId: string | null) => admission.whyNotAsk(hiveUrl, hiveId);
+  const whyNotAsk = (hiveUrl: string, hiveId: string | null): string | null => admission.whyNotAsk(hiveUrl, hiveId);
   const asker = hiveAsker(processContext, kind, keep, (hive) => admission.found(hive));
   const subscriptions = new Subscriptions({
     machine: provideSubscription(processContext, { ...parts, keep, asker, whyNotAsk }),

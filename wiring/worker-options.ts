@@ -2,7 +2,7 @@
 import { availableParallelism, hostname } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { EngineInput } from '../actors/worker/engines/engine.js';
-import type { LlamaInput } from '../actors/worker/engines/llama-load.js';
+import type { LlamaInput } from '../actors/worker/engines/llama-input.js';
 import { WORKER_QUEENS_MAX } from '../machines/worker-queens.js';
 import { KV_TYPES, type KvType, SPAWN_MAX } from '../wire/jobs.js';
 import { isWorkerId, LABELS_MAX, toId, WORKER_PORTS } from '../wire/status.js';

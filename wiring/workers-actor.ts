@@ -19,7 +19,7 @@ import {
 import { workersMachine } from '../machines/workers.js';
 import { allNamed, named, unnamedWorker, type WorkerActivity } from '../stores/spawned-workers.js';
 import { modelName } from '../wire/infer.js';
-import type { SpawnerInput } from './spawner.js';
+import type { SpawnerInput } from './spawner-input.js';
 import { workerCommand, workerEnvironment } from './worker-command.js';
 
 export type WorkersActor = Actor<typeof workersMachine>;

@@ -1,7 +1,7 @@
 /** The lines of a statechart: vertical within a rank, slanted only between ranks. */
 import type { Graph } from '@dagrejs/graphlib';
-import type { Box, Edge, Point } from './statechart.js';
 import { type Link, SIZE } from './statechart-graph.js';
+import type { Box, Edge, Point } from './statechart-shapes.js';
 
 interface Routed {
   v: string;

@@ -1,8 +1,9 @@
 /** The statechart of a machine, with its present state and its last transition highlighted. */
 import { useEffect, useMemo, useRef } from 'preact/hooks';
 import type { MachineEntry } from '../../wire/machines.js';
-import { type Box, type Edge, layOut } from '../data/statechart.js';
+import { layOut } from '../data/statechart.js';
 import { type Definition, LINE_HEIGHT } from '../data/statechart-graph.js';
+import type { Box, Edge } from '../data/statechart-shapes.js';
 import { Scroll } from './scroll.js';
 
 export function Statechart({ machine }: { machine: MachineEntry }) {

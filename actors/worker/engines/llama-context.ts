@@ -3,7 +3,7 @@ import { freemem } from 'node:os';
 import type { LlamaModel } from 'node-llama-cpp';
 import type { KvType } from '../../../wire/jobs.js';
 import { type EngineFailed, permanentFailure } from './engine.js';
-import type { LlamaInput } from './llama-load.js';
+import type { LlamaInput } from './llama-input.js';
 
 /** Bits of one number in the cache of keys and values. */
 const KV_BITS = { f16: 16, q8_0: 8.5, q4_0: 4.5 } as const satisfies Record<KvType, number>;

@@ -3,7 +3,7 @@ import type { Llama } from 'node-llama-cpp';
 import type { Device } from '../../../wire/device.js';
 import { cpuDevice } from '../../hive/list-devices.js';
 import { type EngineFailed, permanentFailure } from './engine.js';
-import type { LlamaInput } from './llama-load.js';
+import type { LlamaInput } from './llama-input.js';
 
 export type Library = typeof import('node-llama-cpp');
 

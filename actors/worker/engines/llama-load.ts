@@ -3,27 +3,12 @@ import { availableParallelism } from 'node:os';
 import type { ChatWrapper, Llama, LlamaContext, LlamaModel } from 'node-llama-cpp';
 import type { Device } from '../../../wire/device.js';
 import { modelName } from '../../../wire/infer.js';
-import type { KvType } from '../../../wire/jobs.js';
-import { EngineFailed, type EngineInput, type Progress, permanentFailure } from './engine.js';
+import { EngineFailed, type Progress, permanentFailure } from './engine.js';
 import { cacheOf, contextSizeOf, notEnoughMemory } from './llama-context.js';
 import { checkFile, isUri, modelFile } from './llama-file.js';
+import type { LlamaInput } from './llama-input.js';
 import { chooseGpu, devicesOf, importLibrary, type Library, startLlama } from './llama-library.js';
 import { withGenerationPrompt } from './llama-template.js';
-
-export interface LlamaInput extends EngineInput {
-  gpu: 'auto' | 'cuda' | 'metal' | false;
-  /** Which of several GPUs, as `GPU-<n>` counts them; null leaves it to the library. */
-  gpuIndex: number | null;
-  /** Null: one less than the cores, so that this process still answers while they compute. */
-  threads: number | null;
-  /** Tokens of one request, prompt and answer; null: what fits into memory, up to 8192 and what the model was trained for. */
-  contextSize: number | null;
-  /** Requests at once, each with a context of its own. */
-  slots: number;
-  /** Layers that the GPU holds; null: as many as fit. */
-  gpuLayers: number | null;
-  kvType: KvType;
-}
 
 export interface LoadedModel {
   library: Library;
