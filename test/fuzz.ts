@@ -15,7 +15,7 @@ const { values } = parseArgs({
 });
 const seconds = Number(values.seconds);
 if (!(seconds > 0)) {
-  console.error('fuzz: --seconds wants a number above 0');
+  console.error('fuzz: --seconds takes a number above 0');
   process.exit(2);
 }
 

@@ -410,7 +410,7 @@ t.test('a job whose process sends bye, or nothing any more, is unreachable', asy
   t.equal((await thrown(RbeeUnreachable, drain(createClient({ url: cut })))).code, 'CLOSED');
 });
 
-t.test('a job whose stream breaks off is continued there, for as long as the reader is patient', async (t) => {
+t.test('a job whose stream breaks off is continued there, for as long as the reader waits', async (t) => {
   const requests: string[] = [];
   const answers: ((response: Parameters<typeof openStream>[0]) => void)[] = [
     (response) => openStream(response).write('data: one\n\ndata: two\n\n', () => response.destroy()),

@@ -1,4 +1,4 @@
-/** A hive that streams, is silent, refuses, or goes away, as a test wants. Real HTTP, without rbee's own modules. */
+/** A hive that streams, is silent, refuses, or goes away, as a test requires. Real HTTP, without rbee's own modules. */
 import { randomUUID } from 'node:crypto';
 import http, { type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Test } from 'tap';

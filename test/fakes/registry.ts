@@ -1,4 +1,4 @@
-/** A registry that works, refuses, is silent, goes away, or loses its leases, as a test wants. Real HTTP, without rbee's own modules. */
+/** A registry that works, refuses, is silent, goes away, or loses its leases, as a test requires. Real HTTP, without rbee's own modules. */
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { Test } from 'tap';
 import { answer, bodyOf, problem, type Served, serve } from './serve.js';

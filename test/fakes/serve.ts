@@ -76,7 +76,7 @@ export function answer(
   response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body));
 }
 
-/** An error as RFC 9457 wants it, with the headers that go with its status. */
+/** An error in the form of RFC 9457, with the headers that go with its status. */
 export function problem(response: http.ServerResponse, status: number): void {
   const title = http.STATUS_CODES[status] ?? 'Unknown';
   const headers: http.OutgoingHttpHeaders = { 'content-type': 'application/problem+json' };

@@ -240,7 +240,7 @@ t.test('the page brings all it needs and may load nothing but the frame of State
   t.not(nonces[0], nonces[1], 'each answer has its own nonce');
 });
 
-t.test('the stream wants the token', async (t) => {
+t.test('the stream requires the token', async (t) => {
   const { url } = await inspected(t, [TOKEN]);
   t.equal((await getJson(`${url}/v1/inspect/stream`)).status, 401);
   const stream = await openStream(t, `${url}/v1/inspect/stream`, { authorization: `Bearer ${TOKEN}` });

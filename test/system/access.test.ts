@@ -100,12 +100,12 @@ const futureQueen = async (status: number) => {
   return served;
 };
 
-// One queen and one hive, with two tokens each, and every kind of odd queen that a hive can be configured with.
+// One queen and one hive, with two tokens each, and every kind of failing queen that a hive can be configured with.
 const willing = await fakeQueen(t, { queenId: 'queen-willing' });
-const wantsAnother = await fakeQueen(t, { queenId: 'queen-401', mode: 401 });
+const refusesToken = await fakeQueen(t, { queenId: 'queen-401', mode: 401 });
 const sendsElsewhere = await fakeQueen(t, { queenId: 'queen-redirect', mode: 'redirect' });
-const speaksTwo = await futureQueen(200);
-const refusesInTwo = await futureQueen(400);
+const protocolTwo = await futureQueen(200);
+const refusesAsProtocolTwo = await futureQueen(400);
 const queen = await startProcess(t, {
   name: 'queen',
   args: [
@@ -113,7 +113,7 @@ const queen = await startProcess(t, {
     ...['--allow-origin', UI, '--allow-host', 'rbee.example'],
   ],
 });
-const odd = [willing, wantsAnother, sendsElsewhere, speaksTwo, refusesInTwo];
+const odd = [willing, refusesToken, sendsElsewhere, protocolTwo, refusesAsProtocolTwo];
 const hive = await startProcess(t, {
   name: 'hive',
   args: [
@@ -209,7 +209,7 @@ t.test('every request between processes carries Rbee-Protocol: 1, every answer t
 
 t.test("a queen's 401 is a reason of its own in the hive's state", async (t) => {
   const { context, transitions } = await waitFor('the refusal', async () => {
-    const connection = await connectionTo(hive, wantsAnother.url, IN);
+    const connection = await connectionTo(hive, refusesToken.url, IN);
     return connection?.state === 'backoff' && connection;
   });
   t.match(context, { failure: 'unauthorized', reason: /401.*token/ });
@@ -237,10 +237,10 @@ t.test('a redirect is not followed, and no token goes there', async (t) => {
 
 t.test('the /health of a worker is asked without the token', async (t) => {
   const worker = await serve(t, {}, (_, response) => answer(response, 200, 'ok'));
-  const workers = [{ worker_id: 'worker-llm-8080@mortal', url: worker.url, port: worker.port, status: 'ready' }];
-  const fake = await fakeHive(t, { hiveId: 'mortal', workers, tickMs: 100 });
+  const workers = [{ worker_id: 'worker-llm-8080@crashing', url: worker.url, port: worker.port, status: 'ready' }];
+  const fake = await fakeHive(t, { hiveId: 'crashing', workers, tickMs: 100 });
   t.match(await fake.announce(queen.url, { headers: IN }), { status: 200 });
-  await streams(queen.url, 'mortal', IN);
+  await streams(queen.url, 'crashing', IN);
   await fake.close();
   await waitFor('the question', () => worker.requests.length > 0);
   for (const { method, path, headers } of worker.requests) {
@@ -364,9 +364,9 @@ t.test('a cross-site request is a 403, and makes a hive call no queen', async (t
       t.equal(status, expected, site);
     }
   }
-  const lured = await fakeQueen(t, { queenId: 'queen-lured' });
+  const target = await fakeQueen(t, { queenId: 'queen-target' });
   for (const path of ['/capabilities', '/v1/capabilities']) {
-    const url = `${hive.url}${path}?${new URLSearchParams({ queen_url: lured.url, queen_id: 'queen-lured' })}`;
+    const url = `${hive.url}${path}?${new URLSearchParams({ queen_url: target.url, queen_id: 'queen-target' })}`;
     t.equal((await ask(url, { headers: { ...IN, 'sec-fetch-site': 'cross-site' } })).status, 403);
     t.equal((await ask(url, { headers: { ...IN, origin: 'http://evil.example' } })).status, 403);
     t.equal((await ask(url)).status, 401, 'nor does one without the token');
@@ -375,27 +375,27 @@ t.test('a cross-site request is a 403, and makes a hive call no queen', async (t
   const cookie = headers['set-cookie']?.[0]?.split(';')[0] ?? '';
   t.equal((await ask(`${hive.url}/capabilities`, { headers: { cookie } })).status, 200);
   for (const path of ['/capabilities', '/v1/capabilities']) {
-    const url = `${hive.url}${path}?${new URLSearchParams({ queen_url: lured.url, queen_id: 'queen-lured' })}`;
+    const url = `${hive.url}${path}?${new URLSearchParams({ queen_url: target.url, queen_id: 'queen-target' })}`;
     t.equal((await ask(url, { headers: { cookie } })).status, 403, "nor one by a browser's session");
   }
-  t.notOk(await connectionTo(hive, lured.url, IN));
-  t.strictSame(lured.callbacks, []);
+  t.notOk(await connectionTo(hive, target.url, IN));
+  t.strictSame(target.callbacks, []);
 });
 
 t.test("announcing hives and workers to a queen takes the token; a browser's session is refused", async (t) => {
   const { headers } = await ask(`${queen.url}/v1/session`, { method: 'POST', body: { token: FIRST } });
   const cookie = headers['set-cookie']?.[0]?.split(';')[0] ?? '';
-  const lured = await fakeHive(t, { hiveId: 'lured' });
-  const at = { hostname: '127.0.0.1', port: lured.port, url: lured.url };
+  const target = await fakeHive(t, { hiveId: 'target' });
+  const at = { hostname: '127.0.0.1', port: target.port, url: target.url };
   for (const [path, body] of [
-    ['/v1/hive/ready', { hive_id: 'lured', hive_url: lured.url }],
-    ['/v1/queen/register-hive', { hive_id: 'lured', hive_url: lured.url }],
-    ['/v1/queen/register-worker', { worker_id: 'lured', ...at, worker_type: 'llm', model: 'm', spawned_by: 'x' }],
+    ['/v1/hive/ready', { hive_id: 'target', hive_url: target.url }],
+    ['/v1/queen/register-hive', { hive_id: 'target', hive_url: target.url }],
+    ['/v1/queen/register-worker', { worker_id: 'target', ...at, worker_type: 'llm', model: 'm', spawned_by: 'x' }],
   ] as const) {
     t.equal((await ask(queen.url + path, { method: 'POST', headers: { cookie }, body })).status, 403, path);
   }
   t.equal((await ask(`${queen.url}/v1/hives`, { headers: { cookie } })).status, 200);
-  t.strictSame(lured.requests, []);
+  t.strictSame(target.requests, []);
 });
 
 t.test(
@@ -515,18 +515,18 @@ t.test('a hive on IPv6 announces its address in brackets', { skip: hasIpv6 ? fal
 });
 
 t.test('--advertise-url takes precedence over every address', async (t) => {
-  const patient = await fakeQueen(t, { queenId: 'queen-patient', mode: 'accept-silent' });
+  const silent = await fakeQueen(t, { queenId: 'queen-silent', mode: 'accept-silent' });
   const spare = await serve(t, {}, () => {});
   await spare.close();
   await startProcess(t, {
     name: 'hive',
     args: [
-      ...['--hive-id', 'far', '--port', String(spare.port), '--queen-url', patient.url],
+      ...['--hive-id', 'far', '--port', String(spare.port), '--queen-url', silent.url],
       ...['--advertise-url', 'https://GPU.example:443/rbee/'],
     ],
   });
-  await waitFor('its callback', () => patient.callbacks.length > 0);
-  t.equal(patient.callbacks[0]?.body.hive_url, 'https://gpu.example/rbee', 'normalised, without a trailing slash');
+  await waitFor('its callback', () => silent.callbacks.length > 0);
+  t.equal(silent.callbacks[0]?.body.hive_url, 'https://gpu.example/rbee', 'normalised, without a trailing slash');
   const { status } = await ask(`${spare.url}/v1/info`, { headers: { host: 'gpu.example' } });
   t.equal(status, 200, 'its host is a name of its own');
 });
@@ -549,8 +549,8 @@ t.test('a hive of another protocol is refused with 400 and named among the confl
   t.strictSame((await getJson(`${queen.url}/v1/hives`, IN)).body.conflicts, []);
 });
 
-t.test('a queen of another protocol is named in the state and the log, and left in peace for long', async (t) => {
-  for (const future of [speaksTwo, refusesInTwo]) {
+t.test('a queen of another protocol is named in the state and the log, and is not called again soon', async (t) => {
+  for (const future of [protocolTwo, refusesAsProtocolTwo]) {
     await waitFor('its answer to be understood', async () => {
       const connection = await connectionTo(hive, future.url, IN);
       return connection?.state === 'backoff' && /protocol 2/.test(connection.context.reason);
@@ -562,7 +562,7 @@ t.test('a queen of another protocol is named in the state and the log, and left 
   }
 });
 
-t.test('a lost hive that wants another token is shown with that reason, by queen and hive', async (t) => {
+t.test('a lost hive that requires another token is shown with that reason, by queen and hive', async (t) => {
   const stateDir = temporary(t);
   const args = ['--hive-id', 'changed', '--queen-url', queen.url, '--interval', '200ms'];
   const before = await startProcess(t, { name: 'hive', stateDir, args: [...args, '--token', FIRST] });

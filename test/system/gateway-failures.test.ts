@@ -103,15 +103,15 @@ t.test('a request is not repeated when part of an answer came back', async (t) =
 
 t.test('a worker that lacks the model is skipped, and asked again for its capabilities', async (t) => {
   const { model, workers } = await workersOf(t, [{ mode: 'no-model' }, {}]);
-  const [ghost, good] = workers as [FakeWorker, FakeWorker];
+  const [lacking, good] = workers as [FakeWorker, FakeWorker];
   for (let i = 0; i < 4; i += 1) {
     const { status, headers } = await chat(model);
     t.equal(status, 200);
     t.equal(headers.get('rbee-worker'), good.workerId);
   }
-  t.equal(ghost.asked.length, 1, 'it ranks last from then on');
-  await waitFor('it to be asked what it has', () => ghost.requests.some(({ path }) => path === '/capabilities'));
-  t.equal(await availableOf(ghost.workerId), true, 'lacking a model is no failure');
+  t.equal(lacking.asked.length, 1, 'it ranks last from then on');
+  await waitFor('a request for its capabilities', () => lacking.requests.some(({ path }) => path === '/capabilities'));
+  t.equal(await availableOf(lacking.workerId), true, 'lacking a model is no failure');
 
   good.mode = 'no-model';
   const { status, body } = await chat(model);

@@ -191,7 +191,7 @@ t.test('rbee spawn and rbee jobs wait for a restarting queen, and print that', a
   for (const one of [spawning, reading]) await waitFor('its process', () => /process \d+ runs/.test(one.stderr()));
   await own.kill('SIGKILL');
   for (const one of [spawning, reading]) {
-    await waitFor('it to say so', () => one.stderr().includes('waiting for it, the job goes on'));
+    await waitFor('its message', () => one.stderr().includes('waiting for it, the job goes on'));
   }
   await restart(own);
   await engine.listen();

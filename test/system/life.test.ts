@@ -238,7 +238,7 @@ const ENDINGS: Record<string, (running: { child: ChildProcess; url: string }) =>
     const { status, body } = await postJson(`${url}/v1/shutdown`, {});
     if (status !== 200 || body.status !== 'ok') throw new Error(`shutdown: ${status} ${JSON.stringify(body)}`);
   },
-  // Last, because the queen remembers the big hives.
+  // Last, because the queen keeps the big hives.
   SIGTERM: async ({ child }) => void child.kill('SIGTERM'),
 };
 

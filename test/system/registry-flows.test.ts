@@ -256,7 +256,7 @@ t.test(
     proxy.halfOpen();
     proxy.forget();
     await waitFor('its lease to expire', async () => !(await isListed(registry, 'hive', 'apart')));
-    await waitFor('it to notice', async () =>
+    await waitFor('the failure of its lease', async () =>
       /no answer within 5 s/.test((await machineOf(hive, 'lease')).context.reason ?? ''),
     );
     t.ok(await isListed(registry, 'hive', 'near'));
@@ -348,10 +348,10 @@ t.test(
 
 t.test('a process with a token does not use a registry without one', { buffered: true }, async (t) => {
   const registry = await fakeFor(t);
-  const lured = await fakeHive(t, { hiveId: 'lured', tickMs: 200 });
-  registry.put({ kind: 'hive', id: 'lured', url: lured.url });
-  const luredQueen = await fakeQueen(t, { queenId: 'lured' });
-  registry.put({ kind: 'queen', id: 'lured', url: luredQueen.url });
+  const target = await fakeHive(t, { hiveId: 'target', tickMs: 200 });
+  registry.put({ kind: 'hive', id: 'target', url: target.url });
+  const targetQueen = await fakeQueen(t, { queenId: 'target' });
+  registry.put({ kind: 'queen', id: 'target', url: targetQueen.url });
   const queen = await start(t, 'queen', 'queen-desk', registry.url, '--token', 'a-token');
   const hive = await start(t, 'hive', 'gpu-0', registry.url, '--token', 'a-token');
   const headers = { authorization: 'Bearer a-token' };
@@ -368,7 +368,7 @@ t.test('a process with a token does not use a registry without one', { buffered:
     await waitFor('the log', () => /answers without a token/.test(process.stderr()));
   }
   for (const { path, headers } of registry.requests) t.equal(headers.authorization, undefined, path);
-  t.strictSame([registry.registrations, lured.requests, luredQueen.requests], [[], [], []]);
+  t.strictSame([registry.registrations, target.requests, targetQueen.requests], [[], [], []]);
 });
 
 t.test('a process that ends in order is not listed any more', { buffered: true }, async (t) => {

@@ -104,9 +104,9 @@ t.jobs = 8;
 // The longest test: it runs in parallel to the others.
 t.test('a registry that is silent is given up after 40 s, and read again', { buffered: true }, async (t) => {
   const pair = await start(t);
-  const noticed = async () =>
+  const isShown = async () =>
     (await machine(pair, 'directory')).transitions.some(({ reason }) => /was silent for 40 s/.test(reason ?? ''));
-  await waitFor('it to be noticed', noticed, { timeoutMs: 120_000, everyMs: 500 });
+  await waitFor('the failure to be shown', isShown, { timeoutMs: 120_000, everyMs: 500 });
   await expectHealed(pair);
 });
 

@@ -297,14 +297,14 @@ t.test('a lease that is not renewed for three intervals expires; one that is ren
 
 t.test('time in which the registry itself was suspended does not count for leases', async (t) => {
   const short = await startProcess(t, { name: 'registry', args: ['--heartbeat-interval', '1s'] });
-  await register(short, hive('patient'));
+  await register(short, hive('kept'));
   const stream = await openStream(t, `${short.url}${AT}/stream`);
   short.freeze();
   await new Promise((resolve) => setTimeout(resolve, 4_500));
   short.thaw();
-  await waitFor('it to notice', () => short.stderr().includes('was not awake'));
-  t.strictSame(await idsOf(short), ['hive patient'], 'suspended for longer than the lease, which is still there');
-  t.equal((await heartbeat(short, { kind: 'hive', id: 'patient' })).status, 200);
+  await waitFor('its log line', () => short.stderr().includes('was not awake'));
+  t.strictSame(await idsOf(short), ['hive kept'], 'suspended for longer than the lease, which is still there');
+  t.equal((await heartbeat(short, { kind: 'hive', id: 'kept' })).status, 200);
   await stream.waitForEvent(({ event }) => event === 'expire');
 });
 

@@ -103,13 +103,13 @@ t.test('the engine’s request is aborted when the client leaves, during a strea
   const stream = await client.chat.completions.create({ ...ASK, stream: true });
   await stream[Symbol.asyncIterator]().next();
   stream.controller.abort();
-  await waitFor('the engine to notice', () => engine.left === 1);
+  await waitFor('the engine to count it', () => engine.left === 1);
   const leave = new AbortController();
   const whole = client.chat.completions.create(ASK, { signal: leave.signal }).catch((error: unknown) => error);
   await waitFor('the request to run', async () => (await metric(worker.url, 'rbee_worker_requests_running')) === 1);
   leave.abort();
   t.ok((await whole) instanceof OpenAI.APIUserAbortError);
-  await waitFor('the engine to notice', () => engine.left === 2);
+  await waitFor('the engine to count it', () => engine.left === 2);
   await waitFor('the slot to be free', async () => (await metric(worker.url, 'rbee_worker_requests_running')) === 0);
 });
 

@@ -105,29 +105,29 @@ t.test('an invalid worker heartbeat is a 422 that points at each wrong field, an
 });
 
 t.test("a streaming hive's telemetry decides for its own workers", async (t) => {
-  const [listed, stale] = ['worker-llm-8080@judge', 'worker-llm-8081@judge'];
+  const [listed, stale] = ['worker-llm-8080@deciding', 'worker-llm-8081@deciding'];
   const url = 'http://127.0.0.1:8080';
-  const judge = await guestHive(t, {
-    hiveId: 'judge',
+  const deciding = await guestHive(t, {
+    hiveId: 'deciding',
     workers: [{ worker_id: listed, status: 'ready', url }],
     tickMs: 100,
   });
-  t.match(await judge.announce(queen.url), { status: 200 });
+  t.match(await deciding.announce(queen.url), { status: 200 });
   await workerIs(listed, { online: true, available: true });
-  t.match(await beat(listed, { hive_id: 'judge', status: 'stopped' }), { status: 200 });
-  t.match(await beat(stale, { hive_id: 'judge' }), { status: 200 });
+  t.match(await beat(listed, { hive_id: 'deciding', status: 'stopped' }), { status: 200 });
+  t.match(await beat(stale, { hive_id: 'deciding' }), { status: 200 });
   t.match(await workerOf(listed), { online: true, available: true, status: 'ready' }, 'its hive measures it');
   t.match(
     await workerOf(stale),
-    { online: false, available: false, reason: /judge/ },
+    { online: false, available: false, reason: /deciding/ },
     'only its own heartbeat lists it',
   );
 
-  judge.workers = [{ worker_id: listed, status: 'stopping' }];
+  deciding.workers = [{ worker_id: listed, status: 'stopping' }];
   await workerIs(listed, { online: true, available: false });
-  judge.workers = [];
+  deciding.workers = [];
   await workerIs(listed, { online: false, available: false });
-  t.match(await beat(listed, { hive_id: 'judge' }), { status: 200 });
+  t.match(await beat(listed, { hive_id: 'deciding' }), { status: 200 });
   t.match(await workerOf(listed), { online: false }, 'whatever its heartbeats report');
   await countsAgree(t);
 });
@@ -137,18 +137,22 @@ t.test('a lost hive voids its workers at once, and a 200 from its /health brings
   const starting = await fakeWorker(t, 503);
   const gone = await fakeWorker(t);
   await gone.close();
-  const id = (name: string) => `worker-${name}-1@mortal`;
+  const id = (name: string) => `worker-${name}-1@restarted`;
   const workers = Object.entries({ alive, starting, gone }).map(([name, { url, port }]) => ({
     ...{ worker_id: id(name), url, port, status: 'ready' },
   }));
-  const mortal = await guestHive(t, { hiveId: 'mortal', workers, tickMs: 100 });
-  t.match(await mortal.announce(queen.url), { status: 200 });
+  const restarted = await guestHive(t, { hiveId: 'restarted', workers, tickMs: 100 });
+  t.match(await restarted.announce(queen.url), { status: 200 });
   for (const { worker_id } of workers) await workerIs(worker_id, { online: true, available: true });
-  t.match(await beat(id('alive'), { hive_id: 'mortal', url: alive.url }), { status: 200 }, 'known by a heartbeat too');
+  t.match(
+    await beat(id('alive'), { hive_id: 'restarted', url: alive.url }),
+    { status: 200 },
+    'known by a heartbeat too',
+  );
   await countsAgree(t);
 
-  await mortal.close();
-  await inState('mortal', 'lost');
+  await restarted.close();
+  await inState('restarted', 'lost');
   for (const { worker_id } of workers) {
     t.match(await workerOf(worker_id), { online: false, available: false, reason: /./ }, `${worker_id} is voided`);
   }
@@ -157,7 +161,7 @@ t.test('a lost hive voids its workers at once, and a 200 from its /health brings
   t.match(alive.requests, [{ method: 'GET', path: '/health' }]);
   alive.release();
   const back = await workerIs(id('alive'), { online: true });
-  t.match(back, { hive_id: 'mortal', url: alive.url, reason: null });
+  t.match(back, { hive_id: 'restarted', url: alive.url, reason: null });
   for (const name of ['starting', 'gone']) {
     const { online, reason } = await waitFor('the answer to be listed', async () => {
       const worker = await workerOf(id(name));
@@ -167,16 +171,16 @@ t.test('a lost hive voids its workers at once, and a 200 from its /health brings
   }
   const counted = await countsAgree(t);
   t.ok(counted.worker_ids.includes(id('alive')));
-  t.match(await beat(id('gone'), { hive_id: 'mortal', url: gone.url }), { status: 200 });
+  t.match(await beat(id('gone'), { hive_id: 'restarted', url: gone.url }), { status: 200 });
   t.match(await workerOf(id('gone')), { online: true }, 'a heartbeat after the loss counts');
 
-  mortal.workers = [workers[0]];
-  await mortal.listen();
-  t.match(await mortal.announce(queen.url), { status: 200 });
-  await inState('mortal', 'streaming');
+  restarted.workers = [workers[0]];
+  await restarted.listen();
+  t.match(await restarted.announce(queen.url), { status: 200 });
+  await inState('restarted', 'streaming');
   await workerIs(id('gone'), { online: false });
   await workerIs(id('alive'), { online: true, available: true });
-  t.equal((await hiveOf('mortal')).workers.length, 1);
+  t.equal((await hiveOf('restarted')).workers.length, 1);
 });
 
 t.test('another worker on the port of a lost hive’s worker is not taken for it', async (t) => {

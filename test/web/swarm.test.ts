@@ -54,7 +54,7 @@ async function startSwarm(t: Test) {
       gpus: [{ ...GPU, util_pct: null, vram_used_mb: null, temp_c: null }],
     },
   });
-  // Another machine that wants a name that is taken.
+  // Another machine whose name is taken.
   await fetch(`${queen.url}/v1/hive/ready`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
@@ -333,18 +333,18 @@ function returns(t: Test, swarm: Swarm): void {
 
   t.test('events from before the stream was closed are not drawn after it is open again', async (t) => {
     const { heard, draw } = await holdFrames(page);
-    const ghost = await shownHive(t, swarm.queen.url, { hiveId: 'ghost' });
-    await heard('"hive_telemetry","hive_id":"ghost"');
+    const forgotten = await shownHive(t, swarm.queen.url, { hiveId: 'forgotten' });
+    await heard('"hive_telemetry","hive_id":"forgotten"');
     await showPage(page, 'hidden');
     await waitFor('the queen without readers', async () => (await readersOf(swarm.queen.url)) === 0);
-    await ghost.close();
-    await forget(`${swarm.queen.url}/v1/hives/ghost`);
+    await forgotten.close();
+    await forget(`${swarm.queen.url}/v1/hives/forgotten`);
     await showPage(page, 'visible');
     await waitFor('the queen with its reader', async () => (await readersOf(swarm.queen.url)) === 1);
     await draw();
     await shownHive(t, swarm.queen.url, { hiveId: 'after' });
     await page.locator(inState('after', 'streaming')).waitFor();
-    t.equal(await page.locator(card('ghost')).count(), 0);
+    t.equal(await page.locator(card('forgotten')).count(), 0);
   });
 
   t.test('a hive that is forgotten and returns within a frame keeps its card', async (t) => {

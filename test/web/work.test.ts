@@ -352,7 +352,7 @@ t.test(
     t.match(
       await rows.nth(1).innerText(),
       /worker-llm-8080[\s\S]*orphaned[\s\S]*Stop[\s\S]*Take over/,
-      'it stands first',
+      'it is listed first',
     );
     t.match(await rows.nth(2).innerText(), /Started again 3 times, the last time because it was ended by SIGSEGV/);
     t.same(await axeViolations(page), []);
