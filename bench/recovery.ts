@@ -36,7 +36,7 @@ const CASES: Case[] = [
   { what: 'peer: bare node:http, the same three exchanges', whileDown: () => {}, bare: true },
 ];
 
-/** Half of them refuse connections, half accept them and send nothing; all were figures last, so that they are asked first. */
+/** Half of them refuse connections, half accept them and send nothing; all with the latest `last_seen_at`, so that they are asked first. */
 function addDead(queen: Rbee, silentPort: number): void {
   const file = JSON.parse(readFileSync(knownFile(queen), 'utf8')) as KnownFile;
   const dead = Array.from({ length: DEAD }, (_, i) => ({
@@ -129,7 +129,7 @@ async function recover(
     await hives.start({ count, queenUrl: queen.url });
     const all = () => hives.state({ since: 0 }).then(({ streaming }) => streaming === count);
     await waitFor('all hives to stream', all, { timeoutMs: 120_000, everyMs: 250 });
-    // Long enough for the queen to write down its hives; when each was last figures is written after a minute only.
+    // Long enough for the queen to write its known hives; `last_seen_at` is written after a minute only.
     await sleep(2_000);
 
     await queen.end('SIGKILL');

@@ -106,7 +106,7 @@ async function bytesOf(request: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** What a fake hive keeps to itself. */
+/** The internal state of a fake hive. */
 interface Internal {
   jobsUrl: string | undefined;
   /** The last event. */

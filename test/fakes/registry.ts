@@ -1,4 +1,7 @@
-/** A registry that works, refuses, is silent, goes away, or loses its leases, as a test requires. Real HTTP, without rbee's own modules. */
+/**
+ * A registry that works, refuses, is silent, goes away, or loses its leases, as a test requires. Real HTTP, without
+ * rbee's own modules.
+ */
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { Test } from 'tap';
 import { answer, bodyOf, problem, type Served, serve } from './serve.js';
@@ -65,7 +68,7 @@ interface FakeLease {
   leased: boolean;
 }
 
-/** What a fake registry keeps to itself. */
+/** The internal state of a fake registry. */
 interface Internal {
   token: string | undefined;
   leases: Map<string, FakeLease>;

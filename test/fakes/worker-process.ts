@@ -2,7 +2,7 @@
  * A worker without a model: binds the first free port of its range, prints its endpoint, and answers /health and /info like
  * a worker, and /v1/infer with ` t0`, ` t1` and so on, one each 20 ms, `max_tokens` of them (`prompt` "break": the connection
  * breaks after two; "hang": no answer; "quote …": an error that quotes the prompt; "wide": each token has 64 KiB more).
- * Its behaviour is set behind the name of its model, as in `tiny?loadMs=300&ignoreTerm=1`:
+ * Its behaviour is set after the name of its model, as in `tiny?loadMs=300&ignoreTerm=1`:
  *
  * - `loadMs` /health is 503 with the progress for this long       - `ignoreTerm` survives SIGTERM
  * - `exit` ends with this code before it listens                   - `crashMs` aborts this long after it is ready

@@ -9,7 +9,7 @@ import { waitFor } from '../helpers/wait.js';
 const script = new URL('../helpers/jobs-process.js', import.meta.url);
 const hive = await startProcess(t, { name: 'hive', script });
 const queen = await startProcess(t, { name: 'queen', args: ['--queen-id', 'queen-desk'] });
-/** The hive as the queen meets it: its telemetry is a fake's, its jobs are the process's. */
+/** The hive that the queen reads: telemetry of a fake, jobs of a real process. */
 const seen = await fakeHive(t, { hiveId: 'gpu-0', jobsUrl: hive.url, tickMs: 500 });
 await seen.announce(queen.url);
 await waitFor('the hive', async () => (await getJson(`${queen.url}/v1/hives/gpu-0`)).body.state === 'streaming');
