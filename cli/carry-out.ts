@@ -26,7 +26,7 @@ export async function carryOut(
     jobId = await postJob(client, operation);
     interrupt.hasJob(jobId);
     const outcome = await followJob(client, jobId, { narrate: narrator.line, patienceMs: QUEEN_PATIENCE_MS });
-    return resultsOf(outcome, jobId, interrupt.wasAsked, narrator);
+    return resultsOf(outcome, jobId, interrupt.wasInterrupted, narrator);
   } catch (error) {
     if (jobId !== null && error instanceof RbeeUnreachable) {
       narrator.line(`the job continues where it runs: rbee jobs ${jobId} shows how it ends`);
@@ -40,7 +40,7 @@ export async function carryOut(
 
 /** SIGINT and SIGTERM cancel the job, also before it has an id; the second one ends this process and leaves the job. */
 class Interrupt {
-  wasAsked = false;
+  wasInterrupted = false;
   readonly #narrator: Narrator;
   readonly #cancel: (jobId: string) => void;
   #jobId: string | null = null;
@@ -53,7 +53,7 @@ class Interrupt {
 
   hasJob(jobId: string): void {
     this.#jobId = jobId;
-    if (this.wasAsked) this.#cancel(jobId);
+    if (this.wasInterrupted) this.#cancel(jobId);
   }
 
   end(): void {
@@ -61,8 +61,8 @@ class Interrupt {
   }
 
   readonly #onSignal = (): void => {
-    if (this.wasAsked) process.exit(QUERY_EXIT.interrupted);
-    this.wasAsked = true;
+    if (this.wasInterrupted) process.exit(QUERY_EXIT.interrupted);
+    this.wasInterrupted = true;
     this.#narrator.line('cancelling it (press Ctrl-C again to exit and let it run)');
     if (this.#jobId !== null) this.#cancel(this.#jobId);
   };
@@ -73,12 +73,12 @@ const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 function resultsOf(
   outcome: JobOutcome | null,
   jobId: string,
-  wasAsked: boolean,
+  wasInterrupted: boolean,
   narrator: Narrator,
 ): Map<string, unknown> | null {
   if (outcome?.state === 'cancelled') {
-    narrator.line(wasAsked ? 'cancelled' : 'cancelled by another client');
-    process.exitCode = wasAsked ? QUERY_EXIT.interrupted : QUERY_EXIT.failed;
+    narrator.line(wasInterrupted ? 'cancelled' : 'cancelled by another client');
+    process.exitCode = wasInterrupted ? QUERY_EXIT.interrupted : QUERY_EXIT.failed;
     return null;
   }
   if (outcome?.state === 'done') return outcome.results;

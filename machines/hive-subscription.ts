@@ -8,7 +8,7 @@ import { INTERVAL_MS } from '../wire/heartbeat.js';
 import { seekDelayMs } from './backoff.js';
 import { asFailure } from './failure.js';
 import { decideName, type ReadyEvent } from './hive-name.js';
-import { lossByFailure, lossBySilence, noEvent, notAnnounced, notOpened, stillAway } from './loss.js';
+import { lossByFailure, lossBySilence, noEvent, notAnnounced, notOpened, reasonOfAbsence } from './loss.js';
 import type { SubscribeInput } from './subscription-events.js';
 import { type SubscriptionContext, subscriptionSetup as s } from './subscription-setup.js';
 
@@ -271,9 +271,9 @@ export const hiveSubscriptionMachine = s.createMachine({
           ],
         },
         'seek.failed': {
-          guard: ({ context, event }) => stillAway(context.reason, event.failure) !== context.seekReason,
+          guard: ({ context, event }) => reasonOfAbsence(context.reason, event.failure) !== context.seekReason,
           actions: [
-            assign({ seekReason: ({ context, event }) => stillAway(context.reason, event.failure) }),
+            assign({ seekReason: ({ context, event }) => reasonOfAbsence(context.reason, event.failure) }),
             { type: 'publish', params: { state: 'lost', stale: false } },
           ],
         },

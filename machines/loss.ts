@@ -32,6 +32,6 @@ export const noEvent = (invalid: string | null): Loss => ({
 });
 
 /** Why a hive is still away: how it was lost and what the search for it met, or what a person must put right first. */
-export function stillAway(lostBy: string | null, { kind, message }: Failure): string {
+export function reasonOfAbsence(lostBy: string | null, { kind, message }: Failure): string {
   return NEEDS_A_PERSON.has(kind) || lostBy === null || lostBy === message ? message : `${lostBy}; ${message}`;
 }

@@ -19,13 +19,13 @@ export function chatOf({ prompt, stream, ...sampling }: InferRequest): Record<st
   };
 }
 
-const notAChat = () =>
+const invalidChat = () =>
   new InferenceRefused(502, 'the engine answered something that is not a chat', { code: 'engine_broken' });
 
 /** @param tookMs since the request arrived. @throws InferenceRefused 502 */
 export function inferAnswerOf(body: object, tookMs: number): InferAnswer {
   const chat = parseChatAnswer(body);
-  if (!chat.ok) throw notAChat();
+  if (!chat.ok) throw invalidChat();
   const { choices, usage } = chat.value;
   return {
     text: choices[0]?.message.content ?? '',
@@ -72,6 +72,6 @@ export async function* inferLines(lines: AnswerLines, tookMs: () => number): Asy
 /** An event that is no chunk of a chat: an error of the engine, or anything else. */
 function failureIn(event: unknown): InferenceRefused {
   const { error } = (event ?? {}) as { error?: { message?: unknown } };
-  if (typeof error?.message !== 'string') return notAChat();
+  if (typeof error?.message !== 'string') return invalidChat();
   return new InferenceRefused(502, error.message.slice(0, 4096), { code: 'engine_broken' });
 }

@@ -10,7 +10,7 @@ import type { Now } from './now.js';
 import type { UnreadHives } from './unread-hives.js';
 import type { Workers } from './workers.js';
 
-/** Of the workers that a hive lists and that belong to another hive, so many are shown. */
+/** How many of the workers that a hive lists, but that belong to another hive, are shown. */
 const REFUSED_MAX = 16;
 
 export type FleetEvent =

@@ -47,13 +47,13 @@ export function removeJob(table: JobTable, jobId: string): void {
 }
 
 /** Removes the job that ended first; false when none has ended. */
-export function removeEldest(table: JobTable): boolean {
-  let eldest: Job | undefined;
+export function removeOldestEnded(table: JobTable): boolean {
+  let oldest: Job | undefined;
   for (const job of table.jobs.values()) {
-    if (job.endedAtMs !== null && job.endedAtMs < (eldest?.endedAtMs ?? Number.POSITIVE_INFINITY)) eldest = job;
+    if (job.endedAtMs !== null && job.endedAtMs < (oldest?.endedAtMs ?? Number.POSITIVE_INFINITY)) oldest = job;
   }
-  if (eldest) removeJob(table, eldest.entry.job_id);
-  return eldest !== undefined;
+  if (oldest) removeJob(table, oldest.entry.job_id);
+  return oldest !== undefined;
 }
 
 export const entryOf = (
@@ -72,5 +72,5 @@ export const entryOf = (
 
 /** `job-admission.ts` lets no job in while all places are taken by unfinished ones. */
 function makeRoom(table: JobTable): void {
-  if (table.jobs.size >= JOBS_MAX) removeEldest(table);
+  if (table.jobs.size >= JOBS_MAX) removeOldestEnded(table);
 }

@@ -6,7 +6,7 @@ import { createStore } from '@xstate/store';
 import { ENDING, JOB_ID, type JobEntry, type JobState, type Operation } from '../wire/jobs.js';
 import { canRestore, findJob, planHiveJobs, whyFull } from './job-admission.js';
 import { JobLogs } from './job-logs.js';
-import { entryOf, type JobTable, KEPT_MS, putJob, removeEldest, removeJob } from './job-table.js';
+import { entryOf, type JobTable, KEPT_MS, putJob, removeJob, removeOldestEnded } from './job-table.js';
 import type { Report } from './listeners.js';
 import type { Now } from './now.js';
 
@@ -64,7 +64,7 @@ export function createJobs(report: Report = () => {}) {
 }
 
 function createTable(report: Report): JobTable {
-  const logs = new JobLogs({ report, removeJob: () => removeEldest(table) });
+  const logs = new JobLogs({ report, removeJob: () => removeOldestEnded(table) });
   const table: JobTable = { jobs: new Map(), keys: new Map(), cancelledEarly: new Map(), logs };
   return table;
 }
@@ -122,7 +122,7 @@ function changed(table: JobTable, { jobId, state, reason, now }: JobChange): Job
   return { ...table };
 }
 
-/** Why a job is about to fail, in full: its machine gets a reason that anybody may read. */
+/** Why a job is about to fail, in full: its machine gets a reason without its details, since any client can read that. */
 function failing(table: JobTable, { jobId, reason }: { jobId: string; reason: string }): JobTable {
   const job = table.jobs.get(jobId);
   if (job) job.failure = reason;
@@ -140,8 +140,8 @@ function uncertain(table: JobTable, { jobId }: { jobId: string }): JobTable {
 function cancelledEarly(table: JobTable, { jobId, now }: { jobId: string; now: Now }): JobTable {
   if (!JOB_ID.test(jobId) || table.jobs.has(jobId)) return table;
   table.cancelledEarly.set(jobId, now.ms);
-  const [eldest] = table.cancelledEarly.size > CANCELLED_EARLY_MAX ? table.cancelledEarly.keys() : [];
-  if (eldest !== undefined) table.cancelledEarly.delete(eldest);
+  const [oldest] = table.cancelledEarly.size > CANCELLED_EARLY_MAX ? table.cancelledEarly.keys() : [];
+  if (oldest !== undefined) table.cancelledEarly.delete(oldest);
   return { ...table };
 }
 

@@ -1,4 +1,4 @@
-/** Hives that called and are not read, by name and URL: a bounded list, since anybody can call. */
+/** Hives that called and are not read, by name and URL: a bounded list, since any process can call. */
 import type { Now } from './now.js';
 
 /** A hive calls again at least every 30 s: one that has not for so long is gone. */

@@ -11,7 +11,7 @@ export interface WorkerRecord {
   /** Monotonic ms of the last heartbeat, registration or 200 from /health; null when the loss of its hive voided it. */
   seenAt: number | null;
   seenAtIso: string | null;
-  /** Monotonic ms of the last mention by anyone, including the registry. */
+  /** Monotonic ms of the last mention by any source, including the registry. */
   heardAt: number;
   /** Why its last poll failed; null once it answers again. */
   reason: string | null;

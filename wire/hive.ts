@@ -96,7 +96,7 @@ export const HiveEntry = Type.Object({
 });
 export type HiveEntry = Static<typeof HiveEntry>;
 
-/** A hive that asked to be connected and was refused: another holds the name, or it speaks another protocol. */
+/** A hive that announced itself and was refused: another hive holds its name, or it speaks another protocol. */
 export const HiveConflict = Type.Object({
   hive_id: Id,
   hive_url: HttpUrl,

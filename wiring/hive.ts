@@ -96,7 +96,6 @@ function hiveMetrics({ api, lease, jobs, telemetry }: HiveParts): Metric[] {
   ];
 }
 
-/** How it starts and ends. */
 function hiveLife(
   { actor, lease, spawner, jobs, telemetry }: HiveParts,
   options: HiveOptions,

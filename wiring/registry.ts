@@ -58,7 +58,7 @@ function registryLife(components: Components, clock: AwakeClock): Pick<Service, 
   };
 }
 
-/** A clock that stands still while the machine is suspended, so that leases do not expire for that. */
+/** A clock that stops while the machine is suspended, so that no lease expires because of that. */
 function createRegistryClock(log: Logger): AwakeClock {
   return createAwakeClock((ms) =>
     log.warn(`this process was not awake for ${(ms / 1000).toFixed(1)} s: excluded from the time of leases`),

@@ -32,7 +32,7 @@ export interface AdoptInput {
   workerId: string | null;
 }
 
-/** Takes up a process that is recorded already. */
+/** Adopts a process that has a record. */
 export function adopt(parts: SpawnerParts, { id, request, pid, workerId }: AdoptInput): WorkerRef {
   const earlier = parts.desired.get(id);
   parts.workers.send({

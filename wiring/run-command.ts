@@ -20,8 +20,8 @@ export async function runCommand(command: Command, argv: string[]): Promise<void
     await command.parseAsync(argv);
   } catch (error) {
     const code = exitCodeOf(error);
-    const isUsers = code !== EXIT.failed || error instanceof StateUnusable;
-    const text = isUsers ? (error as Error).message : ((error as Error).stack ?? error);
+    const isUserError = code !== EXIT.failed || error instanceof StateUnusable;
+    const text = isUserError ? (error as Error).message : ((error as Error).stack ?? error);
     process.stderr.write(`${command.name()}: ${text}\n`);
     process.exit(code);
   }

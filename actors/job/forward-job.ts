@@ -75,7 +75,7 @@ export async function forwardJob({ outgoing, hive, onLost, cancels }: ForwardDep
     await follow(forwarding, idOnHive);
   } catch (error) {
     if (error instanceof JobFailed || error instanceof JobCancelledThere) throw error;
-    // Whatever else failed, failed because of that.
+    // The hive is lost, whatever the error says.
     if (lost.signal.aborted || hive(hiveId) === null) throw new HiveLost(hiveId);
     throw error;
   } finally {

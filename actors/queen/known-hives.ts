@@ -76,8 +76,8 @@ export function openKnownHives(state: StateDir, warn: (message: string) => void)
     forget: (hiveId, hiveUrl) => {
       hives.delete(hiveId);
       forgotten.set(hiveId, hiveUrl);
-      const [eldest] = forgotten.keys();
-      if (forgotten.size > FORGOTTEN_MAX && eldest !== undefined) forgotten.delete(eldest);
+      const [oldest] = forgotten.keys();
+      if (forgotten.size > FORGOTTEN_MAX && oldest !== undefined) forgotten.delete(oldest);
       later();
     },
     isForgotten: (hiveUrl, hiveId) =>

@@ -174,5 +174,5 @@ function reasonOf({ data }: ServerEvent): string {
   return typeof reason === 'string' ? printable(reason) : 'no reason given';
 }
 
-/** Text of a hive for people: one short line. */
+/** Text from a hive, as one short line that can be logged. */
 const printable = (text: string): string => text.slice(0, 200).replace(/[^\x20-\x7e]/g, '?');

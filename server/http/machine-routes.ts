@@ -6,7 +6,7 @@ import { answerJson, type Route } from './route.js';
 import { Broadcast } from './sse/broadcast.js';
 import { frame } from './sse/frame.js';
 
-/** A reader that is further behind has lost its connection in all likelihood: transitions are few. */
+/** A reader that is further behind has most likely lost its connection: transitions are rare. */
 const FRAMES_MAX = 1_000;
 
 export function machineRoutes(machineLog: MachineLog): { routes: Route[]; stream: Broadcast } {

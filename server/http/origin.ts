@@ -33,8 +33,8 @@ export function checkOrigin({ allowHosts, allowOrigins }: OriginRules): Middlewa
     return addresses.has(unmapped(host));
   };
   const isOwn = (host: string) => isLoopback(host) || names.has(host) || allowed.has(host) || isOwnAddress(host);
-  // The address at which the request arrived is ours, even if it is newer than the list.
-  const isArrivedAt = ({ req }: Context, host: string) =>
+  // The local address of the connection, which may be newer than the list.
+  const isLocalAddress = ({ req }: Context, host: string) =>
     host === unmapped(req.socket.localAddress ?? '').toLowerCase();
 
   return async (ctx, next) => {
@@ -43,7 +43,7 @@ export function checkOrigin({ allowHosts, allowOrigins }: OriginRules): Middlewa
     const name = hostName(host);
     // HTTP/1.0 has no Host, and no browser uses it.
     if (host === '' && ctx.req.httpVersion !== '1.0') throw new HttpProblem(400, 'HTTP/1.1 requires a Host header');
-    if (host !== '' && (name === null || !(isArrivedAt(ctx, name) || isOwn(name)))) {
+    if (host !== '' && (name === null || !(isLocalAddress(ctx, name) || isOwn(name)))) {
       throw new HttpProblem(403, `this process is not called ${host.slice(0, 100)}: --allow-host adds a name`);
     }
     const origin = ctx.get('origin');

@@ -11,7 +11,7 @@ const offsetMs = signal<number | null>(null);
 export const queenNow = computed(() => (offsetMs.value === null ? null : nowMs.value + offsetMs.value));
 
 /** Each timestamp lies in the queen's past: the largest offset is the most accurate. */
-export function heardTimestamp(timestamp: string | null): void {
+export function noteTimestamp(timestamp: string | null): void {
   const offset = Date.parse(timestamp ?? '') - performance.now();
   const known = offsetMs.peek();
   if (!Number.isNaN(offset) && (known === null || offset > known)) offsetMs.value = offset;

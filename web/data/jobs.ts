@@ -39,7 +39,7 @@ export async function post(title: string, operation: object): Promise<void> {
   const { job_id } = await request<{ job_id: string }>('/v1/jobs', { method: 'POST', body: operation, headers });
   add({ id: job_id, title });
   keepJobs();
-  tend();
+  followOrPoll();
 }
 
 export async function cancel(job: Job): Promise<void> {
@@ -84,10 +84,10 @@ function add({ id, title, state = 'running', lines = [] }: KeptJob): void {
 const isRunning = ({ state }: Job): boolean => state.peek() === 'running';
 const readers = new Map<Job, AbortController>();
 let soon: ReturnType<typeof setTimeout> | undefined;
-let asking = false;
+let polling = false;
 
 /** The newest running jobs are followed live while the page is visible; the others are polled. */
-function tend(): void {
+function followOrPoll(): void {
   clearTimeout(soon);
   const open = link.peek().state === 'open';
   const running = jobs.peek().filter(isRunning);
@@ -99,13 +99,13 @@ function tend(): void {
   }
   if (open) for (const job of running) job.followed.value = wanted.includes(job);
   for (const job of wanted) if (!readers.has(job)) void follow(job);
-  if (open && running.length > wanted.length) void ask();
+  if (open && running.length > wanted.length) void poll();
 }
 
 /** Polls jobs that are not followed. The output of one that has ended is read at once. */
-async function ask(): Promise<void> {
-  if (asking) return;
-  asking = true;
+async function poll(): Promise<void> {
+  if (polling) return;
+  polling = true;
   try {
     const { jobs: known } = await request<JobList>('/v1/jobs');
     for (const job of jobs.peek().filter((one) => isRunning(one) && !readers.has(one))) {
@@ -116,13 +116,13 @@ async function ask(): Promise<void> {
     // `link` shows that the connection is lost.
     if (!isRbeeError(error)) throw error;
   }
-  asking = false;
-  tendSoon();
+  polling = false;
+  followOrPollSoon();
 }
 
-function tendSoon(): void {
+function followOrPollSoon(): void {
   clearTimeout(soon);
-  soon = setTimeout(tend, AGAIN_MS);
+  soon = setTimeout(followOrPoll, AGAIN_MS);
 }
 
 async function follow(job: Job): Promise<void> {
@@ -130,8 +130,8 @@ async function follow(job: Job): Promise<void> {
   readers.set(job, mine);
   await read(job, mine.signal);
   if (readers.get(job) === mine) readers.delete(job);
-  if (isRunning(job)) tendSoon();
-  else tend();
+  if (isRunning(job)) followOrPollSoon();
+  else followOrPoll();
 }
 
 /** The stream begins with the first line each time, so that nothing is lost when it breaks off. */
@@ -173,4 +173,4 @@ function endOf(line: string): TrackedJobState | null {
 }
 
 resumeJobs();
-link.subscribe(tend);
+link.subscribe(followOrPoll);

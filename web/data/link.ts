@@ -8,7 +8,7 @@ import type { HistoryList } from '../../wire/history.js';
 import type { HiveList } from '../../wire/hive.js';
 import type { Info } from '../../wire/status.js';
 import { forgetOffset, runClock } from './clock.js';
-import { forgetAllBut, isTrue, keep, kept } from './storage.js';
+import { isTrue, keep, kept, removeAllExcept } from './storage.js';
 import { beginEpoch, hives, listed, receive, remembered } from './swarm.js';
 import { events, request } from './transport.js';
 
@@ -67,7 +67,7 @@ function parsed(text: string): unknown {
 
 /** Opens the stream, also while another attempt is waiting. */
 export function connect(): void {
-  hangUp();
+  disconnect();
   const mine = new AbortController();
   controller = mine;
   // An error in a handler is a bug of the page: it must not end the stream.
@@ -138,14 +138,14 @@ async function quietly(task: () => Promise<void>): Promise<void> {
   }
 }
 
-function hangUp(): void {
+function disconnect(): void {
   controller?.abort();
   controller = null;
   clearInterval(listTimer);
 }
 
 export function lock(): void {
-  hangUp();
+  disconnect();
   update({ state: 'locked', reason: null, awaySince: null, retryAt: null });
 }
 
@@ -170,7 +170,7 @@ export async function endSession(): Promise<void> {
     if (!(error instanceof RbeeProblem && error.status === 401)) throw error;
   }
   // Conversations and drafts must not stay for the next user of this browser.
-  forgetAllBut('theme');
+  removeAllExcept('theme');
   location.reload();
 }
 
@@ -185,7 +185,7 @@ export function startLink(): void {
   };
   const sleep = () => {
     if (link.peek().state === 'locked') return;
-    hangUp();
+    disconnect();
     update({ state: 'asleep', awaySince: null, retryAt: null });
   };
   document.addEventListener('visibilitychange', look);

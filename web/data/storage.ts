@@ -57,7 +57,7 @@ export function onKept(begin: string, changed: (key: string) => void): void {
 }
 
 /** Removes everything but `key`; nothing is stored from now on until the page is loaded again. */
-export function forgetAllBut(key: string): void {
+export function removeAllExcept(key: string): void {
   over = true;
   for (const place of ['tab', 'browser'] as const) {
     for (const name of keptKeys(place, '')) if (name !== key) remove(place, name);

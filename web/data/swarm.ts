@@ -6,7 +6,7 @@ import { batch, computed, signal } from '@preact/signals';
 import type { HiveStateChange, HiveTelemetry, QueenHeartbeat, QueenSnapshot } from '../../wire/heartbeat.js';
 import type { HiveHistory } from '../../wire/history.js';
 import type { HiveConflict, HiveEntry, HiveList, HiveUnreachable } from '../../wire/hive.js';
-import { heardTimestamp } from './clock.js';
+import { noteTimestamp } from './clock.js';
 import { Hive } from './hive.js';
 import { keeper, ownTroubled } from './keeper.js';
 
@@ -99,7 +99,7 @@ function apply(): void {
   waiting = [];
   batch(() => {
     for (const event of first) {
-      if (event.type === 'queen') heardSnapshot(event);
+      if (event.type === 'queen') applySnapshot(event);
       else changed(event);
     }
     if (first.length > 0 && !loaded.peek()) loaded.value = true;
@@ -113,15 +113,15 @@ function applyMeasured(): void {
   let left = Math.max(SLICE, measured.size / 8);
   for (const [id, event] of measured) {
     measured.delete(id);
-    heardTimestamp(event.received_at);
+    noteTimestamp(event.received_at);
     hiveFor(id)?.measured(event);
     left -= 1;
     if (left <= 0) return;
   }
 }
 
-function heardSnapshot(event: QueenSnapshot): void {
-  heardTimestamp(event.timestamp);
+function applySnapshot(event: QueenSnapshot): void {
+  noteTimestamp(event.timestamp);
   snapshot.value = event;
   snapshots += 1;
   // The second `queen` event of an epoch comes after all hives: those not mentioned by then are gone.
@@ -129,7 +129,7 @@ function heardSnapshot(event: QueenSnapshot): void {
 }
 
 function changed(event: HiveStateChange): void {
-  heardTimestamp(event.since);
+  noteTimestamp(event.since);
   if (event.state === 'forgotten') {
     if (byId.delete(event.hive_id)) list();
     return;

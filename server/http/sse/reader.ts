@@ -5,7 +5,7 @@ import { type Chunk, COMMENT, chunkFrom, chunkOf, frame, RETRY } from './frame.j
 import type { KernelQueues } from './kernel-queues.js';
 import type { EventRing } from './ring.js';
 
-/** A reader that takes nothing of what waits for it is closed after this time; time in which this process was frozen is excluded. */
+/** A reader that takes none of the bytes that wait for it is closed after this time; time in which this process was frozen is excluded. */
 const STALL_MS = 10_000;
 
 /** What all readers of a stream share. */
