@@ -45,7 +45,7 @@ export const canRestore = (table: JobTable, jobId: string): boolean =>
 export interface HiveJobsPlan {
   /** Unknown here, or given up when the hive was lost; oldest first. */
   resume: JobEntry[];
-  /** Cancelled here, and still running there. */
+  /** Cancelled here, perhaps before this process knew the job, and still running there. */
   cancel: string[];
 }
 
@@ -58,7 +58,8 @@ export function planHiveJobs(table: JobTable, hiveId: string, listed: readonly J
     const known = table.jobs.get(job.job_id);
     if (known && known.entry.hive_id !== hiveId) continue;
     const isRunning = job.state === 'queued' || job.state === 'running';
-    if (known?.entry.state === 'cancelled' && isRunning) plan.cancel.push(job.job_id);
+    const isCancelled = known?.entry.state === 'cancelled' || table.cancelledEarly.has(job.job_id);
+    if (isCancelled && isRunning) plan.cancel.push(job.job_id);
     if ((known && !known.isUncertain) || !JOB_ID.test(job.job_id) || room <= 0) continue;
     room -= 1;
     plan.resume.unshift(job);

@@ -95,6 +95,7 @@ function reported(table: JobTable, { hiveId, job }: { hiveId: string; job: JobEn
   const endedAtOnHive = known ? null : job.ended_at;
   // Makes room for the new entry, so that no other job is removed for it.
   table.jobs.delete(job.job_id);
+  table.cancelledEarly.delete(job.job_id);
   const entry = entryOf(job.job_id, { operation, hiveId, createdAt });
   putJob(table, { entry, operation: null, isResumed: true, endedAtOnHive });
   return { ...table };

@@ -136,6 +136,25 @@ t.test('jobs that a hive reports are resumed, and those cancelled here are to be
   t.equal(jobs.get(uuid(2))?.state, 'done');
 });
 
+t.test('a job that was cancelled before its hive reported it is to be cancelled there', async (t) => {
+  const { actor, cancel } = start();
+  const jobId = 'job-00000000-0000-4000-8000-000000000001';
+  t.equal(cancel(jobId), 'unknown');
+  const job: JobEntry = {
+    ...{ job_id: jobId, operation: 'infer', hive_id: 'gpu-0', state: 'running', reason: null },
+    ...{ created_at: now.iso, ended_at: null, sse_url: '' },
+  };
+  const answers: unknown[] = [];
+  for (let i = 0; i < 2; i += 1) {
+    const respond = (given: unknown) => void answers.push(given);
+    actor.send({ type: 'hive.jobs', hiveId: 'gpu-0', jobs: [job], respond });
+  }
+  t.strictSame(answers, [
+    { resumed: 1, cancel: [jobId] },
+    { resumed: 0, cancel: [] },
+  ]);
+});
+
 t.test('a job of an earlier run is restored once', async (t) => {
   const { lines, actor, jobs } = start();
   for (let i = 0; i < 2; i += 1) {

@@ -119,7 +119,7 @@ t.test('without node-llama-cpp the error names how to install it, and the altern
     NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(register)}`,
   });
   t.equal(code, 2);
-  t.match(stderr, /not installed: npm install node-llama-cpp .*--engine openai --engine-url/);
+  t.match(stderr, /not installed: run npm install node-llama-cpp .*--engine openai --engine-url/);
 });
 
 t.test('an hf: model is downloaded once, with progress in /health, and then answers', async (t) => {

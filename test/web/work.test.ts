@@ -307,7 +307,7 @@ t.test('a job that the queen has no record of ends with an unknown state', { ski
   const job = JSON.stringify([{ id: 'job-00000000-0000-4000-8000-000000000000', title: 'Spawn tiny' }]);
   await page.evaluate(`sessionStorage.setItem('rbee.jobs', ${JSON.stringify(job)})`);
   await page.reload();
-  await page.locator('[data-job="unknown"]').getByText('the queen no longer knows this job').waitFor();
+  await page.locator('[data-job="unknown"]').getByText('the queen has no record of this job').waitFor();
   t.same(await axeViolations(page), []);
 });
 

@@ -25,6 +25,8 @@ const LINES_MAX = 500;
 /** Of a job that has ended, for the time after a reload. */
 const LINES_KEPT = 50;
 const AGAIN_MS = 2_000;
+/** A queen that has restarted has no record of a job until the hive of the job has connected again. */
+const UNKNOWN_MS = 6_000;
 /** A browser has six connections to a host, for all its tabs. */
 const FOLLOWED_MAX = 2;
 /** The output of a job that has ended comes at once. */
@@ -46,7 +48,7 @@ export async function cancel(job: Job): Promise<void> {
   try {
     await request(`/v1/jobs/${job.id}`, { method: 'DELETE' });
   } catch (error) {
-    // 404: it has ended, and its stream says how.
+    // 404: it has ended, and its stream says how; or the queen has restarted, and cancels it when its hive reports it.
     if (!(error instanceof RbeeProblem && error.status === 404)) throw error;
   }
 }
@@ -80,6 +82,9 @@ function add({ id, title, state = 'running', lines = [] }: KeptJob): void {
   const job: Job = { id, title, state: signal(state), lines: signal(lines), followed: signal(false) };
   jobs.value = [job, ...jobs.peek()].slice(0, JOBS_MAX);
 }
+
+/** When a job was answered with 404 for the first time. */
+const unknownSince = new WeakMap<Job, number>();
 
 const isRunning = ({ state }: Job): boolean => state.peek() === 'running';
 const readers = new Map<Job, AbortController>();
@@ -145,6 +150,7 @@ async function read(job: Job, signal: AbortSignal): Promise<void> {
       () => {},
       Number.POSITIVE_INFINITY,
     )) {
+      unknownSince.delete(job);
       if (event === 'data') continue;
       if (event === 'bye') break;
       const state = endOf(data);
@@ -155,7 +161,10 @@ async function read(job: Job, signal: AbortSignal): Promise<void> {
   } catch (error) {
     if (!isRbeeError(error)) throw error;
     if (!(error instanceof RbeeProblem && error.status === 404)) return;
-    job.lines.value = [...job.lines.peek(), `the ${host.peek()} no longer knows this job`];
+    const since = unknownSince.get(job) ?? performance.now();
+    unknownSince.set(job, since);
+    if (performance.now() - since < UNKNOWN_MS) return;
+    job.lines.value = [...job.lines.peek(), `the ${host.peek()} has no record of this job`];
     end(job, 'unknown');
   }
 }
