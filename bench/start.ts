@@ -82,10 +82,10 @@ async function importTable(times: number): Promise<Table> {
   };
 }
 
-/** Which of the dependencies a bundle contains, from the source maps of its files. */
+/** Which of the packages that we install a bundle contains, from the source maps of its files. */
 function packagesIn(bundle: URL): string[] {
-  const { dependencies } = JSON.parse(readFileSync(new URL('../package.json', DIST), 'utf8')) as {
-    dependencies: Record<string, string>;
+  const { devDependencies } = JSON.parse(readFileSync(new URL('../package.json', DIST), 'utf8')) as {
+    devDependencies: Record<string, string>;
   };
   const files = new Set([bundle.href]);
   const found = new Set<string>();
@@ -98,7 +98,7 @@ function packagesIn(bundle: URL): string[] {
     const { sources } = JSON.parse(readFileSync(new URL(`${href}.map`), 'utf8')) as { sources: string[] };
     for (const source of sources) {
       const [, name] = /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(source) ?? [];
-      if (name && name in dependencies) found.add(name);
+      if (name && name in devDependencies) found.add(name);
     }
   }
   return [...found].sort();
