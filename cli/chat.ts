@@ -5,9 +5,9 @@ import { parseCount, UsageError } from '../wiring/options.js';
 import { clean, jsonLine } from '../wiring/terminal-text.js';
 import { act, explain, print, QUERY_EXIT, type Query, type QueryOptions, query } from './ask.js';
 import { converse } from './converse.js';
-import { type Sampling, streamAnswer } from './stream-answer.js';
+import { type SamplingOptions, streamAnswer } from './stream-answer.js';
 
-interface ChatOptions extends QueryOptions, Sampling {
+interface ChatOptions extends QueryOptions, SamplingOptions {
   model?: string;
   system?: string;
 }

@@ -5,17 +5,17 @@ import { endWithReader, hasColor } from './ask.js';
 import { colors } from './table.js';
 
 /** How an answer is sampled. */
-export interface Sampling {
+export interface SamplingOptions {
   maxTokens?: number;
   temperature?: number;
 }
 
-export interface Question extends Sampling {
+export interface Question extends SamplingOptions {
   model: string;
   messages: readonly ChatTurn[];
 }
 
-export interface Answer {
+export interface StreamedAnswer {
   text: string;
   workerId: string | null;
   tokens: number;
@@ -38,7 +38,7 @@ export async function streamAnswer(
   client: Client,
   { model, messages, maxTokens, temperature }: Question,
   { signal, quiet = false }: StreamIo = {},
-): Promise<Answer> {
+): Promise<StreamedAnswer> {
   if (!quiet) endWithReader();
   const printer = new AnswerPrinter(quiet);
   const request = {
@@ -57,7 +57,7 @@ export async function streamAnswer(
 }
 
 class AnswerPrinter {
-  readonly answer: Answer = { text: '', workerId: null, tokens: 0, tokensPerS: null, finishReason: null };
+  readonly answer: StreamedAnswer = { text: '', workerId: null, tokens: 0, tokensPerS: null, finishReason: null };
   readonly #quiet: boolean;
   /** Monotonic ms of the first and the latest token; 0 before the first. */
   #firstMs = 0;
@@ -125,7 +125,7 @@ class AnswerPrinter {
   }
 }
 
-function footerOf({ workerId, tokens, tokensPerS, finishReason }: Answer): string {
+function footerOf({ workerId, tokens, tokensPerS, finishReason }: StreamedAnswer): string {
   const parts = [
     workerId && clean(workerId),
     `${tokens} ${tokens === 1 ? 'token' : 'tokens'}`,

@@ -5,10 +5,10 @@ import { ORPHANED, type WorkerEntry, type WorkerStats } from '../wire/worker.js'
 import { UsageError } from '../wiring/options.js';
 import { isKeeper, ownHive } from './spawn-worker.js';
 
-export type Target = Omit<WorkerProcessDelete, 'operation'>;
+export type TargetWorker = Omit<WorkerProcessDelete, 'operation'>;
 
 /** By id or pid. @throws UsageError when that is ambiguous, Error when there is no such worker */
-export async function targetOf(client: Client, name: string, hive?: string): Promise<Target> {
+export async function targetOf(client: Client, name: string, hive?: string): Promise<TargetWorker> {
   if (name.trim() === '') throw new UsageError('say which worker, by its id or its pid: rbee workers lists them');
   const isPid = /^\d{1,10}$/.test(name);
   const only = await ownHive(client, hive);
@@ -52,7 +52,7 @@ async function oneProcessOnce(client: Client, named: readonly WorkerEntry[]): Pr
 }
 
 /** A crashed worker has no process: it is dismissed by its id. */
-const processOf = ({ pid, worker_id }: WorkerStats): Target =>
+const processOf = ({ pid, worker_id }: WorkerStats): TargetWorker =>
   typeof pid === 'number' ? { pid } : { ...(worker_id === undefined ? {} : { worker_id }), pid: null };
 
 const NAMES_MAX = 20;

@@ -36,7 +36,7 @@ export interface TransportOptions {
   silenceMsMax?: number | undefined;
 }
 
-export interface Connection {
+export interface PeerConnection {
   url: string;
   token: string | undefined;
   fetch: FetchLike;
@@ -58,7 +58,7 @@ const parseProblem = parser(Problem);
 const parseOpenAiError = parser(OpenAiError);
 
 /** Opens nothing yet. Throws a TypeError for a URL that is no HTTP URL, and for a token that no header can carry. */
-export function connectionOf(options: TransportOptions): Connection {
+export function connectionOf(options: TransportOptions): PeerConnection {
   const parsed = normaliseUrl(options.url);
   if (!parsed.ok) throw new TypeError(`not the URL of an rbee process: ${parsed.detail}`);
   const token = options.token?.split(',')[0]?.trim() || undefined;
@@ -74,8 +74,8 @@ export function connectionOf(options: TransportOptions): Connection {
 }
 
 /** The head of a successful answer. @throws RbeeProblem, RbeeProtocolMismatch, or what fetch throws */
-export async function send(
-  connection: Connection,
+export async function sendRequest(
+  connection: PeerConnection,
   method: string,
   path: string,
   { accept = 'application/json', body, headers: more }: RequestOptions,
@@ -96,7 +96,7 @@ export async function send(
   return response;
 }
 
-async function problemOf({ url, token }: Connection, response: FetchResponse): Promise<RbeeProblem> {
+async function problemOf({ url, token }: PeerConnection, response: FetchResponse): Promise<RbeeProblem> {
   const { status } = response;
   // A browser hides a redirect that it must not follow: status 0.
   if (status === 0 || (status >= 300 && status < 400)) {
@@ -120,7 +120,7 @@ async function problemOf({ url, token }: Connection, response: FetchResponse): P
 }
 
 /** Whatever was thrown, as one of the named errors; the reason of an abort is more specific than the abort itself. */
-export function failureOf({ url }: Connection, error: unknown, signal: AbortSignal, what: string): Error {
+export function failureOf({ url }: PeerConnection, error: unknown, signal: AbortSignal, what: string): Error {
   if (isRbeeError(error)) return error;
   if (isRbeeError(signal.reason)) return signal.reason;
   if (error instanceof TooLarge) return new RbeeProtocolMismatch(url, `${url}: ${error.message}`);
@@ -128,5 +128,5 @@ export function failureOf({ url }: Connection, error: unknown, signal: AbortSign
   return new RbeeUnreachable(url, code, `${what} ${url} (${code ?? reasonOf(error)})`, { cause: error });
 }
 
-export const timedOut = ({ url, timeoutMs }: Connection): RbeeUnreachable =>
+export const timedOut = ({ url, timeoutMs }: PeerConnection): RbeeUnreachable =>
   new RbeeUnreachable(url, 'TIMEOUT', `${url} did not answer within ${timeoutMs} ms`);

@@ -2,12 +2,12 @@
 import type { EventSourceMessage } from 'eventsource-parser';
 import { PATH } from '../wire/status.js';
 import {
-  type Connection,
   connectionOf,
   type FetchResponse,
   failureOf,
+  type PeerConnection,
   type RequestOptions,
-  send,
+  sendRequest,
   type TransportOptions,
   timedOut,
 } from './connection.js';
@@ -51,7 +51,7 @@ export function createTransport(options: TransportOptions): Transport {
 }
 
 async function request(
-  connection: Connection,
+  connection: PeerConnection,
   method: string,
   path: string,
   options: RequestOptions = {},
@@ -59,7 +59,7 @@ async function request(
   const controller = new AbortController();
   const timer = setTimeout(() => controller.abort(timedOut(connection)), connection.timeoutMs);
   try {
-    const response = await send(connection, method, path, options, controller.signal);
+    const response = await sendRequest(connection, method, path, options, controller.signal);
     return await readText(response.body, ANSWER_BYTES_MAX);
   } catch (error) {
     throw failureOf(connection, error, controller.signal, 'nothing answers at');
@@ -76,7 +76,7 @@ async function request(
  * the reader stops there.
  */
 async function* events(
-  connection: Connection,
+  connection: PeerConnection,
   path: string,
   options: StreamOptions = {},
 ): AsyncGenerator<EventSourceMessage, void, undefined> {
@@ -91,7 +91,7 @@ async function* events(
   let bug: { error: unknown } | undefined;
   try {
     const head = { ...options, accept: 'text/event-stream' };
-    const response = await send(connection, method, path, head, controller.signal);
+    const response = await sendRequest(connection, method, path, head, controller.signal);
     limits.opened();
     if (!/^text\/event-stream\b/i.test(response.headers.get('content-type') ?? '')) {
       throw new RbeeProtocolMismatch(url, `${url}${path} is no event stream: is this an rbee process?`);
@@ -122,14 +122,14 @@ async function* events(
 /** Aborts a stream that does not open in time, or is silent for too long. */
 class StreamLimits {
   isOpen = false;
-  readonly #connection: Connection;
+  readonly #connection: PeerConnection;
   readonly #controller: AbortController;
   readonly #mayBeSilent: boolean;
   readonly #head: ReturnType<typeof setTimeout> | undefined;
   readonly #watchdog: ReturnType<typeof setInterval>;
   #quietTicks = 0;
 
-  constructor(connection: Connection, controller: AbortController, mayBeSilent: boolean) {
+  constructor(connection: PeerConnection, controller: AbortController, mayBeSilent: boolean) {
     this.#connection = connection;
     this.#controller = controller;
     this.#mayBeSilent = mayBeSilent;
@@ -169,5 +169,5 @@ class StreamLimits {
   }
 }
 
-const silent = ({ url, silenceMsMax }: Connection): RbeeUnreachable =>
+const silent = ({ url, silenceMsMax }: PeerConnection): RbeeUnreachable =>
   new RbeeUnreachable(url, 'SILENT', `nothing was received from ${url} for ${silenceMsMax} ms`);

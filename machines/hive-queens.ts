@@ -24,7 +24,7 @@ export interface Connection {
   acceptedSeq: number;
 }
 
-export interface Reader {
+export interface StreamReader {
   id: string;
   queenId: string | null;
   /** Its Rbee-Instance, if it sends one. */
@@ -36,7 +36,7 @@ export interface Reader {
 
 export interface HiveContext {
   connections: Connection[];
-  readers: Reader[];
+  readers: StreamReader[];
   /** The queens in the last answer of the registry. */
   listed: ListedQueen[];
   /** Counts events, so that "the first reader after the queen's answer" has a meaning without a clock. */
@@ -139,11 +139,11 @@ export const withoutConnection = (context: HiveContext, id: string): Pick<HiveCo
   readers: context.readers.map((reader) => (reader.connectionId === id ? { ...reader, connectionId: null } : reader)),
 });
 
-export const readersOf = ({ readers }: HiveContext, id: string): Reader[] =>
+export const readersOf = ({ readers }: HiveContext, id: string): StreamReader[] =>
   readers.filter(({ connectionId }) => connectionId === id);
 
 /** Drops the oldest reader without a connection where there are too many of them. */
-export function boundUnclaimed(readers: Reader[]): Reader[] {
+export function boundUnclaimed(readers: StreamReader[]): StreamReader[] {
   const unclaimed = readers.filter(({ connectionId }) => connectionId === null);
   if (unclaimed.length <= UNCLAIMED_MAX) return readers;
   const oldest = unclaimed[0];
@@ -151,7 +151,7 @@ export function boundUnclaimed(readers: Reader[]): Reader[] {
 }
 
 /** Two queens of one id, each with a state of its own. */
-export const isDuplicate = (a: Reader, b: Reader): boolean =>
+export const isDuplicate = (a: StreamReader, b: StreamReader): boolean =>
   a.instance !== null && b.instance !== null && a.instance !== b.instance;
 
 /**
@@ -159,7 +159,7 @@ export const isDuplicate = (a: Reader, b: Reader): boolean =>
  * even where the kernel takes their TCP connections for open: after a power cut or a firewall's timeout it does so for a
  * quarter of an hour.
  */
-export const replacedBy = (newest: Reader, readers: Reader[]): string[] =>
+export const replacedBy = (newest: StreamReader, readers: StreamReader[]): string[] =>
   readers
     .filter((one) => newest.queenId !== null && one.queenId === newest.queenId && one.seq < newest.seq)
     .filter((one) => !isDuplicate(one, newest))

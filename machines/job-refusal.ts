@@ -14,13 +14,13 @@ export type JobRefusal =
 /** Hive ids that an error names at most. */
 const NAMED_MAX = 50;
 
-export interface KnownHives {
+export interface HiveLookup {
   hive: (hiveId: string) => HiveEntry | undefined;
   hives: () => readonly HiveEntry[];
 }
 
 /** Why a hive cannot be sent a job now, or null. */
-function refusalOfHive(hiveId: string, fleet: KnownHives): JobRefusal | null {
+function refusalOfHive(hiveId: string, fleet: HiveLookup): JobRefusal | null {
   const hive = fleet.hive(hiveId);
   if (!hive) {
     const ids = fleet.hives().map(({ hive_id }) => hive_id);
@@ -34,14 +34,14 @@ function refusalOfHive(hiveId: string, fleet: KnownHives): JobRefusal | null {
 }
 
 /** A queen forwards every operation but `status` to the hive that it names. */
-export function refusalOfQueen({ operation, hive_id: hiveId }: Operation, fleet: KnownHives): JobRefusal | null {
+export function refusalOfQueen({ operation, hive_id: hiveId }: Operation, fleet: HiveLookup): JobRefusal | null {
   if (hiveId !== undefined) return refusalOfHive(hiveId, fleet);
   if (operation === 'status' || operation === 'other') return null;
   return { kind: 'wrong_hive_id', detail: 'expected the hive that is to do it: GET /v1/hives lists them' };
 }
 
 /** A keeper runs on its own machine what names no hive. */
-export const refusalOfKeeper = ({ hive_id: hiveId }: Operation, fleet: KnownHives): JobRefusal | null =>
+export const refusalOfKeeper = ({ hive_id: hiveId }: Operation, fleet: HiveLookup): JobRefusal | null =>
   hiveId === undefined ? null : refusalOfHive(hiveId, fleet);
 
 /** A hive runs everything itself. */

@@ -19,7 +19,7 @@ export interface RegisterOutput {
   heartbeatMs: number;
 }
 
-export interface HeartbeatInput {
+export interface LeaseHeartbeatInput {
   /** The URL that was registered. A heartbeat that leaves from another address rejects. */
   url: string;
 }
@@ -29,12 +29,12 @@ type HeartbeatReport = { type: 'lease.renewed'; queens: ListedQueen[] } | { type
 
 export const leaseHeartbeatMachine = setup({
   types: {
-    context: {} as HeartbeatInput & { heartbeatMs: number; reason: string | null },
-    input: {} as HeartbeatInput & { heartbeatMs: number },
+    context: {} as LeaseHeartbeatInput & { heartbeatMs: number; reason: string | null },
+    input: {} as LeaseHeartbeatInput & { heartbeatMs: number },
   },
   actors: {
     /** POST /v1/registry/heartbeat. Rejects with a `Failure`. */
-    heartbeat: fromPromise<ListedQueen[], HeartbeatInput>(() => notProvided('heartbeat')),
+    heartbeat: fromPromise<ListedQueen[], LeaseHeartbeatInput>(() => notProvided('heartbeat')),
   },
   delays: { interval: ({ context }) => context.heartbeatMs },
 }).createMachine({

@@ -56,7 +56,7 @@ export function removeOldestEnded(table: JobTable): boolean {
   return oldest !== undefined;
 }
 
-export const entryOf = (
+export const jobEntryOf = (
   jobId: string,
   { operation, hiveId, createdAt }: { operation: string; hiveId: string | null; createdAt: string },
 ): JobEntry => ({

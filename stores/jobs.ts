@@ -6,7 +6,7 @@ import { createStore } from '@xstate/store';
 import { ENDING, JOB_ID, type JobEntry, type JobState, type Operation } from '../wire/jobs.js';
 import { canRestore, findJob, planHiveJobs, whyFull } from './job-admission.js';
 import { JobLogs } from './job-logs.js';
-import { entryOf, type JobTable, KEPT_MS, putJob, removeJob, removeOldestEnded } from './job-table.js';
+import { type JobTable, jobEntryOf, KEPT_MS, putJob, removeJob, removeOldestEnded } from './job-table.js';
 import type { Report } from './listeners.js';
 import type { Now } from './now.js';
 
@@ -72,7 +72,7 @@ function createTable(report: Report): JobTable {
 /** A new job. A cancellation that came before it is used up. */
 function added(table: JobTable, { jobId, operation, key, now }: NewJob): JobTable {
   const name = operation.operation === 'other' ? operation.name : operation.operation;
-  const entry = entryOf(jobId, { operation: name, hiveId: operation.hive_id ?? null, createdAt: now.iso });
+  const entry = jobEntryOf(jobId, { operation: name, hiveId: operation.hive_id ?? null, createdAt: now.iso });
   putJob(table, { entry, operation, isResumed: false, endedAtOnHive: null });
   if (key !== null) table.keys.set(key, { jobId, atMs: now.ms });
   table.cancelledEarly.delete(jobId);
@@ -81,7 +81,7 @@ function added(table: JobTable, { jobId, operation, key, now }: NewJob): JobTabl
 
 /** A job of an earlier run of this process. */
 function restored(table: JobTable, { jobId, operation, createdAt }: RestoredJob): JobTable {
-  const entry = entryOf(jobId, { operation: operation.operation, hiveId: operation.hive_id ?? null, createdAt });
+  const entry = jobEntryOf(jobId, { operation: operation.operation, hiveId: operation.hive_id ?? null, createdAt });
   putJob(table, { entry, operation, isResumed: true, endedAtOnHive: null });
   return { ...table };
 }
@@ -96,7 +96,7 @@ function reported(table: JobTable, { hiveId, job }: { hiveId: string; job: JobEn
   // Makes room for the new entry, so that no other job is removed for it.
   table.jobs.delete(job.job_id);
   table.cancelledEarly.delete(job.job_id);
-  const entry = entryOf(job.job_id, { operation, hiveId, createdAt });
+  const entry = jobEntryOf(job.job_id, { operation, hiveId, createdAt });
   putJob(table, { entry, operation: null, isResumed: true, endedAtOnHive });
   return { ...table };
 }

@@ -4,7 +4,7 @@ import { isAvailable, offlineReason, requestFailure } from './worker-availabilit
 import { capabilitiesOf, infoOf, keyOf, modelOf, urlOf, type WorkerView } from './worker-record.js';
 import { hiveOf, type WorkersState } from './worker-views.js';
 
-export function entryOf(state: WorkersState, view: WorkerView, now: number): WorkerEntry {
+export function workerEntryOf(state: WorkersState, view: WorkerView, now: number): WorkerEntry {
   const { hiveId, id, seenAtIso, workerType, spawnedBy } = view.record;
   const info = infoOf(view);
   const key = keyOf(view);

@@ -11,7 +11,7 @@ import { forgetHive, forgetStopped, type HiveListing, takeHiveListing, takeOwn, 
 import { createListeners, type Report } from './listeners.js';
 import type { Now } from './now.js';
 import { offerOf, summaryOf, type WorkerOffer } from './worker-availability.js';
-import { entryOf } from './worker-entries.js';
+import { workerEntryOf } from './worker-entries.js';
 import {
   endLease,
   type PollAnswer,
@@ -135,10 +135,10 @@ export function createWorkers(hives: ReadonlyMap<string, HiveEntry>, report: Rep
 
 function readsOf(state: WorkersState) {
   return {
-    list: (nowMs: number): WorkerEntry[] => allViews(state).map((view) => entryOf(state, view, nowMs)),
+    list: (nowMs: number): WorkerEntry[] => allViews(state).map((view) => workerEntryOf(state, view, nowMs)),
     get: (id: string, nowMs: number): WorkerEntry | undefined => {
       const view = viewOf(state, id);
-      return view && entryOf(state, view, nowMs);
+      return view && workerEntryOf(state, view, nowMs);
     },
     isKnown: (id: string): boolean => viewOf(state, id) !== undefined,
     /** Null when the worker is not available. */

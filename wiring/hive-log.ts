@@ -11,7 +11,7 @@ const WINDOW_MS = 60_000;
 /** Hives whose lines are counted; with more of them, all counts start over. */
 const HIVES_MAX = 20_000;
 
-export interface HiveLog {
+export interface HiveStateLog {
   info: (hiveId: string, line: string) => void;
   warn: (hiveId: string, line: string) => void;
 }
@@ -19,7 +19,7 @@ export interface HiveLog {
 export function createHiveLog(
   log: Pick<Logger, 'info' | 'warn'>,
   now: () => number = () => performance.now(),
-): HiveLog {
+): HiveStateLog {
   const windows = new Map<string, { since: number; count: number }>();
 
   function write(level: 'info' | 'warn', hiveId: string, line: string): void {
@@ -39,7 +39,7 @@ export function createHiveLog(
 }
 
 /** Logs what happens to the hives of a fleet. The next attempts for a lost hive are no changes. */
-export function logFleet(fleet: Fleet, log: HiveLog): void {
+export function logFleet(fleet: Fleet, log: HiveStateLog): void {
   const changes = new OncePerReason();
   fleet.follow((event) => {
     if (event.type === 'state') logState(event.change, changes, log);
@@ -47,7 +47,7 @@ export function logFleet(fleet: Fleet, log: HiveLog): void {
   });
 }
 
-function logState(change: HiveStateChange, changes: OncePerReason, log: HiveLog): void {
+function logState(change: HiveStateChange, changes: OncePerReason, log: HiveStateLog): void {
   const { hive_id: hiveId, hive_url: hiveUrl, state, stale, reason } = change;
   const shown = `${stale ? 'stale' : state}${reason === null ? '' : `: ${reason}`}`;
   if (!changes.isNew(hiveId, shown)) return;
@@ -57,7 +57,7 @@ function logState(change: HiveStateChange, changes: OncePerReason, log: HiveLog)
   else log.info(hiveId, line);
 }
 
-function logRefusal(event: Exclude<FleetEvent, { type: 'state' }>, log: HiveLog): void {
+function logRefusal(event: Exclude<FleetEvent, { type: 'state' }>, log: HiveStateLog): void {
   if (event.type === 'refused') {
     const { hive_id, hive_url, reason } = event.conflict;
     log.warn(hive_id, `hive ${hive_id} at ${hive_url} is refused: ${reason}`);

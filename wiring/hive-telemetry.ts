@@ -30,7 +30,7 @@ export interface SamplingOptions {
   sysfsRoot?: string;
 }
 
-export class HiveTelemetry {
+export class TelemetryPublisher {
   readonly #input: HiveTelemetryInput;
   readonly #latest = createLatest(cpuDevice());
   #stopping = false;

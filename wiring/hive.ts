@@ -11,7 +11,7 @@ import { totalStats } from '../server/http/sse/broadcast.js';
 import type { HiveIdentity } from '../stores/measurements.js';
 import { hostOf } from '../wire/url.js';
 import { connectionsOf, createHiveActor, type HiveActor, hiveUrlOf, logConnections } from './hive-actor.js';
-import { HiveTelemetry } from './hive-telemetry.js';
+import { TelemetryPublisher } from './hive-telemetry.js';
 import { buildHiveJobs } from './jobs.js';
 import { type KeptLease, keepLease } from './lease.js';
 import type { ProcessOptions } from './options.js';
@@ -36,7 +36,7 @@ interface HiveParts {
   lease: KeptLease;
   spawner: OwnSpawner;
   jobs: ReturnType<typeof buildHiveJobs>;
-  telemetry: HiveTelemetry;
+  telemetry: TelemetryPublisher;
 }
 
 export function buildHive(processContext: ProcessContext, options: HiveOptions): Service {
@@ -77,7 +77,7 @@ function createParts(processContext: ProcessContext, options: HiveOptions): Hive
     // Without waiting for the next tick, so that a new worker can be used at once.
     onChange: () => telemetry.publish(),
   });
-  const telemetry = new HiveTelemetry({
+  const telemetry = new TelemetryPublisher({
     ...{ hiveId: id, log: processContext.log, now: processContext.now },
     identity: () => identityOf(processContext, options),
     spawner,

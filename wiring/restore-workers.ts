@@ -6,7 +6,7 @@ import type { SpawnRecord } from '../actors/worker/spawn-records.js';
 import { type DesiredWorker, desiredAtRestart, whyNotRestored } from '../machines/desired-worker.js';
 import type { WorkerRequest } from '../machines/worker-types.js';
 import { modelName } from '../wire/infer.js';
-import { follow, type SpawnerParts } from './spawner-parts.js';
+import { followWorker, type SpawnerParts } from './spawner-parts.js';
 import type { WorkerRef } from './workers-actor.js';
 
 export function takeUpWorkers(parts: SpawnerParts, { restore }: { restore: boolean }): void {
@@ -41,7 +41,7 @@ export function adopt(parts: SpawnerParts, { id, request, pid, workerId }: Adopt
     established: earlier?.established ?? false,
   });
   parts.log.info(`adopted process ${pid}, a worker of ${modelName(request.model)}`);
-  return follow(parts, id);
+  return followWorker(parts, id);
 }
 
 /** It carries this spawner's name, and its record is lost. */
@@ -84,5 +84,5 @@ function restoreOne(parts: SpawnerParts, one: DesiredWorker): void {
   parts.desired.write(one);
   const refused = whyNotRestored(one, parts.title);
   parts.workers.send({ type: 'worker.restore', id, request, earlier: { workerId, established }, refused });
-  follow(parts, id);
+  followWorker(parts, id);
 }

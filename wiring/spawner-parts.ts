@@ -9,7 +9,7 @@ import { workerState } from '../machines/worker-types.js';
 import type { StoppedWorkers } from '../stores/stopped-workers.js';
 import { modelName } from '../wire/infer.js';
 import type { Logger } from './logger.js';
-import type { WorkerRef, Workers } from './workers-actor.js';
+import type { SpawnedWorkers, WorkerRef } from './workers-actor.js';
 
 export interface SpawnerParts {
   /** The id of the hive or keeper. */
@@ -19,7 +19,7 @@ export interface SpawnerParts {
   /** `hive/gpu-0/<instance>`, in the environment of its workers. */
   name: string;
   log: Logger;
-  workers: Workers;
+  workers: SpawnedWorkers;
   desired: DesiredWorkers;
   records: SpawnRecords;
   activity: ActivityWatch;
@@ -35,7 +35,7 @@ export interface SpawnerParts {
 }
 
 /** Call right after the worker was created: logs what happens, keeps what is desired, and cleans up once it is gone. */
-export function follow(parts: SpawnerParts, id: string): WorkerRef {
+export function followWorker(parts: SpawnerParts, id: string): WorkerRef {
   const { log, workers, desired, records } = parts;
   const ref = workers.get(id) as WorkerRef;
   ref.on('narration', ({ line }) => {

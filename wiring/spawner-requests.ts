@@ -7,12 +7,12 @@ import type { WorkerRequest } from '../machines/worker-types.js';
 import { type SpawnAnswer, WORKERS_MAX } from '../machines/workers.js';
 import { endedOrphan } from '../stores/orphans.js';
 import { adopt } from './restore-workers.js';
-import { follow, noteStopped, type SpawnerParts } from './spawner-parts.js';
+import { followWorker, noteStopped, type SpawnerParts } from './spawner-parts.js';
 import type { WorkerRef } from './workers-actor.js';
 
 type Report = (line: string) => void;
 
-export async function spawnWorker(
+export async function spawnAndWait(
   parts: SpawnerParts,
   request: WorkerRequest,
   { id = randomUUID(), ...options }: SpawnOptions & { id?: string },
@@ -30,7 +30,7 @@ export async function spawnWorker(
     parts.desired.remove(id);
     throw answer === 'full' ? tooMany() : new Error('this process is ending: it starts no workers');
   }
-  return untilReady(parts, follow(parts, id), options);
+  return untilReady(parts, followWorker(parts, id), options);
 }
 
 export async function attachToWorker(parts: SpawnerParts, id: string, options: SpawnOptions): Promise<SpawnedWorker> {

@@ -10,8 +10,8 @@ import { StoppedWorkers } from '../stores/stopped-workers.js';
 import { takeUpWorkers } from './restore-workers.js';
 import type { SpawnerInput } from './spawner-input.js';
 import type { SpawnerParts } from './spawner-parts.js';
-import { adoptOrphan, attachToWorker, spawnWorker, stopWorker } from './spawner-requests.js';
-import { Workers } from './workers-actor.js';
+import { adoptOrphan, attachToWorker, spawnAndWait, stopWorker } from './spawner-requests.js';
+import { SpawnedWorkers } from './workers-actor.js';
 
 export interface OwnSpawner extends Required<Spawner> {
   /** The processes to measure. */
@@ -44,7 +44,7 @@ export function createSpawner(input: SpawnerInput): OwnSpawner {
       parts.activity.start();
       takeUpWorkers(parts, { restore: input.restore !== false });
     },
-    spawn: (request, options) => spawnWorker(parts, request, options),
+    spawn: (request, options) => spawnAndWait(parts, request, options),
     attach: (id, options) => attachToWorker(parts, id, options),
     stop: (which, report = () => {}) => stopWorker(parts, which, report),
     adopt: (pid, report) => adoptOrphan(parts, pid, report),
@@ -69,7 +69,7 @@ function createParts(input: SpawnerInput): SpawnerParts {
   const name = `${kind}/${id}/${instance}`;
   const records = new SpawnRecords(state);
   const activity = watchActivity({ outgoing, endpoints: () => workers.healthyEndpoints() });
-  const workers = new Workers({ input, spawner: name, records, activityAt: activity.of });
+  const workers = new SpawnedWorkers({ input, spawner: name, records, activityAt: activity.of });
   return {
     ...{ id, title: `${kind} ${id}`, name, log, workers, records, activity },
     desired: new DesiredWorkers(state, (message) => log.warn(message)),

@@ -16,7 +16,7 @@ import type { History } from '../stores/history.js';
 import type { Now } from '../stores/now.js';
 import type { Device } from '../wire/device.js';
 import { HEADER } from '../wire/status.js';
-import type { HiveLog } from './hive-log.js';
+import type { HiveStateLog } from './hive-log.js';
 import type { ProcessContext } from './process.js';
 
 /** Devices that came with the answer to an ask need no second one. */
@@ -41,7 +41,7 @@ export interface SubscriptionParts {
   /** Why the hive at this URL is not to be asked now, or null. */
   whyNotAsk: (hiveUrl: string, hiveId: string) => string | null;
   counts: EventCounts;
-  hiveLog: HiveLog;
+  hiveLog: HiveStateLog;
 }
 
 export function provideSubscription(processContext: ProcessContext, parts: SubscriptionParts) {

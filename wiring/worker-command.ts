@@ -33,7 +33,7 @@ export interface WorkerCommandInput {
  * @param workerId the id that it had, and keeps unless another worker has it now
  * @param workers all workers of this spawner
  */
-export function workerCommand(
+export function workerCommandLine(
   input: WorkerCommandInput,
   request: WorkerRequest,
   workerId: string | null,

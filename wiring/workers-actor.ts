@@ -20,7 +20,7 @@ import { workersMachine } from '../machines/workers.js';
 import { allNamed, named, unnamedWorker, type WorkerActivity } from '../stores/spawned-workers.js';
 import { modelName } from '../wire/infer.js';
 import type { SpawnerInput } from './spawner-input.js';
-import { workerCommand, workerEnvironment } from './worker-command.js';
+import { workerCommandLine, workerEnvironment } from './worker-command.js';
 
 export type WorkersActor = Actor<typeof workersMachine>;
 export type WorkerRef = ActorRefFrom<typeof workerMachine>;
@@ -34,7 +34,7 @@ export interface WorkersActorInput {
   activityAt: (url: string | null) => WorkerActivity | undefined;
 }
 
-export class Workers {
+export class SpawnedWorkers {
   readonly #actor: WorkersActor;
   readonly #spawnerId: string;
   readonly #activityAt: WorkersActorInput['activityAt'];
@@ -123,7 +123,7 @@ export class Workers {
     const contexts = (): WorkerContext[] => this.all().map((ref) => ref.getSnapshot().context);
     return createRunWorker({
       ...{ records, spawner },
-      commandOf: (request, workerId) => workerCommand(command, request, workerId, contexts()),
+      commandOf: (request, workerId) => workerCommandLine(command, request, workerId, contexts()),
       environment: (request) => workerEnvironment(options, request),
       cgroups: input.cgroups ?? true,
       log: (message) => log.warn(message),

@@ -13,7 +13,7 @@ import { readEventStream } from '../net/event-parser.js';
 import { PeerFailure } from '../net/failure.js';
 import type { Outgoing } from '../net/http.js';
 import { headerOf } from '../net/response.js';
-import { cancelJob, type HiveAddress, listJobs, openJobStream, postJob } from './hive-jobs.js';
+import { cancelJob, type HiveAddress, listJobs, openJobStream, postJobToHive } from './hive-jobs.js';
 import type { JobOutput } from './job-output.js';
 
 /** Waits before a broken stream is opened again while the hive is connected: the hive keeps what was missed. */
@@ -22,7 +22,7 @@ const REOPEN_WAITS_MS = [100, 400, 1_600] as const;
 const UNCLEAR_MS_MAX = 60_000;
 const ASK_AGAIN_MS = 1_000;
 
-export interface ForwardDeps {
+export interface ForwardJobDeps {
   outgoing: Outgoing;
   /** Null when the hive is not connected. */
   hive: (hiveId: string) => HiveAddress | null;
@@ -62,7 +62,10 @@ export class HiveLost extends Error {
 
 const parseData = parser(JobData);
 
-export async function forwardJob({ outgoing, hive, onLost, cancels }: ForwardDeps, input: ForwardInput): Promise<void> {
+export async function forwardJob(
+  { outgoing, hive, onLost, cancels }: ForwardJobDeps,
+  input: ForwardInput,
+): Promise<void> {
   const { jobId, hiveId, operation, signal } = input;
   const at = hive(hiveId);
   if (!at) throw new HiveLost(hiveId);
@@ -90,7 +93,7 @@ async function postUntilClear(forwarding: Forwarding & { operation: Operation })
   const until = performance.now() + UNCLEAR_MS_MAX;
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await postJob(outgoing, at, forwarding);
+      return await postJobToHive(outgoing, at, forwarding);
     } catch (error) {
       signal.throwIfAborted();
       if (!isUnclear(error)) throw error;

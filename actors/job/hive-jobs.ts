@@ -34,7 +34,7 @@ export async function listJobs(outgoing: Outgoing, hive: HiveAddress, signal?: A
 }
 
 /** Posts a job once. Gives the id under which the hive runs it: an older hive chooses its own. */
-export async function postJob(
+export async function postJobToHive(
   outgoing: Outgoing,
   hive: HiveAddress,
   { jobId, operation, signal }: { jobId: string; operation: Operation; signal: AbortSignal },

@@ -1,6 +1,6 @@
 /** The requests of a component to the registry: register, heartbeat, unregister (docs/protocol.md, section 7). */
 import { fromPromise } from 'xstate';
-import type { HeartbeatInput, ListedQueen, RegisterOutput } from '../../machines/lease.js';
+import type { LeaseHeartbeatInput, ListedQueen, RegisterOutput } from '../../machines/lease.js';
 import { type ComponentKind, Lease, QueenList, REGISTRY_PATH } from '../../wire/registry.js';
 import { knownParser, type Parsed } from '../../wire/schema.js';
 import { hostOf, isLoopback, normaliseUrl, resolvePeerUrl } from '../../wire/url.js';
@@ -46,7 +46,7 @@ export function createLeaseActors({ outgoing, endpoint, registryUrl, kind, id, a
       return { url, heartbeatMs: heartbeat_interval_s * 1000 };
     }),
 
-    heartbeat: fromPromise<ListedQueen[], HeartbeatInput>(async ({ input, signal }) => {
+    heartbeat: fromPromise<ListedQueen[], LeaseHeartbeatInput>(async ({ input, signal }) => {
       let url = '';
       const body = await request(REGISTRY_PATH.heartbeat, {
         method: 'POST',

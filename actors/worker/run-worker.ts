@@ -2,7 +2,7 @@
 import { fromCallback } from 'xstate';
 import type { RunEvent, RunInput } from '../../machines/worker-types.js';
 import { findSlice } from '../process/cgroup.js';
-import { WorkerProcess, type WorkerProcessDeps } from './worker-process.js';
+import { SpawnedProcess, type WorkerProcessDeps } from './worker-process.js';
 
 export interface RunWorkerDeps extends Omit<WorkerProcessDeps, 'slice'> {
   /** False: no cgroups, whatever the machine offers. */
@@ -16,7 +16,7 @@ export function createRunWorker({ cgroups, ...deps }: RunWorkerDeps) {
     return found;
   };
   return fromCallback<RunEvent, RunInput>(({ input, sendBack, receive }) => {
-    const run = new WorkerProcess({ ...deps, slice }, input, sendBack);
+    const run = new SpawnedProcess({ ...deps, slice }, input, sendBack);
     receive(({ signal }) => run.signal(signal));
     run.start();
     return () => run.release();

@@ -26,7 +26,7 @@ export interface WorkerProcessDeps {
   log: (message: string) => void;
 }
 
-export class WorkerProcess {
+export class SpawnedProcess {
   readonly #deps: WorkerProcessDeps;
   readonly #input: RunInput;
   readonly #send: (event: WorkerEvent) => void;

@@ -3,7 +3,7 @@ import { fromPromise } from 'xstate';
 import { leaseDelayMs } from '../../machines/backoff.js';
 import type { Failure } from '../../machines/failure.js';
 import {
-  type HeartbeatInput,
+  type LeaseHeartbeatInput,
   type ListedQueen,
   leaseHeartbeatMachine,
   leaseMachine,
@@ -43,7 +43,7 @@ function keep(script: Script, registry: Registry, heartbeatMs = 15_000) {
       }),
       heartbeat: leaseHeartbeatMachine.provide({
         actors: {
-          heartbeat: fromPromise<ListedQueen[], HeartbeatInput>(async ({ input }) => {
+          heartbeat: fromPromise<ListedQueen[], LeaseHeartbeatInput>(async ({ input }) => {
             script.write(`heartbeat as ${input.url}`);
             const what = registry.heartbeat;
             if (what === 'once') registry.heartbeat = 'ok';

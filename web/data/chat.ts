@@ -101,7 +101,7 @@ export function stop(): void {
 }
 
 /** Sends the draft. */
-export async function send(): Promise<void> {
+export async function sendMessage(): Promise<void> {
   const content = draft.peek().trim();
   if (content === '' || answering.peek() || model.peek() === '') return;
   draft.value = '';

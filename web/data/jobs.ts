@@ -10,7 +10,7 @@ import { events, randomKey, request } from './transport.js';
 /** unknown: the server no longer has it, so that its result is not known. */
 type TrackedJobState = 'running' | 'done' | 'failed' | 'cancelled' | 'unknown';
 
-export interface Job {
+export interface TrackedJob {
   id: string;
   /** What it does, for people. */
   title: string;
@@ -32,7 +32,7 @@ const FOLLOWED_MAX = 2;
 /** The output of a job that has ended comes at once. */
 const OUTPUT_MS = 10_000;
 
-export const jobs = signal<readonly Job[]>([]);
+export const jobs = signal<readonly TrackedJob[]>([]);
 
 /** @throws RbeeProblem, RbeeUnreachable */
 export async function post(title: string, operation: object): Promise<void> {
@@ -44,7 +44,7 @@ export async function post(title: string, operation: object): Promise<void> {
   followOrPoll();
 }
 
-export async function cancel(job: Job): Promise<void> {
+export async function cancel(job: TrackedJob): Promise<void> {
   try {
     await request(`/v1/jobs/${job.id}`, { method: 'DELETE' });
   } catch (error) {
@@ -53,7 +53,7 @@ export async function cancel(job: Job): Promise<void> {
   }
 }
 
-export function dismiss(job: Job): void {
+export function dismiss(job: TrackedJob): void {
   jobs.value = jobs.peek().filter((one) => one !== job);
   keepJobs();
 }
@@ -79,15 +79,15 @@ function keepJobs(): void {
 }
 
 function add({ id, title, state = 'running', lines = [] }: KeptJob): void {
-  const job: Job = { id, title, state: signal(state), lines: signal(lines), followed: signal(false) };
+  const job: TrackedJob = { id, title, state: signal(state), lines: signal(lines), followed: signal(false) };
   jobs.value = [job, ...jobs.peek()].slice(0, JOBS_MAX);
 }
 
 /** When a job was answered with 404 for the first time. */
-const unknownSince = new WeakMap<Job, number>();
+const unknownSince = new WeakMap<TrackedJob, number>();
 
-const isRunning = ({ state }: Job): boolean => state.peek() === 'running';
-const readers = new Map<Job, AbortController>();
+const isRunning = ({ state }: TrackedJob): boolean => state.peek() === 'running';
+const readers = new Map<TrackedJob, AbortController>();
 let soon: ReturnType<typeof setTimeout> | undefined;
 let polling = false;
 
@@ -130,7 +130,7 @@ function followOrPollSoon(): void {
   soon = setTimeout(followOrPoll, AGAIN_MS);
 }
 
-async function follow(job: Job): Promise<void> {
+async function follow(job: TrackedJob): Promise<void> {
   const mine = new AbortController();
   readers.set(job, mine);
   await read(job, mine.signal);
@@ -140,7 +140,7 @@ async function follow(job: Job): Promise<void> {
 }
 
 /** The stream begins with the first line each time, so that nothing is lost when it breaks off. */
-async function read(job: Job, signal: AbortSignal): Promise<void> {
+async function read(job: TrackedJob, signal: AbortSignal): Promise<void> {
   const lines: string[] = [];
   try {
     // A job may have no output for minutes, while a model is loaded.
@@ -169,7 +169,7 @@ async function read(job: Job, signal: AbortSignal): Promise<void> {
   }
 }
 
-function end(job: Job, state: TrackedJobState): void {
+function end(job: TrackedJob, state: TrackedJobState): void {
   job.state.value = state;
   keepJobs();
   void refreshList();

@@ -6,11 +6,11 @@ import { post } from './jobs.js';
 import { keeper } from './keeper.js';
 import {
   hiveIdField,
-  keyOf,
   kindsOf,
   offlineTarget,
   type SpawnTarget,
   spawnTargets,
+  targetKeyOf,
   type WorkerKind,
 } from './spawn-targets.js';
 import { isArray, keep, kept } from './storage.js';
@@ -57,7 +57,7 @@ export interface Choice {
 export function choice(): Choice {
   const online = spawnTargets();
   const { target: key, kind: wanted, device } = form.value;
-  const chosen = key === null ? online[0] : online.find((one) => keyOf(one) === key);
+  const chosen = key === null ? online[0] : online.find((one) => targetKeyOf(one) === key);
   // A chosen machine stays chosen while it is offline: the worker must not be spawned on another one.
   const target = chosen ?? (key === null ? undefined : offlineTarget(key));
   const kinds = kindsOf(target);

@@ -44,7 +44,7 @@ export const offlineTarget = (id: string): SpawnTarget => ({
 });
 
 /** The value of a machine in a form. */
-export const keyOf = ({ hiveId }: WorkerMachine): string => hiveId ?? '';
+export const targetKeyOf = ({ hiveId }: WorkerMachine): string => hiveId ?? '';
 
 /** The field of an operation that names the machine. */
 export const hiveIdField = ({ hiveId }: WorkerMachine) => (hiveId === null ? {} : { hive_id: hiveId });

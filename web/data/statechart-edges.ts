@@ -1,12 +1,12 @@
 /** The lines of a statechart: vertical within a rank, slanted only between ranks. */
 import type { Graph } from '@dagrejs/graphlib';
-import { type Link, SIZE } from './statechart-graph.js';
+import { SIZE, type StateLink } from './statechart-graph.js';
 import type { Box, Edge, Point } from './statechart-shapes.js';
 
 interface Routed {
   v: string;
   w: string;
-  link: Link;
+  link: StateLink;
   /** One point for each rank between `v` and `w`. */
   through: { x: number; y: number }[];
   labelAt: Point;
@@ -20,7 +20,7 @@ export function edgesOf(graph: Graph, boxes: Map<string, Box>): Edge[] {
       x = 0,
       y = 0,
     } = graph.edge(edge) as {
-      link: Link;
+      link: StateLink;
       points: { x: number; y: number }[];
       x?: number;
       y?: number;

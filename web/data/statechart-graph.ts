@@ -24,7 +24,7 @@ export const LINE_HEIGHT = SIZE.line;
 
 export const textWidth = (text: string) => Math.ceil(text.length * SIZE.char);
 
-export interface Link {
+export interface StateLink {
   from: string;
   to: string;
   lines: string[];
@@ -44,7 +44,7 @@ export function statesOf(root: Definition): Map<string, { path: string; state: D
 export type States = ReturnType<typeof statesOf>;
 
 /** Transitions that have a target; those between the same two states are one link. */
-export function linksOf(states: States): Link[] {
+export function linksOf(states: States): StateLink[] {
   const found = new Map<string, { from: string; to: string; events: Set<string> }>();
   for (const { path: from, state } of states.values()) {
     for (const [event, transitions] of [...Object.entries(state.on ?? {}), ['', state.always ?? []] as const]) {
@@ -79,7 +79,7 @@ export const isWithin = (path: string, other: string) => path.startsWith(`${othe
 const dotOf = (path: string) => `${path}.`;
 
 /** From a dot to the state in which each compound state, and the machine itself, begins. */
-export function initialLinks(root: Definition, states: States): Link[] {
+export function initialLinks(root: Definition, states: States): StateLink[] {
   return [...states.values()].flatMap(({ path, state }) => {
     const to = states.get(state.initial?.target?.[0] ?? '')?.path;
     const isCompound = state === root || Object.keys(state.states ?? {}).length > 0;
@@ -87,7 +87,7 @@ export function initialLinks(root: Definition, states: States): Link[] {
   });
 }
 
-export function graphOf(states: States, links: Link[]): Graph {
+export function graphOf(states: States, links: StateLink[]): Graph {
   const graph = new Graph({ compound: true, multigraph: true });
   graph.setGraph({ ...LAYOUT });
   const parentOf = (path: string) => path.split('.').slice(0, -1).join('.');

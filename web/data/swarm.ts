@@ -49,7 +49,7 @@ export const troubles = computed(
 );
 
 /** The hive of this name. Reads `hives`, so that a component is drawn again when the hive comes. */
-export const hiveOf = (id: string): Hive | undefined => hives.value && byId.get(id);
+export const hiveEntryOf = (id: string): Hive | undefined => hives.value && byId.get(id);
 
 let epoch = 0;
 let snapshots = 0;

@@ -5,7 +5,7 @@ import { nowMs } from './clock.js';
 import { keeper } from './keeper.js';
 import { hives, loaded, snapshot } from './swarm.js';
 
-export interface Totals {
+export interface SwarmTotals {
   hives: number;
   online: number;
   workers: number;
@@ -22,7 +22,7 @@ export interface Totals {
   tokensPerS: number | null;
 }
 
-export const totals = computed((): Totals => {
+export const totals = computed((): SwarmTotals => {
   nowMs.value;
   loaded.value;
   const all = hives.value;

@@ -6,7 +6,7 @@ import { needsDecision } from './hive.js';
 import { keeper } from './keeper.js';
 import { info } from './link.js';
 import { THIS_MACHINE, type WorkerMachine } from './spawn-targets.js';
-import { hiveOf, hives } from './swarm.js';
+import { hiveEntryOf, hives } from './swarm.js';
 import { onlineWorkers } from './workers.js';
 
 export interface WorkerRow {
@@ -32,7 +32,7 @@ export function workerRows(): WorkerRow[] {
 
 /** `onlineWorkers` is older than the stream, which decides which workers a streaming hive, or this keeper, has. */
 function isMeasured({ hive_id: hiveId, worker_id: id }: WorkerEntry): boolean {
-  if (hiveId !== null) return hiveOf(hiveId)?.connection.value.state === 'streaming';
+  if (hiveId !== null) return hiveEntryOf(hiveId)?.connection.value.state === 'streaming';
   return keeper.value !== null && id.split('@')[1] === info.value?.id;
 }
 

@@ -1,6 +1,6 @@
 /** The jobs that were started on this page, with their output. */
 import { isRbeeError } from '../../client/errors.js';
-import { cancel, dismiss, type Job, jobs } from '../data/jobs.js';
+import { cancel, dismiss, jobs, type TrackedJob } from '../data/jobs.js';
 import { notify } from './notice.js';
 import { Chip } from './small.js';
 
@@ -20,7 +20,7 @@ export function Activity() {
   );
 }
 
-async function cancelJob(job: Job): Promise<void> {
+async function cancelJob(job: TrackedJob): Promise<void> {
   try {
     await cancel(job);
   } catch (error) {
@@ -29,7 +29,7 @@ async function cancelJob(job: Job): Promise<void> {
   }
 }
 
-function JobItem({ job }: { job: Job }) {
+function JobItem({ job }: { job: TrackedJob }) {
   const state = job.state.value;
   return (
     <li data-job={state}>

@@ -2,7 +2,7 @@
 import { useSignal } from '@preact/signals';
 import { host } from '../data/keeper.js';
 import { type Choice, change, choice, fieldErrors, form, spawn, suggestedModels } from '../data/spawn-form.js';
-import { freeMemoryOf, keyOf, type SpawnTarget, type WorkerKind } from '../data/spawn-targets.js';
+import { freeMemoryOf, type SpawnTarget, targetKeyOf, type WorkerKind } from '../data/spawn-targets.js';
 import { notify } from './notice.js';
 import { Settings, settings, settingsFor } from './spawn-settings.js';
 
@@ -28,7 +28,7 @@ export function SpawnForm() {
   };
   // The first entry fixes the machine: it must not change when another one comes online.
   const fixTarget = () => {
-    if (form.peek().target === null) change({ target: keyOf(target) });
+    if (form.peek().target === null) change({ target: targetKeyOf(target) });
   };
   return (
     <form class="panel spawn" onSubmit={(event) => void submit(event)} onInput={fixTarget}>
@@ -67,15 +67,15 @@ function MachineField({ choice: { online, isOnline }, target }: { choice: Choice
     <label>
       {host.value === 'queen' ? 'Hive' : 'Machine'}
       <select
-        value={keyOf(target)}
+        value={targetKeyOf(target)}
         onChange={({ currentTarget }) => change({ target: currentTarget.value, device: 0 })}
       >
         {online.map((one) => (
-          <option key={keyOf(one)} value={keyOf(one)}>
+          <option key={targetKeyOf(one)} value={targetKeyOf(one)}>
             {one.name}
           </option>
         ))}
-        {!isOnline && <option value={keyOf(target)}>{target.name} (offline)</option>}
+        {!isOnline && <option value={targetKeyOf(target)}>{target.name} (offline)</option>}
       </select>
     </label>
   );

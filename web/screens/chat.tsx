@@ -12,7 +12,7 @@ import {
   model,
   newChat,
   openId,
-  send,
+  sendMessage,
   stop,
   switchTo,
 } from '../data/chat.js';
@@ -180,7 +180,7 @@ function Pending({ tokens }: { tokens: number | undefined }) {
 function Composer() {
   const submit = (event: Event) => {
     event.preventDefault();
-    void send();
+    void sendMessage();
   };
   // From anywhere on the page.
   useEffect(() => {

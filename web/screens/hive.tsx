@@ -6,7 +6,7 @@ import type { Hive } from '../data/hive.js';
 import { host } from '../data/keeper.js';
 import { followMachines } from '../data/machines.js';
 import { remedyForReason } from '../data/remedy.js';
-import { conflicts, hiveOf, loaded } from '../data/swarm.js';
+import { conflicts, hiveEntryOf, loaded } from '../data/swarm.js';
 import { ConflictWords } from '../parts/attention.js';
 import { forget, forgetting } from '../parts/forget.js';
 import { HiveLabels } from '../parts/hive-card.js';
@@ -18,7 +18,7 @@ import { Age, Retrying, State } from '../parts/small.js';
 import { hivePath } from '../route.js';
 
 export function HiveScreen({ id }: { id: string }) {
-  const hive = hiveOf(id);
+  const hive = hiveEntryOf(id);
   if (hive) return <HiveDetails key={hive.key} hive={hive} />;
   if (!loaded.value)
     return (
