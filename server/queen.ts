@@ -70,7 +70,7 @@ function readyRoute({ queenId, loopbackOnly, secured, ready }: QueenRoutesInput)
     handle: async (ctx) => {
       refuseSession(ctx);
       const { hive_id: hiveId, hive_url } = await readBody(ctx, parseReady);
-      const hiveUrl = peerUrl(hive_url, '/hive_url', loopbackOnly ? LOOPBACK_ONLY : null);
+      const hiveUrl = reachableUrl(hive_url, '/hive_url', loopbackOnly);
       const instance = idHeader(ctx, HEADER.instance);
       const reply = ready({ hiveId, hiveUrl, instance, trusted: secured }, otherProtocol(ctx));
       if (reply.outcome !== 'subscribed') throw refusal(reply);
@@ -89,7 +89,6 @@ function refusal({ outcome, reason }: Exclude<ReadyReply, { outcome: 'subscribed
 }
 
 const unavailable = (reason: string) => new HttpProblem(503, reason, { headers: { 'Retry-After': '30' } });
-const tooManyWorkers = () => unavailable('this queen has the maximum number of workers');
 
 function heartbeatRoute({ loopbackOnly, fleet, now }: QueenRoutesInput): Route {
   return {
@@ -101,11 +100,8 @@ function heartbeatRoute({ loopbackOnly, fleet, now }: QueenRoutesInput): Route {
     handle: async (ctx) => {
       refuseSession(ctx);
       const { worker } = await readBody(ctx, parseWorkerHeartbeat);
-      const info = { ...worker, url: peerUrl(worker.url, '/worker/url', loopbackOnly ? LOOPBACK_ONLY : null) };
-      const decision = decisionOf<ReportDecision>((respond) =>
-        fleet.workers.send({ type: 'worker.heartbeat', worker: info, now: now(), respond }),
-      );
-      if (decision !== 'kept') throw tooManyWorkers();
+      const info = { ...worker, url: reachableUrl(worker.url, '/worker/url', loopbackOnly) };
+      requireKept((respond) => fleet.workers.send({ type: 'worker.heartbeat', worker: info, now: now(), respond }));
       answerJson(ctx, { status: 'ok' });
     },
   };
@@ -132,16 +128,22 @@ function registerWorkerRoute({ loopbackOnly, fleet, now }: QueenRoutesInput): Ro
       );
       const stated = url === undefined ? urlOfHost(hostname, port) : { text: url, pointer: '/url' };
       const worker = {
-        ...{ id: worker_id, url: peerUrl(stated.text, stated.pointer, loopbackOnly ? LOOPBACK_ONLY : null), port },
+        ...{ id: worker_id, url: reachableUrl(stated.text, stated.pointer, loopbackOnly), port },
         ...{ model, workerType: worker_type, spawnedBy: spawned_by, hiveId: hive_id, key },
       };
-      const decision = decisionOf<ReportDecision>((respond) =>
-        fleet.workers.send({ type: 'worker.registered', worker, now: now(), respond }),
-      );
-      if (decision !== 'kept') throw tooManyWorkers();
+      requireKept((respond) => fleet.workers.send({ type: 'worker.registered', worker, now: now(), respond }));
       answerJson(ctx, { status: 'ok' });
     },
   };
+}
+
+/** The URL of a peer; a queen on loopback reaches no other machine. @throws HttpProblem 422 */
+const reachableUrl = (text: string, pointer: string, loopbackOnly: boolean): string =>
+  peerUrl(text, pointer, loopbackOnly ? LOOPBACK_ONLY : null);
+
+/** Asks the store of workers to keep what was reported. @throws HttpProblem 503 when it is full */
+function requireKept(report: (respond: (decision: ReportDecision) => void) => void): void {
+  if (decisionOf<ReportDecision>(report) !== 'kept') throw unavailable('this queen has the maximum number of workers');
 }
 
 /** @throws HttpProblem 422 when the host is more, or less, than a name or an address */
@@ -162,7 +164,7 @@ function registerHiveRoute({ loopbackOnly, secured, hint }: QueenRoutesInput): R
     handle: async (ctx) => {
       refuseSession(ctx);
       const { hive_id: hiveId, hive_url } = await readBody(ctx, parseReady);
-      const hiveUrl = peerUrl(hive_url, '/hive_url', loopbackOnly ? LOOPBACK_ONLY : null);
+      const hiveUrl = reachableUrl(hive_url, '/hive_url', loopbackOnly);
       if (!hint({ hiveId, hiveUrl, trusted: secured, label: `hive ${hiveId} (register-hive)` })) {
         throw unavailable('too many hives are waiting to be asked');
       }
